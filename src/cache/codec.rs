@@ -1,0 +1,271 @@
+//! The bytes of the cache file. Pure.
+//!
+//! ```text
+//! magic      8 bytes  "psstat\r\n": a text-mode copy or a foreign file shows at once
+//! version    u16      little endian
+//! checksum   u32      CRC-32 of all that follows
+//! boot id    length, bytes
+//! taken      nanoseconds since boot
+//! groups     count, then for each:
+//!   label    length, UTF-8
+//!   members  count, then for each, by rising pid: pid less the one before, parent, start, own,
+//!            children
+//!   debts    count, then for each: heir, owed
+//! ```
+//!
+//! Numbers are LEB128: seven bits a byte, the lowest first, the top bit set on all but the last.
+
+use crate::account::cpu::{Debt, Ledger, Member};
+use crate::account::group::State;
+use crate::label::Label;
+use crate::sample::Times;
+use crate::units::{BootNanos, Pid, ProcId, Ticks};
+use std::fmt;
+
+const MAGIC: &[u8; 8] = b"psstat\r\n";
+const VERSION: u16 = 1;
+const HEADER: usize = MAGIC.len() + 2 + 4;
+
+/// Why a file is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// No file of psstat's.
+    Foreign,
+    /// Written by another version of psstat.
+    Version(u16),
+    /// Cut, or changed since it was written.
+    Damaged,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::Foreign => f.write_str("no psstat cache"),
+            Refusal::Version(version) => {
+                write!(f, "a psstat cache of format {version}, this is format {VERSION}")
+            }
+            Refusal::Damaged => f.write_str("damaged"),
+        }
+    }
+}
+
+/// Writes a state.
+pub fn encode(state: &State) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(256);
+    bytes.extend_from_slice(MAGIC);
+    bytes.extend_from_slice(&VERSION.to_le_bytes());
+    bytes.extend_from_slice(&[0; 4]);
+    put_bytes(&mut bytes, &state.boot_id);
+    put(&mut bytes, state.taken.0);
+    put(&mut bytes, state.ledgers.len() as u64);
+    for (label, ledger) in &state.ledgers {
+        put_bytes(&mut bytes, label.as_str().as_bytes());
+        put(&mut bytes, ledger.members.len() as u64);
+        let mut last = 0;
+        for member in &ledger.members {
+            let pid = member.id.pid.number();
+            put(&mut bytes, u64::from(pid - last));
+            last = pid;
+            put(&mut bytes, u64::from(member.parent.number()));
+            put(&mut bytes, member.id.start.0);
+            put(&mut bytes, member.times.own.0);
+            put(&mut bytes, member.times.children.0);
+        }
+        put(&mut bytes, ledger.debts.len() as u64);
+        for debt in &ledger.debts {
+            put(&mut bytes, u64::from(debt.heir.number()));
+            put(&mut bytes, debt.owed.0);
+        }
+    }
+    let checksum = crc32fast::hash(&bytes[HEADER..]);
+    bytes[HEADER - 4..HEADER].copy_from_slice(&checksum.to_le_bytes());
+    bytes
+}
+
+/// Reads a state back.
+///
+/// # Errors
+/// [`Refusal`], for all that [`encode`] has not written just so.
+pub fn decode(bytes: &[u8]) -> Result<State, Refusal> {
+    let rest = bytes.strip_prefix(MAGIC).ok_or(Refusal::Foreign)?;
+    let (version, rest) = rest.split_first_chunk().ok_or(Refusal::Damaged)?;
+    let version = u16::from_le_bytes(*version);
+    if version != VERSION {
+        return Err(Refusal::Version(version));
+    }
+    let (checksum, body) = rest.split_first_chunk().ok_or(Refusal::Damaged)?;
+    if crc32fast::hash(body) != u32::from_le_bytes(*checksum) {
+        return Err(Refusal::Damaged);
+    }
+    let mut reader = Reader(body);
+    let state = reader.state().ok_or(Refusal::Damaged)?;
+    if reader.0.is_empty() { Ok(state) } else { Err(Refusal::Damaged) }
+}
+
+fn put(bytes: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+}
+
+fn put_bytes(bytes: &mut Vec<u8>, text: &[u8]) {
+    put(bytes, text.len() as u64);
+    bytes.extend_from_slice(text);
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn state(&mut self) -> Option<State> {
+        let mut state = State {
+            boot_id: self.bytes()?.to_vec(),
+            taken: BootNanos(self.number()?),
+            ..State::default()
+        };
+        for _ in 0..self.number()? {
+            let text = self.bytes()?;
+            let label = Label::new(text).filter(|label| label.as_str().as_bytes() == text)?;
+            if state.ledgers.last_key_value().is_some_and(|(last, _)| *last >= label) {
+                return None;
+            }
+            let ledger = self.ledger()?;
+            state.ledgers.insert(label, ledger);
+        }
+        Some(state)
+    }
+
+    fn ledger(&mut self) -> Option<Ledger> {
+        let mut ledger = Ledger::default();
+        let mut last = 0;
+        for _ in 0..self.number()? {
+            let step = self.number()?;
+            last = u32::try_from(u64::from(last).checked_add(step)?).ok()?;
+            if step == 0 || last > Pid::MAX.number() {
+                return None;
+            }
+            let parent = self.pid()?;
+            let start = Ticks(self.number()?);
+            let times = Times { own: Ticks(self.number()?), children: Ticks(self.number()?) };
+            let id = ProcId { pid: Pid::new(last), start };
+            ledger.members.push(Member { id, parent, times });
+        }
+        for _ in 0..self.number()? {
+            ledger.debts.push(Debt { heir: self.pid()?, owed: Ticks(self.number()?) });
+        }
+        Some(ledger)
+    }
+
+    fn pid(&mut self) -> Option<Pid> {
+        let number = u32::try_from(self.number()?).ok()?;
+        (number <= Pid::MAX.number()).then_some(Pid::new(number))
+    }
+
+    fn bytes(&mut self) -> Option<&[u8]> {
+        let length = usize::try_from(self.number()?).ok()?;
+        let (text, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(text)
+    }
+
+    fn number(&mut self) -> Option<u64> {
+        let mut number = 0u64;
+        for shift in (0..64).step_by(7) {
+            let (&byte, rest) = self.0.split_first()?;
+            self.0 = rest;
+            let bits = u64::from(byte & 0x7f);
+            number |= bits << shift;
+            if bits << shift >> shift != bits {
+                return None;
+            }
+            if byte & 0x80 == 0 {
+                return Some(number);
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    prop_compose! {
+        fn member(pid: u32)(
+            parent in 0..=Pid::MAX.number(), start: u64, own: u64, children: u64,
+        ) -> Member {
+            Member {
+                id: ProcId { pid: Pid::new(pid), start: Ticks(start) },
+                parent: Pid::new(parent),
+                times: Times { own: Ticks(own), children: Ticks(children) },
+            }
+        }
+    }
+
+    fn ledger() -> impl Strategy<Value = Ledger> {
+        let pids = proptest::collection::btree_set(1..=Pid::MAX.number(), 0..5);
+        let members = pids.prop_flat_map(|pids| pids.into_iter().map(member).collect::<Vec<_>>());
+        let debts = proptest::collection::vec(
+            (0..=Pid::MAX.number(), any::<u64>())
+                .prop_map(|(heir, owed)| Debt { heir: Pid::new(heir), owed: Ticks(owed) }),
+            0..3,
+        );
+        (members, debts).prop_map(|(members, debts)| Ledger { members, debts })
+    }
+
+    fn state() -> impl Strategy<Value = State> {
+        let label = proptest::collection::vec(any::<u8>(), 0..9).prop_map(|b| Label::lossy(&b));
+        let ledgers = proptest::collection::btree_map(label, ledger(), 0..4);
+        (proptest::collection::vec(any::<u8>(), 0..40), any::<u64>(), ledgers).prop_map(
+            |(boot_id, taken, ledgers)| State { boot_id, taken: BootNanos(taken), ledgers },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(state in state()) {
+            prop_assert_eq!(decode(&encode(&state)), Ok(state));
+        }
+
+        #[test]
+        fn every_changed_byte_and_every_cut_is_refused(state in state(), change in 1u8..) {
+            let bytes = encode(&state);
+            for at in 0..bytes.len() {
+                let mut damaged = bytes.clone();
+                damaged[at] ^= change;
+                prop_assert!(decode(&damaged).is_err(), "byte {} changed", at);
+                prop_assert!(decode(&bytes[..at]).is_err(), "cut to {}", at);
+            }
+            let longer = [&bytes[..], &[change]].concat();
+            prop_assert!(decode(&longer).is_err(), "a byte more");
+        }
+
+        #[test]
+        fn even_with_a_right_checksum_any_bytes_are_read_or_refused(
+            body in proptest::collection::vec(any::<u8>(), 0..200),
+        ) {
+            let mut bytes = [&MAGIC[..], &VERSION.to_le_bytes()].concat();
+            bytes.extend_from_slice(&crc32fast::hash(&body).to_le_bytes());
+            bytes.extend_from_slice(&body);
+            if let Ok(state) = decode(&bytes) {
+                // Whatever is taken keeps the promises that the accounting relies on.
+                for ledger in state.ledgers.values() {
+                    prop_assert!(ledger.members.is_sorted_by_key(|member| member.id.pid));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_which() {
+        let bytes = encode(&State::default());
+        assert_eq!(decode(b""), Err(Refusal::Foreign));
+        assert_eq!(decode(b"#!/bin/sh\n"), Err(Refusal::Foreign));
+        assert_eq!(decode(&bytes[..bytes.len() - 1]), Err(Refusal::Damaged));
+        let mut newer = bytes;
+        newer[8] = 9;
+        assert_eq!(decode(&newer), Err(Refusal::Version(9)));
+    }
+}

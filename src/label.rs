@@ -1,0 +1,135 @@
+//! Text that psstat did not choose, made fit to be a tag: the names that processes give
+//! themselves, unit ids, what the user typed.
+//!
+//! Invariant: a [`Label`] is never empty, holds no control character, is valid UTF-8 and does not
+//! end in a backslash. What each output format escapes on top of that is that format's business.
+
+use std::fmt;
+use std::fmt::Write as _;
+
+/// A tag's key or value, or the name of a group.
+///
+/// Groups are told apart by their label, not by the bytes it was made of: two names that would
+/// print the same are one group, because a database would keep only one of two equal series.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Label(Box<str>);
+
+impl Label {
+    /// What stands for a name that has nothing to show.
+    const NAMELESS: &str = "?";
+
+    /// Makes any bytes fit to print; `?` where nothing is left of them.
+    ///
+    /// Control characters become the two characters `\n`, `\t`, `\r`, or `?`; a byte that is no
+    /// UTF-8 becomes `?`; backslashes at the end are cut, because in line protocol one would
+    /// escape the comma or space that ends the tag.
+    pub fn lossy(bytes: &[u8]) -> Label {
+        Label::new(bytes).unwrap_or_else(|| Label(Label::NAMELESS.into()))
+    }
+
+    /// As [`Label::lossy`], but nothing where nothing is left.
+    pub fn new(bytes: &[u8]) -> Option<Label> {
+        let mut text = String::with_capacity(bytes.len());
+        printable(bytes, &mut text);
+        text.truncate(text.trim_end_matches('\\').len());
+        (!text.is_empty()).then(|| Label(text.into()))
+    }
+
+    /// The text itself.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Adds `bytes` to `text` with all that could end a line, move a cursor or break UTF-8 replaced.
+pub fn printable(bytes: &[u8], text: &mut String) {
+    for chunk in bytes.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            match character {
+                '\n' => text.push_str("\\n"),
+                '\t' => text.push_str("\\t"),
+                '\r' => text.push_str("\\r"),
+                _ if character.is_control() => text.push('?'),
+                _ => text.push(character),
+            }
+        }
+        for _ in chunk.invalid() {
+            text.push('?');
+        }
+    }
+}
+
+/// One line for standard error: prefix, text, line feed.
+///
+/// Control characters are replaced, because a path or a name in it may be hostile, and the line
+/// is cut to `limit` bytes, because Telegraf shows no more (512 bytes of `exec`'s first line).
+pub fn diagnostic(prefix: &str, text: &str, limit: usize) -> String {
+    let mut line = String::with_capacity(prefix.len() + text.len() + 1);
+    // A String takes whatever is written to it.
+    let _ = write!(line, "{prefix} ");
+    printable(text.as_bytes(), &mut line);
+    if line.len() >= limit {
+        line.truncate(line.floor_char_boundary(limit - "...\n".len()));
+        line.push_str("...");
+    }
+    line.push('\n');
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn label(bytes: &[u8]) -> String {
+        Label::lossy(bytes).as_str().to_owned()
+    }
+
+    #[test]
+    fn hostile_names_become_the_documented_text() {
+        assert_eq!(label(b"nginx"), "nginx");
+        assert_eq!(label(b"a) b"), "a) b");
+        assert_eq!(label(b"nginx) S 4242 1"), "nginx) S 4242 1");
+        assert_eq!(label(b"foo\\"), "foo");
+        assert_eq!(label(b"foo\\\\"), "foo");
+        assert_eq!(label(b"f\\oo"), "f\\oo");
+        assert_eq!(label(b""), "?");
+        assert_eq!(label(b"\\"), "?");
+        assert_eq!(label(b"a\nb"), "a\\nb");
+        assert_eq!(label(b"a\x1b[31m\x7f\x00"), "a?[31m??");
+        assert_eq!(label("a\u{85}b".as_bytes()), "a?b", "C1 controls too");
+        assert_eq!(label(b"\xff"), "?");
+        assert_eq!(label(b"caf\xc3"), "caf?", "cut within a character");
+        assert_eq!(label(b"\xe2\x82"), "??");
+        assert_eq!(label("größe".as_bytes()), "größe");
+        assert_eq!(label(b"#x"), "#x");
+        assert_eq!(label(b"\"q\""), "\"q\"");
+        assert_eq!(label(b"a,b=c d"), "a,b=c d", "escaping is the format's business");
+        assert_eq!(Label::new(b"\\\\"), None);
+    }
+
+    #[test]
+    fn a_diagnostic_is_one_line_within_its_limit() {
+        assert_eq!(diagnostic("W!", "a\nb", 512), "W! a\\nb\n");
+        let long = diagnostic("E!", &"é".repeat(400), 512);
+        assert!(long.len() <= 512 && long.len() > 500, "{}", long.len());
+        assert!(long.ends_with("...\n"));
+    }
+
+    proptest! {
+        #[test]
+        fn a_label_keeps_its_invariant(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
+            let label = Label::lossy(&bytes);
+            prop_assert!(!label.as_str().is_empty());
+            prop_assert!(!label.as_str().ends_with('\\'));
+            prop_assert!(!label.as_str().chars().any(char::is_control));
+            prop_assert_eq!(&Label::lossy(label.as_str().as_bytes()), &label, "stable");
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! psstat tells what a group of processes costs: CPU, memory and number of processes of a service
+//! and all its children.
+//!
+//! Data goes one way:
+//!
+//! ```text
+//! argv ─► plan ─► sample ─► select ─► account ─► emit
+//!         (pure)  (/proc)   (pure)    (pure)     (pure, into one buffer, one write)
+//! ```
+//!
+//! | module | owns | invariant |
+//! |---|---|---|
+//! | [`units`] | the quantities | no bare integer crosses a module's border |
+//! | [`label`] | text fit for tags | no name that a process gives itself can break a line |
+//! | [`error`] | what can go wrong | a vanished process is no error |
+//! | [`cli`] | the command line | pure: what it must ask the system is handed in |
+//! | [`plan`] | what is to be done | valid once made |
+//! | [`procfs`] | `/proc` and `/sys` | nothing else opens a file there; parsing is pure |
+//! | [`sample`] | what was seen | a parent is read before its children |
+//! | [`select`] | roots of groups | pure |
+//! | [`account`] | trees, ledger, memory, groups | pure; knows neither files nor clocks |
+//! | [`cache`] | what is kept between runs | the codec is pure; the store writes only its own file |
+//! | [`emit`] | output formats | pure |
+//! | [`run`] | the wiring | the only place that joins input and output to thought |
+
+pub mod account;
+pub mod cache;
+pub mod cli;
+pub mod emit;
+pub mod error;
+pub mod label;
+pub mod plan;
+pub mod procfs;
+pub mod run;
+pub mod sample;
+pub mod select;
+pub mod units;

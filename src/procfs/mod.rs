@@ -1,0 +1,331 @@
+//! The only place that knows `/proc`: where it is mounted, which of its files say what, and what
+//! the errors of reading them mean. It has no opinion on what is read.
+
+pub mod parse;
+
+use crate::error::{Error, ReadError, Reason};
+use crate::units::{Bytes, Pid, Uid};
+use parse::{Stat, Statm};
+use rustix::fs::{AtFlags, Mode, OFlags, RawDir};
+use rustix::io::Errno;
+use std::ffi::CStr;
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+/// `f_type` of a procfs (`PROC_SUPER_MAGIC`, include/uapi/linux/magic.h).
+const PROC_SUPER_MAGIC: i64 = 0x9fa0;
+
+/// A command line may be as long as memory allows; what stands behind this is not looked at.
+pub const CMDLINE_LIMIT: usize = 256 * 1024;
+
+/// Room for the longest file that is read in one call: `stat` has 52 fields of at most 20 digits
+/// and a name of at most 63 bytes, `status` and `meminfo` about 1.5 KiB up to the line wanted.
+const BUFFER_SIZE: usize = 4096;
+
+/// A mounted procfs, or a folder that looks like one.
+#[derive(Debug)]
+pub struct Procfs {
+    dir: OwnedFd,
+    path: PathBuf,
+    genuine: bool,
+}
+
+/// Space that one reader of files reuses for all of them.
+#[derive(Debug)]
+pub struct Buffer(Box<[u8; BUFFER_SIZE]>);
+
+impl Default for Buffer {
+    fn default() -> Buffer {
+        Buffer(Box::new([0; BUFFER_SIZE]))
+    }
+}
+
+impl Procfs {
+    /// Opens the folder where procfs is mounted.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] where it is no folder or may not be opened.
+    pub fn open(path: &Path) -> Result<Procfs, Error> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let failed = |errno: Errno| {
+            Error::Failed(format!(
+                "cannot open {}: {errno}: is procfs mounted there? --proc or HOST_PROC says where",
+                path.display()
+            ))
+        };
+        let dir = rustix::fs::open(path, flags, Mode::empty()).map_err(failed)?;
+        let genuine = rustix::fs::fstatfs(&dir).map_err(failed)?.f_type as i64 == PROC_SUPER_MAGIC;
+        Ok(Procfs { dir, path: path.to_owned(), genuine })
+    }
+
+    /// Whether the kernel itself answers here. In a copy, the owners of the folders are whoever
+    /// unpacked it, and process 1 may simply not have been copied.
+    pub fn is_genuine(&self) -> bool {
+        self.genuine
+    }
+
+    /// Where it is mounted, as it was typed.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Lists the processes, by pid.
+    ///
+    /// # Errors
+    /// [`ReadError`] where the folder cannot be listed.
+    pub fn pids(&self, pids: &mut Vec<Pid>) -> Result<(), ReadError> {
+        let failed = |errno: Errno| ReadError { path: self.path.clone(), reason: errno.into() };
+        pids.clear();
+        // The offset belongs to the open folder, and a resident process lists it more than once.
+        rustix::fs::seek(&self.dir, rustix::fs::SeekFrom::Start(0)).map_err(failed)?;
+        let mut space = [MaybeUninit::uninit(); 32 * 1024];
+        let mut entries = RawDir::new(&self.dir, &mut space);
+        while let Some(entry) = entries.next() {
+            if let Some(pid) = Pid::parse(entry.map_err(failed)?.file_name().to_bytes()) {
+                pids.push(pid);
+            }
+        }
+        // The kernel lists in rising order, so that this finds nothing to do; a copy may not.
+        pids.sort_unstable();
+        Ok(())
+    }
+
+    /// Reads `/proc/PID/stat`.
+    ///
+    /// # Errors
+    /// [`Reason::Vanished`] where the process has ended, and the other reasons as they come.
+    pub fn stat<'b>(&self, pid: Pid, buffer: &'b mut Buffer) -> Result<Stat<'b>, ReadError> {
+        self.parsed(pid, "stat", buffer, parse::stat)
+    }
+
+    /// Reads `/proc/PID/statm`: exact on every kernel, which the `rss` of `stat` is not from
+    /// Linux 6.2 on (proc_pid_statm(5), "inaccurate" in mm/percpu counters).
+    ///
+    /// # Errors
+    /// As [`Procfs::stat`].
+    pub fn statm(&self, pid: Pid, buffer: &mut Buffer) -> Result<Statm, ReadError> {
+        self.parsed(pid, "statm", buffer, parse::statm)
+    }
+
+    /// Reads the proportional share of `/proc/PID/smaps_rollup`. The kernel walks all mappings
+    /// for it and holds the process's memory lock meanwhile.
+    ///
+    /// # Errors
+    /// As [`Procfs::stat`]; a process of another user gives [`Reason::Denied`].
+    pub fn pss(&self, pid: Pid, buffer: &mut Buffer) -> Result<Bytes, ReadError> {
+        let path = FilePath::new(pid, "smaps_rollup");
+        let text = self.read(&path, buffer)?;
+        if text.is_empty() {
+            // A kernel thread, or a process that has given up its memory on its way out.
+            return Ok(Bytes(0));
+        }
+        parse::smaps_rollup_pss(text).ok_or_else(|| self.error(&path, Reason::Malformed))
+    }
+
+    /// Reads `/proc/PID/cmdline` into `line`, arguments joined by one space; empty for kernel
+    /// threads and zombies. At most [`CMDLINE_LIMIT`] bytes of it.
+    ///
+    /// # Errors
+    /// As [`Procfs::stat`].
+    pub fn cmdline(&self, pid: Pid, line: &mut Vec<u8>) -> Result<(), ReadError> {
+        let path = FilePath::new(pid, "cmdline");
+        let file = self.open_file(&path)?;
+        line.clear();
+        while line.len() < CMDLINE_LIMIT {
+            let filled = line.len();
+            line.resize((filled * 2).clamp(1024, CMDLINE_LIMIT), 0);
+            let count = retry(|| rustix::io::read(&file, &mut line[filled..]))
+                .map_err(|errno| self.error(&path, errno.into()))?;
+            line.truncate(filled + count);
+            if count == 0 {
+                break;
+            }
+        }
+        parse::join_arguments(line);
+        Ok(())
+    }
+
+    /// The path of the file that the process runs: where `/proc/PID/exe` leads. A file that has
+    /// been replaced since (an upgrade) gives the path that it had.
+    ///
+    /// # Errors
+    /// [`Reason::Vanished`] also for a kernel thread, which runs no file; [`Reason::Denied`]
+    /// where the reader may not trace the process (ptrace(2)).
+    pub fn exe(&self, pid: Pid) -> Result<Vec<u8>, ReadError> {
+        let path = FilePath::new(pid, "exe");
+        let target = rustix::fs::readlinkat(&self.dir, path.as_c_str(), Vec::new())
+            .map_err(|errno| self.error(&path, errno.into()))?;
+        let mut target = target.into_bytes();
+        if target.ends_with(b" (deleted)") {
+            target.truncate(target.len() - b" (deleted)".len());
+        }
+        Ok(target)
+    }
+
+    /// The effective user of a process: who owns its folder (proc(5)).
+    ///
+    /// In a copy of a procfs the owner is whoever made the copy; there the `Uid:` line of
+    /// `status` says it, where it was copied too.
+    ///
+    /// # Errors
+    /// As [`Procfs::stat`].
+    pub fn effective_user(&self, pid: Pid, buffer: &mut Buffer) -> Result<Uid, ReadError> {
+        if !self.genuine
+            && let Ok(uid) = self.parsed(pid, "status", buffer, parse::status_effective_uid)
+        {
+            return Ok(uid);
+        }
+        let path = FilePath::new(pid, "");
+        rustix::fs::statat(&self.dir, path.as_c_str(), AtFlags::empty())
+            .map(|stat| Uid(stat.st_uid))
+            .map_err(|errno| self.error(&path, errno.into()))
+    }
+
+    /// The pid that psstat itself has in this procfs: none where it is a copy or belongs to a
+    /// pid namespace that psstat is not in.
+    pub fn own_pid(&self) -> Option<Pid> {
+        if !self.genuine {
+            return None;
+        }
+        let target = rustix::fs::readlinkat(&self.dir, c"self", Vec::new()).ok()?;
+        Pid::parse(target.to_bytes())
+    }
+
+    /// What the machine has of memory: `MemTotal` of `meminfo`.
+    ///
+    /// # Errors
+    /// [`ReadError`] where the file is missing or says nothing of it.
+    pub fn mem_total(&self, buffer: &mut Buffer) -> Result<Bytes, ReadError> {
+        let path = FilePath::of_system(c"meminfo");
+        let text = self.read(&path, buffer)?;
+        parse::mem_total(text).ok_or_else(|| self.error(&path, Reason::Malformed))
+    }
+
+    /// What tells this boot of the machine from every other: `sys/kernel/random/boot_id`
+    /// (random(4)). Empty where it cannot be read, so that such runs compare as equal and the
+    /// clock alone has to tell.
+    pub fn boot_id(&self, buffer: &mut Buffer) -> Vec<u8> {
+        let path = FilePath::of_system(c"sys/kernel/random/boot_id");
+        self.read(&path, buffer).map(|text| text.trim_ascii().to_vec()).unwrap_or_default()
+    }
+
+    fn parsed<'b, T>(
+        &self,
+        pid: Pid,
+        name: &str,
+        buffer: &'b mut Buffer,
+        parse: impl FnOnce(&'b [u8]) -> Option<T>,
+    ) -> Result<T, ReadError> {
+        let path = FilePath::new(pid, name);
+        let text = self.read(&path, buffer)?;
+        if text.is_empty() {
+            // The kernel never writes an empty one; a process that ends between open and read
+            // gives ESRCH. Some container runtimes' emulations give nothing instead.
+            return Err(self.error(&path, Reason::Vanished));
+        }
+        parse(text).ok_or_else(|| self.error(&path, Reason::Malformed))
+    }
+
+    fn read<'b>(&self, path: &FilePath, buffer: &'b mut Buffer) -> Result<&'b [u8], ReadError> {
+        let file = self.open_file(path)?;
+        let count = retry(|| rustix::io::read(&file, &mut buffer.0[..]))
+            .map_err(|errno| self.error(path, errno.into()))?;
+        Ok(&buffer.0[..count])
+    }
+
+    fn open_file(&self, path: &FilePath) -> Result<OwnedFd, ReadError> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        retry(|| rustix::fs::openat(&self.dir, path.as_c_str(), flags, Mode::empty()))
+            .map_err(|errno| self.error(path, errno.into()))
+    }
+
+    #[cold]
+    fn error(&self, path: &FilePath, reason: Reason) -> ReadError {
+        let below = String::from_utf8_lossy(path.as_c_str().to_bytes()).into_owned();
+        ReadError { path: self.path.join(below), reason }
+    }
+}
+
+/// A mounted sysfs.
+#[derive(Debug)]
+pub struct Sysfs {
+    path: PathBuf,
+}
+
+impl Sysfs {
+    /// The sysfs that is mounted at `path`.
+    pub fn new(path: &Path) -> Sysfs {
+        Sysfs { path: path.to_owned() }
+    }
+
+    /// How many processors run: `devices/system/cpu/online` (cpu-hotplug in the kernel's
+    /// documentation); none where that cannot be read.
+    pub fn processors_online(&self) -> Option<u64> {
+        let text = std::fs::read(self.path.join("devices/system/cpu/online")).ok()?;
+        parse::cpu_list(&text)
+    }
+}
+
+/// A signal may interrupt a call that would block; no call here leaves work half done.
+fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+    loop {
+        match call() {
+            Err(Errno::INTR) => {}
+            result => return result,
+        }
+    }
+}
+
+/// A path below `/proc`, made without asking for memory: one is needed for each process.
+struct FilePath {
+    bytes: [u8; 32],
+}
+
+impl FilePath {
+    fn new(pid: Pid, name: &str) -> FilePath {
+        let mut bytes = [0; 32];
+        let mut digits = [0; 10];
+        let mut number = pid.number();
+        let mut first = digits.len();
+        loop {
+            first -= 1;
+            digits[first] = b'0' + (number % 10) as u8;
+            number /= 10;
+            if number == 0 {
+                break;
+            }
+        }
+        let count = digits.len() - first;
+        bytes[..count].copy_from_slice(&digits[first..]);
+        if !name.is_empty() {
+            bytes[count] = b'/';
+            bytes[count + 1..count + 1 + name.len()].copy_from_slice(name.as_bytes());
+        }
+        FilePath { bytes }
+    }
+
+    fn of_system(name: &CStr) -> FilePath {
+        let mut bytes = [0; 32];
+        bytes[..name.to_bytes().len()].copy_from_slice(name.to_bytes());
+        FilePath { bytes }
+    }
+
+    fn as_c_str(&self) -> &CStr {
+        // The longest path made above leaves the last byte zero.
+        CStr::from_bytes_until_nul(&self.bytes).unwrap_or(c"")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_made_of_pid_and_name() {
+        let path = |pid, name| FilePath::new(Pid::new(pid), name).as_c_str().to_owned();
+        assert_eq!(path(1, "stat").as_c_str(), c"1/stat");
+        assert_eq!(path(4194304, "smaps_rollup").as_c_str(), c"4194304/smaps_rollup");
+        assert_eq!(path(90, "").as_c_str(), c"90");
+    }
+}

@@ -1,0 +1,207 @@
+//! Finds the roots that a plan picks, reading what only some selectors need: pid files, command
+//! lines, executables, owners.
+
+use crate::error::Reason;
+use crate::plan::{Plan, Source};
+use crate::procfs::{Buffer, Procfs, parse};
+use crate::run::notes::Notes;
+use crate::sample::{OutOfTime, Snapshot, Unreadable};
+use crate::select::{self, Root};
+use crate::units::{BootNanos, Hz, Pid, Ticks, WallNanos};
+use rustix::fs::{FileType, Mode, OFlags};
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+/// A process that started this long after its pid file was written may be a stranger. The file
+/// is normally written by the process itself, so any delay speaks for it; a second covers the
+/// roundings of the two clocks.
+const CLEARLY_AFTER: i64 = 1_000_000_000;
+
+/// The two clocks at one moment, and the length of a tick: what turns a start time into a date.
+#[derive(Clone, Copy, Debug)]
+pub struct Clocks {
+    /// Since boot.
+    pub boot: BootNanos,
+    /// Since 1970.
+    pub wall: WallNanos,
+    /// Ticks per second.
+    pub hz: Hz,
+}
+
+impl Clocks {
+    fn date_of(self, start: Ticks) -> i64 {
+        let since_boot = i64::try_from(start.nanos(self.hz).0).unwrap_or(i64::MAX);
+        let boot = i64::try_from(self.boot.0).unwrap_or(i64::MAX);
+        self.wall.0.saturating_sub(boot).saturating_add(since_boot)
+    }
+}
+
+/// All roots, in no particular order. What cannot be found or read is said in `notes`.
+pub fn roots(
+    plan: &Plan,
+    proc: &Procfs,
+    snapshot: &Snapshot,
+    clocks: Clocks,
+    out_of_time: OutOfTime<'_>,
+    notes: &mut Notes,
+) -> Vec<Root> {
+    let own = proc.own_pid();
+    let mut roots = select::by_name(plan, snapshot, own);
+    for (selector, picked) in plan.selectors.iter().enumerate() {
+        match &picked.source {
+            Source::Pid(pid) => match select::by_pid(selector, *pid, snapshot) {
+                Some(root) => roots.push(root),
+                None => notes.warn(format!("--pid {pid}: no such process")),
+            },
+            Source::PidFile(path) => match read_pid_file(path) {
+                Ok(file) => match select::by_pid(selector, file.pid, snapshot) {
+                    Some(root) => {
+                        warn_if_stale(path, &file, snapshot, root, clocks, notes);
+                        roots.push(root);
+                    }
+                    None => notes.warn(format!(
+                        "pid file {}: its process {} does not run",
+                        path.display(),
+                        file.pid
+                    )),
+                },
+                Err(reason) => notes.warn(format!("pid file {}: {reason}", path.display())),
+            },
+            Source::Pattern(_) | Source::Cmdline(_) | Source::Exe(_) | Source::User(_) => {}
+        }
+    }
+    by_further_files(plan, proc, snapshot, own, out_of_time, notes, &mut roots);
+    roots
+}
+
+/// The selectors that need a file more of each process.
+fn by_further_files(
+    plan: &Plan,
+    proc: &Procfs,
+    snapshot: &Snapshot,
+    own: Option<Pid>,
+    out_of_time: OutOfTime<'_>,
+    notes: &mut Notes,
+    roots: &mut Vec<Root>,
+) {
+    let users: Vec<_> = plan
+        .selectors
+        .iter()
+        .enumerate()
+        .filter_map(|(selector, picked)| match picked.source {
+            Source::User(uid) => Some((selector, uid)),
+            _ => None,
+        })
+        .collect();
+    let mut buffer = Buffer::default();
+    let mut line = Vec::new();
+    let (mut cmdlines, mut exes, mut owners) =
+        (Unreadable::default(), Unreadable::default(), Unreadable::default());
+    if plan.cmdlines.is_empty() && plan.exes.is_empty() && users.is_empty() {
+        return;
+    }
+    for (place, process) in snapshot.processes.iter().enumerate() {
+        let pid = process.id.pid;
+        if Some(pid) == own {
+            continue;
+        }
+        if out_of_time() {
+            return;
+        }
+        let mut pick = |selector| roots.push(Root { selector, process: place });
+        if !plan.cmdlines.is_empty() {
+            match proc.cmdline(pid, &mut line) {
+                Ok(()) => plan.cmdlines.matches(&line).for_each(&mut pick),
+                Err(error) => cmdlines.note(error),
+            }
+        }
+        if !plan.exes.is_empty() {
+            match proc.exe(pid) {
+                Ok(path) => plan.exes.matches(&path).for_each(&mut pick),
+                Err(error) => exes.note(error),
+            }
+        }
+        if !users.is_empty() {
+            match proc.effective_user(pid, &mut buffer) {
+                Ok(uid) => users
+                    .iter()
+                    .filter(|(_, wanted)| *wanted == uid)
+                    .for_each(|&(selector, _)| pick(selector)),
+                Err(error) => owners.note(error),
+            }
+        }
+    }
+    warn_of_unreadable("command lines", &cmdlines, "run psstat as root", notes);
+    warn_of_unreadable(
+        "paths of executables",
+        &exes,
+        "run psstat as root or give it CAP_SYS_PTRACE",
+        notes,
+    );
+    warn_of_unreadable("owners of processes", &owners, "run psstat as root", notes);
+}
+
+/// Says once what could not be read, with an example and a cure.
+pub fn warn_of_unreadable(what: &str, unreadable: &Unreadable, cure: &str, notes: &mut Notes) {
+    let Some(first) = &unreadable.first else { return };
+    let count = unreadable.count;
+    let cure = if first.reason == Reason::Denied { format!(": {cure}") } else { String::new() };
+    notes.warn(format!("{count} {what} cannot be read, such as {first}{cure}"));
+}
+
+struct PidFile {
+    pid: Pid,
+    /// When it was last written, in nanoseconds since 1970.
+    written: i64,
+}
+
+fn read_pid_file(path: &Path) -> Result<PidFile, String> {
+    // Not to be kept waiting by a FIFO that stands there.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let explain = |errno: rustix::io::Errno| match Reason::from(errno) {
+        Reason::Vanished => "there is none".to_owned(),
+        Reason::Denied => "permission denied: let psstat's user read it".to_owned(),
+        _ => std::io::Error::from(errno).to_string(),
+    };
+    let file = rustix::fs::open(path, flags, Mode::empty()).map_err(explain)?;
+    let stat = rustix::fs::fstat(&file).map_err(explain)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Err("not a plain file".to_owned());
+    }
+    let mut text = Vec::new();
+    File::from(file)
+        .take(PID_FILE_LIMIT)
+        .read_to_end(&mut text)
+        .map_err(|error| error.to_string())?;
+    let pid = parse::pid_file(&text)
+        .ok_or("its first line is not the number of a process (1 to 4194304)")?;
+    let seconds: i64 = stat.st_mtime;
+    let nanos = i64::try_from(stat.st_mtime_nsec).unwrap_or_default();
+    Ok(PidFile { pid, written: seconds.saturating_mul(1_000_000_000).saturating_add(nanos) })
+}
+
+/// Enough for a number and the lines that some servers write behind it.
+const PID_FILE_LIMIT: u64 = 4096;
+
+fn warn_if_stale(
+    path: &Path,
+    file: &PidFile,
+    snapshot: &Snapshot,
+    root: Root,
+    clocks: Clocks,
+    notes: &mut Notes,
+) {
+    let process = &snapshot.processes[root.process];
+    let late = clocks.date_of(process.id.start).saturating_sub(file.written);
+    if late > CLEARLY_AFTER {
+        notes.warn(format!(
+            "pid file {} may be stale: process {} ({}) started {} s after it was written; \
+             reported all the same",
+            path.display(),
+            file.pid,
+            String::from_utf8_lossy(snapshot.names.text(process.comm)),
+            late / 1_000_000_000,
+        ));
+    }
+}

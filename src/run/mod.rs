@@ -1,0 +1,47 @@
+//! The wiring: the only place that joins input and output to thought.
+
+pub mod discover;
+pub mod notes;
+pub mod once;
+pub mod output;
+pub mod watchdog;
+
+use crate::cli::Surroundings;
+use crate::units::{BootNanos, Uid, WallNanos};
+use rustix::time::{ClockId, clock_gettime};
+
+/// No line on standard error is longer: Telegraf shows 512 bytes of the first.
+pub const STDERR_LINE: usize = 512;
+
+/// Asks the system what the command line's meaning depends on.
+pub fn surroundings() -> Surroundings {
+    Surroundings {
+        host: rustix::system::uname().nodename().to_bytes().to_vec(),
+        host_proc: std::env::var_os("HOST_PROC"),
+        host_sys: std::env::var_os("HOST_SYS"),
+        user: Uid(rustix::process::geteuid().as_raw()),
+        find_user,
+    }
+}
+
+/// Looks a user up in passwd(5). A static binary cannot ask the C library's other sources.
+fn find_user(name: &str) -> Option<Uid> {
+    let passwd = std::fs::read("/etc/passwd").ok()?;
+    passwd.split(|&byte| byte == b'\n').find_map(|line| {
+        let mut fields = line.split(|&byte| byte == b':');
+        let uid = (fields.next()? == name.as_bytes()).then(|| fields.nth(1)).flatten()?;
+        std::str::from_utf8(uid).ok()?.parse().ok().map(Uid)
+    })
+}
+
+fn boot_now() -> BootNanos {
+    let now = clock_gettime(ClockId::Boottime);
+    let nanos = now.tv_sec as i128 * 1_000_000_000 + i128::from(now.tv_nsec);
+    BootNanos(u64::try_from(nanos).unwrap_or_default())
+}
+
+fn wall_now() -> WallNanos {
+    let now = clock_gettime(ClockId::Realtime);
+    let nanos = now.tv_sec as i128 * 1_000_000_000 + i128::from(now.tv_nsec);
+    WallNanos(i64::try_from(nanos).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,56 @@
+//! `--timeout`: a run never lasts longer.
+//!
+//! Whoever loops asks [`Watchdog::out_of_time`]. That does not help where one read hangs: the
+//! kernel takes a process's memory lock to read its command line or its memory map, and a process
+//! in trouble may hold that lock for minutes. For plans that read those files a thread stands by,
+//! and ends the run.
+
+use crate::account::memory::MemoryMode;
+use crate::cli::Job;
+use crate::error::Error;
+use crate::label::diagnostic;
+use crate::run::STDERR_LINE;
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+/// How long a run that notices by itself is given to end in order.
+const GRACE: Duration = Duration::from_millis(100);
+
+/// Knows when a run must end.
+#[derive(Debug)]
+pub struct Watchdog {
+    end: Instant,
+    timeout: Duration,
+}
+
+impl Watchdog {
+    /// Watches a run that has just `started`.
+    pub fn new(job: &Job, started: Instant) -> Watchdog {
+        let watchdog = Watchdog { end: started + job.timeout, timeout: job.timeout };
+        let may_hang = !job.plan.cmdlines.is_empty() || job.plan.memory == MemoryMode::Pss;
+        if may_hang {
+            let (left, error) = (job.timeout + GRACE, watchdog.error());
+            // Where no thread can be made, the run goes without.
+            let _ = std::thread::Builder::new().spawn(move || {
+                std::thread::sleep(left);
+                let line = diagnostic("E!", &error.to_string(), STDERR_LINE);
+                let _ = std::io::stderr().write_all(line.as_bytes());
+                std::process::exit(i32::from(error.exit_status()));
+            });
+        }
+        watchdog
+    }
+
+    /// Whether the run must end.
+    pub fn out_of_time(&self) -> bool {
+        Instant::now() >= self.end
+    }
+
+    /// What is said then.
+    pub fn error(&self) -> Error {
+        Error::Failed(format!(
+            "the run took longer than its timeout of {}: --timeout gives it more",
+            humantime::format_duration(self.timeout)
+        ))
+    }
+}

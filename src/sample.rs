@@ -1,0 +1,331 @@
+//! A sample: what every process of the machine showed at one time, as plain data sorted by pid.
+//!
+//! One pass lists the processes, then reads one `stat` each, in rising order of pid. Membership
+//! is worked out from that; only then is it known where a child was read before its parent, and
+//! [`reread_early_children`] mends it.
+
+use crate::account::tree::{Tree, index_of};
+use crate::error::{ReadError, Reason};
+use crate::procfs::{Buffer, Procfs, parse::Stat};
+use crate::units::{BootNanos, Pid, ProcId, Ticks};
+use std::collections::HashMap;
+
+/// CPU time of one process since it started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Times {
+    /// Its own threads': utime + stime.
+    pub own: Ticks,
+    /// That of the children it has waited for, and of theirs: cutime + cstime.
+    pub children: Ticks,
+}
+
+impl Times {
+    /// All that it answers for.
+    pub fn total(self) -> Ticks {
+        self.own + self.children
+    }
+}
+
+/// What is left of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// At least one of its threads runs.
+    Alive,
+    /// Ended, and not yet waited for: holds its pid and its CPU time, nothing else.
+    Zombie,
+    /// Seen at the first reading and gone at the second.
+    Gone,
+}
+
+/// One process, as its `stat` showed it.
+#[derive(Clone, Copy, Debug)]
+pub struct Process {
+    /// Who it is.
+    pub id: ProcId,
+    /// Its parent, as it said.
+    pub parent: Pid,
+    /// Its CPU time.
+    pub times: Times,
+    /// Whether it still runs.
+    pub life: Life,
+    /// Its name, to be looked up in [`Snapshot::names`].
+    pub comm: NameId,
+}
+
+/// A name within [`Names`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NameId(u32);
+
+/// The names of the processes, each kept once: ten thousand processes have some hundred names.
+#[derive(Debug, Default)]
+pub struct Names {
+    texts: Vec<Box<[u8]>>,
+    ids: HashMap<Box<[u8]>, NameId>,
+}
+
+impl Names {
+    /// The number of that name, given to it now if it is new.
+    pub fn id(&mut self, text: &[u8]) -> NameId {
+        if let Some(&id) = self.ids.get(text) {
+            return id;
+        }
+        let id = NameId(self.texts.len() as u32);
+        self.texts.push(text.into());
+        self.ids.insert(text.into(), id);
+        id
+    }
+
+    /// The name itself.
+    pub fn text(&self, id: NameId) -> &[u8] {
+        &self.texts[id.0 as usize]
+    }
+
+    /// All names; the place of a name is its number.
+    pub fn texts(&self) -> impl Iterator<Item = &[u8]> {
+        self.texts.iter().map(|text| &**text)
+    }
+
+    /// The place of a name in [`Names::texts`].
+    pub fn place(id: NameId) -> usize {
+        id.0 as usize
+    }
+}
+
+/// Files that could not be read, other than those of processes that had ended.
+#[derive(Debug, Default)]
+pub struct Unreadable {
+    /// How many.
+    pub count: usize,
+    /// The first of them, to be shown as the example.
+    pub first: Option<ReadError>,
+}
+
+impl Unreadable {
+    /// Counts an error; a process that has ended is none.
+    pub fn note(&mut self, error: ReadError) {
+        if error.reason != Reason::Vanished {
+            self.count += 1;
+            self.first.get_or_insert(error);
+        }
+    }
+
+    fn add(&mut self, other: Unreadable) {
+        self.count += other.count;
+        if self.first.is_none() {
+            self.first = other.first;
+        }
+    }
+}
+
+/// All processes at one time.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    /// When the scan began: what started later was born after this sample.
+    pub taken: BootNanos,
+    /// Sorted by pid, no pid twice.
+    pub processes: Vec<Process>,
+    /// Their names.
+    pub names: Names,
+    /// What could not be read.
+    pub unreadable: Unreadable,
+    /// Where each reader began in `processes`. Within the part of one reader, a smaller place
+    /// means an earlier reading; between parts nothing is known.
+    parts: Vec<usize>,
+}
+
+impl Snapshot {
+    fn of_part() -> Snapshot {
+        Snapshot { parts: vec![0], ..Snapshot::default() }
+    }
+
+    /// Adds a process that was read just now; its pid is above all that are there.
+    fn push(&mut self, pid: Pid, stat: &Stat<'_>) {
+        let life = if stat.is_alive() { Life::Alive } else { Life::Zombie };
+        let comm = self.names.id(stat.comm);
+        self.processes.push(Process {
+            id: ProcId { pid, start: stat.start },
+            parent: stat.parent,
+            times: times(stat),
+            life,
+            comm,
+        });
+    }
+
+    fn append(&mut self, part: Snapshot) {
+        self.parts.push(self.processes.len());
+        let ids: Vec<NameId> = part.names.texts().map(|text| self.names.id(text)).collect();
+        self.processes.extend(
+            part.processes
+                .into_iter()
+                .map(|process| Process { comm: ids[Names::place(process.comm)], ..process }),
+        );
+        self.unreadable.add(part.unreadable);
+    }
+
+    /// Whether the process at `first` is known to have been read before the one at `second`.
+    fn read_before(&self, first: usize, second: usize) -> bool {
+        let part = |place| self.parts.partition_point(|&start| start <= place);
+        first < second && part(first) == part(second)
+    }
+
+    /// The process with that pid.
+    pub fn find(&self, pid: Pid) -> Option<usize> {
+        index_of(&self.processes, pid)
+    }
+
+    /// Whether that very process was there, not another one on its pid.
+    pub fn holds(&self, id: ProcId) -> bool {
+        self.find(id.pid).is_some_and(|place| {
+            let process = &self.processes[place];
+            process.id == id && process.life != Life::Gone
+        })
+    }
+}
+
+fn times(stat: &Stat<'_>) -> Times {
+    Times { own: stat.own, children: stat.children }
+}
+
+/// Asks whether a run must come to its end.
+pub type OutOfTime<'a> = &'a (dyn Fn() -> bool + Sync);
+
+/// What a scan needs of `/proc`; a simulated world answers as well.
+pub trait Scan {
+    /// Lists the processes in rising order of pid.
+    ///
+    /// # Errors
+    /// [`ReadError`] where that cannot be done at all.
+    fn pids(&self, pids: &mut Vec<Pid>) -> Result<(), ReadError>;
+
+    /// Reads one of them.
+    ///
+    /// # Errors
+    /// [`Reason::Vanished`] where it has ended since, and the other reasons as they come.
+    fn stat<'b>(&self, pid: Pid, buffer: &'b mut Buffer) -> Result<Stat<'b>, ReadError>;
+}
+
+impl Scan for Procfs {
+    fn pids(&self, pids: &mut Vec<Pid>) -> Result<(), ReadError> {
+        Procfs::pids(self, pids)
+    }
+
+    fn stat<'b>(&self, pid: Pid, buffer: &'b mut Buffer) -> Result<Stat<'b>, ReadError> {
+        Procfs::stat(self, pid, buffer)
+    }
+}
+
+/// Looks at every process once. `taken` is the time before this call. It stops early, and gives
+/// what it has, once `out_of_time` says so.
+///
+/// # Errors
+/// Where the processes cannot be listed. A process that cannot be read is noted in the snapshot;
+/// one that has ended is not there.
+pub fn scan(
+    source: &impl Scan,
+    taken: BootNanos,
+    out_of_time: OutOfTime<'_>,
+) -> Result<Snapshot, ReadError> {
+    let mut pids = Vec::new();
+    source.pids(&mut pids)?;
+    let mut snapshot = read_all(source, &pids, out_of_time);
+    snapshot.taken = taken;
+    Ok(snapshot)
+}
+
+/// As [`scan`], with the reading shared out among `readers` threads.
+///
+/// # Errors
+/// As [`scan`].
+pub fn scan_in_parallel(
+    source: &(impl Scan + Sync),
+    taken: BootNanos,
+    out_of_time: OutOfTime<'_>,
+    readers: usize,
+) -> Result<Snapshot, ReadError> {
+    let mut pids = Vec::new();
+    source.pids(&mut pids)?;
+    let mut snapshot = Snapshot { taken, ..Snapshot::default() };
+    let share = pids.len().div_ceil(readers.max(1)).max(1);
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = pids
+            .chunks(share)
+            .map(|part| scope.spawn(|| read_all(source, part, out_of_time)))
+            .collect();
+        for thread in threads {
+            match thread.join() {
+                Ok(part) => snapshot.append(part),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+    });
+    Ok(snapshot)
+}
+
+/// How many processes are read between two looks at the clock.
+const READS_PER_LOOK: usize = 64;
+
+fn read_all(source: &impl Scan, pids: &[Pid], out_of_time: OutOfTime<'_>) -> Snapshot {
+    let mut snapshot = Snapshot::of_part();
+    snapshot.processes.reserve_exact(pids.len());
+    let mut buffer = Buffer::default();
+    for some in pids.chunks(READS_PER_LOOK) {
+        if out_of_time() {
+            break;
+        }
+        for &pid in some {
+            match source.stat(pid, &mut buffer) {
+                Ok(stat) => snapshot.push(pid, &stat),
+                Err(error) => snapshot.unreadable.note(error),
+            }
+        }
+    }
+    snapshot
+}
+
+/// Reads again those `members` that were read before their parent, and all below them, parents
+/// first.
+///
+/// A child that was read alive and then ended, and was waited for before its parent was read,
+/// stands in both readings. Read again after its parent it is either still there, so that its
+/// parent can't have its time, or it is [`Life::Gone`] and its parent alone answers for it.
+/// `members` is sorted; `tree` is that of the snapshot.
+pub fn reread_early_children(
+    source: &impl Scan,
+    snapshot: &mut Snapshot,
+    tree: &Tree,
+    members: &[usize],
+) {
+    let is_member = |place: usize| members.binary_search(&place).is_ok();
+    let mut stale: Vec<usize> = members
+        .iter()
+        .copied()
+        .filter(|&child| {
+            tree.parent(child)
+                .is_some_and(|parent| is_member(parent) && !snapshot.read_before(parent, child))
+        })
+        .collect();
+    if stale.is_empty() {
+        return;
+    }
+    let mut buffer = Buffer::default();
+    let mut done = vec![false; snapshot.processes.len()];
+    // From the highest ancestor down: whoever hangs below another stale one is reached from it.
+    stale.sort_by_key(|&place| tree.depth(place));
+    for top in stale {
+        let mut below = vec![top];
+        while let Some(place) = below.pop() {
+            if std::mem::replace(&mut done[place], true) {
+                continue;
+            }
+            let process = &mut snapshot.processes[place];
+            match source.stat(process.id.pid, &mut buffer) {
+                Ok(stat) if stat.start == process.id.start => {
+                    process.times = times(&stat);
+                    process.life = if stat.is_alive() { Life::Alive } else { Life::Zombie };
+                }
+                _ => process.life = Life::Gone,
+            }
+            below.extend(tree.children(place).filter(|&child| is_member(child)));
+        }
+    }
+}

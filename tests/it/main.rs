@@ -1,0 +1,22 @@
+//! All integration tests in one binary.
+//!
+//! | module | level |
+//! |---|---|
+//! | `simulated` | made-up histories of processes against an oracle that knows the truth |
+//! | `fake` | folders that look like a procfs, with every odd content |
+//! | `real` | real processes, compared with the kernel's own account |
+//! | `names` | hostile names, and what independent readers make of the lines |
+//! | `cache` | damaged, foreign, contended cache files |
+//! | `errors` | the table of errors of the contract |
+//! | `tidy` | who may import what |
+
+#![allow(missing_docs, reason = "tests say what they test by their names")]
+
+mod cache;
+mod errors;
+mod fake;
+mod names;
+mod real;
+mod simulated;
+mod support;
+mod tidy;
