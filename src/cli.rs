@@ -4,8 +4,8 @@
 use crate::account::memory::MemoryMode;
 use crate::error::Error;
 use crate::label::Label;
-use crate::plan::{Plan, Selector, Source, split_name};
-use crate::select::job_key;
+use crate::plan::{self, Plan, Selector, Source, split_name};
+use crate::unit;
 use crate::units::{Pid, Uid};
 use clap::builder::OsStringValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -70,13 +70,15 @@ pub struct Surroundings {
 }
 
 /// Selectors: option, name of its value, help.
-const SELECTORS: [(&str, &str, &str); 6] = [
+const SELECTORS: [(&str, &str, &str); 8] = [
     ("pid", "[NAME:]PID", "That process"),
     ("pid-file", "[NAME:]PATH", "The process whose number is the first line of the file"),
     ("pattern", "[NAME:]REGEX", "Every process whose name (comm) the regex finds"),
+    ("systemd", "[NAME:]GLOB", "Every systemd unit whose id matches; nginx means nginx.service"),
     ("cmdline", "[NAME:]REGEX", "Every process whose command line the regex finds"),
     ("exe", "[NAME:]GLOB", "Every process whose executable's path matches"),
     ("user", "[NAME:]USER", "Every process of that user (name or uid; effective uid)"),
+    ("cgroup", "[NAME:]GLOB", "Every control group whose path below the cgroup root matches"),
 ];
 
 const ABOUT: &str = "What a group of processes costs: CPU, memory and number of a service and all \
@@ -85,14 +87,16 @@ const ABOUT: &str = "What a group of processes costs: CPU, memory and number of 
 const AFTER_HELP: &str = "\
 Each selector picks processes; these and all their descendants make a group, and each group is \
 one line. Selectors with the same NAME make one group; without NAME, processes are grouped by \
-their own names. NAME may hold letters, digits, '_', '.', '-', '@' and spaces; a leading ':' says \
+their own names. For --systemd and --cgroup all processes in the control group make the group. \
+NAME may hold letters, digits, '_', '.', '-', '@' and spaces; a leading ':' says \
 'no name' where the value itself holds a ':'.
 
 The first run stores a baseline and prints no line. Later runs print. --wait 1s prints at once.
 
 Examples:
   psstat --tag env=production --pid-file nginx:/run/nginx.pid --pattern mysql:mysqld
-  psstat --wait 1s --user www-data";
+  psstat --wait 1s --user www-data
+  psstat --systemd 'nginx*' --systemd pg:'postgresql@*' --cgroup 'user.slice/*'";
 
 /// The command line's definition.
 pub fn command() -> Command {
@@ -230,7 +234,7 @@ fn first_sentence(message: &str) -> String {
 
 fn job(matches: &ArgMatches, surroundings: &Surroundings) -> Result<Job, String> {
     let selectors = selectors(matches, surroundings)?;
-    let key = job_key(&selectors);
+    let key: Vec<u8> = selectors.iter().flat_map(Selector::key).collect();
     let tags = tags(matches, surroundings)?;
     let memory = match text(matches, "memory")?.as_deref() {
         None | Some("shared-once") => MemoryMode::SharedOnce,
@@ -313,6 +317,8 @@ fn selector(kind: &str, value: &OsStr, surroundings: &Surroundings) -> Result<Se
         "pattern" => Source::Pattern(text()),
         "cmdline" => Source::Cmdline(text()),
         "exe" => Source::Exe(text()),
+        "systemd" => Source::Unit(unit::expand(&text())),
+        "cgroup" => Source::ControlGroup(text().trim_matches('/').to_owned()),
         _ => Source::User(user(&text(), surroundings).ok_or_else(|| {
             bad("no such user in /etc/passwd: users from elsewhere go by number")
         })?),
@@ -379,7 +385,7 @@ fn tags(matches: &ArgMatches, surroundings: &Surroundings) -> Result<Vec<(Label,
 
 fn cache_name(matches: &ArgMatches, user: Uid, key: &[u8]) -> Result<String, String> {
     match text(matches, "cache-name")? {
-        None => Ok(format!("psstat-{}-{:016x}", user.0, fnv1a(key))),
+        None => Ok(format!("psstat-{}-{:016x}", user.0, plan::hash(key))),
         Some(name) if name.contains('/') => Err(format!(
             "bad --cache-name {name:?}: it is a name, without '/'; --cache-dir says where"
         )),
@@ -388,14 +394,6 @@ fn cache_name(matches: &ArgMatches, user: Uid, key: &[u8]) -> Result<String, Str
         }
         Some(name) => Ok(name),
     }
-}
-
-/// FNV-1a, 64 bits: the same in every version of psstat, which the standard library's hashes do
-/// not promise.
-fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
 }
 
 fn duration(matches: &ArgMatches, option: &str) -> Result<Option<Duration>, String> {

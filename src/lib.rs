@@ -12,6 +12,7 @@
 //! |---|---|---|
 //! | [`units`] | the quantities | no bare integer crosses a module's border |
 //! | [`label`] | text fit for tags | no name that a process gives itself can break a line |
+//! | [`unit`] | how systemd names units and their control groups | pure |
 //! | [`error`] | what can go wrong | a vanished process is no error |
 //! | [`cli`] | the command line | pure: what it must ask the system is handed in |
 //! | [`plan`] | what is to be done | valid once made |
@@ -34,4 +35,5 @@ pub mod procfs;
 pub mod run;
 pub mod sample;
 pub mod select;
+pub mod unit;
 pub mod units;

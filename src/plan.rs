@@ -7,6 +7,7 @@ use crate::account::memory::MemoryMode;
 use crate::label::Label;
 use crate::units::{Pid, Uid};
 use regex::bytes::{RegexSet, RegexSetBuilder};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 /// One `--pid`, `--pattern`, ...: which processes it picks as roots, and the name it gives them.
@@ -33,6 +34,44 @@ pub enum Source {
     Exe(String),
     /// Every process of that effective user.
     User(Uid),
+    /// Every systemd unit whose id the glob matches; expanded as systemctl does.
+    Unit(String),
+    /// Every control group whose path below the root the glob matches, without a slash in front.
+    ControlGroup(String),
+}
+
+impl Selector {
+    /// What tells this selector from every other: its kind, its name, its value.
+    pub fn key(&self) -> Vec<u8> {
+        let number;
+        let (kind, value): (&str, &[u8]) = match &self.source {
+            Source::Pid(pid) => {
+                number = pid.to_string();
+                ("pid", number.as_bytes())
+            }
+            Source::PidFile(path) => ("pid-file", path.as_os_str().as_bytes()),
+            Source::Pattern(regex) => ("pattern", regex.as_bytes()),
+            Source::Cmdline(regex) => ("cmdline", regex.as_bytes()),
+            Source::Exe(glob) => ("exe", glob.as_bytes()),
+            Source::User(uid) => {
+                number = uid.0.to_string();
+                ("user", number.as_bytes())
+            }
+            Source::Unit(glob) => ("systemd", glob.as_bytes()),
+            Source::ControlGroup(glob) => ("cgroup", glob.as_bytes()),
+        };
+        let name = self.name.as_ref().map_or("", |name| name.as_str());
+        // No part holds a NUL: none can be typed.
+        [kind.as_bytes(), name.as_bytes(), value, b""].join(&0)
+    }
+}
+
+/// FNV-1a, 64 bits: the same in every version of psstat, which the standard library's hashes do
+/// not promise.
+pub fn hash(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
 }
 
 /// A whole job.
@@ -46,6 +85,10 @@ pub struct Plan {
     pub cmdlines: Matcher,
     /// The `--exe`s, to be matched against paths of executables.
     pub exes: Matcher,
+    /// The `--systemd`s, to be matched against unit ids.
+    pub units: Matcher,
+    /// The `--cgroup`s, to be matched against paths of control groups.
+    pub control_groups: Matcher,
     /// The tags of every line in the order to print, `host` first.
     pub tags: Vec<(Label, Label)>,
     /// How memory is summed.
@@ -84,7 +127,27 @@ impl Plan {
             Source::Exe(glob) => Some(glob_to_regex(glob)),
             _ => None,
         })?;
-        Ok(Plan { selectors, patterns, cmdlines, exes, tags, memory })
+        let units = matcher(|source| match source {
+            Source::Unit(glob) => Some(glob_to_regex(glob)),
+            _ => None,
+        })?;
+        let control_groups = matcher(|source| match source {
+            Source::ControlGroup(glob) => Some(glob_to_regex(glob)),
+            _ => None,
+        })?;
+        Ok(Plan { selectors, patterns, cmdlines, exes, units, control_groups, tags, memory })
+    }
+
+    /// Whether any process of the machine may be a root or descend from one.
+    pub fn looks_at_every_process(&self) -> bool {
+        let is_group =
+            |source: &Source| matches!(source, Source::Unit(_) | Source::ControlGroup(_));
+        !self.selectors.iter().all(|selector| is_group(&selector.source))
+    }
+
+    /// Whether control groups must be looked at.
+    pub fn looks_at_control_groups(&self) -> bool {
+        !self.units.is_empty() || !self.control_groups.is_empty()
     }
 }
 

@@ -227,9 +227,17 @@ pub fn scan(
 ) -> Result<Snapshot, ReadError> {
     let mut pids = Vec::new();
     source.pids(&mut pids)?;
-    let mut snapshot = read_all(source, &pids, out_of_time);
-    snapshot.taken = taken;
-    Ok(snapshot)
+    Ok(read(source, &pids, taken, out_of_time))
+}
+
+/// Looks at some processes only, as [`scan`] does at all; `pids` is sorted.
+pub fn read(
+    source: &impl Scan,
+    pids: &[Pid],
+    taken: BootNanos,
+    out_of_time: OutOfTime<'_>,
+) -> Snapshot {
+    Snapshot { taken, ..read_all(source, pids, out_of_time) }
 }
 
 /// As [`scan`], with the reading shared out among `readers` threads.

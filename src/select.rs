@@ -1,7 +1,7 @@
 //! From a plan and the processes to the roots of each group. Pure: whoever reads command lines
 //! and pid files hands in what they say.
 
-use crate::plan::{Plan, Selector, Source};
+use crate::plan::{Plan, Source};
 use crate::sample::{Names, Snapshot};
 use crate::units::Pid;
 
@@ -37,33 +37,21 @@ pub fn by_pid(selector: usize, pid: Pid, snapshot: &Snapshot) -> Option<Root> {
     snapshot.find(pid).map(|process| Root { selector, process })
 }
 
-/// What identifies a job: its selectors, spelled out, so that two spellings of the same job are
-/// one and no two jobs are.
-pub fn job_key(selectors: &[Selector]) -> Vec<u8> {
-    use std::os::unix::ffi::OsStrExt;
-    let mut key = Vec::new();
-    for selector in selectors {
-        let number;
-        let (kind, value): (&str, &[u8]) = match &selector.source {
-            Source::Pid(pid) => {
-                number = pid.to_string();
-                ("pid", number.as_bytes())
-            }
-            Source::PidFile(path) => ("pid-file", path.as_os_str().as_bytes()),
-            Source::Pattern(regex) => ("pattern", regex.as_bytes()),
-            Source::Cmdline(regex) => ("cmdline", regex.as_bytes()),
-            Source::Exe(glob) => ("exe", glob.as_bytes()),
-            Source::User(uid) => {
-                number = uid.0.to_string();
-                ("user", number.as_bytes())
-            }
-        };
-        let name = selector.name.as_ref().map_or("", |name| name.as_str());
-        for part in [kind.as_bytes(), name.as_bytes(), value] {
-            key.extend_from_slice(part);
-            // No part holds a NUL: none can be typed.
-            key.push(0);
-        }
+/// The selectors that pick a control group, from its path and the id of the unit that it is.
+pub fn by_control_group(plan: &Plan, path: &[u8], unit: Option<&[u8]>) -> Vec<usize> {
+    let mut selectors: Vec<usize> = Vec::new();
+    if let Some(id) = unit.filter(|_| !plan.units.is_empty()) {
+        selectors.extend(plan.units.matches(id));
     }
-    key
+    if path.is_empty() {
+        // The root is not below itself: no glob means it, but `/` alone.
+        let is_root =
+            |source: &Source| matches!(source, Source::ControlGroup(glob) if glob.is_empty());
+        let picked =
+            plan.selectors.iter().enumerate().filter(|(_, picked)| is_root(&picked.source));
+        selectors.extend(picked.map(|(selector, _)| selector));
+    } else if !plan.control_groups.is_empty() {
+        selectors.extend(plan.control_groups.matches(path));
+    }
+    selectors
 }

@@ -1,14 +1,17 @@
 //! Groups: which processes are counted together, under which name, and what they cost.
 
+use super::counter::{self, Counter};
 use super::cpu::{self, Ledger, Member};
 use super::memory::{self, Footprint, MemoryMode};
 use super::tree::{Descent, Tree};
 use crate::label::Label;
-use crate::plan::Plan;
-use crate::sample::{Life, Snapshot};
+use crate::plan::{self, Plan, Source};
+use crate::procfs::cgroup::ControlGroup;
+use crate::sample::{Life, Names, Snapshot};
 use crate::select::Root;
-use crate::units::{BootNanos, Bytes, Hz, Pid, Ticks};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::unit;
+use crate::units::{BootNanos, Bytes, CpuNanos, Hz, Pid, Ticks};
+use std::collections::BTreeMap;
 
 /// Processes that are counted together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +22,13 @@ pub struct Group {
     pub named: bool,
     /// Places of its members in the snapshot, sorted, each once; zombies among them.
     pub members: Vec<usize>,
+    /// Those of them whose CPU time no counter holds: it is reckoned process by process.
+    pub ledgered: Vec<usize>,
+    /// The counters of its control groups, none within another, with the selectors that picked
+    /// each.
+    pub counters: Vec<(Counter, Vec<usize>)>,
+    /// Processes that run in its control groups and have no number here.
+    pub foreign: u64,
 }
 
 /// What a group cost since the last sample.
@@ -41,8 +51,20 @@ pub struct State {
     pub boot_id: Vec<u8>,
     /// When the sample began.
     pub taken: BootNanos,
+    /// The control groups that were looked for, whether found or not: the hashed keys of their
+    /// selectors.
+    pub watched: Vec<u64>,
     /// Each group.
-    pub ledgers: BTreeMap<Label, Ledger>,
+    pub groups: BTreeMap<Label, Known>,
+}
+
+/// What is remembered of one group.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    /// Its processes, as far as no counter holds their CPU time.
+    pub ledger: Ledger,
+    /// The counters of its control groups.
+    pub counters: Vec<Counter>,
 }
 
 /// What the machine is made of, as far as the accounting must know.
@@ -62,17 +84,46 @@ pub struct Machine {
 /// above the number of processors.
 pub const SHORT: Ticks = Ticks(10);
 
+/// A group in the making.
+#[derive(Default)]
+struct Draft {
+    /// The first selector that makes it.
+    order: usize,
+    named: bool,
+    /// Places of its roots in the snapshot.
+    roots: Vec<usize>,
+    /// Places of its control groups in their list.
+    control_groups: Vec<usize>,
+}
+
+impl Draft {
+    /// One that comes after all that are picked by any selector.
+    fn last() -> Draft {
+        Draft { order: usize::MAX, ..Draft::default() }
+    }
+
+    fn picked_by(&mut self, selector: usize) -> &mut Draft {
+        self.order = self.order.min(selector);
+        self
+    }
+}
+
 /// Forms the groups: by the selectors' names, else by the roots' own, in the order in which their
 /// first selector was typed, then by name. A named group is there even with no process in it.
-pub fn form(plan: &Plan, snapshot: &Snapshot, tree: &Tree, roots: &[Root]) -> Vec<Group> {
-    /// First selector, and roots.
-    type Draft = (usize, Vec<usize>);
+///
+/// `control_groups` are those that selectors picked, and all below them.
+pub fn form(
+    plan: &Plan,
+    snapshot: &Snapshot,
+    tree: &Tree,
+    roots: &[Root],
+    control_groups: &[ControlGroup],
+) -> Vec<Group> {
     let mut drafts: BTreeMap<Label, Draft> = BTreeMap::new();
-    let mut named = BTreeSet::new();
     for (order, selector) in plan.selectors.iter().enumerate() {
         if let Some(name) = &selector.name {
-            named.insert(name.clone());
-            drafts.entry(name.clone()).or_insert((order, Vec::new()));
+            let draft = || Draft { order, named: true, ..Draft::default() };
+            drafts.entry(name.clone()).or_insert_with(draft);
         }
     }
     // Roots that share a name share its label; it is made once per name.
@@ -80,24 +131,92 @@ pub fn form(plan: &Plan, snapshot: &Snapshot, tree: &Tree, roots: &[Root]) -> Ve
     for root in roots {
         let label = plan.selectors[root.selector].name.clone().unwrap_or_else(|| {
             let comm = snapshot.processes[root.process].comm;
-            let label = &mut labels[crate::sample::Names::place(comm)];
+            let label = &mut labels[Names::place(comm)];
             label.get_or_insert_with(|| Label::lossy(snapshot.names.text(comm))).clone()
         });
-        let draft = drafts.entry(label).or_insert((root.selector, Vec::new()));
-        draft.0 = draft.0.min(root.selector);
-        draft.1.push(root.process);
+        drafts
+            .entry(label)
+            .or_insert_with(Draft::last)
+            .picked_by(root.selector)
+            .roots
+            .push(root.process);
+    }
+    for (place, group) in control_groups.iter().enumerate() {
+        for &selector in &group.selectors {
+            let label = plan.selectors[selector].name.clone();
+            let label = label.unwrap_or_else(|| own_name(group, &plan.selectors[selector].source));
+            let draft = drafts.entry(label).or_insert_with(Draft::last).picked_by(selector);
+            draft.control_groups.push(place);
+        }
     }
     let mut drafts: Vec<(Label, Draft)> = drafts.into_iter().collect();
     // Stable, so that groups of one selector stay in the order of their names.
-    drafts.sort_by_key(|&(_, (order, _))| order);
+    drafts.sort_by_key(|(_, draft)| draft.order);
     let mut descent = Descent::new(tree);
     drafts
         .into_iter()
-        .map(|(label, (_, roots))| {
-            let named = named.contains(&label);
-            Group { label, named, members: descent.of(roots) }
+        .map(|(label, draft)| {
+            let members = descent.of(draft.roots);
+            let mut group = Group {
+                label,
+                named: draft.named,
+                ledgered: members.clone(),
+                members,
+                counters: Vec::new(),
+                foreign: 0,
+            };
+            add_control_groups(&mut group, &draft.control_groups, control_groups, snapshot);
+            group
         })
         .collect()
+}
+
+/// What a control group is called where the user did not name it.
+fn own_name(group: &ControlGroup, source: &Source) -> Label {
+    match (source, &group.unit) {
+        (Source::Unit(_), Some(id)) => Label::lossy(unit::display_name(id)),
+        _ if group.path.is_empty() => Label::lossy(b"/"),
+        _ => Label::lossy(&group.path),
+    }
+}
+
+/// Adds the processes and counters of control groups to a group. `picked` are places in `all`,
+/// rising, and each stands there before those below it.
+fn add_control_groups(
+    group: &mut Group,
+    picked: &[usize],
+    all: &[ControlGroup],
+    snapshot: &Snapshot,
+) {
+    if picked.is_empty() {
+        return;
+    }
+    let mut counted = Vec::new();
+    let mut covered_up_to = 0;
+    for &top in picked {
+        if top < covered_up_to {
+            // Within the one before, or picked twice.
+            continue;
+        }
+        covered_up_to = all[top].end;
+        let below = &all[top..all[top].end];
+        let pids = below.iter().flat_map(|inner| &inner.pids);
+        let places: Vec<usize> = pids.filter_map(|&pid| snapshot.find(pid)).collect();
+        group.foreign += below.iter().map(|inner| inner.foreign).sum::<u64>();
+        if let Some(used) = all[top].used {
+            let counter = Counter { path: all[top].path.clone(), id: all[top].id, used };
+            group.counters.push((counter, all[top].selectors.clone()));
+            counted.extend_from_slice(&places);
+        } else {
+            group.ledgered.extend_from_slice(&places);
+        }
+        group.members.extend(places);
+    }
+    for places in [&mut group.members, &mut group.ledgered, &mut counted] {
+        places.sort_unstable();
+        places.dedup();
+    }
+    group.ledgered.retain(|place| counted.binary_search(place).is_err());
 }
 
 /// All that belong to any group, sorted, each once.
@@ -122,6 +241,9 @@ pub struct Sampled<'s> {
     pub measured: &'s [usize],
     /// Their memory, in the same order; empty where none was read.
     pub footprints: &'s [Footprint],
+    /// Whether the hierarchy of control groups could be read, so that one that was not found was
+    /// not there.
+    pub control_groups_seen: bool,
 }
 
 impl Sampled<'_> {
@@ -134,50 +256,107 @@ impl Sampled<'_> {
 /// Reckons what each group cost since `before`, and what to remember. Without `before` there is
 /// nothing to report, only to remember.
 pub fn account(
+    plan: &Plan,
     groups: Vec<Group>,
     sampled: Sampled<'_>,
     before: Option<&State>,
-    mode: MemoryMode,
     machine: &Machine,
 ) -> (Vec<Report>, State) {
-    let Sampled { snapshot, tree, .. } = sampled;
-    let since = before.map_or(BootNanos(0), |state| state.taken);
-    let elapsed = snapshot.taken.since(since);
-    let mut reports = Vec::new();
     let mut state = State {
         boot_id: sampled.boot_id.to_vec(),
-        taken: snapshot.taken,
-        ledgers: BTreeMap::new(),
+        taken: sampled.snapshot.taken,
+        watched: if sampled.control_groups_seen { watched(plan) } else { Vec::new() },
+        groups: BTreeMap::new(),
     };
+    let mut reports = Vec::new();
     for group in groups {
-        let present = || {
-            let places = group.members.iter().copied();
-            places.filter(|&place| snapshot.processes[place].life != Life::Gone)
-        };
-        if !group.named && present().next().is_none() {
-            continue;
+        let (used, known) = used(plan, &group, &sampled, before, machine);
+        if let Some(before) = before {
+            let elapsed = sampled.snapshot.taken.since(before.taken);
+            let cpu = used.and_then(|used| rate(used, elapsed, machine));
+            reports.extend(report(&group, cpu, &sampled, plan.memory, machine));
         }
-        let members = present().map(|place| member(place, snapshot, tree)).collect();
-        let ledger = before.and_then(|state| state.ledgers.get(&group.label));
-        let lives_on = |id| snapshot.holds(id);
-        let (used, ledger) = match before {
-            Some(_) => cpu::settle(ledger, Ticks::at(since, machine.hz), members, lives_on),
-            None => (None, Ledger { members, debts: Vec::new() }),
-        };
-        if before.is_some() {
-            let alive = |place: &usize| snapshot.processes[*place].life == Life::Alive;
-            let footprints = present().map(|place| sampled.footprint(place));
-            let bytes = memory::sum(mode, footprints, machine.page_size);
-            reports.push(Report {
-                label: group.label.clone(),
-                cpu: used.and_then(|used| rate(used, elapsed, machine)),
-                memory: share(bytes, machine.memory),
-                processes: present().filter(alive).count() as u64,
-            });
+        if known != Known::default() {
+            state.groups.insert(group.label, known);
         }
-        state.ledgers.insert(group.label, ledger);
     }
     (reports, state)
+}
+
+/// The keys of the selectors that pick control groups.
+fn watched(plan: &Plan) -> Vec<u64> {
+    let selectors = plan.selectors.iter();
+    selectors
+        .filter(|selector| matches!(selector.source, Source::Unit(_) | Source::ControlGroup(_)))
+        .map(|selector| plan::hash(&selector.key()))
+        .collect()
+}
+
+/// The CPU time that a group used since `before`, where that is known; and what to remember.
+fn used(
+    plan: &Plan,
+    group: &Group,
+    sampled: &Sampled<'_>,
+    before: Option<&State>,
+    machine: &Machine,
+) -> (Option<CpuNanos>, Known) {
+    let Sampled { snapshot, tree, .. } = *sampled;
+    let here = group.ledgered.iter().filter(|&&place| snapshot.processes[place].life != Life::Gone);
+    let members: Vec<Member> = here.map(|&place| member(place, snapshot, tree)).collect();
+    let counters = group.counters.iter().map(|(counter, _)| counter.clone()).collect();
+    let Some(before) = before else {
+        let ledger = Ledger { members, debts: Vec::new() };
+        return (None, Known { ledger, counters });
+    };
+    let nothing = Known::default();
+    let then = before.groups.get(&group.label);
+    let was_watched = |counter: &Counter| {
+        let found = group.counters.iter().find(|(other, _)| other == counter);
+        found.is_some_and(|(_, selectors)| {
+            let mut keys = selectors.iter().map(|&at| plan::hash(&plan.selectors[at].key()));
+            keys.any(|key| before.watched.contains(&key))
+        })
+    };
+    let has_members = !members.is_empty();
+    let since = Ticks::at(before.taken, machine.hz);
+    let lives_on = |id| snapshot.holds(id);
+    let (by_ledger, ledger) =
+        cpu::settle(then.map(|known| &known.ledger), since, members, lives_on);
+    let by_counter = counter::settle(&then.unwrap_or(&nothing).counters, &counters, was_watched);
+    let by_ledger = by_ledger.map(|ticks| ticks.nanos(machine.hz));
+    let used = if group.counters.is_empty() {
+        by_ledger
+    } else {
+        match by_ledger.filter(|_| has_members) {
+            Some(used) => Some(used + by_counter.unwrap_or_default()),
+            None => by_counter,
+        }
+    };
+    (used, Known { ledger, counters })
+}
+
+/// A group's line; none where nobody named it and nothing is in it.
+fn report(
+    group: &Group,
+    cpu: Option<f64>,
+    sampled: &Sampled<'_>,
+    mode: MemoryMode,
+    machine: &Machine,
+) -> Option<Report> {
+    let life = |place: usize| sampled.snapshot.processes[place].life;
+    let present = || group.members.iter().copied().filter(|&place| life(place) != Life::Gone);
+    if !group.named && present().next().is_none() && group.foreign == 0 {
+        return None;
+    }
+    let footprints = present().map(|place| sampled.footprint(place));
+    let bytes = memory::sum(mode, footprints, machine.page_size);
+    let alive = present().filter(|&place| life(place) == Life::Alive).count() as u64;
+    Some(Report {
+        label: group.label.clone(),
+        cpu,
+        memory: share(bytes, machine.memory),
+        processes: alive + group.foreign,
+    })
 }
 
 fn member(place: usize, snapshot: &Snapshot, tree: &Tree) -> Member {
@@ -187,11 +366,11 @@ fn member(place: usize, snapshot: &Snapshot, tree: &Tree) -> Member {
 }
 
 /// CPU time per time. `elapsed` in nanoseconds; none where no time has passed.
-fn rate(used: Ticks, elapsed: u64, machine: &Machine) -> Option<f64> {
+fn rate(used: CpuNanos, elapsed: u64, machine: &Machine) -> Option<f64> {
     if elapsed == 0 {
         return None;
     }
-    let rate = used.nanos(machine.hz).0 as f64 / elapsed as f64;
+    let rate = used.0 as f64 / elapsed as f64;
     let ceiling = machine.processors.filter(|_| elapsed < SHORT.nanos(machine.hz).0);
     Some(ceiling.map_or(rate, |processors| rate.min(processors as f64)))
 }

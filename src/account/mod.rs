@@ -1,6 +1,7 @@
 //! The accounting: from two samples to what each group cost between them. Pure; time and the
 //! constants of the kernel are handed in.
 
+pub mod counter;
 pub mod cpu;
 pub mod group;
 pub mod memory;

@@ -6,20 +6,23 @@
 //! checksum   u32      CRC-32 of all that follows
 //! boot id    length, bytes
 //! taken      nanoseconds since boot
+//! watched    count, then for each the key of a selector of control groups
 //! groups     count, then for each:
 //!   label    length, UTF-8
 //!   members  count, then for each, by rising pid: pid less the one before, parent, start, own,
 //!            children
 //!   debts    count, then for each: heir, owed
+//!   counters count, then for each: path (length, bytes), id, nanoseconds used
 //! ```
 //!
 //! Numbers are LEB128: seven bits a byte, the lowest first, the top bit set on all but the last.
 
+use crate::account::counter::Counter;
 use crate::account::cpu::{Debt, Ledger, Member};
-use crate::account::group::State;
+use crate::account::group::{Known, State};
 use crate::label::Label;
 use crate::sample::Times;
-use crate::units::{BootNanos, Pid, ProcId, Ticks};
+use crate::units::{BootNanos, CpuNanos, Pid, ProcId, Ticks};
 use std::fmt;
 
 const MAGIC: &[u8; 8] = b"psstat\r\n";
@@ -57,8 +60,12 @@ pub fn encode(state: &State) -> Vec<u8> {
     bytes.extend_from_slice(&[0; 4]);
     put_bytes(&mut bytes, &state.boot_id);
     put(&mut bytes, state.taken.0);
-    put(&mut bytes, state.ledgers.len() as u64);
-    for (label, ledger) in &state.ledgers {
+    put(&mut bytes, state.watched.len() as u64);
+    for &key in &state.watched {
+        put(&mut bytes, key);
+    }
+    put(&mut bytes, state.groups.len() as u64);
+    for (label, Known { ledger, counters }) in &state.groups {
         put_bytes(&mut bytes, label.as_str().as_bytes());
         put(&mut bytes, ledger.members.len() as u64);
         let mut last = 0;
@@ -75,6 +82,12 @@ pub fn encode(state: &State) -> Vec<u8> {
         for debt in &ledger.debts {
             put(&mut bytes, u64::from(debt.heir.number()));
             put(&mut bytes, debt.owed.0);
+        }
+        put(&mut bytes, counters.len() as u64);
+        for counter in counters {
+            put_bytes(&mut bytes, &counter.path);
+            put(&mut bytes, counter.id);
+            put(&mut bytes, counter.used.0);
         }
     }
     let checksum = crc32fast::hash(&bytes[HEADER..]);
@@ -125,15 +138,27 @@ impl Reader<'_> {
             ..State::default()
         };
         for _ in 0..self.number()? {
+            state.watched.push(self.number()?);
+        }
+        for _ in 0..self.number()? {
             let text = self.bytes()?;
             let label = Label::new(text).filter(|label| label.as_str().as_bytes() == text)?;
-            if state.ledgers.last_key_value().is_some_and(|(last, _)| *last >= label) {
+            if state.groups.last_key_value().is_some_and(|(last, _)| *last >= label) {
                 return None;
             }
-            let ledger = self.ledger()?;
-            state.ledgers.insert(label, ledger);
+            let known = Known { ledger: self.ledger()?, counters: self.counters()? };
+            state.groups.insert(label, known);
         }
         Some(state)
+    }
+
+    fn counters(&mut self) -> Option<Vec<Counter>> {
+        let mut counters = Vec::new();
+        for _ in 0..self.number()? {
+            let path = self.bytes()?.to_vec();
+            counters.push(Counter { path, id: self.number()?, used: CpuNanos(self.number()?) });
+        }
+        Some(counters)
     }
 
     fn ledger(&mut self) -> Option<Ledger> {
@@ -215,12 +240,21 @@ mod tests {
         (members, debts).prop_map(|(members, debts)| Ledger { members, debts })
     }
 
+    fn known() -> impl Strategy<Value = Known> {
+        let counter = (proptest::collection::vec(any::<u8>(), 0..9), any::<u64>(), any::<u64>())
+            .prop_map(|(path, id, used)| Counter { path, id, used: CpuNanos(used) });
+        (ledger(), proptest::collection::vec(counter, 0..3))
+            .prop_map(|(ledger, counters)| Known { ledger, counters })
+    }
+
     fn state() -> impl Strategy<Value = State> {
         let label = proptest::collection::vec(any::<u8>(), 0..9).prop_map(|b| Label::lossy(&b));
-        let ledgers = proptest::collection::btree_map(label, ledger(), 0..4);
-        (proptest::collection::vec(any::<u8>(), 0..40), any::<u64>(), ledgers).prop_map(
-            |(boot_id, taken, ledgers)| State { boot_id, taken: BootNanos(taken), ledgers },
-        )
+        let groups = proptest::collection::btree_map(label, known(), 0..4);
+        let boot_id = proptest::collection::vec(any::<u8>(), 0..40);
+        let watched = proptest::collection::vec(any::<u64>(), 0..3);
+        (boot_id, any::<u64>(), watched, groups).prop_map(|(boot_id, taken, watched, groups)| {
+            State { boot_id, taken: BootNanos(taken), watched, groups }
+        })
     }
 
     proptest! {
@@ -251,8 +285,8 @@ mod tests {
             bytes.extend_from_slice(&body);
             if let Ok(state) = decode(&bytes) {
                 // Whatever is taken keeps the promises that the accounting relies on.
-                for ledger in state.ledgers.values() {
-                    prop_assert!(ledger.members.is_sorted_by_key(|member| member.id.pid));
+                for known in state.groups.values() {
+                    prop_assert!(known.ledger.members.is_sorted_by_key(|member| member.id.pid));
                 }
             }
         }

@@ -1,6 +1,7 @@
 //! The only place that knows `/proc`: where it is mounted, which of its files say what, and what
 //! the errors of reading them mean. It has no opinion on what is read.
 
+pub mod cgroup;
 pub mod parse;
 
 use crate::error::{Error, ReadError, Reason};
@@ -180,6 +181,21 @@ impl Procfs {
         rustix::fs::statat(&self.dir, path.as_c_str(), AtFlags::empty())
             .map(|stat| Uid(stat.st_uid))
             .map_err(|errno| self.error(&path, errno.into()))
+    }
+
+    /// Reads `/proc/PID/cgroup` whole: which control group the process is in, hierarchy by
+    /// hierarchy.
+    ///
+    /// # Errors
+    /// As [`Procfs::stat`].
+    pub fn cgroup<'b>(&self, pid: Pid, buffer: &'b mut Buffer) -> Result<&'b [u8], ReadError> {
+        self.read(&FilePath::new(pid, "cgroup"), buffer)
+    }
+
+    /// Whether a process is to be seen here at all, readable or not.
+    pub fn shows(&self, pid: Pid) -> bool {
+        let path = FilePath::new(pid, "");
+        rustix::fs::statat(&self.dir, path.as_c_str(), AtFlags::empty()).is_ok()
     }
 
     /// The pid that psstat itself has in this procfs: none where it is a copy or belongs to a

@@ -3,6 +3,7 @@
 
 use crate::error::Reason;
 use crate::plan::{Plan, Source};
+use crate::procfs::cgroup::{self, ControlGroup, Hierarchy, Wanted};
 use crate::procfs::{Buffer, Procfs, parse};
 use crate::run::notes::Notes;
 use crate::sample::{OutOfTime, Snapshot, Unreadable};
@@ -68,7 +69,7 @@ pub fn roots(
                 },
                 Err(reason) => notes.warn(format!("pid file {}: {reason}", path.display())),
             },
-            Source::Pattern(_) | Source::Cmdline(_) | Source::Exe(_) | Source::User(_) => {}
+            _ => {}
         }
     }
     by_further_files(plan, proc, snapshot, own, out_of_time, notes, &mut roots);
@@ -140,6 +141,46 @@ fn by_further_files(
         notes,
     );
     warn_of_unreadable("owners of processes", &owners, "run psstat as root", notes);
+}
+
+/// The control groups that a plan picks and all below them, read from their hierarchy; none where
+/// there is no hierarchy to read.
+pub fn control_groups(plan: &Plan, proc: &Procfs, sys: &Path) -> Option<Vec<ControlGroup>> {
+    let mut buffer = Buffer::default();
+    let init = proc.cgroup(Pid::INIT, &mut buffer).unwrap_or_default();
+    let hierarchy = Hierarchy::open(sys, init).ok()?;
+    let pick = |path: &[u8], unit: Option<&[u8]>| select::by_control_group(plan, path, unit);
+    Some(hierarchy.walk(wanted(plan, &pick)))
+}
+
+/// The same from what each process says of itself, for where no hierarchy can be read. What is
+/// read of each process follows the number of all, and there are no counters.
+pub fn control_groups_of_processes(
+    plan: &Plan,
+    proc: &Procfs,
+    snapshot: &Snapshot,
+    notes: &mut Notes,
+) -> Vec<ControlGroup> {
+    let mut buffer = Buffer::default();
+    let manager = proc.cgroup(Pid::INIT, &mut buffer).map(parse::manager_root).unwrap_or_default();
+    let mut unreadable = Unreadable::default();
+    let mut places = Vec::with_capacity(snapshot.processes.len());
+    for process in &snapshot.processes {
+        match proc.cgroup(process.id.pid, &mut buffer) {
+            Ok(text) => {
+                let path = parse::cgroup_path(text);
+                places.extend(path.map(|path| (process.id.pid, path.to_vec())));
+            }
+            Err(error) => unreadable.note(error),
+        }
+    }
+    warn_of_unreadable("control groups", &unreadable, "run psstat as root", notes);
+    let pick = |path: &[u8], unit: Option<&[u8]>| select::by_control_group(plan, path, unit);
+    cgroup::from_processes(&places, &manager, wanted(plan, &pick))
+}
+
+fn wanted<'p>(plan: &Plan, pick: cgroup::Pick<'p>) -> Wanted<'p> {
+    Wanted { pick, units: !plan.units.is_empty(), paths: !plan.control_groups.is_empty() }
 }
 
 /// Says once what could not be read, with an example and a cure.

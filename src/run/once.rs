@@ -8,6 +8,7 @@ use crate::cache::store::Store;
 use crate::cli::{Baseline, Job};
 use crate::emit::influx;
 use crate::error::{Error, Reason};
+use crate::procfs::cgroup::ControlGroup;
 use crate::procfs::{Buffer, Procfs, Sysfs};
 use crate::run::discover::{self, Clocks, warn_of_unreadable};
 use crate::run::notes::Notes;
@@ -105,6 +106,25 @@ fn after_waiting(
     Ok(influx::lines(&second.reports, &job.plan.tags, second.wall))
 }
 
+/// Says that some members cannot be looked at, because they have no number here.
+fn warn_of_foreign(control_groups: &[ControlGroup], notes: &mut Notes) {
+    let foreign: u64 = control_groups.iter().map(|group| group.foreign).sum();
+    if foreign > 0 {
+        notes.warn(format!(
+            "{foreign} processes of control groups live in another pid namespace: they count in \
+             n_proc and p_cpu, not in p_mem; --proc or HOST_PROC with the host's procfs shows them"
+        ));
+    }
+}
+
+/// Counts the processes that control groups list and `/proc` does not show: they are there.
+fn count_hidden(control_groups: &mut [ControlGroup], snapshot: &Snapshot) {
+    for group in control_groups {
+        let hidden = group.pids.iter().filter(|&&pid| snapshot.find(pid).is_none()).count();
+        group.foreign += hidden as u64;
+    }
+}
+
 /// What takes samples for one job.
 struct Sampler<'j> {
     job: &'j Job,
@@ -141,8 +161,25 @@ impl<'j> Sampler<'j> {
     ) -> Result<Sample, Error> {
         let plan = &self.job.plan;
         let (taken, wall) = (boot_now(), wall_now());
-        let mut snapshot = self.scan(taken, watchdog)?;
-        self.warn_of_hidden(&snapshot, notes);
+        let mut control_groups = if plan.looks_at_control_groups() {
+            discover::control_groups(plan, &self.proc, &self.job.sys)
+        } else {
+            Some(Vec::new())
+        };
+        let control_groups_seen = control_groups.is_some();
+        let mut snapshot = match &control_groups {
+            Some(groups) if !plan.looks_at_every_process() => self.read(groups, taken, watchdog)?,
+            _ => self.scan(taken, watchdog)?,
+        };
+        let hidden = self.warn_of_hidden(&snapshot, notes);
+        let control_groups = control_groups.get_or_insert_with(|| {
+            discover::control_groups_of_processes(plan, &self.proc, &snapshot, notes)
+        });
+        if hidden {
+            count_hidden(control_groups, &snapshot);
+        } else {
+            warn_of_foreign(control_groups, notes);
+        }
 
         let tree = Tree::new(&snapshot.processes);
         let clocks = Clocks { boot: taken, wall, hz: self.machine.hz };
@@ -151,7 +188,7 @@ impl<'j> Sampler<'j> {
         if watchdog.out_of_time() {
             return Err(watchdog.error());
         }
-        let groups = group::form(plan, &snapshot, &tree, &roots);
+        let groups = group::form(plan, &snapshot, &tree, &roots, control_groups);
         let members = group::union(&groups);
         sample::reread_early_children(&self.proc, &mut snapshot, &tree, &members);
 
@@ -167,8 +204,9 @@ impl<'j> Sampler<'j> {
             tree: &tree,
             measured: &members,
             footprints: &footprints,
+            control_groups_seen,
         };
-        let (reports, state) = group::account(groups, sampled, before, plan.memory, &self.machine);
+        let (reports, state) = group::account(plan, groups, sampled, before, &self.machine);
         Ok(Sample { reports, state, wall })
     }
 
@@ -192,19 +230,39 @@ impl<'j> Sampler<'j> {
         }
     }
 
-    /// Not visible is not gone: says so where `/proc` shows only some of the processes.
-    fn warn_of_hidden(&self, snapshot: &Snapshot, notes: &mut Notes) {
+    /// Reads the processes of control groups, and no other.
+    fn read(
+        &self,
+        control_groups: &[ControlGroup],
+        taken: BootNanos,
+        watchdog: &Watchdog,
+    ) -> Result<Snapshot, Error> {
+        let mut pids: Vec<Pid> =
+            control_groups.iter().flat_map(|group| group.pids.iter().copied()).collect();
+        pids.sort_unstable();
+        pids.dedup();
+        let snapshot = sample::read(&self.proc, &pids, taken, &|| watchdog.out_of_time());
+        if watchdog.out_of_time() { Err(watchdog.error()) } else { Ok(snapshot) }
+    }
+
+    /// Not visible is not gone: says so where `/proc` shows only some of the processes, and
+    /// answers whether it does.
+    fn warn_of_hidden(&self, snapshot: &Snapshot, notes: &mut Notes) -> bool {
         // Every pid namespace has a process 1. Where it is not shown, others are not either.
-        if self.proc.is_genuine() && snapshot.find(Pid::INIT).is_none() {
+        let hidden = self.proc.is_genuine()
+            && snapshot.find(Pid::INIT).is_none()
+            && !self.proc.shows(Pid::INIT);
+        if hidden {
             notes.warn(format!(
                 "{} hides processes of other users (hidepid): run psstat as root, or add its user \
                  to the group of the mount option gid=, or mount with hidepid=0",
                 self.proc.path().display()
             ));
-            return;
+            return true;
         }
         let cure = "run psstat as root, or mount procfs with hidepid=0";
         warn_of_unreadable("processes", &snapshot.unreadable, cure, notes);
+        false
     }
 
     /// The memory of each member, in their order.
