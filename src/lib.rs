@@ -12,7 +12,7 @@
 //! |---|---|---|
 //! | [`units`] | the quantities | no bare integer crosses a module's border |
 //! | [`label`] | text fit for tags | no name that a process gives itself can break a line |
-//! | [`unit`] | how systemd names units and their control groups | pure |
+//! | [`mod@unit`] | how systemd names units and their control groups | pure |
 //! | [`error`] | what can go wrong | a vanished process is no error |
 //! | [`cli`] | the command line | pure: what it must ask the system is handed in |
 //! | [`plan`] | what is to be done | valid once made |
