@@ -21,6 +21,8 @@ pub enum Invocation {
     Print(String),
     /// Take one sample.
     Once(Box<Job>),
+    /// Stay, and take a sample at each request, and at each interval if there is one.
+    Execd(Box<Job>, Option<Duration>),
 }
 
 /// One sample: what to measure, and where and how.
@@ -84,6 +86,10 @@ const SELECTORS: [(&str, &str, &str); 8] = [
 const ABOUT: &str = "What a group of processes costs: CPU, memory and number of a service and all \
                      its children, in Influx line protocol";
 
+const EXECD_ABOUT: &str = "The resident job, for Telegraf's execd: one sample per line feed on \
+                           standard input and per SIGHUP, SIGUSR1 or SIGUSR2. State is kept in \
+                           memory, no cache file is used";
+
 const AFTER_HELP: &str = "\
 Each selector picks processes; these and all their descendants make a group, and each group is \
 one line. Selectors with the same NAME make one group; without NAME, processes are grouped by \
@@ -98,59 +104,69 @@ Examples:
   psstat --wait 1s --user www-data
   psstat --systemd 'nginx*' --systemd pg:'postgresql@*' --cgroup 'user.slice/*'";
 
-/// The command line's definition.
+/// The name of the resident job.
+pub const EXECD: &str = "execd";
+
+/// The command line of one sample.
 pub fn command() -> Command {
-    let value = |name: &'static str, value: &'static str, help: &'static str| {
-        Arg::new(name)
-            .long(name)
-            .value_name(value)
-            .help(help)
-            .value_parser(OsStringValueParser::new())
-            .allow_hyphen_values(true)
-    };
-    let mut command = Command::new("psstat")
-        .about(ABOUT)
-        .after_help(AFTER_HELP)
-        .override_usage("psstat [SELECTORS] [OPTIONS]")
-        .disable_help_flag(true)
-        .disable_version_flag(true)
-        .term_width(100);
-    for (name, placeholder, help) in SELECTORS {
-        command = command.arg(
-            value(name, placeholder, help)
-                .action(ArgAction::Append)
-                .help_heading("Selectors (each may be repeated; at least one is needed)"),
-        );
-    }
-    command
-        .arg(
-            value("tag", "KEY=VALUE", "A tag on every line; may be repeated")
-                .action(ArgAction::Append),
-        )
-        .arg(value(
-            "host",
-            "NAME",
-            "Value of the host tag [default: the host's name]; empty: no such tag",
-        ))
-        .arg(value("cache-dir", "DIR", "Folder of the cache file [default: /tmp]"))
-        .arg(value(
+    const USAGE: &str = "psstat [SELECTORS] [OPTIONS]\n       psstat execd [SELECTORS] [OPTIONS]";
+    job_command("psstat").about(ABOUT).after_help(AFTER_HELP).override_usage(USAGE).arg(value(
+        "wait",
+        "DURATION",
+        "Take two samples that far apart in this run; no cache file",
+    ))
+}
+
+/// The command line of the resident job.
+pub fn execd_command() -> Command {
+    job_command("psstat execd")
+        .about(EXECD_ABOUT)
+        .override_usage("psstat execd [SELECTORS] [OPTIONS]")
+        .arg(value("interval", "DURATION", "Sample by itself, that far apart"))
+}
+
+fn value(name: &'static str, placeholder: &'static str, help: &'static str) -> Arg {
+    Arg::new(name)
+        .long(name)
+        .value_name(placeholder)
+        .help(help)
+        .value_parser(OsStringValueParser::new())
+        .allow_hyphen_values(true)
+}
+
+/// What every job understands.
+fn job_command(name: &'static str) -> Command {
+    let selectors = SELECTORS.map(|(name, placeholder, help)| {
+        value(name, placeholder, help)
+            .action(ArgAction::Append)
+            .help_heading("Selectors (each may be repeated; at least one is needed)")
+    });
+    let options = [
+        ("host", "NAME", "Value of the host tag [default: the host's name]; empty: no such tag"),
+        ("cache-dir", "DIR", "Folder of the cache file [default: /tmp]"),
+        (
             "cache-name",
             "NAME",
             "Its name [default: psstat-, the user's id and a hash of the selectors]",
-        ))
-        .arg(value(
-            "wait",
-            "DURATION",
-            "Take two samples that far apart in this run; no cache file",
-        ))
-        .arg(value(
+        ),
+        (
             "memory",
             "MODE",
             "How a group's memory is summed: rss, shared-once or pss [default: shared-once]",
-        ))
-        .arg(value("proc", "DIR", "Where procfs is mounted [default: HOST_PROC, else /proc]"))
-        .arg(value("sys", "DIR", "Where sysfs is mounted [default: HOST_SYS, else /sys]"))
-        .arg(value("timeout", "DURATION", "A run never lasts longer [default: 4s]"))
+        ),
+        ("proc", "DIR", "Where procfs is mounted [default: HOST_PROC, else /proc]"),
+        ("sys", "DIR", "Where sysfs is mounted [default: HOST_SYS, else /sys]"),
+        ("timeout", "DURATION", "A run never lasts longer [default: 4s]"),
+    ];
+    let tag = value("tag", "KEY=VALUE", "A tag on every line; may be repeated");
+    Command::new(name)
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .term_width(100)
+        .version(env!("CARGO_PKG_VERSION"))
+        .args(selectors)
+        .arg(tag.action(ArgAction::Append))
+        .args(options.map(|(name, placeholder, help)| value(name, placeholder, help)))
         .arg(
             Arg::new("multi-threaded")
                 .long("multi-threaded")
@@ -165,7 +181,6 @@ pub fn command() -> Command {
                 .help("Print the version"),
         )
         .arg(Arg::new("help").short('h').long("help").action(ArgAction::Help).help("Print this"))
-        .version(env!("CARGO_PKG_VERSION"))
 }
 
 /// Reads a command line, the program's name first.
@@ -176,14 +191,32 @@ pub fn parse(
     args: impl IntoIterator<Item = OsString>,
     surroundings: &Surroundings,
 ) -> Result<Invocation, Error> {
-    let command = command();
+    let mut args: Vec<OsString> = args.into_iter().collect();
+    let is_execd = args.get(1).is_some_and(|arg| arg == EXECD);
+    let command = if is_execd { execd_command() } else { command() };
+    if is_execd {
+        args.remove(1);
+    }
     let args = double_dashes(args, &command);
     match command.try_get_matches_from(args) {
-        Ok(matches) => job(&matches, surroundings)
-            .map(|job| Invocation::Once(Box::new(job)))
-            .map_err(Error::Usage),
+        Ok(matches) => invocation(is_execd, &matches, surroundings).map_err(Error::Usage),
         Err(error) if !error.use_stderr() => Ok(Invocation::Print(error.to_string())),
         Err(error) => Err(Error::Usage(first_sentence(&error.to_string()))),
+    }
+}
+
+fn invocation(
+    is_execd: bool,
+    matches: &ArgMatches,
+    surroundings: &Surroundings,
+) -> Result<Invocation, String> {
+    if is_execd {
+        let interval = duration(matches, "interval")?;
+        let job = job(matches, None, surroundings)?;
+        Ok(Invocation::Execd(Box::new(job), interval))
+    } else {
+        let wait = duration(matches, "wait")?;
+        Ok(Invocation::Once(Box::new(job(matches, wait, surroundings)?)))
     }
 }
 
@@ -232,7 +265,11 @@ fn first_sentence(message: &str) -> String {
     }
 }
 
-fn job(matches: &ArgMatches, surroundings: &Surroundings) -> Result<Job, String> {
+fn job(
+    matches: &ArgMatches,
+    wait: Option<Duration>,
+    surroundings: &Surroundings,
+) -> Result<Job, String> {
     let selectors = selectors(matches, surroundings)?;
     let key: Vec<u8> = selectors.iter().flat_map(Selector::key).collect();
     let tags = tags(matches, surroundings)?;
@@ -245,7 +282,6 @@ fn job(matches: &ArgMatches, surroundings: &Surroundings) -> Result<Job, String>
         }
     };
     let plan = Plan::new(selectors, tags, memory)?;
-    let wait = duration(matches, "wait")?;
     let timeout = match (duration(matches, "timeout")?, wait) {
         (Some(timeout), Some(wait)) if timeout <= wait => {
             return Err("--timeout must be longer than --wait".to_owned());

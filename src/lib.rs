@@ -18,6 +18,7 @@
 //! | [`plan`] | what is to be done | valid once made |
 //! | [`procfs`] | `/proc` and `/sys` | nothing else opens a file there; parsing is pure |
 //! | [`sample`] | what was seen | a parent is read before its children |
+//! | [`look`] | which processes to look at | pure; where it is not sure, all |
 //! | [`select`] | roots of groups | pure |
 //! | [`account`] | trees, ledger, memory, groups | pure; knows neither files nor clocks |
 //! | [`cache`] | what is kept between runs | the codec is pure; the store writes only its own file |
@@ -30,6 +31,7 @@ pub mod cli;
 pub mod emit;
 pub mod error;
 pub mod label;
+pub mod look;
 pub mod plan;
 pub mod procfs;
 pub mod run;

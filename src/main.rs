@@ -1,7 +1,9 @@
 //! From the command line to the exit status.
 
+use psstat::cli::{self, Invocation};
 use psstat::error::Error;
-use psstat::{cli, label, run};
+use psstat::run::execd::Signals;
+use psstat::{label, run};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -18,9 +20,15 @@ fn main() -> ExitCode {
 }
 
 fn dispatch() -> Result<(), Error> {
-    let surroundings = run::surroundings();
-    match cli::parse(std::env::args_os(), &surroundings)? {
-        cli::Invocation::Print(text) => run::output::print(text.as_bytes()),
-        cli::Invocation::Once(job) => run::once::run(&job),
+    // Before anything else: see there.
+    let is_execd = std::env::args_os().nth(1).is_some_and(|arg| arg == cli::EXECD);
+    let signals = is_execd.then(Signals::install).transpose()?;
+    match (cli::parse(std::env::args_os(), &run::surroundings())?, signals) {
+        (Invocation::Print(text), _) => run::output::print(text.as_bytes()),
+        (Invocation::Once(job), _) => run::once::run(&job),
+        (Invocation::Execd(job, interval), signals) => {
+            let signals = signals.map_or_else(Signals::install, Ok)?;
+            run::execd::run(&job, interval, signals)
+        }
     }
 }

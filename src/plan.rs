@@ -138,11 +138,22 @@ impl Plan {
         Ok(Plan { selectors, patterns, cmdlines, exes, units, control_groups, tags, memory })
     }
 
-    /// Whether any process of the machine may be a root or descend from one.
-    pub fn looks_at_every_process(&self) -> bool {
+    /// Whether processes are roots, and not control groups alone.
+    pub fn looks_at_processes(&self) -> bool {
         let is_group =
             |source: &Source| matches!(source, Source::Unit(_) | Source::ControlGroup(_));
         !self.selectors.iter().all(|selector| is_group(&selector.source))
+    }
+
+    /// Whether a process may become a root by what it does: takes a name, a user, an executable.
+    pub fn names_pick(&self) -> bool {
+        let picks = |source: &Source| {
+            matches!(
+                source,
+                Source::Pattern(_) | Source::Cmdline(_) | Source::Exe(_) | Source::User(_)
+            )
+        };
+        self.selectors.iter().any(|selector| picks(&selector.source))
     }
 
     /// Whether control groups must be looked at.

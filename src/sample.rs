@@ -6,6 +6,7 @@
 
 use crate::account::tree::{Tree, index_of};
 use crate::error::{ReadError, Reason};
+use crate::look::{Births, Range, View};
 use crate::procfs::{Buffer, Procfs, parse::Stat};
 use crate::units::{BootNanos, Pid, ProcId, Ticks};
 use std::collections::HashMap;
@@ -191,11 +192,28 @@ pub type OutOfTime<'a> = &'a (dyn Fn() -> bool + Sync);
 
 /// What a scan needs of `/proc`; a simulated world answers as well.
 pub trait Scan {
-    /// Lists the processes in rising order of pid.
+    /// Lists the processes in rising order of pid. Gives the offset that [`Scan::pids_from`] is
+    /// to be called with, where the list can be entered in the middle.
     ///
     /// # Errors
     /// [`ReadError`] where that cannot be done at all.
-    fn pids(&self, pids: &mut Vec<Pid>) -> Result<(), ReadError>;
+    fn pids(&self, pids: &mut Vec<Pid>) -> Result<Option<i64>, ReadError>;
+
+    /// Adds the processes of a range in rising order of pid, the first `limit` of them.
+    ///
+    /// # Errors
+    /// [`ReadError`] where that cannot be done at all.
+    fn pids_from(
+        &self,
+        offset: i64,
+        range: Range,
+        limit: u64,
+        pids: &mut Vec<Pid>,
+    ) -> Result<(), ReadError>;
+
+    /// What the kernel tells of the tasks it has made, samples being so far apart; none where
+    /// that cannot be told.
+    fn births(&self, interval_nanos: u64) -> Option<Births>;
 
     /// Reads one of them.
     ///
@@ -205,8 +223,22 @@ pub trait Scan {
 }
 
 impl Scan for Procfs {
-    fn pids(&self, pids: &mut Vec<Pid>) -> Result<(), ReadError> {
+    fn pids(&self, pids: &mut Vec<Pid>) -> Result<Option<i64>, ReadError> {
         Procfs::pids(self, pids)
+    }
+
+    fn pids_from(
+        &self,
+        offset: i64,
+        range: Range,
+        limit: u64,
+        pids: &mut Vec<Pid>,
+    ) -> Result<(), ReadError> {
+        Procfs::pids_from(self, offset, range, limit, pids)
+    }
+
+    fn births(&self, interval_nanos: u64) -> Option<Births> {
+        Procfs::births(self, interval_nanos)
     }
 
     fn stat<'b>(&self, pid: Pid, buffer: &'b mut Buffer) -> Result<Stat<'b>, ReadError> {
@@ -215,7 +247,7 @@ impl Scan for Procfs {
 }
 
 /// Looks at every process once. `taken` is the time before this call. It stops early, and gives
-/// what it has, once `out_of_time` says so.
+/// what it has, once `out_of_time` says so. The second answer is the offset of [`Scan::pids`].
 ///
 /// # Errors
 /// Where the processes cannot be listed. A process that cannot be read is noted in the snapshot;
@@ -224,10 +256,10 @@ pub fn scan(
     source: &impl Scan,
     taken: BootNanos,
     out_of_time: OutOfTime<'_>,
-) -> Result<Snapshot, ReadError> {
+) -> Result<(Snapshot, Option<i64>), ReadError> {
     let mut pids = Vec::new();
-    source.pids(&mut pids)?;
-    Ok(read(source, &pids, taken, out_of_time))
+    let offset = source.pids(&mut pids)?;
+    Ok((read(source, &pids, taken, out_of_time), offset))
 }
 
 /// Looks at some processes only, as [`scan`] does at all; `pids` is sorted.
@@ -249,9 +281,9 @@ pub fn scan_in_parallel(
     taken: BootNanos,
     out_of_time: OutOfTime<'_>,
     readers: usize,
-) -> Result<Snapshot, ReadError> {
+) -> Result<(Snapshot, Option<i64>), ReadError> {
     let mut pids = Vec::new();
-    source.pids(&mut pids)?;
+    let offset = source.pids(&mut pids)?;
     let mut snapshot = Snapshot { taken, ..Snapshot::default() };
     let share = pids.len().div_ceil(readers.max(1)).max(1);
     std::thread::scope(|scope| {
@@ -266,7 +298,33 @@ pub fn scan_in_parallel(
             }
         }
     });
-    Ok(snapshot)
+    Ok((snapshot, offset))
+}
+
+/// Lists the processes that a sample must look at where it need not look at all: `always` those,
+/// the members and whatever else is known by number; all of `ranges`; and a `share` in rotation,
+/// which `view` is moved on by. Sorted, each once.
+///
+/// # Errors
+/// Where the processes cannot be listed.
+pub fn list_some(
+    source: &impl Scan,
+    always: impl IntoIterator<Item = Pid>,
+    ranges: &[Range],
+    share: u64,
+    view: &mut View,
+) -> Result<Vec<Pid>, ReadError> {
+    let mut pids: Vec<Pid> = always.into_iter().collect();
+    for &range in ranges {
+        source.pids_from(view.offset, range, u64::MAX, &mut pids)?;
+    }
+    let met = pids.len();
+    let rest = Range { first: view.cursor, last: Pid::MAX };
+    source.pids_from(view.offset, rest, share, &mut pids)?;
+    view.rotate(&pids[met..], share);
+    pids.sort_unstable();
+    pids.dedup();
+    Ok(pids)
 }
 
 /// How many processes are read between two looks at the clock.

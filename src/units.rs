@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::{Add, AddAssign};
 
 /// Number of a process, as in the name of its folder below `/proc` (proc(5), pid_namespaces(7)).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Pid(u32);
 
 impl Pid {

@@ -48,6 +48,11 @@ pub struct Ledger {
 }
 
 impl Ledger {
+    /// Whether that very process was a member.
+    pub fn knows(&self, id: ProcId) -> bool {
+        self.find(id.pid).is_some_and(|member| member.id == id)
+    }
+
     fn find(&self, pid: Pid) -> Option<&Member> {
         let place = self.members.binary_search_by_key(&pid, |member| member.id.pid).ok()?;
         Some(&self.members[place])

@@ -5,6 +5,7 @@ use super::cpu::{self, Ledger, Member};
 use super::memory::{self, Footprint, MemoryMode};
 use super::tree::{Descent, Tree};
 use crate::label::Label;
+use crate::look::View;
 use crate::plan::{self, Plan, Source};
 use crate::procfs::cgroup::ControlGroup;
 use crate::sample::{Life, Names, Snapshot};
@@ -29,6 +30,8 @@ pub struct Group {
     pub counters: Vec<(Counter, Vec<usize>)>,
     /// Processes that run in its control groups and have no number here.
     pub foreign: u64,
+    /// Whether none of its members is there for a control group.
+    pub by_descent: bool,
 }
 
 /// What a group cost since the last sample.
@@ -54,6 +57,9 @@ pub struct State {
     /// The control groups that were looked for, whether found or not: the hashed keys of their
     /// selectors.
     pub watched: Vec<u64>,
+    /// The machine's processes, as far as one must know them to need not look at all again; none
+    /// where that is not to be.
+    pub view: Option<View>,
     /// Each group.
     pub groups: BTreeMap<Label, Known>,
 }
@@ -61,6 +67,9 @@ pub struct State {
 /// What is remembered of one group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Known {
+    /// Whether all that descends from a member is a member too: so it is but in groups that hold
+    /// processes for their control group.
+    pub by_descent: bool,
     /// Its processes, as far as no counter holds their CPU time.
     pub ledger: Ledger,
     /// The counters of its control groups.
@@ -105,6 +114,12 @@ impl Draft {
     fn picked_by(&mut self, selector: usize) -> &mut Draft {
         self.order = self.order.min(selector);
         self
+    }
+}
+
+impl Known {
+    fn is_worth_keeping(&self) -> bool {
+        self.ledger != Ledger::default() || !self.counters.is_empty()
     }
 }
 
@@ -164,6 +179,7 @@ pub fn form(
                 members,
                 counters: Vec::new(),
                 foreign: 0,
+                by_descent: draft.control_groups.is_empty(),
             };
             add_control_groups(&mut group, &draft.control_groups, control_groups, snapshot);
             group
@@ -266,6 +282,7 @@ pub fn account(
         boot_id: sampled.boot_id.to_vec(),
         taken: sampled.snapshot.taken,
         watched: if sampled.control_groups_seen { watched(plan) } else { Vec::new() },
+        view: None,
         groups: BTreeMap::new(),
     };
     let mut reports = Vec::new();
@@ -276,7 +293,7 @@ pub fn account(
             let cpu = used.and_then(|used| rate(used, elapsed, machine));
             reports.extend(report(&group, cpu, &sampled, plan.memory, machine));
         }
-        if known != Known::default() {
+        if known.is_worth_keeping() {
             state.groups.insert(group.label, known);
         }
     }
@@ -306,7 +323,7 @@ fn used(
     let counters = group.counters.iter().map(|(counter, _)| counter.clone()).collect();
     let Some(before) = before else {
         let ledger = Ledger { members, debts: Vec::new() };
-        return (None, Known { ledger, counters });
+        return (None, Known { by_descent: group.by_descent, ledger, counters });
     };
     let nothing = Known::default();
     let then = before.groups.get(&group.label);
@@ -332,7 +349,7 @@ fn used(
             None => by_counter,
         }
     };
-    (used, Known { ledger, counters })
+    (used, Known { by_descent: group.by_descent, ledger, counters })
 }
 
 /// A group's line; none where nobody named it and nothing is in it.

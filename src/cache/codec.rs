@@ -7,8 +7,11 @@
 //! boot id    length, bytes
 //! taken      nanoseconds since boot
 //! watched    count, then for each the key of a selector of control groups
+//! view       0, or 1 and: offset, newest (count, then each), forks (0, or one more than they are),
+//!            cursor, met, population
 //! groups     count, then for each:
 //!   label    length, UTF-8
+//!   descent  0 or 1
 //!   members  count, then for each, by rising pid: pid less the one before, parent, start, own,
 //!            children
 //!   debts    count, then for each: heir, owed
@@ -21,6 +24,7 @@ use crate::account::counter::Counter;
 use crate::account::cpu::{Debt, Ledger, Member};
 use crate::account::group::{Known, State};
 use crate::label::Label;
+use crate::look::View;
 use crate::sample::Times;
 use crate::units::{BootNanos, CpuNanos, Pid, ProcId, Ticks};
 use std::fmt;
@@ -64,9 +68,14 @@ pub fn encode(state: &State) -> Vec<u8> {
     for &key in &state.watched {
         put(&mut bytes, key);
     }
+    put(&mut bytes, u64::from(state.view.is_some()));
+    if let Some(view) = &state.view {
+        put_view(&mut bytes, view);
+    }
     put(&mut bytes, state.groups.len() as u64);
-    for (label, Known { ledger, counters }) in &state.groups {
+    for (label, Known { by_descent, ledger, counters }) in &state.groups {
         put_bytes(&mut bytes, label.as_str().as_bytes());
+        put(&mut bytes, u64::from(*by_descent));
         put(&mut bytes, ledger.members.len() as u64);
         let mut last = 0;
         for member in &ledger.members {
@@ -123,6 +132,19 @@ fn put(bytes: &mut Vec<u8>, mut number: u64) {
     bytes.push(number as u8);
 }
 
+fn put_view(bytes: &mut Vec<u8>, view: &View) {
+    // Positions in a folder are not negative, and nor is what is to be added to a pid.
+    put(bytes, u64::try_from(view.offset).unwrap_or_default());
+    put(bytes, view.newest.len() as u64);
+    for pid in &view.newest {
+        put(bytes, u64::from(pid.number()));
+    }
+    put(bytes, view.forks.map_or(0, |forks| forks.saturating_add(1)));
+    put(bytes, u64::from(view.cursor.number()));
+    put(bytes, view.met);
+    put(bytes, view.population);
+}
+
 fn put_bytes(bytes: &mut Vec<u8>, text: &[u8]) {
     put(bytes, text.len() as u64);
     bytes.extend_from_slice(text);
@@ -140,16 +162,43 @@ impl Reader<'_> {
         for _ in 0..self.number()? {
             state.watched.push(self.number()?);
         }
+        if self.flag()? {
+            state.view = Some(self.view()?);
+        }
         for _ in 0..self.number()? {
             let text = self.bytes()?;
             let label = Label::new(text).filter(|label| label.as_str().as_bytes() == text)?;
             if state.groups.last_key_value().is_some_and(|(last, _)| *last >= label) {
                 return None;
             }
-            let known = Known { ledger: self.ledger()?, counters: self.counters()? };
+            let known = Known {
+                by_descent: self.flag()?,
+                ledger: self.ledger()?,
+                counters: self.counters()?,
+            };
             state.groups.insert(label, known);
         }
         Some(state)
+    }
+
+    fn flag(&mut self) -> Option<bool> {
+        match self.number()? {
+            0 => Some(false),
+            1 => Some(true),
+            _ => None,
+        }
+    }
+
+    fn view(&mut self) -> Option<View> {
+        let mut view = View { offset: i64::try_from(self.number()?).ok()?, ..View::default() };
+        for _ in 0..self.number()? {
+            view.newest.push(self.pid()?);
+        }
+        view.forks = self.number()?.checked_sub(1);
+        view.cursor = self.pid()?;
+        view.met = self.number()?;
+        view.population = self.number()?;
+        Some(view)
     }
 
     fn counters(&mut self) -> Option<Vec<Counter>> {
@@ -243,8 +292,22 @@ mod tests {
     fn known() -> impl Strategy<Value = Known> {
         let counter = (proptest::collection::vec(any::<u8>(), 0..9), any::<u64>(), any::<u64>())
             .prop_map(|(path, id, used)| Counter { path, id, used: CpuNanos(used) });
-        (ledger(), proptest::collection::vec(counter, 0..3))
-            .prop_map(|(ledger, counters)| Known { ledger, counters })
+        (any::<bool>(), ledger(), proptest::collection::vec(counter, 0..3))
+            .prop_map(|(by_descent, ledger, counters)| Known { by_descent, ledger, counters })
+    }
+
+    prop_compose! {
+        fn view()(
+            offset in 0..i64::MAX,
+            newest in proptest::collection::vec(0..=Pid::MAX.number(), 0..9),
+            forks in proptest::option::of(0..u64::MAX),
+            cursor in 0..=Pid::MAX.number(),
+            met: u64,
+            population: u64,
+        ) -> View {
+            let newest = newest.into_iter().map(Pid::new).collect();
+            View { offset, newest, forks, cursor: Pid::new(cursor), met, population }
+        }
     }
 
     fn state() -> impl Strategy<Value = State> {
@@ -252,9 +315,16 @@ mod tests {
         let groups = proptest::collection::btree_map(label, known(), 0..4);
         let boot_id = proptest::collection::vec(any::<u8>(), 0..40);
         let watched = proptest::collection::vec(any::<u64>(), 0..3);
-        (boot_id, any::<u64>(), watched, groups).prop_map(|(boot_id, taken, watched, groups)| {
-            State { boot_id, taken: BootNanos(taken), watched, groups }
-        })
+        let view = proptest::option::of(view());
+        (boot_id, any::<u64>(), watched, view, groups).prop_map(
+            |(boot_id, taken, watched, view, groups)| State {
+                boot_id,
+                taken: BootNanos(taken),
+                watched,
+                view,
+                groups,
+            },
+        )
     }
 
     proptest! {

@@ -2,14 +2,17 @@
 //! the errors of reading them mean. It has no opinion on what is read.
 
 pub mod cgroup;
+pub mod held;
 pub mod parse;
 
 use crate::error::{Error, ReadError, Reason};
+use crate::look::{self, Births, Range};
 use crate::units::{Bytes, Pid, Uid};
 use parse::{Stat, Statm};
 use rustix::fs::{AtFlags, Mode, OFlags, RawDir};
 use rustix::io::Errno;
 use std::ffi::CStr;
+use std::io::Read;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -71,25 +74,102 @@ impl Procfs {
         &self.path
     }
 
-    /// Lists the processes, by pid.
+    /// Lists the processes, by pid. Gives the [offset](Procfs::pids_from) at which the list can
+    /// be entered in the middle, where that is sure.
     ///
     /// # Errors
     /// [`ReadError`] where the folder cannot be listed.
-    pub fn pids(&self, pids: &mut Vec<Pid>) -> Result<(), ReadError> {
-        let failed = |errno: Errno| ReadError { path: self.path.clone(), reason: errno.into() };
+    pub fn pids(&self, pids: &mut Vec<Pid>) -> Result<Option<i64>, ReadError> {
         pids.clear();
-        // The offset belongs to the open folder, and a resident process lists it more than once.
-        rustix::fs::seek(&self.dir, rustix::fs::SeekFrom::Start(0)).map_err(failed)?;
-        let mut space = [MaybeUninit::uninit(); 32 * 1024];
-        let mut entries = RawDir::new(&self.dir, &mut space);
-        while let Some(entry) = entries.next() {
-            if let Some(pid) = Pid::parse(entry.map_err(failed)?.file_name().to_bytes()) {
-                pids.push(pid);
-            }
-        }
+        let mut calibration = Calibration::default();
+        self.list(0, |pid, next| {
+            calibration.add(pid, next);
+            pids.push(pid);
+            true
+        })?;
         // The kernel lists in rising order, so that this finds nothing to do; a copy may not.
         pids.sort_unstable();
+        Ok(calibration.offset.filter(|&offset| offset >= 0 && self.numbers_are_ours()))
+    }
+
+    /// Adds the processes of a range, the first `limit` of them, entering the list in the middle.
+    ///
+    /// The position of a process in the folder is its pid and an `offset` that is the same for
+    /// all (`proc_pid_readdir`, fs/proc/base.c: `tgid + TGID_OFFSET`). That is no promise of the
+    /// kernel's: [`Procfs::pids`] finds out whether it holds, from every entry of the list.
+    ///
+    /// # Errors
+    /// [`ReadError`] where the folder cannot be listed.
+    pub fn pids_from(
+        &self,
+        offset: i64,
+        range: Range,
+        limit: u64,
+        pids: &mut Vec<Pid>,
+    ) -> Result<(), ReadError> {
+        let mut left = limit;
+        let position = i64::from(range.first.number()) + offset;
+        self.list(u64::try_from(position).unwrap_or_default(), |pid, _| {
+            if pid > range.last || left == 0 {
+                return false;
+            }
+            if pid >= range.first {
+                pids.push(pid);
+                left -= 1;
+            }
+            true
+        })
+    }
+
+    /// Calls `visit` with each process from a position on, and the position of the next, until it
+    /// answers no.
+    fn list(
+        &self,
+        position: u64,
+        mut visit: impl FnMut(Pid, u64) -> bool,
+    ) -> Result<(), ReadError> {
+        let failed = |errno: Errno| ReadError { path: self.path.clone(), reason: errno.into() };
+        rustix::fs::seek(&self.dir, rustix::fs::SeekFrom::Start(position)).map_err(failed)?;
+        // What is behind a short range need not be listed; the whole list comes in few calls.
+        let mut space = [MaybeUninit::uninit(); 32 * 1024];
+        let space = if position == 0 { &mut space[..] } else { &mut space[..1024] };
+        let mut entries = RawDir::new(&self.dir, space);
+        while let Some(entry) = entries.next() {
+            let entry = entry.map_err(failed)?;
+            if let Some(pid) = Pid::parse(entry.file_name().to_bytes())
+                && !visit(pid, entry.next_entry_cookie())
+            {
+                break;
+            }
+        }
         Ok(())
+    }
+
+    /// Whether the numbers here are those of psstat's own pid namespace, of which
+    /// `/proc/loadavg` tells the newest (fs/proc/loadavg.c).
+    fn numbers_are_ours(&self) -> bool {
+        let own = rustix::process::getpid().as_raw_nonzero().get();
+        self.own_pid().is_some_and(|pid| i64::from(pid.number()) == i64::from(own))
+    }
+
+    /// What the kernel tells of the tasks it has made; `interval_nanos` is how long samples lie
+    /// apart, which decides whether forks must be counted. None where it cannot be told.
+    pub fn births(&self, interval_nanos: u64) -> Option<Births> {
+        if !self.genuine {
+            return None;
+        }
+        let mut buffer = Buffer::default();
+        let text = self.read(&FilePath::of_system(c"sys/kernel/pid_max"), &mut buffer).ok()?;
+        let pid_max = parse::number(text)?;
+        let forks = if look::needs_forks(pid_max, interval_nanos) {
+            Some(parse::forks(&self.read_whole(&FilePath::of_system(c"stat")).ok()?)?)
+        } else {
+            None
+        };
+        // The newest last: what is born meanwhile is then either below it, or of the next sample.
+        let text = self.read(&FilePath::of_system(c"loadavg"), &mut buffer).ok()?;
+        let (tasks, newest) = parse::loadavg(text)?;
+        Some(Births { newest, tasks, pid_max, forks })
     }
 
     /// Reads `/proc/PID/stat`.
@@ -240,7 +320,22 @@ impl Procfs {
             // gives ESRCH. Some container runtimes' emulations give nothing instead.
             return Err(self.error(&path, Reason::Vanished));
         }
-        parse(text).ok_or_else(|| self.error(&path, Reason::Malformed))
+        self.understood(pid, name, parse(text))
+    }
+
+    /// Turns what a parser could make nothing of into an error.
+    fn understood<T>(&self, pid: Pid, name: &str, parsed: Option<T>) -> Result<T, ReadError> {
+        parsed.ok_or_else(|| self.error(&FilePath::new(pid, name), Reason::Malformed))
+    }
+
+    fn read_whole(&self, path: &FilePath) -> Result<Vec<u8>, ReadError> {
+        let file = self.open_file(path)?;
+        let mut text = Vec::new();
+        std::fs::File::from(file).read_to_end(&mut text).map_err(|error| {
+            let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
+            self.error(path, errno.into())
+        })?;
+        Ok(text)
     }
 
     fn read<'b>(&self, path: &FilePath, buffer: &'b mut Buffer) -> Result<&'b [u8], ReadError> {
@@ -280,6 +375,25 @@ impl Sysfs {
     pub fn processors_online(&self) -> Option<u64> {
         let text = std::fs::read(self.path.join("devices/system/cpu/online")).ok()?;
         parse::cpu_list(&text)
+    }
+}
+
+/// Finds out whether positions in the folder follow the pids.
+#[derive(Debug, Default)]
+struct Calibration {
+    /// The position of the next process, as the last one gave it.
+    next: Option<u64>,
+    offset: Option<i64>,
+    contradicted: bool,
+}
+
+impl Calibration {
+    fn add(&mut self, pid: Pid, next: u64) {
+        if let Some(position) = self.next.replace(next) {
+            let offset = i64::try_from(position).map(|at| at - i64::from(pid.number())).ok();
+            self.contradicted |= self.offset.is_some() && self.offset != offset;
+            self.offset = offset.filter(|_| !self.contradicted);
+        }
     }
 }
 

@@ -185,7 +185,27 @@ pub fn cpu_stat_usage(text: &[u8]) -> Option<CpuNanos> {
 
 /// `cpuacct.usage`: the same on v1, in nanoseconds (cgroup-v1/cpuacct.rst).
 pub fn cpuacct_usage(text: &[u8]) -> Option<CpuNanos> {
-    decimal(text.trim_ascii()).map(CpuNanos)
+    number(text).map(CpuNanos)
+}
+
+/// The number that is all of a file.
+pub fn number(text: &[u8]) -> Option<u64> {
+    decimal(text.trim_ascii())
+}
+
+/// The tasks that exist, and the newest pid, from `/proc/loadavg` (proc_loadavg(5)): the fourth
+/// field behind its slash, and the last.
+pub fn loadavg(text: &[u8]) -> Option<(u64, Pid)> {
+    let mut fields = Fields(text);
+    fields.skip(3)?;
+    let mut tasks = fields.next()?.splitn(2, |&byte| byte == b'/');
+    let tasks = decimal(tasks.nth(1)?)?;
+    Some((tasks, Pid::parse(fields.next()?)?))
+}
+
+/// The tasks made since boot: `processes` of `/proc/stat` (proc_stat(5)).
+pub fn forks(text: &[u8]) -> Option<u64> {
+    Fields(line_after(text, b"processes ")?).number()
 }
 
 /// How many processors a list such as `0-3,8` names.
@@ -430,6 +450,18 @@ mod tests {
     }
 
     #[test]
+    fn files_that_tell_of_births() {
+        let text = b"109.28 32.55 13.29 2/10212 21958\n";
+        assert_eq!(loadavg(text), Some((10212, Pid::new(21958))));
+        for text in [&b"1 2 3 4 5\n"[..], b"1 2 3 4/5\n", b"1 2 3 4/5 0\n", b""] {
+            assert_eq!(loadavg(text), None, "{text:?}");
+        }
+        assert_eq!(forks(b"cpu 1\nprocesses 119245\nprocs_running 2\n"), Some(119_245));
+        assert_eq!(forks(b"cpu 1\n"), None);
+        assert_eq!(number(b"4194304\n"), Some(4_194_304));
+    }
+
+    #[test]
     fn processors_are_counted_from_ranges() {
         assert_eq!(cpu_list(b"0\n"), Some(1));
         assert_eq!(cpu_list(b"0-3,8,10-11\n"), Some(7));
@@ -452,6 +484,8 @@ mod tests {
             let _ = cgroup_procs(&bytes);
             let _ = cpu_stat_usage(&bytes);
             let _ = cpu_list(&bytes);
+            let _ = loadavg(&bytes);
+            let _ = forks(&bytes);
         }
 
         #[test]

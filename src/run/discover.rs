@@ -38,38 +38,55 @@ impl Clocks {
     }
 }
 
+/// A process that a selector picks by its number.
+#[derive(Debug)]
+pub struct Numbered {
+    /// Place of the selector in the plan.
+    pub selector: usize,
+    /// The number.
+    pub pid: Pid,
+    /// When its pid file was last written, in nanoseconds since 1970; none where it was typed.
+    written: Option<i64>,
+}
+
+/// The processes that are picked by number, their pid files read. What is wrong with one is said
+/// in `notes`.
+pub fn numbered(plan: &Plan, notes: &mut Notes) -> Vec<Numbered> {
+    let mut numbered = Vec::new();
+    for (selector, picked) in plan.selectors.iter().enumerate() {
+        match &picked.source {
+            Source::Pid(pid) => numbered.push(Numbered { selector, pid: *pid, written: None }),
+            Source::PidFile(path) => match read_pid_file(path) {
+                Ok((pid, written)) => {
+                    numbered.push(Numbered { selector, pid, written: Some(written) });
+                }
+                Err(reason) => notes.warn(format!("pid file {}: {reason}", path.display())),
+            },
+            _ => {}
+        }
+    }
+    numbered
+}
+
 /// All roots, in no particular order. What cannot be found or read is said in `notes`.
 pub fn roots(
     plan: &Plan,
     proc: &Procfs,
     snapshot: &Snapshot,
+    numbered: &[Numbered],
     clocks: Clocks,
     out_of_time: OutOfTime<'_>,
     notes: &mut Notes,
 ) -> Vec<Root> {
     let own = proc.own_pid();
     let mut roots = select::by_name(plan, snapshot, own);
-    for (selector, picked) in plan.selectors.iter().enumerate() {
-        match &picked.source {
-            Source::Pid(pid) => match select::by_pid(selector, *pid, snapshot) {
-                Some(root) => roots.push(root),
-                None => notes.warn(format!("--pid {pid}: no such process")),
-            },
-            Source::PidFile(path) => match read_pid_file(path) {
-                Ok(file) => match select::by_pid(selector, file.pid, snapshot) {
-                    Some(root) => {
-                        warn_if_stale(path, &file, snapshot, root, clocks, notes);
-                        roots.push(root);
-                    }
-                    None => notes.warn(format!(
-                        "pid file {}: its process {} does not run",
-                        path.display(),
-                        file.pid
-                    )),
-                },
-                Err(reason) => notes.warn(format!("pid file {}: {reason}", path.display())),
-            },
-            _ => {}
+    for numbered in numbered {
+        match select::by_pid(numbered.selector, numbered.pid, snapshot) {
+            Some(root) => {
+                warn_if_stale(plan, numbered, snapshot, root, clocks, notes);
+                roots.push(root);
+            }
+            None => notes.warn(format!("{}: no such process", origin(plan, numbered))),
         }
     }
     by_further_files(plan, proc, snapshot, own, out_of_time, notes, &mut roots);
@@ -191,13 +208,8 @@ pub fn warn_of_unreadable(what: &str, unreadable: &Unreadable, cure: &str, notes
     notes.warn(format!("{count} {what} cannot be read, such as {first}{cure}"));
 }
 
-struct PidFile {
-    pid: Pid,
-    /// When it was last written, in nanoseconds since 1970.
-    written: i64,
-}
-
-fn read_pid_file(path: &Path) -> Result<PidFile, String> {
+/// The number in a pid file, and when that was last written, in nanoseconds since 1970.
+fn read_pid_file(path: &Path) -> Result<(Pid, i64), String> {
     // Not to be kept waiting by a FIFO that stands there.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let explain = |errno: rustix::io::Errno| match Reason::from(errno) {
@@ -219,28 +231,36 @@ fn read_pid_file(path: &Path) -> Result<PidFile, String> {
         .ok_or("its first line is not the number of a process (1 to 4194304)")?;
     let seconds: i64 = stat.st_mtime;
     let nanos = i64::try_from(stat.st_mtime_nsec).unwrap_or_default();
-    Ok(PidFile { pid, written: seconds.saturating_mul(1_000_000_000).saturating_add(nanos) })
+    Ok((pid, seconds.saturating_mul(1_000_000_000).saturating_add(nanos)))
 }
 
 /// Enough for a number and the lines that some servers write behind it.
 const PID_FILE_LIMIT: u64 = 4096;
 
+/// How a number came to be picked, for a message.
+fn origin(plan: &Plan, numbered: &Numbered) -> String {
+    match &plan.selectors[numbered.selector].source {
+        Source::PidFile(path) => format!("pid file {}: process {}", path.display(), numbered.pid),
+        _ => format!("--pid {}", numbered.pid),
+    }
+}
+
 fn warn_if_stale(
-    path: &Path,
-    file: &PidFile,
+    plan: &Plan,
+    numbered: &Numbered,
     snapshot: &Snapshot,
     root: Root,
     clocks: Clocks,
     notes: &mut Notes,
 ) {
+    let Some(written) = numbered.written else { return };
     let process = &snapshot.processes[root.process];
-    let late = clocks.date_of(process.id.start).saturating_sub(file.written);
+    let late = clocks.date_of(process.id.start).saturating_sub(written);
     if late > CLEARLY_AFTER {
         notes.warn(format!(
-            "pid file {} may be stale: process {} ({}) started {} s after it was written; \
-             reported all the same",
-            path.display(),
-            file.pid,
+            "{} ({}) started {} s after the file was written, which may be stale; reported all \
+             the same",
+            origin(plan, numbered),
             String::from_utf8_lossy(snapshot.names.text(process.comm)),
             late / 1_000_000_000,
         ));

@@ -1,9 +1,11 @@
 //! The wiring: the only place that joins input and output to thought.
 
 pub mod discover;
+pub mod execd;
 pub mod notes;
 pub mod once;
 pub mod output;
+pub mod sampler;
 pub mod watchdog;
 
 use crate::cli::Surroundings;

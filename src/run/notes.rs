@@ -2,6 +2,7 @@
 
 use crate::label::diagnostic;
 use crate::run::STDERR_LINE;
+use std::collections::HashSet;
 use std::io::Write;
 
 /// Notes of one run. Warnings go out before information, because Telegraf shows the first line.
@@ -20,6 +21,20 @@ impl Notes {
     /// Nothing is wrong, and yet it should be said.
     pub fn inform(&mut self, text: impl Into<String>) {
         self.information.push(text.into());
+    }
+
+    /// Takes over what another collection holds.
+    pub fn extend(&mut self, other: Notes) {
+        self.warnings.extend(other.warnings);
+        self.information.extend(other.information);
+    }
+
+    /// Drops the warnings that `said` holds already, and makes `said` those that stood before:
+    /// a process that lives on says what has changed, not what is still so.
+    pub fn drop_repeated(&mut self, said: &mut HashSet<String>) {
+        let now: HashSet<String> = self.warnings.iter().cloned().collect();
+        self.warnings.retain(|warning| !said.contains(warning));
+        *said = now;
     }
 
     /// Writes all of them, in one call, and forgets them.

@@ -24,9 +24,9 @@ pub struct Watchdog {
 }
 
 impl Watchdog {
-    /// Watches a run that has just `started`.
-    pub fn new(job: &Job, started: Instant) -> Watchdog {
-        let watchdog = Watchdog { end: started + job.timeout, timeout: job.timeout };
+    /// Watches a run that begins now.
+    pub fn new(job: &Job) -> Watchdog {
+        let watchdog = Watchdog::of_sample(job);
         let may_hang = !job.plan.cmdlines.is_empty() || job.plan.memory == MemoryMode::Pss;
         if may_hang {
             let (left, error) = (job.timeout + GRACE, watchdog.error());
@@ -39,6 +39,11 @@ impl Watchdog {
             });
         }
         watchdog
+    }
+
+    /// Watches one sample of a process that lives on: it is left out where it takes too long.
+    pub fn of_sample(job: &Job) -> Watchdog {
+        Watchdog { end: Instant::now() + job.timeout, timeout: job.timeout }
     }
 
     /// Whether the run must end.

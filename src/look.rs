@@ -1,0 +1,265 @@
+//! Which processes to look at, where looking at all of them is not needed. Pure.
+//!
+//! A group changes by births, by what happens to its members, and by a process that takes a name
+//! which a selector knows. Members are looked at in every sample. Who was born since the last one
+//! is known from the numbers: the kernel gives them out in rising order, round and round
+//! (`alloc_pid`, kernel/pid.c), and `/proc/loadavg` tells the newest. A process that changes its
+//! name mostly does so when it is young; so the processes born in one interval are looked at
+//! again 1, 2, 4, ... 64 samples later, and of all others a share in rotation.
+//!
+//! Every shortcut has its ground, and [`View::born`] gives none where the ground is not sure:
+//! then all processes are looked at.
+
+use crate::account::group::State;
+use crate::sample::Snapshot;
+use crate::select::Root;
+use crate::units::{Pid, ProcId};
+
+/// Processes are looked at again so many samples after their birth, at powers of two.
+const YOUTH: usize = 64;
+
+/// Rotation comes to each process once in so many samples, where names or the like pick roots.
+pub const ROTATION: u64 = 128;
+
+/// Rotation looks at so many processes at least, and at no more where only numbers pick roots:
+/// then it is there for those few that were made with a chosen number (clone3(2), `set_tid`).
+pub const ROTATION_MINIMUM: u64 = 16;
+
+/// The kernel begins the second round here: the numbers below are those of the first processes
+/// (`RESERVED_PIDS`, kernel/pid.c).
+const RESERVED: u64 = 301;
+
+/// No machine makes more tasks in a second.
+const BIRTHS_PER_SECOND: u64 = 100_000;
+
+/// Spaces of so few numbers may be gone through between two samples; there forks are counted.
+const SMALL_SPACE: u64 = 1 << 18;
+
+/// An interval after which forks are counted, whatever the space of numbers.
+const LONG_NANOS: u64 = 20_000_000_000;
+
+/// What the kernel tells of the tasks it has made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Births {
+    /// The newest pid or thread id: last field of `/proc/loadavg` (proc_loadavg(5)).
+    pub newest: Pid,
+    /// Tasks that exist, threads counted: behind the slash of its fourth field.
+    pub tasks: u64,
+    /// Numbers are below this: `sys/kernel/pid_max`.
+    pub pid_max: u64,
+    /// Tasks made since boot: `processes` of `/proc/stat`; none where it was not asked for.
+    pub forks: Option<u64>,
+}
+
+/// Whether the count of forks is needed to tell births, after an interval so long.
+pub fn needs_forks(pid_max: u64, interval_nanos: u64) -> bool {
+    pid_max <= SMALL_SPACE || interval_nanos > LONG_NANOS
+}
+
+/// Pids from the first to the last, both among them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// The smallest.
+    pub first: Pid,
+    /// The largest.
+    pub last: Pid,
+}
+
+impl Range {
+    fn holds(self, pid: Pid) -> bool {
+        (self.first..=self.last).contains(&pid)
+    }
+}
+
+/// What is remembered of the machine's processes, to need not look at all of them again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct View {
+    /// Where `/proc` can be read from the middle: the position of a process less its pid.
+    pub offset: i64,
+    /// The newest pid at the last sample, at the one before, and so on.
+    pub newest: Vec<Pid>,
+    /// Tasks made since boot, at the last sample, where that was asked for.
+    pub forks: Option<u64>,
+    /// Where rotation goes on.
+    pub cursor: Pid,
+    /// How many processes rotation has met in this round.
+    pub met: u64,
+    /// How many there are, as of the round before.
+    pub population: u64,
+}
+
+impl View {
+    /// What to remember of a sample that began at `births`, in which rotation stood at `self`.
+    pub fn after(mut self, births: &Births) -> View {
+        self.newest.insert(0, births.newest);
+        self.newest.truncate(YOUTH + 1);
+        self.forks = births.forks;
+        self
+    }
+
+    /// The numbers given out since the last sample; none where that cannot be told for sure.
+    pub fn born(&self, births: &Births, interval_nanos: u64) -> Option<Vec<Range>> {
+        // What the newest number moves on by, at the most: one for each birth, and one for each
+        // number in use that is passed over. Were that a whole round, it would tell nothing.
+        let made = match (births.forks, self.forks) {
+            (Some(now), Some(then)) => now.checked_sub(then)?,
+            _ => interval_nanos / 1_000_000 * (BIRTHS_PER_SECOND / 1000),
+        };
+        let round = births.pid_max.checked_sub(RESERVED)?;
+        if made.saturating_add(births.tasks) >= round {
+            return None;
+        }
+        Some(between(*self.newest.first()?, births.newest))
+    }
+
+    /// The numbers of the processes that are young enough to be looked at again.
+    pub fn young(&self) -> Vec<Range> {
+        let ages = std::iter::successors(Some(1), |age| Some(age * 2));
+        ages.take_while(|&age| age < self.newest.len())
+            .flat_map(|age| between(self.newest[age], self.newest[age - 1]))
+            .collect()
+    }
+
+    /// How many processes rotation looks at in one sample.
+    pub fn share(&self, names_pick: bool) -> u64 {
+        if names_pick {
+            self.population.div_ceil(ROTATION).max(ROTATION_MINIMUM)
+        } else {
+            ROTATION_MINIMUM
+        }
+    }
+
+    /// Moves rotation on over the processes that it met, which were `share` or, at the end of the
+    /// round, fewer.
+    pub fn rotate(&mut self, met: &[Pid], share: u64) {
+        self.met += met.len() as u64;
+        match met.last() {
+            Some(last) if met.len() as u64 >= share => {
+                self.cursor = Pid::new(last.number() + 1);
+            }
+            _ => {
+                self.population = std::mem::take(&mut self.met);
+                self.cursor = Pid::INIT;
+            }
+        }
+    }
+}
+
+/// The numbers behind `then`, up to `now`, round the end if need be.
+fn between(then: Pid, now: Pid) -> Vec<Range> {
+    let next = Pid::new(then.number() + 1);
+    match then.cmp(&now) {
+        std::cmp::Ordering::Equal => Vec::new(),
+        std::cmp::Ordering::Less => vec![Range { first: next, last: now }],
+        std::cmp::Ordering::Greater => {
+            vec![Range { first: Pid::INIT, last: now }, Range { first: next, last: Pid::MAX }]
+        }
+    }
+}
+
+/// The members of all groups at the last sample, sorted, each once.
+pub fn members(before: &State) -> Vec<ProcId> {
+    let ledgers = before.groups.values().map(|known| &known.ledger);
+    let mut ids: Vec<ProcId> =
+        ledgers.flat_map(|ledger| ledger.members.iter().map(|member| member.id)).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
+}
+
+/// Whether all that descends from the roots has been looked at.
+///
+/// That is so of a root that was a member of a group of descendants at the last sample: its
+/// descendants were members as well, or were born since. And it is so of one that was born since.
+/// Any other has a past that nobody has looked at.
+pub fn knows_all_descendants(
+    before: &State,
+    born: &[Range],
+    snapshot: &Snapshot,
+    roots: &[Root],
+) -> bool {
+    let groups = before.groups.values().filter(|known| known.by_descent);
+    let ledgers: Vec<_> = groups.map(|known| &known.ledger).collect();
+    let mut roots: Vec<usize> = roots.iter().map(|root| root.process).collect();
+    roots.sort_unstable();
+    roots.dedup();
+    roots.iter().all(|&root| {
+        let id = snapshot.processes[root].id;
+        born.iter().any(|range| range.holds(id.pid))
+            || ledgers.iter().any(|ledger| ledger.knows(id))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn births(newest: u32, tasks: u64, pid_max: u64, forks: Option<u64>) -> Births {
+        Births { newest: Pid::new(newest), tasks, pid_max, forks }
+    }
+
+    fn view(newest: &[u32], forks: Option<u64>) -> View {
+        let newest = newest.iter().map(|&pid| Pid::new(pid)).collect();
+        View { newest, forks, ..View::default() }
+    }
+
+    fn ends(ranges: &[Range]) -> Vec<(u32, u32)> {
+        ranges.iter().map(|range| (range.first.number(), range.last.number())).collect()
+    }
+
+    const SECOND: u64 = 1_000_000_000;
+
+    #[test]
+    fn births_lie_between_the_newest_then_and_now() {
+        let born = |then, now| {
+            let born = view(&[then], None).born(&births(now, 300, 4 << 20, None), SECOND);
+            ends(&born.unwrap())
+        };
+        assert_eq!(born(1000, 1003), [(1001, 1003)]);
+        assert_eq!(born(1000, 1000), []);
+        assert_eq!(born(4_194_000, 305), [(1, 305), (4_194_001, 4 << 20)], "round the end");
+    }
+
+    #[test]
+    fn a_whole_round_tells_nothing() {
+        let view = view(&[1000], Some(50_000));
+        let born = |forks| view.born(&births(2000, 300, 32768, Some(forks)), SECOND);
+        assert!(born(51_000).is_some());
+        assert!(born(50_000 + 32_768 - 301 - 300 - 1).is_some());
+        assert_eq!(born(50_000 + 32_768 - 301 - 300), None);
+        assert_eq!(born(49_000), None, "forks that were undone");
+    }
+
+    #[test]
+    fn without_a_count_of_forks_time_bounds_them() {
+        let view = view(&[1000], None);
+        let born = |seconds| view.born(&births(2000, 300, 4 << 20, None), seconds * SECOND);
+        assert!(born(40).is_some());
+        assert_eq!(born(42), None);
+        assert!(needs_forks(32768, SECOND) && needs_forks(4 << 20, 30 * SECOND));
+        assert!(!needs_forks(4 << 20, 10 * SECOND));
+    }
+
+    #[test]
+    fn the_young_are_looked_at_again_at_powers_of_two() {
+        let numbers: Vec<u32> = (0..70).map(|age| 1000 - age * 10).collect();
+        let ages: Vec<u32> = view(&numbers, None)
+            .young()
+            .iter()
+            .map(|range| (1000 - range.last.number()) / 10 + 1)
+            .collect();
+        assert_eq!(ages, [1, 2, 4, 8, 16, 32, 64]);
+        assert_eq!(view(&[5], None).young(), []);
+    }
+
+    #[test]
+    fn rotation_comes_round() {
+        let mut view = View { cursor: Pid::INIT, population: 4000, ..View::default() };
+        assert_eq!(view.share(true), 32);
+        assert_eq!(view.share(false), 16);
+        view.rotate(&[Pid::new(1), Pid::new(7)], 2);
+        assert_eq!((view.cursor, view.met), (Pid::new(8), 2));
+        view.rotate(&[Pid::new(9)], 2);
+        assert_eq!((view.cursor, view.met, view.population), (Pid::INIT, 0, 3));
+    }
+}

@@ -1,0 +1,149 @@
+//! Files of processes that are kept open from sample to sample.
+//!
+//! To read an open file again costs half of opening, reading and closing it; and it belongs to one
+//! process for good: when that has ended, it answers `ESRCH`, whoever bears the number by then
+//! (fs/proc/base.c).
+
+use super::parse::{self, Stat, Statm};
+use super::{Buffer, FilePath, Procfs, retry};
+use crate::error::ReadError;
+use crate::look::{Births, Range};
+use crate::sample::Scan;
+use crate::units::Pid;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+
+/// Descriptors that are left for everything else.
+const RESERVE: u64 = 64;
+
+const FILES_PER_PROCESS: u64 = 2;
+
+/// A procfs of which the files of some processes are held open.
+#[derive(Debug)]
+pub struct Held {
+    proc: Procfs,
+    files: RefCell<HashMap<Pid, Files>>,
+    /// How many processes can be held.
+    capacity: usize,
+}
+
+/// The files of one process, each opened when it is first read.
+#[derive(Debug, Default)]
+struct Files {
+    stat: Option<OwnedFd>,
+    statm: Option<OwnedFd>,
+}
+
+impl Held {
+    /// Holds nothing yet, and no more than the limit on open files allows.
+    pub fn new(proc: Procfs) -> Held {
+        let limit = getrlimit(Resource::Nofile).current;
+        Held { proc, files: RefCell::default(), capacity: capacity(limit) }
+    }
+
+    /// Raises the limit on open files as far as this user may.
+    pub fn raise_limit(&mut self) {
+        let limit = getrlimit(Resource::Nofile);
+        let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+        if setrlimit(Resource::Nofile, raised).is_ok() {
+            self.capacity = capacity(limit.maximum);
+        }
+    }
+
+    /// Holds these processes from now on, as many as the limit on open files allows, and lets go
+    /// of all others.
+    pub fn hold(&self, pids: &[Pid]) {
+        let mut files = self.files.borrow_mut();
+        files.retain(|pid, _| pids.binary_search(pid).is_ok());
+        for &pid in pids {
+            if files.len() >= self.capacity {
+                break;
+            }
+            files.entry(pid).or_default();
+        }
+    }
+
+    /// The procfs itself, for files that are not held.
+    pub fn procfs(&self) -> &Procfs {
+        &self.proc
+    }
+
+    /// As [`Procfs::statm`].
+    ///
+    /// # Errors
+    /// As [`Procfs::statm`].
+    pub fn statm(&self, pid: Pid, buffer: &mut Buffer) -> Result<Statm, ReadError> {
+        let mut files = self.files.borrow_mut();
+        let held = files.get_mut(&pid);
+        match held.and_then(|files| self.fill(pid, "statm", &mut files.statm, buffer)) {
+            Some(count) => self.proc.understood(pid, "statm", parse::statm(&buffer.0[..count])),
+            None => self.proc.statm(pid, buffer),
+        }
+    }
+
+    /// Reads a held file from its beginning, opening it first if need be. None where it cannot be
+    /// opened, or its process has ended: whoever has its number now is to be asked by name.
+    fn fill(
+        &self,
+        pid: Pid,
+        name: &str,
+        file: &mut Option<OwnedFd>,
+        buffer: &mut Buffer,
+    ) -> Option<usize> {
+        if file.is_none() {
+            *file = self.proc.open_file(&FilePath::new(pid, name)).ok();
+        }
+        let open = file.as_ref()?;
+        match retry(|| rustix::io::pread(open, &mut buffer.0[..], 0)) {
+            Ok(count) if count > 0 => Some(count),
+            _ => {
+                *file = None;
+                None
+            }
+        }
+    }
+}
+
+/// How many processes can be held under a limit on open files; none means no limit.
+fn capacity(limit: Option<u64>) -> usize {
+    let files = limit.unwrap_or(u64::MAX).saturating_sub(RESERVE);
+    usize::try_from(files / FILES_PER_PROCESS).unwrap_or(usize::MAX)
+}
+
+impl Scan for Held {
+    fn pids(&self, pids: &mut Vec<Pid>) -> Result<Option<i64>, ReadError> {
+        self.proc.pids(pids)
+    }
+
+    fn pids_from(
+        &self,
+        offset: i64,
+        range: Range,
+        limit: u64,
+        pids: &mut Vec<Pid>,
+    ) -> Result<(), ReadError> {
+        self.proc.pids_from(offset, range, limit, pids)
+    }
+
+    fn births(&self, interval_nanos: u64) -> Option<Births> {
+        self.proc.births(interval_nanos)
+    }
+
+    fn stat<'b>(&self, pid: Pid, buffer: &'b mut Buffer) -> Result<Stat<'b>, ReadError> {
+        let mut files = self.files.borrow_mut();
+        let count = files.get_mut(&pid).and_then(|files| {
+            let count = self.fill(pid, "stat", &mut files.stat, buffer);
+            if count.is_none() {
+                // The process that both files belonged to has ended.
+                files.statm = None;
+            }
+            count
+        });
+        match count {
+            Some(count) => self.proc.understood(pid, "stat", parse::stat(&buffer.0[..count])),
+            None => self.proc.stat(pid, buffer),
+        }
+    }
+}

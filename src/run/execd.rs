@@ -1,0 +1,265 @@
+//! The resident job: Telegraf's `execd`.
+//!
+//! One sample is printed per request: a line feed on standard input, SIGHUP, SIGUSR1, SIGUSR2, or
+//! the end of an interval. Requests that come while a sample is taken are answered by one more.
+//! The end of standard input, SIGTERM, SIGINT and a reader that has gone end it.
+
+use crate::account::group::State;
+use crate::cli::Job;
+use crate::emit::influx;
+use crate::error::Error;
+use crate::label::diagnostic;
+use crate::run::STDERR_LINE;
+use crate::run::notes::Notes;
+use crate::run::sampler::Sampler;
+use crate::run::watchdog::Watchdog;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+use std::collections::HashSet;
+use std::io::Write;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+/// How long a slow reader is waited for once the end has been asked for: Telegraf allows a second
+/// in all.
+const GRACE: Duration = Duration::from_millis(700);
+
+/// Signals, each turned into a byte that can be waited for together with standard input.
+#[derive(Debug)]
+pub struct Signals {
+    ask: UnixStream,
+    end: UnixStream,
+}
+
+impl Signals {
+    /// Installs the handlers. To be called before anything else: Telegraf signals when it likes,
+    /// and a signal without a handler would end the process.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] where the system refuses.
+    pub fn install() -> Result<Signals, Error> {
+        let listen = |signals: &[i32]| -> std::io::Result<UnixStream> {
+            let (receiver, sender) = UnixStream::pair()?;
+            receiver.set_nonblocking(true)?;
+            for &signal in signals {
+                signal_hook::low_level::pipe::register(signal, sender.try_clone()?)?;
+            }
+            Ok(receiver)
+        };
+        let failed = |error| Error::Failed(format!("cannot handle signals: {error}"));
+        Ok(Signals {
+            ask: listen(&[SIGHUP, SIGUSR1, SIGUSR2]).map_err(failed)?,
+            end: listen(&[SIGTERM, SIGINT]).map_err(failed)?,
+        })
+    }
+}
+
+/// Prints samples until the end is asked for. The first sample is taken at once and printed
+/// nowhere: it is what the first answer is compared with.
+///
+/// # Errors
+/// Where no sample can be taken at all, or standard output cannot be written. One sample that
+/// fails is said on standard error and left out.
+pub fn run(job: &Job, interval: Option<Duration>, signals: Signals) -> Result<(), Error> {
+    let mut requests = Requests::new(signals, interval);
+    let mut sampler = Sampler::open_resident(job)?;
+    let output = Output::open();
+    let mut said = HashSet::new();
+    let mut state: Option<State> = None;
+    loop {
+        let mut notes = Notes::default();
+        let sample = sampler.sample(state.as_ref(), &Watchdog::of_sample(job), &mut notes);
+        notes.drop_repeated(&mut said);
+        notes.flush();
+        match sample {
+            Ok(sample) => {
+                let lines = influx::lines(&sample.reports, &job.plan.tags, sample.wall);
+                state = Some(sample.state);
+                if !output.write(lines.as_bytes(), &mut requests)? {
+                    return Ok(());
+                }
+            }
+            Err(error) if state.is_none() => return Err(error),
+            Err(error) => {
+                let line = diagnostic("E!", &error.to_string(), STDERR_LINE);
+                // If standard error is gone there is nobody left to tell.
+                let _ = std::io::stderr().write_all(line.as_bytes());
+            }
+        }
+        if !requests.wait_for_one() {
+            return Ok(());
+        }
+    }
+}
+
+/// What has been asked for, and from where more may come.
+struct Requests {
+    signals: Signals,
+    interval: Option<Duration>,
+    /// When the next sample is due by itself.
+    due: Option<Instant>,
+    asked: bool,
+    ended: bool,
+}
+
+impl Requests {
+    fn new(signals: Signals, interval: Option<Duration>) -> Requests {
+        let due = interval.map(|interval| Instant::now() + interval);
+        Requests { signals, interval, due, asked: false, ended: false }
+    }
+
+    /// Waits for a request and takes it, with all that have piled up. False: the end.
+    fn wait_for_one(&mut self) -> bool {
+        loop {
+            if self.ended {
+                return false;
+            }
+            if self.is_due() || std::mem::take(&mut self.asked) {
+                self.asked = false;
+                return true;
+            }
+            let left = self.due.map(|due| due.saturating_duration_since(Instant::now()));
+            self.listen(None, left);
+        }
+    }
+
+    /// Whether the interval has come to its end. The next begins where this one should have ended,
+    /// so that the samples do not drift; such as were missed are left out.
+    fn is_due(&mut self) -> bool {
+        let (Some(due), Some(interval)) = (self.due, self.interval) else { return false };
+        let now = Instant::now();
+        if now < due {
+            return false;
+        }
+        let missed = now.duration_since(due).as_nanos() / interval.as_nanos();
+        let steps = u32::try_from(missed).unwrap_or(u32::MAX).saturating_add(1);
+        self.due = Some(due + interval.saturating_mul(steps));
+        true
+    }
+
+    /// Waits, at most so long, for requests, the end, or room in `output`.
+    fn listen(&mut self, output: Option<BorrowedFd<'_>>, timeout: Option<Duration>) {
+        let stdin = rustix::stdio::stdin();
+        let timeout = timeout.map(timespec);
+        let mut polled = vec![
+            PollFd::new(&stdin, PollFlags::IN),
+            PollFd::new(&self.signals.ask, PollFlags::IN),
+            PollFd::new(&self.signals.end, PollFlags::IN),
+        ];
+        polled.extend(output.as_ref().map(|output| PollFd::new(output, PollFlags::OUT)));
+        if poll(&mut polled, timeout.as_ref()).is_err() {
+            // A signal: it has left its byte, which the next call finds.
+            return;
+        }
+        let [input, ask, end] = [0, 1, 2].map(|at: usize| !polled[at].revents().is_empty());
+        drop(polled);
+        if input {
+            self.read_requests(stdin);
+        }
+        if ask {
+            self.asked |= drain(&self.signals.ask);
+        }
+        if end {
+            self.ended |= drain(&self.signals.end);
+        }
+    }
+
+    /// Waits for room in `output`. Once the end has been asked for there is nothing more to hear,
+    /// and what is not listened to cannot wake.
+    fn await_room(&mut self, output: BorrowedFd<'_>, timeout: Option<Duration>) {
+        if !self.ended {
+            return self.listen(Some(output), timeout);
+        }
+        let timeout = timeout.map(timespec);
+        // An interrupted wait is as good as one that has ended: the caller looks again.
+        let _ = poll(&mut [PollFd::new(&output, PollFlags::OUT)], timeout.as_ref());
+    }
+
+    fn read_requests(&mut self, stdin: BorrowedFd<'_>) {
+        let mut buffer = [0; 4096];
+        match rustix::io::read(stdin, &mut buffer) {
+            Ok(0) => self.ended = true,
+            Ok(count) => self.asked |= buffer[..count].contains(&b'\n'),
+            Err(Errno::INTR | Errno::AGAIN) => {}
+            // Nobody can ask any more.
+            Err(_) => self.ended = true,
+        }
+    }
+}
+
+fn timespec(time: Duration) -> Timespec {
+    Timespec {
+        tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: time.subsec_nanos().into(),
+    }
+}
+
+/// Takes all that a signal has left.
+fn drain(stream: &UnixStream) -> bool {
+    let mut buffer = [0; 64];
+    let mut found = false;
+    while rustix::io::read(stream, &mut buffer).is_ok_and(|count| count > 0) {
+        found = true;
+    }
+    found
+}
+
+/// Standard output, written without being held up in it where that can be had.
+struct Output {
+    file: Option<OwnedFd>,
+}
+
+impl Output {
+    /// Opens standard output once more, so that it can be set not to block: the flag of the one
+    /// that was handed over is shared with whoever else has it.
+    fn open() -> Output {
+        let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let stat = rustix::fs::fstat(rustix::stdio::stdout());
+        let is_pipe = stat.is_ok_and(|stat| {
+            rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Fifo
+        });
+        // A plain file has an offset of its own in each opening, and never blocks.
+        let file = is_pipe
+            .then(|| rustix::fs::open("/proc/self/fd/1", flags, Mode::empty()).ok())
+            .flatten();
+        Output { file }
+    }
+
+    fn fd(&self) -> BorrowedFd<'_> {
+        match &self.file {
+            Some(file) => file.as_fd(),
+            None => rustix::stdio::stdout(),
+        }
+    }
+
+    /// Writes all of `text`, and meanwhile listens to requests. False where it is of no use to go
+    /// on: the reader has gone, or does not read, and the end has been asked for.
+    fn write(&self, mut text: &[u8], requests: &mut Requests) -> Result<bool, Error> {
+        let mut deadline = None;
+        while !text.is_empty() {
+            match rustix::io::write(self.fd(), text) {
+                Ok(count) => text = &text[count..],
+                Err(Errno::INTR) => {}
+                Err(Errno::PIPE) => return Ok(false),
+                Err(Errno::AGAIN) => {
+                    if requests.ended && deadline.is_none() {
+                        deadline = Some(Instant::now() + GRACE);
+                    }
+                    let left = deadline.map(|end| end.saturating_duration_since(Instant::now()));
+                    if left.is_some_and(|left| left.is_zero()) {
+                        return Ok(false);
+                    }
+                    requests.await_room(self.fd(), left);
+                }
+                Err(errno) => {
+                    let error = std::io::Error::from(errno);
+                    return Err(Error::Failed(format!("cannot write to standard output: {error}")));
+                }
+            }
+        }
+        Ok(true)
+    }
+}

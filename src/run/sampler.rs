@@ -1,0 +1,404 @@
+//! Takes samples: decides which processes to look at, reads what the plan needs of them, and hands
+//! it to the accounting.
+
+use crate::account::group::{self, Machine, Report, SHORT, Sampled, State};
+use crate::account::memory::{Footprint, MemoryMode};
+use crate::account::tree::Tree;
+use crate::cli::Job;
+use crate::error::{Error, Reason};
+use crate::look::{self, Births, View};
+use crate::procfs::cgroup::ControlGroup;
+use crate::procfs::held::Held;
+use crate::procfs::{Buffer, Procfs, Sysfs};
+use crate::run::discover::{self, Clocks, Numbered, warn_of_unreadable};
+use crate::run::notes::Notes;
+use crate::run::watchdog::Watchdog;
+use crate::run::{boot_now, wall_now};
+use crate::sample::{self, Life, Scan, Snapshot, Unreadable};
+use crate::select::Root;
+use crate::units::{BootNanos, Hz, Pid, WallNanos};
+use std::num::NonZero;
+
+/// One sample, ready to be printed and remembered.
+#[derive(Debug)]
+pub struct Sample {
+    /// A line's worth for each group; empty where there was nothing to compare with.
+    pub reports: Vec<Report>,
+    /// What the next sample is to be compared with.
+    pub state: State,
+    /// When it was taken.
+    pub wall: WallNanos,
+}
+
+/// What takes samples for one job.
+#[derive(Debug)]
+pub struct Sampler<'j> {
+    job: &'j Job,
+    source: Held,
+    boot_id: Vec<u8>,
+    machine: Machine,
+    /// Whether there will be many samples, so that it pays to hold files.
+    resident: bool,
+}
+
+/// The processes that were looked at, and the roots among them.
+struct Looked {
+    snapshot: Snapshot,
+    tree: Tree,
+    roots: Vec<Root>,
+    view: Option<View>,
+    notes: Notes,
+}
+
+/// When a sample began, and what was known then.
+struct Start<'s> {
+    taken: BootNanos,
+    wall: WallNanos,
+    births: Option<Births>,
+    /// Control groups that the plan picks; none where their hierarchy cannot be read.
+    control_groups: Option<Vec<ControlGroup>>,
+    /// Processes that the plan picks by number.
+    numbered: Vec<Numbered>,
+    watchdog: &'s Watchdog,
+}
+
+impl<'j> Sampler<'j> {
+    /// A sampler for one sample, or two.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] where procfs cannot be opened.
+    pub fn open(job: &'j Job) -> Result<Sampler<'j>, Error> {
+        let proc = Procfs::open(&job.proc)?;
+        let mut buffer = Buffer::default();
+        let boot_id = proc.boot_id(&mut buffer);
+        let machine = Machine {
+            hz: Hz(rustix::param::clock_ticks_per_second()),
+            page_size: rustix::param::page_size() as u64,
+            memory: None,
+            processors: None,
+        };
+        Ok(Sampler { job, source: Held::new(proc), boot_id, machine, resident: false })
+    }
+
+    /// A sampler for any number of samples: it holds the members' files open.
+    ///
+    /// # Errors
+    /// As [`Sampler::open`].
+    pub fn open_resident(job: &'j Job) -> Result<Sampler<'j>, Error> {
+        let mut sampler = Sampler::open(job)?;
+        sampler.source.raise_limit();
+        sampler.resident = true;
+        Ok(sampler)
+    }
+
+    /// Which boot of the machine this is.
+    pub fn boot_id(&self) -> &[u8] {
+        &self.boot_id
+    }
+
+    /// Takes a sample, to be compared with `before`.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] where the processes cannot be listed, or time has run out before it is
+    /// known who belongs to which group.
+    pub fn sample(
+        &mut self,
+        before: Option<&State>,
+        watchdog: &Watchdog,
+        notes: &mut Notes,
+    ) -> Result<Sample, Error> {
+        let plan = &self.job.plan;
+        let mut start = self.start(before, watchdog, notes);
+        let looked = match before.map(|before| self.look_at_some(before, &start)).transpose()? {
+            Some(Some(looked)) => looked,
+            _ => self.look_at_all(before, &mut start)?,
+        };
+        let Looked { mut snapshot, tree, roots, view, notes: said } = looked;
+        notes.extend(said);
+        if watchdog.out_of_time() {
+            return Err(watchdog.error());
+        }
+        let control_groups_seen = start.control_groups.is_some();
+        let control_groups = self.control_groups(&mut start, &snapshot, notes);
+        let groups = group::form(plan, &snapshot, &tree, &roots, &control_groups);
+        let members = group::union(&groups);
+        sample::reread_early_children(&self.source, &mut snapshot, &tree, &members);
+
+        // Nothing is reported of a first sample, so that its memory need not be read.
+        let footprints = match before {
+            Some(_) => self.footprints(&snapshot, &members, watchdog, notes),
+            None => Vec::new(),
+        };
+        self.bound_short_intervals(before, start.taken);
+        let sampled = Sampled {
+            boot_id: &self.boot_id,
+            snapshot: &snapshot,
+            tree: &tree,
+            measured: &members,
+            footprints: &footprints,
+            control_groups_seen,
+        };
+        let (reports, mut state) = group::account(plan, groups, sampled, before, &self.machine);
+        state.view = view;
+        if self.resident {
+            let pids: Vec<Pid> =
+                members.iter().map(|&place| snapshot.processes[place].id.pid).collect();
+            self.source.hold(&pids);
+        }
+        Ok(Sample { reports, state, wall: start.wall })
+    }
+
+    fn start<'s>(
+        &self,
+        before: Option<&State>,
+        watchdog: &'s Watchdog,
+        notes: &mut Notes,
+    ) -> Start<'s> {
+        let plan = &self.job.plan;
+        let (taken, wall) = (boot_now(), wall_now());
+        let interval = before.map_or(0, |state| taken.since(state.taken));
+        let births = if plan.looks_at_processes() { self.source.births(interval) } else { None };
+        let control_groups = if plan.looks_at_control_groups() {
+            discover::control_groups(plan, self.source.procfs(), &self.job.sys)
+        } else {
+            Some(Vec::new())
+        };
+        let numbered = discover::numbered(plan, notes);
+        Start { taken, wall, births, control_groups, numbered, watchdog }
+    }
+
+    /// Looks at those processes that can belong to a group, as far as is known from `before`.
+    /// None where that is not sure.
+    fn look_at_some(&self, before: &State, start: &Start<'_>) -> Result<Option<Looked>, Error> {
+        let plan = &self.job.plan;
+        let Some(control_groups) = &start.control_groups else { return Ok(None) };
+        let in_groups = control_groups.iter().flat_map(|group| group.pids.iter().copied());
+        let numbered = start.numbered.iter().map(|numbered| numbered.pid);
+        let mut always: Vec<Pid> = in_groups.chain(numbered).collect();
+        let mut born = Vec::new();
+        let mut view = None;
+        if plan.looks_at_processes() {
+            let interval = start.taken.since(before.taken);
+            let (Some(births), Some(then)) = (&start.births, &before.view) else {
+                return Ok(None);
+            };
+            let Some(ranges) = then.born(births, interval) else { return Ok(None) };
+            born = ranges;
+            always.extend(look::members(before).into_iter().map(|id| id.pid));
+            let mut ranges = born.clone();
+            if plan.names_pick() {
+                ranges.extend(then.young());
+            }
+            let mut now = then.clone();
+            let share = now.share(plan.names_pick());
+            always = sample::list_some(&self.source, always, &ranges, share, &mut now)
+                .map_err(|error| Error::Failed(format!("cannot list the processes: {error}")))?;
+            view = Some(now.after(births));
+        } else {
+            always.sort_unstable();
+            always.dedup();
+        }
+        let out_of_time = &|| start.watchdog.out_of_time();
+        let snapshot = sample::read(&self.source, &always, start.taken, out_of_time);
+        let looked = self.with_roots(snapshot, view, start);
+        let is_sure = looked.view.is_none()
+            || look::knows_all_descendants(before, &born, &looked.snapshot, &looked.roots);
+        Ok(is_sure.then_some(looked))
+    }
+
+    /// Looks at every process.
+    fn look_at_all(&self, before: Option<&State>, start: &mut Start<'_>) -> Result<Looked, Error> {
+        let plan = &self.job.plan;
+        if let (false, Some(control_groups)) = (plan.looks_at_processes(), &start.control_groups) {
+            // The first sample of a plan that needs no others.
+            let in_groups = control_groups.iter().flat_map(|group| group.pids.iter().copied());
+            let mut pids: Vec<Pid> = in_groups.collect();
+            pids.sort_unstable();
+            pids.dedup();
+            let out_of_time = &|| start.watchdog.out_of_time();
+            let snapshot = sample::read(&self.source, &pids, start.taken, out_of_time);
+            return Ok(self.with_roots(snapshot, None, start));
+        }
+        let (snapshot, offset) = self.scan(start)?;
+        let view = match (offset, &start.births) {
+            (Some(offset), Some(births)) if self.source.procfs().shows(Pid::INIT) => {
+                let then = before.and_then(|before| before.view.clone()).unwrap_or_default();
+                let population = snapshot.processes.len() as u64;
+                Some(View { offset, population, ..then }.after(births))
+            }
+            _ => None,
+        };
+        Ok(self.with_roots(snapshot, view, start))
+    }
+
+    fn with_roots(&self, snapshot: Snapshot, view: Option<View>, start: &Start<'_>) -> Looked {
+        let mut notes = Notes::default();
+        let tree = Tree::new(&snapshot.processes);
+        let clocks = Clocks { boot: start.taken, wall: start.wall, hz: self.machine.hz };
+        let roots = discover::roots(
+            &self.job.plan,
+            self.source.procfs(),
+            &snapshot,
+            &start.numbered,
+            clocks,
+            &|| start.watchdog.out_of_time(),
+            &mut notes,
+        );
+        Looked { snapshot, tree, roots, view, notes }
+    }
+
+    fn scan(&self, start: &Start<'_>) -> Result<(Snapshot, Option<i64>), Error> {
+        let out_of_time = &|| start.watchdog.out_of_time();
+        let scanned = if self.job.multi_threaded {
+            let readers = std::thread::available_parallelism().map_or(1, NonZero::get);
+            sample::scan_in_parallel(self.source.procfs(), start.taken, out_of_time, readers)
+        } else {
+            sample::scan(&self.source, start.taken, out_of_time)
+        };
+        let path = self.source.procfs().path().display();
+        match scanned {
+            Err(error) => Err(Error::Failed(format!("cannot list the processes: {error}"))),
+            Ok(_) if start.watchdog.out_of_time() => Err(start.watchdog.error()),
+            Ok((snapshot, _)) if snapshot.processes.is_empty() => Err(Error::Failed(format!(
+                "no process can be read in {path}: is procfs mounted there? --proc or HOST_PROC \
+                 says where"
+            ))),
+            Ok(scanned) => Ok(scanned),
+        }
+    }
+
+    /// The control groups of the sample, from their hierarchy or, where that cannot be read, from
+    /// the processes. Says what cannot be seen.
+    fn control_groups(
+        &self,
+        start: &mut Start<'_>,
+        snapshot: &Snapshot,
+        notes: &mut Notes,
+    ) -> Vec<ControlGroup> {
+        let hidden = self.warn_of_hidden(snapshot, notes);
+        let mut control_groups = start.control_groups.take().unwrap_or_else(|| {
+            let proc = self.source.procfs();
+            discover::control_groups_of_processes(&self.job.plan, proc, snapshot, notes)
+        });
+        if hidden {
+            count_hidden(&mut control_groups, snapshot);
+        } else {
+            warn_of_foreign(&control_groups, notes);
+        }
+        control_groups
+    }
+
+    /// Not visible is not gone: says so where `/proc` shows only some of the processes, and
+    /// answers whether it does.
+    fn warn_of_hidden(&self, snapshot: &Snapshot, notes: &mut Notes) -> bool {
+        // Every pid namespace has a process 1. Where it is not shown, others are not either.
+        let hidden = self.source.procfs().is_genuine()
+            && snapshot.find(Pid::INIT).is_none()
+            && !self.source.procfs().shows(Pid::INIT);
+        if hidden {
+            notes.warn(format!(
+                "{} hides processes of other users (hidepid): run psstat as root, or add its user \
+                 to the group of the mount option gid=, or mount with hidepid=0",
+                self.source.procfs().path().display()
+            ));
+            return true;
+        }
+        let cure = "run psstat as root, or mount procfs with hidepid=0";
+        warn_of_unreadable("processes", &snapshot.unreadable, cure, notes);
+        false
+    }
+
+    /// The memory of each member, in their order.
+    fn footprints(
+        &mut self,
+        snapshot: &Snapshot,
+        members: &[usize],
+        watchdog: &Watchdog,
+        notes: &mut Notes,
+    ) -> Vec<Footprint> {
+        let mut buffer = Buffer::default();
+        match self.source.procfs().mem_total(&mut buffer) {
+            Ok(total) => self.machine.memory = Some(total),
+            Err(error) => {
+                notes.warn(format!("p_mem is left out: {error}"));
+                return Vec::new();
+            }
+        }
+        let mut unreadable = Unreadable::default();
+        let mut shares_denied = Unreadable::default();
+        let mut footprints = Vec::with_capacity(members.len());
+        for &place in members {
+            if watchdog.out_of_time() {
+                notes.warn(format!("{}: p_mem is left out", watchdog.error()));
+                self.machine.memory = None;
+                return Vec::new();
+            }
+            let process = &snapshot.processes[place];
+            let footprint = if process.life != Life::Alive {
+                Footprint::None
+            } else {
+                let pid = process.id.pid;
+                self.footprint(pid, &mut buffer, &mut unreadable, &mut shares_denied)
+            };
+            footprints.push(footprint);
+        }
+        warn_of_unreadable(
+            "proportional shares of memory",
+            &shares_denied,
+            "run psstat as root or give it CAP_SYS_PTRACE; until then these count as shared-once",
+            notes,
+        );
+        warn_of_unreadable("sizes of processes", &unreadable, "run psstat as root", notes);
+        footprints
+    }
+
+    fn footprint(
+        &self,
+        pid: Pid,
+        buffer: &mut Buffer,
+        unreadable: &mut Unreadable,
+        shares_denied: &mut Unreadable,
+    ) -> Footprint {
+        if self.job.plan.memory == MemoryMode::Pss {
+            match self.source.procfs().pss(pid, buffer) {
+                Ok(share) => return Footprint::Proportional(share),
+                Err(error) if error.reason == Reason::Vanished => {}
+                Err(error) => shares_denied.note(error),
+            }
+        }
+        match self.source.statm(pid, buffer) {
+            Ok(statm) => Footprint::Resident { resident: statm.resident, shared: statm.shared },
+            Err(error) => {
+                unreadable.note(error);
+                Footprint::None
+            }
+        }
+    }
+
+    /// Looks up the number of processors where the interval is so short that it must bound a rate.
+    fn bound_short_intervals(&mut self, before: Option<&State>, taken: BootNanos) {
+        let is_short =
+            before.is_some_and(|state| taken.since(state.taken) < SHORT.nanos(self.machine.hz).0);
+        self.machine.processors =
+            if is_short { Sysfs::new(&self.job.sys).processors_online() } else { None };
+    }
+}
+
+/// Counts the processes that control groups list and `/proc` does not show: they are there.
+fn count_hidden(control_groups: &mut [ControlGroup], snapshot: &Snapshot) {
+    for group in control_groups {
+        let hidden = group.pids.iter().filter(|&&pid| snapshot.find(pid).is_none()).count();
+        group.foreign += hidden as u64;
+    }
+}
+
+/// Says that some members cannot be looked at, because they have no number here.
+fn warn_of_foreign(control_groups: &[ControlGroup], notes: &mut Notes) {
+    let foreign: u64 = control_groups.iter().map(|group| group.foreign).sum();
+    if foreign > 0 {
+        notes.warn(format!(
+            "{foreign} processes of control groups live in another pid namespace: they count in \
+             n_proc and p_cpu, not in p_mem; --proc or HOST_PROC with the host's procfs shows them"
+        ));
+    }
+}
