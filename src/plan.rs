@@ -110,29 +110,28 @@ impl Plan {
                         /run/nginx.pid or --pattern nginx (see psstat --help)"
                 .to_owned());
         }
-        let matcher = |pick: fn(&Source) -> Option<String>| {
-            Matcher::new(
-                selectors.iter().enumerate().filter_map(|(at, s)| Some((at, pick(&s.source)?))),
-            )
+        let matcher = |pick: fn(&Source) -> Option<Regex<'_>>| {
+            let picked = selectors.iter().enumerate();
+            Matcher::new(picked.filter_map(|(at, s)| Some((at, pick(&s.source)?))))
         };
         let patterns = matcher(|source| match source {
-            Source::Pattern(regex) => Some(regex.clone()),
+            Source::Pattern(regex) => Some(Regex::typed(regex)),
             _ => None,
         })?;
         let cmdlines = matcher(|source| match source {
-            Source::Cmdline(regex) => Some(regex.clone()),
+            Source::Cmdline(regex) => Some(Regex::typed(regex)),
             _ => None,
         })?;
         let exes = matcher(|source| match source {
-            Source::Exe(glob) => Some(glob_to_regex(glob)),
+            Source::Exe(glob) => Some(Regex::of_glob(glob)),
             _ => None,
         })?;
         let units = matcher(|source| match source {
-            Source::Unit(glob) => Some(glob_to_regex(glob)),
+            Source::Unit(glob) => Some(Regex::of_glob(glob)),
             _ => None,
         })?;
         let control_groups = matcher(|source| match source {
-            Source::ControlGroup(glob) => Some(glob_to_regex(glob)),
+            Source::ControlGroup(glob) => Some(Regex::of_glob(glob)),
             _ => None,
         })?;
         Ok(Plan { selectors, patterns, cmdlines, exes, units, control_groups, tags, memory })
@@ -170,21 +169,47 @@ pub struct Matcher {
     selectors: Vec<usize>,
 }
 
+/// A regex, and what the user typed to get it.
+struct Regex<'t> {
+    regex: String,
+    typed: &'t str,
+    kind: &'static str,
+}
+
+impl<'t> Regex<'t> {
+    fn typed(regex: &'t str) -> Regex<'t> {
+        Regex { regex: regex.to_owned(), typed: regex, kind: "regex" }
+    }
+
+    fn of_glob(glob: &'t str) -> Regex<'t> {
+        Regex { regex: glob_to_regex(glob), typed: glob, kind: "glob" }
+    }
+
+    /// Says in one line what is wrong; the parser's own text draws a picture of several.
+    fn blame(&self, error: &regex::Error) -> String {
+        let error = error.to_string();
+        let reason = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
+        format!("bad {} {:?}: {reason}", self.kind, self.typed)
+    }
+}
+
 impl Matcher {
-    fn new(regexes: impl Iterator<Item = (usize, String)>) -> Result<Matcher, String> {
-        let (selectors, regexes): (Vec<usize>, Vec<String>) = regexes.unzip();
+    fn new<'t>(regexes: impl Iterator<Item = (usize, Regex<'t>)>) -> Result<Matcher, String> {
+        let (selectors, regexes): (Vec<usize>, Vec<Regex<'t>>) = regexes.unzip();
         // On bytes: a name need not be UTF-8.
-        let build = |regexes: &[String]| {
-            RegexSetBuilder::new(regexes).unicode(false).dot_matches_new_line(true).build()
+        let build = |regexes: &[Regex<'t>]| {
+            RegexSetBuilder::new(regexes.iter().map(|regex| &regex.regex))
+                .unicode(false)
+                .dot_matches_new_line(true)
+                .build()
         };
-        match build(&regexes) {
-            Ok(set) => Ok(Matcher { set, selectors }),
-            Err(error) => {
-                // The set does not say which of them it was.
-                let bad = regexes.iter().find(|regex| build(std::slice::from_ref(regex)).is_err());
-                Err(bad_regex(bad.map_or("", |regex| regex), &error))
-            }
-        }
+        build(&regexes).map(|set| Matcher { set, selectors }).map_err(|error| {
+            // The set does not say which of them it was; all of them together may be too large.
+            let bad = regexes
+                .iter()
+                .find_map(|regex| Some(regex.blame(&build(std::slice::from_ref(regex)).err()?)));
+            bad.unwrap_or_else(|| format!("too many patterns: {error}"))
+        })
     }
 
     /// Whether there is nothing to match, so that nothing need be read for it.
@@ -196,13 +221,6 @@ impl Matcher {
     pub fn matches(&self, bytes: &[u8]) -> impl Iterator<Item = usize> {
         self.set.matches(bytes).into_iter().map(|at| self.selectors[at])
     }
-}
-
-/// Says in one line what is wrong with a regex; the parser's own text draws a picture of several.
-fn bad_regex(regex: &str, error: &regex::Error) -> String {
-    let error = error.to_string();
-    let reason = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
-    format!("bad regex {regex:?}: {reason}")
 }
 
 /// A glob as fnmatch(3) without flags but `FNM_NOESCAPE`: `*` and `?` match any byte, `/` too;
@@ -338,6 +356,9 @@ mod tests {
             |regex: &str| Selector { name: None, source: Source::Pattern(regex.to_owned()) };
         let error = Plan::new(vec![selector("ok"), selector("a(b")], Vec::new(), MemoryMode::Rss);
         assert_eq!(error.unwrap_err(), "bad regex \"a(b\": unclosed group");
+        let glob = Selector { name: None, source: Source::Exe("[z-a]".to_owned()) };
+        let error = Plan::new(vec![glob], Vec::new(), MemoryMode::Rss).unwrap_err();
+        assert!(error.starts_with("bad glob \"[z-a]\": "), "{error}");
     }
 
     #[test]

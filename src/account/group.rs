@@ -352,7 +352,7 @@ fn used(
     (used, Known { by_descent: group.by_descent, ledger, counters })
 }
 
-/// A group's line; none where nobody named it and nothing is in it.
+/// A group's line; none where nobody named it and nothing in it is alive.
 fn report(
     group: &Group,
     cpu: Option<f64>,
@@ -361,19 +361,15 @@ fn report(
     machine: &Machine,
 ) -> Option<Report> {
     let life = |place: usize| sampled.snapshot.processes[place].life;
-    let present = || group.members.iter().copied().filter(|&place| life(place) != Life::Gone);
-    if !group.named && present().next().is_none() && group.foreign == 0 {
+    let alive = || group.members.iter().copied().filter(|&place| life(place) == Life::Alive);
+    let processes = alive().count() as u64 + group.foreign;
+    if !group.named && processes == 0 {
         return None;
     }
-    let footprints = present().map(|place| sampled.footprint(place));
+    let footprints = alive().map(|place| sampled.footprint(place));
     let bytes = memory::sum(mode, footprints, machine.page_size);
-    let alive = present().filter(|&place| life(place) == Life::Alive).count() as u64;
-    Some(Report {
-        label: group.label.clone(),
-        cpu,
-        memory: share(bytes, machine.memory),
-        processes: alive + group.foreign,
-    })
+    let memory = share(bytes, machine.memory);
+    Some(Report { label: group.label.clone(), cpu, memory, processes })
 }
 
 fn member(place: usize, snapshot: &Snapshot, tree: &Tree) -> Member {
