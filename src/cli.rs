@@ -2,6 +2,7 @@
 //! database are handed in as [`Surroundings`].
 
 use crate::account::memory::MemoryMode;
+use crate::emit::{Field, Format};
 use crate::error::Error;
 use crate::label::Label;
 use crate::plan::{self, Plan, Selector, Source, split_name};
@@ -154,6 +155,8 @@ fn job_command(name: &'static str) -> Command {
             "MODE",
             "How a group's memory is summed: rss, shared-once or pss [default: shared-once]",
         ),
+        ("fields", "LIST", "Which fields, in that order [default: p_cpu,p_mem,n_proc]"),
+        ("format", "FORMAT", "influx, json or prometheus [default: influx]"),
         ("proc", "DIR", "Where procfs is mounted [default: HOST_PROC, else /proc]"),
         ("sys", "DIR", "Where sysfs is mounted [default: HOST_SYS, else /sys]"),
         ("timeout", "DURATION", "A run never lasts longer [default: 4s]"),
@@ -281,7 +284,7 @@ fn job(
             return Err(format!("bad --memory {other:?}: it is rss, shared-once or pss"));
         }
     };
-    let plan = Plan::new(selectors, tags, memory)?;
+    let plan = Plan::new(selectors, tags, memory)?.written(fields(matches)?, format(matches)?);
     let timeout = match (duration(matches, "timeout")?, wait) {
         (Some(timeout), Some(wait)) if timeout <= wait => {
             return Err("--timeout must be longer than --wait".to_owned());
@@ -417,6 +420,30 @@ fn tags(matches: &ArgMatches, surroundings: &Surroundings) -> Result<Vec<(Label,
     }
     let host = host.map(|host| (Label::lossy(b"host"), host));
     Ok(host.into_iter().chain(tags).collect())
+}
+
+fn fields(matches: &ArgMatches) -> Result<Vec<Field>, String> {
+    let Some(list) = text(matches, "fields")? else { return Ok(Field::ALL.to_vec()) };
+    let mut fields = Vec::new();
+    for name in list.split(',') {
+        let known = || Field::ALL.map(Field::name).join(", ");
+        let field = Field::named(name.trim())
+            .ok_or_else(|| format!("bad --fields {list:?}: {name:?} is none of {}", known()))?;
+        if fields.contains(&field) {
+            return Err(format!("bad --fields {list:?}: {name} is there twice"));
+        }
+        fields.push(field);
+    }
+    Ok(fields)
+}
+
+fn format(matches: &ArgMatches) -> Result<Format, String> {
+    match text(matches, "format")?.as_deref() {
+        None | Some("influx") => Ok(Format::Influx),
+        Some("json") => Ok(Format::Json),
+        Some("prometheus") => Ok(Format::Prometheus),
+        Some(other) => Err(format!("bad --format {other:?}: it is influx, json or prometheus")),
+    }
 }
 
 fn cache_name(matches: &ArgMatches, user: Uid, key: &[u8]) -> Result<String, String> {
@@ -599,6 +626,26 @@ mod tests {
         ] {
             error_of(&[&["--pid", "1"], args].concat());
         }
+    }
+
+    #[test]
+    fn fields_and_formats() {
+        let written = |args: &[&str]| {
+            let plan = job_of(&[&["--pid", "1"], args].concat()).plan;
+            (plan.fields, plan.format)
+        };
+        assert_eq!(written(&[]), (Field::ALL.to_vec(), Format::Influx));
+        assert_eq!(
+            written(&["--fields", "n_proc,p_cpu", "--format", "json"]),
+            (vec![Field::Processes, Field::CpuShare], Format::Json)
+        );
+        for fields in ["", "p_cpu,", "cpu", "p_cpu,p_cpu"] {
+            let error = error_of(&["--pid", "1", "--fields", fields]);
+            assert!(error.starts_with("bad --fields"), "{error}");
+        }
+        assert!(
+            error_of(&["--pid", "1", "--format", "xml"]).contains("influx, json or prometheus")
+        );
     }
 
     #[test]

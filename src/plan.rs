@@ -3,9 +3,11 @@
 //! Whoever makes a plan (the command line, later a file) goes through these types, so that a bad
 //! regex or tag is found before anything is read.
 
+use crate::account::group::Report;
 use crate::account::memory::MemoryMode;
+use crate::emit::{Emission, Field, Format};
 use crate::label::Label;
-use crate::units::{Pid, Uid};
+use crate::units::{Pid, Uid, WallNanos};
 use regex::bytes::{RegexSet, RegexSetBuilder};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -93,6 +95,10 @@ pub struct Plan {
     pub tags: Vec<(Label, Label)>,
     /// How memory is summed.
     pub memory: MemoryMode,
+    /// What is written of each group, in that order.
+    pub fields: Vec<Field>,
+    /// In which format.
+    pub format: Format,
 }
 
 impl Plan {
@@ -134,7 +140,29 @@ impl Plan {
             Source::ControlGroup(glob) => Some(Regex::of_glob(glob)),
             _ => None,
         })?;
-        Ok(Plan { selectors, patterns, cmdlines, exes, units, control_groups, tags, memory })
+        Ok(Plan {
+            selectors,
+            patterns,
+            cmdlines,
+            exes,
+            units,
+            control_groups,
+            tags,
+            memory,
+            fields: Field::ALL.to_vec(),
+            format: Format::default(),
+        })
+    }
+
+    /// The same plan, written otherwise.
+    pub fn written(self, fields: Vec<Field>, format: Format) -> Plan {
+        Plan { fields, format, ..self }
+    }
+
+    /// The text of a sample of this plan.
+    pub fn text(&self, reports: &[Report], taken: WallNanos) -> String {
+        let emission = Emission { reports, tags: &self.tags, fields: &self.fields, taken };
+        emission.text(self.format)
     }
 
     /// Whether processes are roots, and not control groups alone.

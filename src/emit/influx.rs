@@ -4,43 +4,43 @@
 //! backslash is never doubled, because neither reader halves it again. What would break a line in
 //! other ways cannot be in a [`Label`].
 
-use crate::account::group::Report;
+use super::{Emission, Value};
 use crate::label::Label;
-use crate::units::WallNanos;
 use std::fmt::Write as _;
 
-/// Writes one line per report, all with one time stamp. `tags` go before the group's own.
-pub fn lines(reports: &[Report], tags: &[(Label, Label)], now: WallNanos) -> String {
+/// Writes one line per report that has any field, all with one time stamp.
+pub fn lines(emission: &Emission<'_>) -> String {
     let mut head = String::from("psstat");
-    for (key, value) in tags {
+    for (key, value) in emission.tags {
         head.push(',');
         escaped(key, &mut head);
         head.push('=');
         escaped(value, &mut head);
     }
     let mut text = String::new();
-    for report in reports {
+    for report in emission.reports {
+        let start = text.len();
         text.push_str(&head);
         text.push_str(",process_name=");
         escaped(&report.label, &mut text);
         let mut separator = ' ';
-        let mut field = |text: &mut String, key: &str| {
+        for (field, value) in emission.known(report) {
             text.push(separator);
-            text.push_str(key);
+            text.push_str(field.name());
             text.push('=');
+            value.write(&mut text);
+            if let Value::Count(_) = value {
+                text.push('i');
+            }
             separator = ',';
-        };
-        if let Some(cpu) = report.cpu {
-            field(&mut text, "p_cpu");
-            decimal(cpu, 4, &mut text);
         }
-        if let Some(memory) = report.memory {
-            field(&mut text, "p_mem");
-            decimal(memory, 6, &mut text);
+        if separator == ' ' {
+            // A line without a field is none.
+            text.truncate(start);
+        } else {
+            // A String takes whatever is written to it.
+            let _ = writeln!(text, " {}", emission.taken.0);
         }
-        field(&mut text, "n_proc");
-        // A String takes whatever is written to it.
-        let _ = writeln!(text, "{}i {}", report.processes, now.0);
     }
     text
 }
@@ -54,17 +54,17 @@ fn escaped(label: &Label, text: &mut String) {
     }
 }
 
-/// Writes a number that is not negative with at most so many decimals, zeros at the end cut.
-fn decimal(number: f64, decimals: usize, text: &mut String) {
-    // A String takes whatever is written to it.
-    let _ = write!(text, "{number:.decimals$}");
-    text.truncate(text.trim_end_matches('0').trim_end_matches('.').len());
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::account::group::Report;
+    use crate::emit::Field;
+    use crate::units::WallNanos;
     use proptest::prelude::*;
+
+    fn lines(reports: &[Report], tags: &[(Label, Label)], taken: WallNanos) -> String {
+        super::lines(&Emission { reports, tags, fields: &Field::ALL, taken })
+    }
 
     fn report(name: &[u8], cpu: Option<f64>, memory: Option<f64>, processes: u64) -> Report {
         Report { label: Label::lossy(name), cpu, memory, processes }
@@ -101,22 +101,16 @@ mod tests {
     }
 
     #[test]
-    fn zeros_at_the_end_are_cut() {
-        for (number, decimals, expected) in [
-            (0.0, 4, "0"),
-            (0.00004, 4, "0"),
-            (0.00005001, 4, "0.0001"),
-            (1.0, 4, "1"),
-            (100.0, 4, "100"),
-            (10.1, 4, "10.1"),
-            (0.1234567, 6, "0.123457"),
-            (0.9999999, 6, "1"),
-            (2000.5, 4, "2000.5"),
-        ] {
-            let mut text = String::new();
-            decimal(number, decimals, &mut text);
-            assert_eq!(text, expected);
-        }
+    fn fields_come_as_they_were_asked_for_and_a_line_without_any_is_none() {
+        let reports = [report(b"x", None, Some(0.5), 3), report(b"y", Some(1.0), None, 4)];
+        let fields = [Field::Processes, Field::CpuShare];
+        let emission =
+            Emission { reports: &reports, tags: &[], fields: &fields, taken: WallNanos(7) };
+        let expected =
+            "psstat,process_name=x n_proc=3i 7\npsstat,process_name=y n_proc=4i,p_cpu=1 7\n";
+        assert_eq!(super::lines(&emission), expected);
+        let emission = Emission { fields: &[Field::CpuShare], ..emission };
+        assert_eq!(super::lines(&emission), "psstat,process_name=y p_cpu=1 7\n");
     }
 
     #[test]
@@ -167,15 +161,6 @@ mod tests {
             let label = label.as_str();
             prop_assert_eq!(tag_values(&text), ["psstat", label, label, "process_name", label]);
             prop_assert!(text.ends_with(" p_cpu=1,p_mem=0.5,n_proc=2i 9\n"), "{}", text);
-        }
-
-        #[test]
-        fn a_decimal_reads_back_within_its_precision(number in 0.0f64..1e6) {
-            let mut text = String::new();
-            decimal(number, 4, &mut text);
-            let back: f64 = text.parse().unwrap();
-            prop_assert!((back - number).abs() <= 0.000_050_01);
-            prop_assert!(!text.ends_with('.') && (!text.contains('.') || !text.ends_with('0')));
         }
     }
 }

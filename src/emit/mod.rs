@@ -2,3 +2,152 @@
 //! lines or none.
 
 pub mod influx;
+pub mod json;
+pub mod prometheus;
+
+use crate::account::group::Report;
+use crate::label::Label;
+use crate::units::WallNanos;
+use std::fmt::Write as _;
+
+/// An output format.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// Influx line protocol.
+    #[default]
+    Influx,
+    /// One JSON object a line.
+    Json,
+    /// The text format of Prometheus.
+    Prometheus,
+}
+
+/// A figure of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Field {
+    /// CPU time per time.
+    CpuShare,
+    /// Part of the machine's memory.
+    MemoryShare,
+    /// Processes alive.
+    Processes,
+}
+
+impl Field {
+    /// All of them, in the order in which they are printed unless the user says another.
+    pub const ALL: [Field; 3] = [Field::CpuShare, Field::MemoryShare, Field::Processes];
+
+    /// What it is called on the command line and in the output.
+    pub fn name(self) -> &'static str {
+        match self {
+            Field::CpuShare => "p_cpu",
+            Field::MemoryShare => "p_mem",
+            Field::Processes => "n_proc",
+        }
+    }
+
+    /// The field of that name.
+    pub fn named(name: &str) -> Option<Field> {
+        Field::ALL.into_iter().find(|field| field.name() == name)
+    }
+
+    fn of(self, report: &Report) -> Option<Value> {
+        match self {
+            Field::CpuShare => report.cpu.map(|number| Value::Decimal { number, places: 4 }),
+            Field::MemoryShare => report.memory.map(|number| Value::Decimal { number, places: 6 }),
+            Field::Processes => Some(Value::Count(report.processes)),
+        }
+    }
+}
+
+/// A field's value. Not negative, not infinite.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Value {
+    Decimal { number: f64, places: usize },
+    Count(u64),
+}
+
+impl Value {
+    /// Writes it as every format does: no more decimals than its places, zeros at the end cut.
+    fn write(self, text: &mut String) {
+        // A String takes whatever is written to it.
+        let _ = match self {
+            Value::Count(number) => write!(text, "{number}"),
+            Value::Decimal { number, places } => write!(text, "{number:.places$}"),
+        };
+        if let Value::Decimal { .. } = self {
+            text.truncate(text.trim_end_matches('0').trim_end_matches('.').len());
+        }
+    }
+}
+
+/// One sample, to be written.
+#[derive(Clone, Copy, Debug)]
+pub struct Emission<'e> {
+    /// A line's worth for each group.
+    pub reports: &'e [Report],
+    /// Tags of every line, before the group's own.
+    pub tags: &'e [(Label, Label)],
+    /// What to write of each group, in that order.
+    pub fields: &'e [Field],
+    /// When the sample was taken.
+    pub taken: WallNanos,
+}
+
+impl Emission<'_> {
+    /// The sample in that format.
+    pub fn text(&self, format: Format) -> String {
+        match format {
+            Format::Influx => influx::lines(self),
+            Format::Json => json::lines(self),
+            Format::Prometheus => prometheus::page(self),
+        }
+    }
+
+    /// Those of the fields that are known of a group.
+    fn known(&self, report: &Report) -> impl Iterator<Item = (Field, Value)> {
+        self.fields.iter().filter_map(move |&field| Some((field, field.of(report)?)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn decimal(number: f64, places: usize) -> String {
+        let mut text = String::new();
+        Value::Decimal { number, places }.write(&mut text);
+        text
+    }
+
+    #[test]
+    fn zeros_at_the_end_are_cut() {
+        for (number, places, expected) in [
+            (0.0, 4, "0"),
+            (0.00004, 4, "0"),
+            (0.00005001, 4, "0.0001"),
+            (1.0, 4, "1"),
+            (100.0, 4, "100"),
+            (10.1, 4, "10.1"),
+            (0.1234567, 6, "0.123457"),
+            (0.9999999, 6, "1"),
+            (2000.5, 4, "2000.5"),
+        ] {
+            assert_eq!(decimal(number, places), expected);
+        }
+        let mut text = String::new();
+        Value::Count(100).write(&mut text);
+        assert_eq!(text, "100");
+    }
+
+    proptest! {
+        #[test]
+        fn a_decimal_reads_back_within_its_precision(number in 0.0f64..1e6) {
+            let text = decimal(number, 4);
+            let back: f64 = text.parse().unwrap();
+            prop_assert!((back - number).abs() <= 0.000_050_01);
+            prop_assert!(!text.ends_with('.') && (!text.contains('.') || !text.ends_with('0')));
+        }
+    }
+}

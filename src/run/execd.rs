@@ -6,7 +6,6 @@
 
 use crate::account::group::State;
 use crate::cli::Job;
-use crate::emit::influx;
 use crate::error::Error;
 use crate::label::diagnostic;
 use crate::run::STDERR_LINE;
@@ -76,7 +75,7 @@ pub fn run(job: &Job, interval: Option<Duration>, signals: Signals) -> Result<()
         notes.flush();
         match sample {
             Ok(sample) => {
-                let lines = influx::lines(&sample.reports, &job.plan.tags, sample.wall);
+                let lines = job.plan.text(&sample.reports, sample.wall);
                 state = Some(sample.state);
                 if !output.write(lines.as_bytes(), &mut requests)? {
                     return Ok(());

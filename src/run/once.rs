@@ -4,7 +4,6 @@ use crate::account::group::State;
 use crate::cache::codec;
 use crate::cache::store::Store;
 use crate::cli::{Baseline, Job};
-use crate::emit::influx;
 use crate::error::Error;
 use crate::run::notes::Notes;
 use crate::run::sampler::Sampler;
@@ -68,7 +67,7 @@ fn with_cache(
              prints at once)",
         );
     }
-    Ok(influx::lines(&sample.reports, &job.plan.tags, sample.wall))
+    Ok(job.plan.text(&sample.reports, sample.wall))
 }
 
 /// A state of another boot, or from the future, bends every rate.
@@ -95,5 +94,5 @@ fn after_waiting(
     let first = sampler.sample(None, watchdog, &mut Notes::default())?;
     std::thread::sleep(wait);
     let second = sampler.sample(Some(&first.state), watchdog, notes)?;
-    Ok(influx::lines(&second.reports, &job.plan.tags, second.wall))
+    Ok(job.plan.text(&second.reports, second.wall))
 }

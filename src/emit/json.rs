@@ -1,0 +1,91 @@
+//! JSON: one object a line, in the shape of Telegraf's own JSON serializer.
+//!
+//! ```json
+//! {"name":"psstat","tags":{"host":"tengu","process_name":"web"},
+//!  "fields":{"p_cpu":0.42,"p_mem":0.001,"n_proc":5},"timestamp":1562471764000000000}
+//! ```
+//!
+//! (On one line; the time stamp is in nanoseconds.) A field that is not known is left out.
+
+use super::Emission;
+use std::fmt::Write as _;
+
+/// Writes one object per report.
+pub fn lines(emission: &Emission<'_>) -> String {
+    let mut tags = String::new();
+    for (key, value) in emission.tags {
+        string(key.as_str(), &mut tags);
+        tags.push(':');
+        string(value.as_str(), &mut tags);
+        tags.push(',');
+    }
+    let mut text = String::new();
+    for report in emission.reports {
+        text.push_str("{\"name\":\"psstat\",\"tags\":{");
+        text.push_str(&tags);
+        text.push_str("\"process_name\":");
+        string(report.label.as_str(), &mut text);
+        text.push_str("},\"fields\":{");
+        for (at, (field, value)) in emission.known(report).enumerate() {
+            if at > 0 {
+                text.push(',');
+            }
+            string(field.name(), &mut text);
+            text.push(':');
+            value.write(&mut text);
+        }
+        // A String takes whatever is written to it.
+        let _ = writeln!(text, "}},\"timestamp\":{}}}", emission.taken.0);
+    }
+    text
+}
+
+/// Writes a string. A [`Label`](crate::label::Label) holds no control character, so that two characters need escaping.
+fn string(plain: &str, text: &mut String) {
+    text.push('"');
+    for character in plain.chars() {
+        if matches!(character, '"' | '\\') {
+            text.push('\\');
+        }
+        text.push(character);
+    }
+    text.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::account::group::Report;
+    use crate::emit::Field;
+    use crate::label::Label;
+    use crate::units::WallNanos;
+
+    #[test]
+    fn an_object_a_line() {
+        let label = |text: &[u8]| Label::lossy(text);
+        let reports = [
+            Report {
+                label: label(b"we\"b\\n"),
+                cpu: Some(0.42),
+                memory: Some(0.001),
+                processes: 5,
+            },
+            Report { label: label(b"x"), cpu: None, memory: None, processes: 0 },
+        ];
+        let tags = [(label(b"host"), label(b"tengu"))];
+        let emission = Emission {
+            reports: &reports,
+            tags: &tags,
+            fields: &Field::ALL,
+            taken: WallNanos(1_562_471_764_000_000_000),
+        };
+        assert_eq!(
+            lines(&emission),
+            "{\"name\":\"psstat\",\"tags\":{\"host\":\"tengu\",\"process_name\":\"we\\\"b\\\\n\"},\
+             \"fields\":{\"p_cpu\":0.42,\"p_mem\":0.001,\"n_proc\":5},\
+             \"timestamp\":1562471764000000000}\n\
+             {\"name\":\"psstat\",\"tags\":{\"host\":\"tengu\",\"process_name\":\"x\"},\
+             \"fields\":{\"n_proc\":0},\"timestamp\":1562471764000000000}\n"
+        );
+    }
+}

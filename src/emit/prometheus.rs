@@ -1,0 +1,132 @@
+//! The text format of Prometheus: one page, for node_exporter's textfile collector or any scraper.
+//!
+//! No time stamps: the textfile collector refuses a page that has any, and a scraper knows when it
+//! scrapes.
+
+use super::{Emission, Field};
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+impl Field {
+    /// Name and meaning, by Prometheus' rules: base units, a ratio is from 0 to 1.
+    fn metric(self) -> (&'static str, &'static str) {
+        match self {
+            Field::CpuShare => (
+                "psstat_cpu_cores",
+                "Processor cores that the group and all its children kept busy since the last sample.",
+            ),
+            Field::MemoryShare => (
+                "psstat_memory_ratio",
+                "Part of the machine's memory that the group and all its children hold.",
+            ),
+            Field::Processes => {
+                ("psstat_processes", "Processes of the group that are alive, children counted.")
+            }
+        }
+    }
+}
+
+/// Writes the page: metric by metric, group by group.
+pub fn page(emission: &Emission<'_>) -> String {
+    let common = common_labels(emission);
+    let mut text = String::new();
+    for &field in emission.fields {
+        let (name, help) = field.metric();
+        // A String takes whatever is written to it.
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge");
+        for report in emission.reports {
+            let Some(value) = field.of(report) else { continue };
+            let _ = write!(text, "{name}{{{common}process_name=");
+            string(report.label.as_str(), &mut text);
+            text.push_str("} ");
+            value.write(&mut text);
+            text.push('\n');
+        }
+    }
+    text
+}
+
+/// The tags as labels. Where two keys come out the same, the first holds: a page with one label
+/// twice would be refused whole.
+fn common_labels(emission: &Emission<'_>) -> String {
+    let mut seen = BTreeSet::from(["process_name".to_owned()]);
+    let mut text = String::new();
+    for (key, value) in emission.tags {
+        let name = label_name(key.as_str());
+        if seen.insert(name.clone()) {
+            text.push_str(&name);
+            text.push('=');
+            string(value.as_str(), &mut text);
+            text.push(',');
+        }
+    }
+    text
+}
+
+/// A key as the name of a label: letters, digits and `_`, no digit first, and not the `__` that
+/// Prometheus keeps for itself.
+fn label_name(key: &str) -> String {
+    let allowed = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+    let name: String = key.chars().map(allowed).collect();
+    let name = if name.starts_with("__") { name.trim_start_matches('_').to_owned() } else { name };
+    if name.starts_with(|c: char| c.is_ascii_digit()) || name.is_empty() {
+        return format!("_{name}");
+    }
+    name
+}
+
+/// Writes a label's value. It holds no line feed, so that two characters need escaping.
+fn string(plain: &str, text: &mut String) {
+    text.push('"');
+    for character in plain.chars() {
+        if matches!(character, '"' | '\\') {
+            text.push('\\');
+        }
+        text.push(character);
+    }
+    text.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::account::group::Report;
+    use crate::label::Label;
+    use crate::units::WallNanos;
+
+    #[test]
+    fn a_page_of_gauges() {
+        let label = |text: &str| Label::lossy(text.as_bytes());
+        let reports = [
+            Report { label: label("we\"b"), cpu: Some(0.42), memory: Some(0.001), processes: 5 },
+            Report { label: label("x"), cpu: None, memory: Some(0.0), processes: 0 },
+        ];
+        let tags = [("host", "tengu"), ("my-env", "p"), ("my env", "q"), ("1st", "z")]
+            .map(|(key, value)| (label(key), label(value)));
+        let emission =
+            Emission { reports: &reports, tags: &tags, fields: &Field::ALL, taken: WallNanos(7) };
+        let text = page(&emission);
+        let samples: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        let labels = "host=\"tengu\",my_env=\"p\",_1st=\"z\",process_name=";
+        assert_eq!(
+            samples,
+            [
+                format!("psstat_cpu_cores{{{labels}\"we\\\"b\"}} 0.42"),
+                format!("psstat_memory_ratio{{{labels}\"we\\\"b\"}} 0.001"),
+                format!("psstat_memory_ratio{{{labels}\"x\"}} 0"),
+                format!("psstat_processes{{{labels}\"we\\\"b\"}} 5"),
+                format!("psstat_processes{{{labels}\"x\"}} 0"),
+            ]
+        );
+        assert_eq!(text.matches("# TYPE ").count(), 3);
+    }
+
+    #[test]
+    fn keys_become_names_of_labels() {
+        for (key, name) in
+            [("env", "env"), ("a.b", "a_b"), ("9", "_9"), ("__x", "x"), ("__", "_"), ("é", "_")]
+        {
+            assert_eq!(label_name(key), name);
+        }
+    }
+}
