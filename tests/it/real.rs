@@ -12,9 +12,19 @@
 //! | `kernel` | what `/proc` says, read by other files than psstat reads |
 //! | `needs` | what a test needs of the machine |
 //! | `cpu` | conservation and no spikes, whoever dies, is adopted, or is never waited for |
+//! | `lives` | processes that come, go, change their name, end half |
+//! | `selecting` | each selector, and psstat beside itself |
+//! | `memory` | workers that share a segment; PostgreSQL |
+//! | `nginx` | a server with its workers, nested selectors |
+//! | `namespaces` | recycled pids, other mounts of procfs, hidden processes |
 
 mod cpu;
 mod kernel;
+mod lives;
+mod memory;
 mod meter;
+mod namespaces;
 mod needs;
+mod nginx;
+mod selecting;
 mod stage;
