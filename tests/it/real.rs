@@ -1,1 +1,30 @@
-//! To come.
+//! psstat on real processes, compared with what the kernel says by other ways: getrusage(2),
+//! `VmRSS`, `smaps_rollup`.
+//!
+//! No test asserts how fast anything is. CPU time is compared with CPU time: on a busy machine a
+//! rate is lower, and the interval longer. Where a test needs what not every machine gives it
+//! (root, namespaces, memory), it says on standard error that it was skipped, and passes.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `stage` | trees of actors (`examples/actor.rs`), and other programs that end with their test |
+//! | `meter` | runs of psstat, and the comparison of a run with the actors' own account |
+//! | `kernel` | what `/proc` says, read by other files than psstat reads |
+//! | `needs` | what a test needs of the machine |
+//! | `cpu` | conservation and no spikes, whoever dies, is adopted, or is never waited for |
+//! | `lives` | processes that come, go, change their name, end half |
+//! | `selecting` | each selector, and psstat beside itself |
+//! | `memory` | workers that share a segment; PostgreSQL |
+//! | `nginx` | a server with its workers, nested selectors |
+//! | `namespaces` | recycled pids, other mounts of procfs, hidden processes |
+
+mod cpu;
+mod kernel;
+mod lives;
+mod memory;
+mod meter;
+mod namespaces;
+mod needs;
+mod nginx;
+mod selecting;
+mod stage;

@@ -1,0 +1,339 @@
+//! CPU time: conservation while exits are waited for, and no spikes whatever happens.
+
+use super::meter::{Meter, TICK};
+use super::stage::{Actor, Stage};
+
+fn group(actor: &Actor) -> [String; 2] {
+    ["--pid".to_owned(), format!("group:{}", actor.pid)]
+}
+
+fn meter(root: &Actor, further: &[&str], actors: &[&Actor]) -> Meter {
+    let group = group(root);
+    Meter::start(&[&[group[0].as_str(), &group[1]], further].concat(), actors)
+}
+
+/// A group's root, and its parent, which adopts what is orphaned in the group.
+fn adopter_and_root(stage: &Stage) -> (Actor, Actor) {
+    let adopter = stage.actor("adopter");
+    adopter.obey("subreaper");
+    let root = adopter.spawn("root");
+    (adopter, root)
+}
+
+/// 100 children one after the other, each waited for; none of them is there at any sample.
+fn a_hundred_children_count_in_full(generations: u64) {
+    let stage = Stage::new();
+    let root = stage.actor("root");
+    let mut meter = meter(&root, &[], &[&root]);
+    root.obey(&format!("chains 100 {generations} 50"));
+    let reading = meter.sample(&[&root]);
+    assert!(reading.least > 5.0, "{reading:?}");
+    reading.agrees_within("group", 0.02);
+    assert_eq!(reading.said.line("group").processes, 1);
+}
+
+#[test]
+fn a_hundred_children_between_two_samples_count_in_full() {
+    a_hundred_children_count_in_full(1);
+}
+
+#[test]
+fn a_hundred_grandchildren_between_two_samples_count_in_full() {
+    a_hundred_children_count_in_full(2);
+}
+
+#[test]
+fn a_hundred_great_grandchildren_between_two_samples_count_in_full() {
+    a_hundred_children_count_in_full(3);
+}
+
+#[test]
+fn thousands_of_the_shortest_commands_count_in_full() {
+    let stage = Stage::new();
+    let root = stage.actor("root");
+    let mut meter = meter(&root, &[], &[&root]);
+    let before = root.usage();
+    // Until it is so much that ticks do not matter.
+    while root.usage().saturating_sub(before).as_secs_f64() < 2.0 {
+        root.obey("sh i=0; while [ $i -lt 1000 ]; do /bin/true; i=$((i + 1)); done");
+    }
+    meter.sample(&[&root]).agrees_within("group", 0.02);
+}
+
+/// Samples fall into the middle of lives and of exits.
+#[test]
+fn samples_in_the_midst_of_short_lives_add_up_to_the_kernels_account() {
+    let stage = Stage::new();
+    let root = stage.actor("root");
+    let mut meters = [meter(&root, &[], &[]), meter(&root, &["--multi-threaded"], &[])];
+    let before = root.usage();
+    let mut sums = [0.0; 2];
+    std::thread::scope(|scope| {
+        let (done, work_is_done) = std::sync::mpsc::channel::<()>();
+        let mut samples = 0;
+        let meters = &mut meters;
+        let sums = &mut sums;
+        scope.spawn(move || {
+            loop {
+                let last = work_is_done.try_recv().is_ok();
+                for (meter, sum) in meters.iter_mut().zip(&mut *sums) {
+                    let reading = meter.sample(&[]);
+                    let seconds = reading.seconds("group");
+                    // One at a time works here: never more than one core. Two ticks each for
+                    // root, child and grandchild; and the last life may be seen to end late.
+                    assert!(seconds <= reading.elapsed + 10.0 * TICK, "{seconds}: {reading:?}");
+                    *sum += seconds;
+                }
+                samples += 1;
+                if last {
+                    assert!(samples > 10, "{samples} samples are too few to show anything");
+                    break;
+                }
+                std::thread::sleep(std::time::Duration::from_millis(60));
+            }
+        });
+        root.obey("chains 30 2 70");
+        root.obey("chains 60 3 15");
+        done.send(()).expect("the samples are still being taken");
+    });
+    let truth = (root.usage() - before).as_secs_f64();
+    for (sum, meter) in sums.iter_mut().zip(&mut meters) {
+        // What ended while the last sample was taken arrives with the next.
+        *sum += meter.sample(&[]).seconds("group");
+        assert!((*sum - truth).abs() <= 0.02 * truth, "{sum} s of {truth} s");
+        println!("sum of all samples {sum:.3} s, getrusage {truth:.3} s");
+    }
+}
+
+#[test]
+fn a_line_of_busy_processes_that_ends_makes_neither_spike_nor_dip() {
+    let stage = Stage::new();
+    let root = stage.actor("root");
+    let child = root.spawn("child");
+    let grandchild = child.spawn("grandchild");
+    let brother = root.spawn("brother");
+    let all = [&root, &child, &grandchild, &brother];
+    child.burn(1000);
+    grandchild.burn(2000);
+    let mut meter = meter(&root, &[], &all);
+    brother.burn(200);
+    meter.sample(&all).agrees("group", 4);
+
+    child.burn(100);
+    grandchild.burn(150);
+    brother.burn(200);
+    grandchild.exit();
+    child.wait_for(&grandchild);
+    child.exit();
+    root.wait_for(&child);
+    let reading = meter.sample(&all);
+    assert!((0.45..1.0).contains(&reading.least), "{reading:?}");
+    reading.agrees("group", 4);
+    assert_eq!(reading.said.line("group").processes, 2);
+
+    brother.burn(100);
+    meter.sample(&all).agrees("group", 2);
+}
+
+#[test]
+fn a_zombie_costs_what_it_cost_and_is_no_process() {
+    let stage = Stage::new();
+    let root = stage.actor("root");
+    let child = root.spawn("child");
+    let all = [&root, &child];
+    let mut meter = meter(&root, &[], &all);
+    assert_eq!(meter.sample(&all).said.line("group").processes, 2);
+    child.burn(500);
+    child.exit();
+    root.obey(&format!("linger {}", child.pid));
+    let reading = meter.sample(&all);
+    assert_eq!(reading.said.line("group").processes, 1, "a zombie is none");
+    assert!(reading.least >= 0.5, "{reading:?}");
+    reading.agrees("group", 2);
+    root.wait_for(&child);
+    meter.sample(&all).agrees("group", 1);
+    meter.sample(&all).agrees("group", 1);
+}
+
+/// Where SIGCHLD is ignored the kernel drops the child time of those who end: it is lost, and
+/// must not be taken off what others used, nor turn up later.
+#[test]
+fn children_that_nobody_waits_for_take_nothing_away() {
+    let stage = Stage::new();
+    // Not the shell's trap: dash does not ignore this signal even if told to.
+    let root = stage.actor_through(&["env", "--ignore-signal=CHLD"], "root");
+    let child = root.spawn("child");
+    let brother = root.spawn("brother");
+    child.burn(800);
+    let mut meter = meter(&root, &[], &[&root, &child, &brother]);
+    child.exit();
+    root.wait_for(&child);
+    assert!(root.usage().as_secs_f64() < 1.0, "SIGCHLD is not ignored after all");
+    brother.burn(300);
+    root.burn(200);
+    // From here on the child is out of the account.
+    let reading = meter.sample(&[&root, &brother]);
+    let seconds = reading.seconds("group");
+    assert!((0.46..=0.60).contains(&seconds), "{seconds}: {reading:?}");
+    assert_eq!(reading.said.line("group").processes, 2);
+
+    // What comes and goes unseen and unwaited for is lost; what stays is not.
+    root.obey("chains 10 1 50");
+    brother.burn(300);
+    let reading = meter.sample(&[&root, &brother]);
+    reading.agrees("group", 2);
+    assert!((0.26..0.5).contains(&reading.seconds("group")), "{reading:?}");
+    meter.sample(&[&root, &brother]).agrees("group", 2);
+}
+
+#[test]
+fn a_child_that_forks_itself_away_leaves_the_group_without_a_trace() {
+    let stage = Stage::new();
+    let (adopter, root) = adopter_and_root(&stage);
+    let middle = root.spawn("middle");
+    let daemon = middle.spawn("daemon");
+    daemon.burn(800);
+    middle.burn(300);
+    let mut meter = meter(&root, &[], &[&root, &middle]);
+    middle.exit();
+    root.wait_for(&middle);
+    daemon.burn(200);
+    // It is the adopter's child now, and no longer in this group: what it used is not to be taken
+    // off what others used.
+    root.obey("chains 4 1 300");
+    let reading = meter.sample(&[&root, &middle]);
+    reading.agrees("group", 2);
+    assert_eq!(reading.said.line("group").processes, 1);
+    root.burn(200);
+    daemon.exit();
+    adopter.wait_for(&daemon);
+    meter.sample(&[&root]).agrees("group", 1);
+    root.burn(200);
+    meter.sample(&[&root]).agrees("group", 1);
+}
+
+#[test]
+fn an_orphan_that_ends_elsewhere_takes_nothing_away() {
+    let stage = Stage::new();
+    let (adopter, root) = adopter_and_root(&stage);
+    let middle = root.spawn("middle");
+    let orphan = middle.spawn("orphan");
+    orphan.burn(800);
+    let mut meter = meter(&root, &[], &[&root, &middle, &orphan]);
+    middle.exit();
+    root.wait_for(&middle);
+    orphan.exit();
+    adopter.wait_for(&orphan);
+    root.obey("chains 2 1 250");
+    // The adopter got its time. The root gained less than that, which cannot be it.
+    let reading = meter.sample(&[&root]);
+    let seconds = reading.seconds("group");
+    assert!((0.46..0.75).contains(&seconds), "{seconds}: {reading:?}");
+    root.burn(200);
+    meter.sample(&[&root]).agrees("group", 1);
+}
+
+#[test]
+fn a_subreaper_that_adopts_an_old_busy_orphan_inherits_no_lifetime() {
+    let stage = Stage::new();
+    let root = stage.actor("root");
+    root.obey("subreaper");
+    let middle = root.spawn("middle");
+    let inner = middle.spawn("inner");
+    let orphan = inner.spawn("orphan");
+    let all = [&root, &middle, &inner, &orphan];
+    orphan.burn(2000);
+    inner.burn(300);
+    let mut meter = meter(&root, &[], &all);
+    orphan.obey("busy");
+    meter.sample(&all).agrees("group", 4);
+
+    // The orphan's parent ends and is waited for; the orphan works on, adopted by the root.
+    inner.exit();
+    middle.wait_for(&inner);
+    orphan.burn(100);
+    let reading = meter.sample(&all);
+    reading.agrees("group", 4);
+    assert_eq!(reading.said.line("group").processes, 3);
+
+    orphan.obey("idle");
+    orphan.burn(100);
+    orphan.exit();
+    root.obey(&format!("linger {}", orphan.pid));
+    let reading = meter.sample(&all);
+    reading.agrees("group", 3);
+    assert_eq!(reading.said.line("group").processes, 2);
+    root.wait_for(&orphan);
+    meter.sample(&all).agrees("group", 2);
+    meter.sample(&all).agrees("group", 2);
+}
+
+#[test]
+fn an_orphan_that_its_adopter_waits_for_arrives_once() {
+    let stage = Stage::new();
+    let root = stage.actor("root");
+    root.obey("subreaper");
+    let middle = root.spawn("middle");
+    let orphan = middle.spawn("orphan");
+    let all = [&root, &middle, &orphan];
+    orphan.burn(800);
+    middle.burn(200);
+    let mut meter = meter(&root, &[], &all);
+    // Both end between two samples: the middle one unwaited for, the orphan after it.
+    middle.exit();
+    orphan.burn(300);
+    orphan.exit();
+    root.wait_for(&middle);
+    root.wait_for(&orphan);
+    let reading = meter.sample(&[&root]);
+    // The root has inherited both lives, of which all but this was counted before.
+    let seconds = reading.seconds("group");
+    assert!((0.26..=0.45).contains(&seconds), "{seconds}: {reading:?}");
+    root.burn(200);
+    meter.sample(&[&root]).agrees("group", 1);
+}
+
+#[test]
+fn a_middle_process_that_dies_takes_its_line_out_of_the_group_but_not_the_past() {
+    let stage = Stage::new();
+    let root = stage.actor("root");
+    let middle = root.spawn("middle");
+    let below = middle.spawn("below");
+    below.burn(600);
+    middle.burn(600);
+    let grand = below.spawn("grand");
+    below.burn(10);
+    grand.burn(400);
+    let mut meter = meter(&root, &[], &[&root, &middle, &below, &grand]);
+    // `grand` is waited for by `below`, which then outlives `middle`.
+    grand.exit();
+    below.wait_for(&grand);
+    middle.exit();
+    root.wait_for(&middle);
+    root.burn(250);
+    let reading = meter.sample(&[&root]);
+    let seconds = reading.seconds("group");
+    assert!((0.23..=0.35).contains(&seconds), "{seconds}: {reading:?}");
+    assert_eq!(reading.said.line("group").processes, 1);
+    root.burn(100);
+    meter.sample(&[&root]).agrees("group", 1);
+}
+
+#[test]
+fn the_time_of_all_threads_counts() {
+    let stage = Stage::new();
+    let root = stage.actor("root");
+    let mut meter = meter(&root, &[], &[&root]);
+    root.obey("threads 4 300");
+    let reading = meter.sample(&[&root]);
+    assert!(reading.least >= 1.2, "{reading:?}");
+    reading.agrees("group", 1);
+    for _ in 0..3 {
+        root.obey("busy");
+    }
+    root.burn(200);
+    let reading = meter.sample(&[&root]);
+    reading.agrees("group", 1);
+    assert_eq!(reading.said.line("group").processes, 1);
+    root.obey("idle");
+}

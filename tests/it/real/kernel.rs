@@ -1,0 +1,54 @@
+//! What `/proc` says of a process, read by other files than those that psstat reads.
+
+use std::path::Path;
+
+/// A line of `/proc/meminfo`, in bytes.
+pub fn meminfo(key: &str) -> u64 {
+    kilobytes(Path::new("/proc/meminfo"), key)
+}
+
+/// Resident memory as `ps` shows it, in bytes.
+pub fn rss(pid: u32) -> u64 {
+    kilobytes(&Path::new("/proc").join(pid.to_string()).join("status"), "VmRSS")
+}
+
+/// Proportional share of memory, in bytes.
+pub fn pss(pid: u32) -> u64 {
+    kilobytes(&Path::new("/proc").join(pid.to_string()).join("smaps_rollup"), "Pss")
+}
+
+fn kilobytes(path: &Path, key: &str) -> u64 {
+    let text = std::fs::read_to_string(path).expect("the process lives");
+    let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
+    let number = line.expect("the line is there").trim().trim_end_matches(" kB");
+    number.parse::<u64>().expect("a number of kB") * 1024
+}
+
+/// The processes whose parent that is.
+pub fn children(parent: u32) -> Vec<u32> {
+    let wanted = format!("PPid:\t{parent}");
+    let pids = std::fs::read_dir("/proc").expect("procfs is mounted");
+    let pids = pids.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    pids.filter(|pid: &u32| {
+        // One that has ended since is nobody's child.
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        status.lines().any(|line| line == wanted)
+    })
+    .collect()
+}
+
+/// Whether a process waits for something to happen.
+pub fn sleeps(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it lives");
+    status.lines().any(|line| line.starts_with("State:\tS"))
+}
+
+/// Nanoseconds that the wall clock is ahead of the time since boot.
+pub fn date_of_boot() -> i128 {
+    use rustix::time::{ClockId, clock_gettime};
+    let nanos = |clock| {
+        let now = clock_gettime(clock);
+        i128::from(now.tv_sec) * 1_000_000_000 + i128::from(now.tv_nsec)
+    };
+    nanos(ClockId::Realtime) - nanos(ClockId::Boottime)
+}

@@ -1,0 +1,142 @@
+//! What only namespaces of pids and of mounts can show: recycled pids, other mounts of procfs,
+//! hidden processes.
+
+use super::meter::{Meter, PSSTAT, TICK, psstat, psstat_through};
+use super::needs;
+use super::stage::{Actor, Stage};
+use std::path::Path;
+
+/// An actor as process 1 of a pid namespace of its own, and the procfs of that namespace.
+fn init(stage: &Stage) -> (Actor, String) {
+    let init = stage.actor_through(&["unshare", "-mpf", "--mount-proc", "--kill-child"], "init");
+    assert_eq!(init.obey("pid"), "1");
+    // What was started is unshare, which sees the mounts of its child.
+    let proc = format!("/proc/{}/root/proc", init.pid);
+    (init, proc)
+}
+
+/// `used` before and after: whether the pid is given to one that has used more or less.
+fn a_recycled_pid_is_another_process(before: u64, after: u64) {
+    if !needs::namespaces() {
+        return;
+    }
+    let stage = Stage::new();
+    let (init, proc) = init(&stage);
+    let old = init.spawn("old");
+    old.burn(before);
+    let target = format!("target:{}", old.pid);
+    let args = ["--proc", &proc, "--pid", &target, "--pid", "all:1"];
+    let mut meter = Meter::start(&args, &[&init, &old]);
+    old.burn(100);
+    let reading = meter.sample(&[&init, &old]);
+    reading.agrees("all", 2);
+    let seconds = reading.seconds("target");
+    assert!((0.08..0.15).contains(&seconds), "{seconds}: {reading:?}");
+
+    old.exit();
+    init.wait_for(&old);
+    init.obey(&format!("sh echo {} >/proc/sys/kernel/ns_last_pid", old.pid - 1));
+    let new = init.spawn("new");
+    assert_eq!(new.pid, old.pid, "the pid was not recycled");
+    new.burn(after);
+    let reading = meter.sample(&[&init, &new]);
+    let used = new.usage().as_secs_f64();
+    let seconds = reading.seconds("target");
+    assert!((used - 2.0 * TICK..=used + TICK).contains(&seconds), "{seconds} of {used} s");
+    assert_eq!(reading.said.line("target").processes, 1);
+    // The group of both: what the old one had used was counted, and arrives at its parent.
+    reading.agrees("all", 3);
+    new.burn(100);
+    let reading = meter.sample(&[&init, &new]);
+    reading.agrees("all", 2);
+    let seconds = reading.seconds("target");
+    assert!((0.08..0.15).contains(&seconds), "{seconds}: {reading:?}");
+}
+
+#[test]
+fn a_recycled_pid_that_uses_more_starts_from_nothing() {
+    a_recycled_pid_is_another_process(500, 900);
+}
+
+#[test]
+fn a_recycled_pid_that_uses_less_starts_from_nothing() {
+    a_recycled_pid_is_another_process(900, 300);
+}
+
+#[test]
+fn procfs_may_be_mounted_elsewhere() {
+    let stage = Stage::new();
+    let root = stage.actor("root");
+    root.spawn("child");
+    let selector = format!("root:{}", root.pid);
+    let args = ["--pid", &selector, "--wait", "50ms"];
+    let here = psstat(&args);
+    assert_eq!(here.only_line().processes, 2);
+
+    let link = stage.path().join("link");
+    std::os::unix::fs::symlink("/proc", &link).expect("a link");
+    let link = link.to_str().expect("UTF-8");
+    let there = psstat(&[&args[..], &["--proc", link]].concat());
+    assert_eq!(there.only_line().values, here.only_line().values);
+
+    if needs::namespaces() {
+        let dir = stage.path().join("proc");
+        std::fs::create_dir(&dir).expect("a folder");
+        let dir = dir.to_str().expect("UTF-8");
+        for mount in ["mount --bind /proc \"$0\"", "mount -t proc proc \"$0\""] {
+            let script = format!("{mount} && exec \"$@\"");
+            let through = ["unshare", "-m", "/bin/sh", "-c", &script, dir];
+            // Its own command line matches.
+            let itself = format!("itself:psstat .*{dir}");
+            let args = [&args[..], &["--proc", dir, "--cmdline", &itself]].concat();
+            let there = psstat_through(&through, PSSTAT, &args);
+            assert_eq!(there.line("root").values, here.only_line().values, "{mount}");
+            assert_eq!(there.line("itself").processes, 0, "{mount}: {there:?}");
+        }
+    }
+}
+
+/// Runs psstat in a namespace whose procfs is mounted with that option, as a user who is nobody,
+/// in that group. Process 1 there is root's.
+fn in_hiding(option: &str, group: &str, further: &[&str]) -> super::meter::Said {
+    let stage = Stage::new();
+    let copy = stage.copy_of(Path::new(PSSTAT), "psstat");
+    let script = "mount -o \"remount,$0\" proc /proc && \"$@\"; exit $?";
+    let groups = format!("--groups={group}");
+    let unshare = ["unshare", "-mpf", "--mount-proc", "/bin/sh", "-c", script, option];
+    let nobody = ["setpriv", "--reuid=65534", "--regid=65534", &groups];
+    let selectors = ["--user", "roots:0", "--pattern", "shells:^sh$", "--wait", "50ms"];
+    let args = [&selectors[..], further].concat();
+    psstat_through(&[&unshare[..], &nobody].concat(), &copy, &args)
+}
+
+#[test]
+fn hidden_processes_are_told_from_absent_ones_in_words_that_name_the_cure() {
+    if !needs::namespaces() {
+        return;
+    }
+    for option in ["hidepid=2", "hidepid=1"] {
+        for further in [&[][..], &["--multi-threaded"]] {
+            let said = in_hiding(option, "65534", further);
+            println!("{option}: {}", said.stderr);
+            assert_eq!(said.line("roots").processes, 0);
+            assert_eq!(said.stderr.lines().count(), 1, "{option}: {}", said.stderr);
+            assert!(said.stderr.starts_with("W! "), "{option}: {}", said.stderr);
+            assert!(said.stderr.contains("hides processes"), "{option}: {}", said.stderr);
+            assert!(said.stderr.contains("as root"), "{option}: {}", said.stderr);
+            assert!(said.stderr.contains("hidepid=0"), "{option}: {}", said.stderr);
+        }
+    }
+}
+
+#[test]
+fn the_cures_for_hidden_processes_work() {
+    if !needs::namespaces() {
+        return;
+    }
+    for (option, group) in [("hidepid=2,gid=64133", "64133"), ("hidepid=0", "65534")] {
+        let said = in_hiding(option, group, &[]);
+        assert_eq!(said.stderr, "", "{option}");
+        assert_eq!(said.line("shells").processes, 1 + 1, "{option}: sh, and psstat below it");
+    }
+}

@@ -1,0 +1,238 @@
+//! Trees of actors, and other programs, none of which outlives its test.
+
+use std::cell::{Cell, RefCell};
+use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// Only to notice what hangs; no test depends on how long anything takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The folder, and the lifeline, of all processes of one test.
+///
+/// All of them have the read end of one pipe as their standard input, and end when it ends: when
+/// the stage is dropped, or the test program is killed.
+pub struct Stage {
+    dir: TempDir,
+    lifeline: Option<PipeWriter>,
+    standard_input: PipeReader,
+    roots: RefCell<Vec<Child>>,
+}
+
+impl Stage {
+    pub fn new() -> Stage {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        // Actors of other users make their sockets here.
+        open_to_all(dir.path(), 0o777);
+        let (standard_input, lifeline) = std::io::pipe().expect("a pipe");
+        Stage { dir, lifeline: Some(lifeline), standard_input, roots: RefCell::default() }
+    }
+
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Starts an actor whose parent is the test.
+    pub fn actor(&self, name: &str) -> Actor {
+        self.actor_through(&[], name)
+    }
+
+    /// Starts an actor by way of a program that runs what stands behind its own arguments.
+    pub fn actor_through(&self, through: &[&str], name: &str) -> Actor {
+        self.actor_of(&actor_program(), through, name)
+    }
+
+    /// Starts an actor from that executable, a copy of the actor's.
+    pub fn actor_of(&self, program: &Path, through: &[&str], name: &str) -> Actor {
+        let program = program.to_str().expect("UTF-8");
+        let stage = self.path().to_str().expect("UTF-8");
+        let line = [through, &[program, "serve", stage, name]].concat();
+        Actor::connect(self.path(), name, self.start(&line).pid)
+    }
+
+    /// Starts any program that ends with its standard input.
+    pub fn start(&self, line: &[&str]) -> Program {
+        let (said, stdout) = std::io::pipe().expect("a pipe");
+        let stdin = self.standard_input.try_clone().expect("a descriptor");
+        let child = Command::new(line[0]).args(&line[1..]).stdin(stdin).stdout(stdout).spawn();
+        let child = child.unwrap_or_else(|error| panic!("{}: {error}", line[0]));
+        let pid = child.id();
+        self.roots.borrow_mut().push(child);
+        Program { pid, said: BufReader::new(said) }
+    }
+
+    /// Starts a program that does not look at its standard input, and ends on that signal.
+    /// What it says goes into the file `log` of the stage. Tells its pid.
+    pub fn serve(&self, signal: &str, line: &[&str]) -> u32 {
+        const KEEPER: &str = "signal=$1 log=$2; shift 2; \"$@\" >\"$log\" 2>&1 & echo $!; \
+                              read -r nothing; kill -s \"$signal\" $!; wait";
+        let log = self.path().join("log");
+        let keeper = ["/bin/sh", "-c", KEEPER, "sh", signal, log.to_str().expect("UTF-8")];
+        self.start(&[&keeper, line].concat()).line().parse().expect("a pid")
+    }
+
+    /// Waits for a process that the test itself has started.
+    pub fn wait_for(&self, actor: &Actor) {
+        let mut roots = self.roots.borrow_mut();
+        let place = roots.iter().position(|root| root.id() == actor.pid);
+        let mut root = roots.remove(place.expect("a root"));
+        root.wait().expect("a child");
+        actor.role.set(Role::Settled);
+    }
+
+    /// Copies a program into the stage, for all users, under a name of its own.
+    pub fn copy_of(&self, program: &Path, name: &str) -> PathBuf {
+        let copy = self.path().join(name);
+        std::fs::copy(program, &copy).unwrap_or_else(|error| panic!("{program:?}: {error}"));
+        open_to_all(&copy, 0o755);
+        copy
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        drop(self.lifeline.take());
+        for root in self.roots.get_mut() {
+            let _ = root.wait();
+        }
+    }
+}
+
+/// A program that is not an actor.
+pub struct Program {
+    pub pid: u32,
+    said: BufReader<PipeReader>,
+}
+
+impl Program {
+    /// The next line of its standard output.
+    pub fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.said.read_line(&mut line).expect("text");
+        assert!(line.ends_with('\n'), "it ended early: {line:?}");
+        line.trim_end().to_owned()
+    }
+}
+
+/// Lets every user in; the kernel's mask for new files does not count.
+pub fn open_to_all(path: &Path, mode: u32) {
+    let permissions = std::fs::Permissions::from_mode(mode);
+    std::fs::set_permissions(path, permissions).expect("one's own file");
+}
+
+/// A name for a process that no other process of the machine has; `word` has up to 5 letters.
+pub fn unique(word: &str) -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("{word}{count}-{}", std::process::id());
+    assert!(name.len() < 16, "{name}: the kernel would cut it");
+    name
+}
+
+/// Where cargo puts examples: beside the folder of the test binaries.
+pub fn actor_program() -> PathBuf {
+    let test = std::env::current_exe().expect("the test's own path");
+    let profile = test.ancestors().nth(2).expect("target/PROFILE/deps/TEST");
+    let actor = profile.join("examples/actor");
+    assert!(
+        actor.exists(),
+        "{actor:?} is missing: `cargo test` builds it, `cargo test --test it` alone does not"
+    );
+    actor
+}
+
+/// What has become of an actor, as far as its CPU time goes.
+#[derive(Clone, Copy)]
+enum Role {
+    Playing,
+    /// Has ended, with that much CPU time, which nobody has taken over yet.
+    Gone(Duration),
+    /// Has been waited for: its time is its parent's.
+    Settled,
+}
+
+/// A process of `examples/actor.rs`.
+pub struct Actor {
+    /// In its parent's pid namespace.
+    pub pid: u32,
+    stage: PathBuf,
+    line: RefCell<BufReader<UnixStream>>,
+    role: Cell<Role>,
+}
+
+impl Actor {
+    fn connect(stage: &Path, name: &str, pid: u32) -> Actor {
+        let started = Instant::now();
+        let socket = stage.join(name);
+        let stream = loop {
+            match UnixStream::connect(&socket) {
+                Ok(stream) => break stream,
+                Err(error) => assert!(started.elapsed() < PATIENCE, "{socket:?}: {error}"),
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        };
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        let line = RefCell::new(BufReader::new(stream));
+        let actor = Actor { pid, stage: stage.to_owned(), line, role: Cell::new(Role::Playing) };
+        // From its answer on, all that it needs to start is behind it.
+        actor.obey("pid");
+        actor
+    }
+
+    /// Gives an order; see `examples/actor.rs`.
+    pub fn obey(&self, order: &str) -> String {
+        let mut line = self.line.borrow_mut();
+        let mut answer = String::new();
+        writeln!(line.get_mut(), "{order}")
+            .and_then(|()| line.read_line(&mut answer))
+            .unwrap_or_else(|error| panic!("{order}: {error}"));
+        assert!(answer.ends_with('\n') && !answer.starts_with("error"), "{order}: {answer:?}");
+        answer.trim_end().to_owned()
+    }
+
+    /// Uses that much CPU time.
+    pub fn burn(&self, millis: u64) {
+        self.obey(&format!("burn {millis}"));
+    }
+
+    /// Starts a child.
+    pub fn spawn(&self, name: &str) -> Actor {
+        let pid = self.obey(&format!("spawn {name}")).parse().expect("a pid");
+        Actor::connect(&self.stage, name, pid)
+    }
+
+    /// Ends, and is soon a zombie until somebody waits for it.
+    pub fn exit(&self) {
+        let used = self.usage();
+        let mut line = self.line.borrow_mut();
+        writeln!(line.get_mut(), "exit").expect("it lives");
+        let end = line.read_line(&mut String::new()).expect("the end of the stream");
+        assert_eq!(end, 0);
+        self.role.set(Role::Gone(used));
+    }
+
+    /// Waits for a child that ends or has ended.
+    pub fn wait_for(&self, child: &Actor) {
+        self.obey(&format!("wait {}", child.pid));
+        child.role.set(Role::Settled);
+    }
+
+    /// CPU time that it answers for, by getrusage(2): its own, and that of the children it has
+    /// waited for. Of one that has ended what it had then, as long as nobody has waited for it.
+    pub fn usage(&self) -> Duration {
+        match self.role.get() {
+            Role::Playing => {
+                let answer = self.obey("usage");
+                let micros = answer.split(' ').map(|part| part.parse::<u64>().expect("a number"));
+                Duration::from_micros(micros.sum())
+            }
+            Role::Gone(used) => used,
+            Role::Settled => Duration::ZERO,
+        }
+    }
+}
