@@ -235,7 +235,9 @@ impl Procfs {
     }
 
     fn open_file(&self, path: &FilePath) -> Result<OwnedFd, ReadError> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        // A copy of a procfs may hold a FIFO; nobody is to be kept waiting by it. The kernel's own
+        // files know nothing of the flag.
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         retry(|| rustix::fs::openat(&self.dir, path.as_c_str(), flags, Mode::empty()))
             .map_err(|errno| self.error(path, errno.into()))
     }

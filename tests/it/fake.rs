@@ -149,7 +149,7 @@ mod odd_files {
     #[test]
     fn a_folder_of_a_process_may_be_anything() {
         let usual = Process::new(200, 100, "x").stat();
-        let cases: [(&str, Change, Fate); 8] = [
+        let cases: [(&str, Change, Fate); 9] = [
             ("no stat in it", &|tree| tree.write("200/cmdline", ""), Ignored),
             ("a plain file", &|tree| tree.write("200", ""), Warned),
             ("stat is a folder", &|tree| tree.write("200/stat/x", ""), Warned),
@@ -170,6 +170,14 @@ mod odd_files {
                     symlink("stat", tree.file("200/stat")).unwrap();
                 },
                 Warned,
+            ),
+            (
+                "stat is a FIFO",
+                &|tree| {
+                    tree.write("200/statm", "");
+                    make_fifo(&tree.file("200/stat"));
+                },
+                Ignored,
             ),
             (
                 "stat is a device",
@@ -215,7 +223,7 @@ mod odd_files {
 
     #[test]
     fn memory_that_cannot_be_read_leaves_p_mem_out() {
-        let cases: [(&str, Change, &str); 6] = [
+        let cases: [(&str, Change, &str); 7] = [
             ("none", &|_| {}, "W! p_mem is left out: "),
             ("empty", &|tree| tree.write("meminfo", ""), "W! p_mem is left out: "),
             (
@@ -228,6 +236,7 @@ mod odd_files {
                 &|tree| tree.write("meminfo", "MemTotal: much\n"),
                 "W! p_mem is left out: ",
             ),
+            ("a FIFO", &|tree| make_fifo(&tree.file("meminfo")), "W! p_mem is left out: "),
             ("a folder", &|tree| tree.write("meminfo/x", ""), "W! p_mem is left out: "),
             ("a total of zero", &|tree| tree.write("meminfo", "MemTotal: 0 kB\n"), ""),
         ];
