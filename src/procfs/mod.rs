@@ -88,6 +88,8 @@ impl Procfs {
         }
         // The kernel lists in rising order, so that this finds nothing to do; a copy may not.
         pids.sort_unstable();
+        // As may a folder 007 beside 7.
+        pids.dedup();
         Ok(())
     }
 

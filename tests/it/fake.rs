@@ -203,7 +203,7 @@ mod odd_files {
         ]);
         let odd =
             ["0", "00", "4194305", "99999999", "18446744073709551816", "-5", "+5", "5 ", " 5"];
-        let odder = ["0x10", "1e3", "self", "thread-self", "５", "5\n", "..5", "00000200"];
+        let odder = ["0x10", "1e3", "self", "thread-self", "５", "5\n", "..5", "0200", "00000200"];
         for name in odd.iter().chain(&odder) {
             tree.write(Path::new(name).join("stat"), Process::new(7, 100, "y").stat());
         }
