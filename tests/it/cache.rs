@@ -365,6 +365,29 @@ mod hostile_places {
         assert!(said[1].starts_with("E! cannot keep the cache in "), "{run:?}");
         assert!(said[1].contains("No space left on device"), "{run:?}");
     }
+
+    #[test]
+    fn the_cache_is_for_its_user_alone_whatever_the_umask_and_what_stood_there() {
+        let tree = small_tree();
+        for umask in ["0", "077", "0777"] {
+            let job = Job::new(&tree, SMALL);
+            let run = || {
+                let mut command = Command::new("sh");
+                command.args(["-c", &format!("umask {umask}; exec \"$@\""), "sh"]);
+                Run::of(command.arg(env!("CARGO_BIN_EXE_psstat")).args(job.arguments()))
+            };
+            run().assert_first();
+            assert_eq!(fs::metadata(job.cache()).unwrap().mode() & 0o7777, 0o600, "{umask}");
+            // A file of one's own stands there, open to all.
+            let new = job.cache_dir().join("cache.new");
+            fs::write(&new, "x".repeat(100_000)).unwrap();
+            fs::set_permissions(&new, Permissions::from_mode(0o666)).unwrap();
+            assert_eq!(run().line().n_proc(), 3);
+            assert_eq!(fs::metadata(job.cache()).unwrap().mode() & 0o7777, 0o600, "{umask}");
+            assert_eq!(job.state().ledgers.len(), 1, "what stood there is gone");
+            assert_clean(job.cache_dir());
+        }
+    }
 }
 
 mod contention {
