@@ -159,6 +159,21 @@ mod failures {
     }
 
     #[test]
+    fn the_cause_of_a_failure_stands_before_all_warnings() {
+        let tree = tree();
+        let job = Job::new(&tree, ["--pid", "100", "--pid", "777"]);
+        let path = job.cache_dir().join("cache.new");
+        std::fs::create_dir(&path).unwrap();
+        job.run().assert_failed(1, "cannot keep the cache in ");
+        std::fs::remove_dir(&path).unwrap();
+        job.baseline();
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let mut command = job.command();
+        let run = Run::from(command.stdout(full).stderr(Stdio::piped()).output().unwrap());
+        run.assert_failed(1, "cannot write to standard output: No space left on device");
+    }
+
+    #[test]
     fn a_run_that_takes_too_long_says_so() {
         let tree = tree();
         let job = Job::new(&tree, ["--pid", "100", "--timeout", "1ns"]);
