@@ -19,17 +19,18 @@ const GRACE: Duration = Duration::from_millis(100);
 /// Knows when a run must end.
 #[derive(Debug)]
 pub struct Watchdog {
-    end: Instant,
+    /// None where that is further than the clock goes.
+    end: Option<Instant>,
     timeout: Duration,
 }
 
 impl Watchdog {
     /// Watches a run that has just `started`.
     pub fn new(job: &Job, started: Instant) -> Watchdog {
-        let watchdog = Watchdog { end: started + job.timeout, timeout: job.timeout };
+        let watchdog = Watchdog { end: started.checked_add(job.timeout), timeout: job.timeout };
         let may_hang = !job.plan.cmdlines.is_empty() || job.plan.memory == MemoryMode::Pss;
         if may_hang {
-            let (left, error) = (job.timeout + GRACE, watchdog.error());
+            let (left, error) = (job.timeout.saturating_add(GRACE), watchdog.error());
             // Where no thread can be made, the run goes without.
             let _ = std::thread::Builder::new().spawn(move || {
                 std::thread::sleep(left);
@@ -43,7 +44,7 @@ impl Watchdog {
 
     /// Whether the run must end.
     pub fn out_of_time(&self) -> bool {
-        Instant::now() >= self.end
+        self.end.is_some_and(|end| Instant::now() >= end)
     }
 
     /// What is said then.

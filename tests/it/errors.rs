@@ -73,6 +73,26 @@ mod usage {
     }
 
     #[test]
+    fn no_length_of_time_is_too_long_to_reckon_with() {
+        let tree = tree();
+        // The longest that a duration can be.
+        let longest = "18446744073709551615s";
+        let run = Job::new(&tree, ["--pid", "100", "--timeout", longest]).second_run();
+        assert_eq!(run.line().n_proc(), 1);
+        let job = Job::new(&tree, ["--cmdline", "x:^$", "--timeout", longest]);
+        assert_eq!(job.second_run().line().n_proc(), 2);
+
+        let job = Job::new(&tree, ["--pid", "100", "--wait", longest]);
+        let mut waiting = job.command();
+        waiting.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut waiting = waiting.spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        assert_eq!(waiting.try_wait().unwrap(), None, "it ended instead of waiting");
+        waiting.kill().unwrap();
+        assert_eq!(Run::from(waiting.wait_with_output().unwrap()).stderr, "");
+    }
+
+    #[test]
     fn a_wrong_argument_cannot_write_to_the_terminal() {
         for hostile in [
             &b"--\x1b[2J\x07"[..],
