@@ -439,7 +439,20 @@ mod contention {
         assert_eq!(Run::of(&mut command()).line().n_proc(), 1);
     }
 
-    /// Fifty processes start together on no cache at all.
+    #[test]
+    fn a_run_that_has_stopped_in_its_writing_is_waited_for_and_told() {
+        let tree = small_tree();
+        let job = Job::new(&tree, SMALL);
+        job.baseline();
+        let before = fs::read(job.cache()).unwrap();
+        let stopped = File::create(job.cache_dir().join("cache.new")).unwrap();
+        stopped.lock().unwrap();
+        job.run().assert_failed(1, "another run of psstat holds it");
+        assert_eq!(fs::read(job.cache()).unwrap(), before);
+        drop(stopped);
+        assert_eq!(job.run().line().n_proc(), 3);
+    }
+
     #[test]
     fn fifty_first_runs_at_once_leave_one_sound_cache() {
         let tree = small_tree();
