@@ -596,6 +596,8 @@ mod signals {
         let mut text = vec![0];
         stdout.read_exact(&mut text).unwrap();
         terminate(&run);
+        // Emptied at once, the pipe might take the rest before the signal arrives.
+        sleep(Duration::from_millis(100));
         stdout.read_to_end(&mut text).unwrap();
         assert!(text.len() > 1 << 16, "it all fits in the pipe");
         assert_eq!(run.wait().unwrap().code(), Some(0));
