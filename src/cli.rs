@@ -290,7 +290,7 @@ fn job(
             return Err("--timeout must be longer than --wait".to_owned());
         }
         (Some(timeout), _) => timeout,
-        (None, wait) => DEFAULT_TIMEOUT + wait.unwrap_or_default(),
+        (None, wait) => DEFAULT_TIMEOUT.saturating_add(wait.unwrap_or_default()),
     };
     let baseline = match wait {
         Some(wait) => Baseline::Wait(wait),

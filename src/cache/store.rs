@@ -10,14 +10,18 @@
 use crate::error::Error;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
-use std::fs::{File, TryLockError};
+use std::fs::{File, Permissions, TryLockError};
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// A cache is a few KiB, some hundred for ten thousand processes: more is not psstat's.
 const SIZE_LIMIT: u64 = 64 << 20;
+
+/// Nobody else has business with it.
+const MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 
 /// How long a run waits for others that write: they need well under a millisecond each.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
@@ -72,6 +76,8 @@ impl Store {
 
         let mut file = self.lock(&new)?;
         file.set_len(0).map_err(failed)?;
+        // The umask may have taken too much away, and what stood there may be open to others.
+        file.set_permissions(Permissions::from_mode(MODE.bits())).map_err(failed)?;
         file.write_all(bytes).map_err(failed)?;
         std::fs::rename(&new, &self.path).map_err(failed)
     }
@@ -81,7 +87,7 @@ impl Store {
         let flags =
             OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         loop {
-            let file = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)
+            let file = rustix::fs::open(path, flags, MODE)
                 .map_err(|errno| self.refused(path, &explain(errno)))?;
             self.check(path, &file)?;
             let file = File::from(file);

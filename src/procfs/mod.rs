@@ -89,6 +89,8 @@ impl Procfs {
         })?;
         // The kernel lists in rising order, so that this finds nothing to do; a copy may not.
         pids.sort_unstable();
+        // As may a folder 007 beside 7.
+        pids.dedup();
         Ok(calibration.offset.filter(|&offset| offset >= 0 && self.numbers_are_ours()))
     }
 
@@ -346,7 +348,9 @@ impl Procfs {
     }
 
     fn open_file(&self, path: &FilePath) -> Result<OwnedFd, ReadError> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        // A copy of a procfs may hold a FIFO; nobody is to be kept waiting by it. The kernel's own
+        // files know nothing of the flag.
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         retry(|| rustix::fs::openat(&self.dir, path.as_c_str(), flags, Mode::empty()))
             .map_err(|errno| self.error(path, errno.into()))
     }

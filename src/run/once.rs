@@ -29,10 +29,13 @@ pub fn run(job: &Job) -> Result<(), Error> {
         }
         Baseline::Wait(wait) => after_waiting(job, *wait, &watchdog, &mut notes),
     };
-    notes.flush();
+    // The cause of a failure is said alone: Telegraf shows the first line of standard error only.
+    let lines = lines?;
     // From here on whole lines or nothing: what has begun to be written is written to its end.
     interruptible.store(false, Ordering::SeqCst);
-    output::print(lines?.as_bytes())
+    output::print(lines.as_bytes())?;
+    notes.flush();
+    Ok(())
 }
 
 /// Lets SIGTERM end the run with status 0, as long as the flag stands.

@@ -19,7 +19,8 @@ const GRACE: Duration = Duration::from_millis(100);
 /// Knows when a run must end.
 #[derive(Debug)]
 pub struct Watchdog {
-    end: Instant,
+    /// None where that is further than the clock goes.
+    end: Option<Instant>,
     timeout: Duration,
 }
 
@@ -29,7 +30,7 @@ impl Watchdog {
         let watchdog = Watchdog::of_sample(job);
         let may_hang = !job.plan.cmdlines.is_empty() || job.plan.memory == MemoryMode::Pss;
         if may_hang {
-            let (left, error) = (job.timeout + GRACE, watchdog.error());
+            let (left, error) = (job.timeout.saturating_add(GRACE), watchdog.error());
             // Where no thread can be made, the run goes without.
             let _ = std::thread::Builder::new().spawn(move || {
                 std::thread::sleep(left);
@@ -43,12 +44,12 @@ impl Watchdog {
 
     /// Watches one sample of a process that lives on: it is left out where it takes too long.
     pub fn of_sample(job: &Job) -> Watchdog {
-        Watchdog { end: Instant::now() + job.timeout, timeout: job.timeout }
+        Watchdog { end: Instant::now().checked_add(job.timeout), timeout: job.timeout }
     }
 
     /// Whether the run must end.
     pub fn out_of_time(&self) -> bool {
-        Instant::now() >= self.end
+        self.end.is_some_and(|end| Instant::now() >= end)
     }
 
     /// What is said then.

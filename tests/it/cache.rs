@@ -1,1 +1,609 @@
-//! To come.
+//! The cache file: damaged, foreign, contended, in hostile places, cut off by signals. Never a
+//! crash, never a wrong number, never a touch on what is not psstat's.
+#![allow(clippy::unwrap_used, reason = "a test ends by panicking")]
+
+use crate::support::fake_proc::{FakeProc, Process};
+use crate::support::{Job, Run, make_fifo, may_be_root, psstat, public_binary};
+use psstat::account::group::State;
+use psstat::cache::codec;
+use psstat::procfs::Sysfs;
+use psstat::units::{BootNanos, Ticks};
+use rustix::process::{Signal, kill_process};
+use std::fs::{self, File, Permissions};
+use std::io::Read;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown, symlink};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// A user that owns nothing.
+const NOBODY: u32 = 65534;
+
+/// A root with two children that have used CPU time.
+fn small_tree() -> FakeProc {
+    let tree = FakeProc::new();
+    tree.add_all(&[
+        Process { own: 1000, children: 50, ..Process::new(100, 1, "server") },
+        Process { own: 2000, ..Process::new(101, 100, "worker") },
+        Process { own: 3000, ..Process::new(102, 100, "worker") },
+    ]);
+    tree
+}
+
+const SMALL: [&str; 2] = ["--pid", "web:100"];
+
+/// Checks that nothing is in the folder but what psstat may leave there.
+fn assert_clean(folder: &Path) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let name = entry.unwrap().file_name();
+        assert!(name == "cache" || name == "cache.new", "{name:?} was left in the folder");
+    }
+}
+
+/// Checks that the run said why it starts over, printed nothing, and left a cache to go on from.
+fn assert_starts_over(job: &Job<'_>, run: &Run, reason: &str) {
+    run.assert_first();
+    let first = run.stderr.lines().next().unwrap_or_default();
+    assert!(first.starts_with("W! cache ") && first.ends_with(": starting over"), "{run:?}");
+    assert!(first.contains(reason), "{reason:?} is not in {run:?}");
+    assert_eq!(fs::metadata(job.cache()).unwrap().mode() & 0o7777, 0o600);
+    assert_clean(job.cache_dir());
+}
+
+mod damage {
+    use super::*;
+
+    #[test]
+    fn each_changed_byte_is_found() {
+        let tree = small_tree();
+        let job = Job::new(&tree, SMALL);
+        job.baseline();
+        let good = fs::read(job.cache()).unwrap();
+        for at in 0..good.len() {
+            let mut bad = good.clone();
+            bad[at] ^= 1 << (at % 8);
+            fs::write(job.cache(), bad).unwrap();
+            assert_starts_over(&job, &job.run(), "");
+        }
+        assert_eq!(job.run().line().p_cpu(), Some(0.0));
+    }
+
+    #[test]
+    fn each_cut_is_found() {
+        let tree = small_tree();
+        let job = Job::new(&tree, SMALL);
+        job.baseline();
+        let good = fs::read(job.cache()).unwrap();
+        for length in 0..good.len() {
+            fs::write(job.cache(), &good[..length]).unwrap();
+            assert_starts_over(&job, &job.run(), "");
+        }
+        fs::write(job.cache(), [&good[..], b"\0"].concat()).unwrap();
+        assert_starts_over(&job, &job.run(), "damaged");
+        fs::write(job.cache(), [&good[..], &good[..]].concat()).unwrap();
+        assert_starts_over(&job, &job.run(), "damaged");
+    }
+
+    #[test]
+    fn what_is_no_cache_is_said() {
+        let tree = small_tree();
+        let job = Job::new(&tree, SMALL);
+        job.baseline();
+        let mut later = fs::read(job.cache()).unwrap();
+        later[8..10].copy_from_slice(&513u16.to_le_bytes());
+        for (bytes, reason) in [
+            (&b""[..], "no psstat cache"),
+            (b"#!/bin/sh\n", "no psstat cache"),
+            (&[0xff; 4096], "no psstat cache"),
+            (&later, "a psstat cache of format 513"),
+        ] {
+            fs::write(job.cache(), bytes).unwrap();
+            assert_starts_over(&job, &job.run(), reason);
+        }
+        // Larger than memory should be given to.
+        File::create(job.cache()).unwrap().set_len(1 << 40).unwrap();
+        assert_starts_over(&job, &job.run(), "no psstat cache");
+    }
+
+    #[test]
+    fn a_state_of_another_boot_or_from_the_future_is_not_reckoned_with() {
+        let tree = small_tree();
+        let job = Job::new(&tree, SMALL);
+        job.baseline();
+        let state = job.state();
+        let store = |state: &State| fs::write(job.cache(), codec::encode(state)).unwrap();
+        store(&state);
+        assert_eq!(job.run().line().p_cpu(), Some(0.0), "the state as it was is taken");
+
+        for taken in [state.taken.0 + 3_600_000_000_000, u64::MAX] {
+            store(&State { taken: BootNanos(taken), ..state.clone() });
+            assert_starts_over(&job, &job.run(), "from the future");
+        }
+        for boot_id in [b"another".to_vec(), Vec::new()] {
+            store(&State { boot_id, ..state.clone() });
+            assert_starts_over(&job, &job.run(), "from before the machine was restarted");
+        }
+    }
+
+    #[test]
+    fn a_sound_state_of_odd_content_gives_no_wrong_number() {
+        let tree = small_tree();
+        let job = Job::new(&tree, SMALL);
+        job.baseline();
+        let state = job.state();
+        let after = |change: &dyn Fn(&mut State)| {
+            let mut state = state.clone();
+            change(&mut state);
+            fs::write(job.cache(), codec::encode(&state)).unwrap();
+            let line = job.run().line();
+            assert_eq!(line.n_proc(), 3);
+            line.p_cpu()
+        };
+        let members = |state: &mut State, change: &dyn Fn(usize, &mut _)| {
+            let ledger = &mut state.groups.values_mut().next().unwrap().ledger;
+            ledger.members.iter_mut().enumerate().for_each(|(at, member)| change(at, member));
+        };
+        // Times from the future of each process: less than known is nothing, not a negative.
+        assert_eq!(
+            after(&|state| members(state, &|_, m| m.times.own = Ticks(u64::MAX))),
+            Some(0.0)
+        );
+        // No such group, no such process, other processes on their pids.
+        assert_eq!(after(&|state| state.groups.clear()), None);
+        assert_eq!(
+            after(&|state| state
+                .groups
+                .values_mut()
+                .for_each(|known| known.ledger.members.clear())),
+            None
+        );
+        assert_eq!(after(&|state| members(state, &|_, m| m.id.start = Ticks(7))), None);
+        // Parents in a circle, and one that owes more than there is.
+        assert_eq!(
+            after(&|state| {
+                members(state, &|at, m| {
+                    m.parent = psstat::units::Pid::new([102, 100, 101][at]);
+                    if at == 2 {
+                        m.id.start = Ticks(9);
+                        m.times.own = Ticks(u64::MAX);
+                    }
+                });
+            }),
+            Some(0.0)
+        );
+    }
+}
+
+mod hostile_places {
+    use super::*;
+
+    /// The two names that psstat opens: the cache, and the file that is renamed onto it.
+    const NAMES: [&str; 2] = ["cache", "cache.new"];
+
+    /// Checks that what stands in place of the cache makes the run fail, and stays as it is.
+    fn assert_refused(job: &Job<'_>, reason: &str) {
+        let run = job.run();
+        run.assert_failed(1, "cannot keep the cache in ");
+        assert!(run.stderr.contains(reason), "{reason:?} is not in {run:?}");
+        assert!(run.stderr.contains("--cache-dir or --cache-name"), "{run:?}");
+    }
+
+    #[test]
+    fn no_symbolic_link_is_followed() {
+        let tree = small_tree();
+        for name in NAMES {
+            let job = Job::new(&tree, SMALL);
+            job.baseline();
+            let elsewhere = tempfile::tempdir().unwrap();
+            let target = elsewhere.path().join("target");
+            let link = job.cache_dir().join(name);
+            let _ = fs::remove_file(&link);
+            symlink(&target, &link).unwrap();
+            assert_refused(&job, "a symbolic link");
+            assert!(!target.exists(), "a dangling link was written through");
+
+            fs::write(&target, "precious").unwrap();
+            assert_refused(&job, "a symbolic link");
+            assert_eq!(fs::read(&target).unwrap(), b"precious");
+            assert_eq!(fs::read_link(&link).unwrap(), target);
+
+            fs::remove_file(&link).unwrap();
+            symlink(link.file_name().unwrap(), &link).unwrap();
+            assert_refused(&job, "a symbolic link");
+        }
+    }
+
+    #[test]
+    fn no_fifo_no_folder_no_second_name_is_touched() {
+        let tree = small_tree();
+        for name in NAMES {
+            let job = Job::new(&tree, SMALL);
+            let path = job.cache_dir().join(name);
+
+            make_fifo(&path);
+            assert_refused(&job, "not a plain file");
+            assert!(fs::symlink_metadata(&path).unwrap().file_type().is_fifo());
+            fs::remove_file(&path).unwrap();
+
+            fs::create_dir(&path).unwrap();
+            assert_refused(&job, if name == "cache" { "not a plain file" } else { "a directory" });
+            fs::remove_dir(&path).unwrap();
+
+            let other = job.cache_dir().join("other");
+            fs::write(&other, "precious").unwrap();
+            fs::hard_link(&other, &path).unwrap();
+            assert_refused(&job, "has a second name");
+            assert_eq!(fs::read(&other).unwrap(), b"precious");
+            fs::remove_file(&other).unwrap();
+
+            let socket = job.cache_dir().join("socket");
+            let _socket = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+            fs::rename(&socket, &path).unwrap();
+            assert_refused(&job, "not a plain file");
+        }
+    }
+
+    #[test]
+    fn no_device_is_touched() {
+        use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
+        if !may_be_root("a device") {
+            return;
+        }
+        let tree = small_tree();
+        for name in NAMES {
+            let job = Job::new(&tree, SMALL);
+            let path = job.cache_dir().join(name);
+            let null = makedev(1, 3);
+            if let Err(error) = mknodat(CWD, &path, FileType::CharacterDevice, Mode::RWXU, null) {
+                eprintln!("skipped: no device can be made here: {error}");
+                return;
+            }
+            assert_refused(&job, "not a plain file");
+            assert!(fs::symlink_metadata(&path).unwrap().file_type().is_char_device());
+        }
+    }
+
+    #[test]
+    fn no_file_of_another_user_is_touched() {
+        if !may_be_root("a file of another user") {
+            return;
+        }
+        let tree = small_tree();
+        for name in NAMES {
+            let job = Job::new(&tree, SMALL);
+            job.baseline();
+            let path = job.cache_dir().join(name);
+            fs::write(&path, "precious").unwrap();
+            chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
+            assert_refused(&job, "belongs to another user");
+            assert_eq!(fs::read(&path).unwrap(), b"precious");
+            assert_eq!(fs::metadata(&path).unwrap().uid(), NOBODY);
+        }
+    }
+
+    #[test]
+    fn an_unprivileged_user_is_told_what_is_not_allowed() {
+        if !may_be_root("running as another user") {
+            return;
+        }
+        let tree = small_tree();
+        fs::set_permissions(tree.path(), Permissions::from_mode(0o755)).unwrap();
+        let program = public_binary();
+        let job = Job::new(&tree, SMALL);
+        let as_nobody = || {
+            let mut command = program.command();
+            Run::of(command.args(job.arguments()).uid(NOBODY).gid(NOBODY))
+        };
+        let mode = |mode| {
+            fs::set_permissions(job.cache_dir(), Permissions::from_mode(mode)).unwrap();
+        };
+        mode(0o755);
+        as_nobody().assert_failed(1, "Permission denied");
+        assert_eq!(fs::read_dir(job.cache_dir()).unwrap().count(), 0);
+
+        // In a folder like /tmp: root's cache is neither read nor replaced.
+        mode(0o1777);
+        job.baseline();
+        let before = fs::read(job.cache()).unwrap();
+        as_nobody().assert_failed(1, "cannot keep the cache in ");
+        assert_eq!(fs::read(job.cache()).unwrap(), before);
+
+        fs::remove_file(job.cache()).unwrap();
+        as_nobody().assert_first();
+        let found = fs::metadata(job.cache()).unwrap();
+        assert_eq!((found.uid(), found.mode() & 0o7777), (NOBODY, 0o600));
+        // And root does not trust theirs.
+        assert_refused(&job, "belongs to another user");
+    }
+
+    #[test]
+    fn a_missing_folder_is_said() {
+        let tree = small_tree();
+        let job = Job::new(&tree, SMALL);
+        fs::remove_dir(job.cache_dir()).unwrap();
+        assert_refused(&job, "No such file or directory");
+        assert!(!job.cache_dir().exists(), "it is not psstat's to make");
+        fs::write(job.cache_dir(), "").unwrap();
+        assert_refused(&job, "Not a directory");
+        fs::remove_file(job.cache_dir()).unwrap();
+        fs::create_dir(job.cache_dir()).unwrap();
+    }
+
+    #[test]
+    fn a_full_disk_leaves_the_old_state() {
+        if !may_be_root("mounting a small disk") {
+            return;
+        }
+        let tree = small_tree();
+        let job = Job::new(&tree, SMALL);
+        // The disk has room for one file of a page: the baseline, and not the next state beside it.
+        let script = r#"
+            mount -t tmpfs -o size=4k psstat "$1" || exit 77
+            shift
+            "$@" || exit 1
+            "$@" && exit 2
+            [ -s "$CACHE" ] || exit 3
+            mount -o remount,size=64k "$DIR" || exit 77
+            "$@"
+        "#;
+        let run = Run::of(
+            Command::new("unshare")
+                .args(["-m", "sh", "-c", script, "sh"])
+                .arg(job.cache_dir())
+                .arg(env!("CARGO_BIN_EXE_psstat"))
+                .args(job.arguments())
+                .env("DIR", job.cache_dir())
+                .env("CACHE", job.cache()),
+        );
+        if matches!(run.status, Some(77)) || run.stderr.starts_with("unshare: ") {
+            eprintln!("skipped: nothing can be mounted here: {}", run.stderr);
+            return;
+        }
+        assert_eq!(run.line().n_proc(), 3, "the old state serves once there is room");
+        let said: Vec<&str> = run.stderr.lines().collect();
+        assert_eq!(said.len(), 2, "{run:?}");
+        assert!(said[0].starts_with("I! first run"), "{run:?}");
+        assert!(said[1].starts_with("E! cannot keep the cache in "), "{run:?}");
+        assert!(said[1].contains("No space left on device"), "{run:?}");
+    }
+
+    #[test]
+    fn the_cache_is_for_its_user_alone_whatever_the_umask_and_what_stood_there() {
+        let tree = small_tree();
+        for umask in ["0", "077", "0777"] {
+            let job = Job::new(&tree, SMALL);
+            let run = || {
+                let mut command = Command::new("sh");
+                command.args(["-c", &format!("umask {umask}; exec \"$@\""), "sh"]);
+                Run::of(command.arg(env!("CARGO_BIN_EXE_psstat")).args(job.arguments()))
+            };
+            run().assert_first();
+            assert_eq!(fs::metadata(job.cache()).unwrap().mode() & 0o7777, 0o600, "{umask}");
+            // A file of one's own stands there, open to all.
+            let new = job.cache_dir().join("cache.new");
+            fs::write(&new, "x".repeat(100_000)).unwrap();
+            fs::set_permissions(&new, Permissions::from_mode(0o666)).unwrap();
+            assert_eq!(run().line().n_proc(), 3);
+            assert_eq!(fs::metadata(job.cache()).unwrap().mode() & 0o7777, 0o600, "{umask}");
+            assert_eq!(job.state().groups.len(), 1, "what stood there is gone");
+            assert_clean(job.cache_dir());
+        }
+    }
+}
+
+mod contention {
+    use super::*;
+
+    /// A process that keeps one processor busy.
+    struct Busy(Child);
+
+    impl Busy {
+        fn new() -> Busy {
+            Busy(Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap())
+        }
+    }
+
+    impl Drop for Busy {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    #[test]
+    fn fifty_runs_at_once_share_a_cache() {
+        let busy = Busy::new();
+        let folder = tempfile::tempdir().unwrap();
+        let selector = format!("busy:{}", busy.0.id());
+        let command = || {
+            let mut command = psstat();
+            command.args(["--cache-name", "cache", "--pid", &selector, "--cache-dir"]);
+            command.arg(folder.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
+            command
+        };
+        Run::of(&mut command()).assert_first();
+        // Above ten ticks one process can be rounded up by two, and is on one processor.
+        let processors = Sysfs::new(Path::new("/sys")).processors_online().unwrap();
+        let most = (processors as f64).max(1.2);
+        for _ in 0..3 {
+            let runs: Vec<Child> = (0..50).map(|_| command().spawn().unwrap()).collect();
+            for run in runs {
+                let run = Run::from(run.wait_with_output().unwrap());
+                let line = run.line();
+                assert_eq!((line.n_proc(), run.stderr.as_str()), (1, ""));
+                // Two runs may begin in the same moment: then there is no rate.
+                assert!(line.p_cpu().is_none_or(|rate| rate <= most), "{line:?}");
+            }
+            codec::decode(&fs::read(folder.path().join("cache")).unwrap()).unwrap();
+            assert_clean(folder.path());
+        }
+        assert_eq!(Run::of(&mut command()).line().n_proc(), 1);
+    }
+
+    #[test]
+    fn a_run_that_has_stopped_in_its_writing_is_waited_for_and_told() {
+        let tree = small_tree();
+        let job = Job::new(&tree, SMALL);
+        job.baseline();
+        let before = fs::read(job.cache()).unwrap();
+        let stopped = File::create(job.cache_dir().join("cache.new")).unwrap();
+        stopped.lock().unwrap();
+        job.run().assert_failed(1, "another run of psstat holds it");
+        assert_eq!(fs::read(job.cache()).unwrap(), before);
+        drop(stopped);
+        assert_eq!(job.run().line().n_proc(), 3);
+    }
+
+    #[test]
+    fn fifty_first_runs_at_once_leave_one_sound_cache() {
+        let tree = small_tree();
+        let job = Job::new(&tree, SMALL);
+        let spawn = |_| {
+            let mut command = job.command();
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        };
+        let runs: Vec<Child> = (0..50).map(spawn).collect();
+        for run in runs {
+            let run = Run::from(run.wait_with_output().unwrap());
+            if run.stdout.is_empty() {
+                run.assert_first();
+            } else {
+                assert!(run.line().p_cpu().is_none_or(|rate| rate == 0.0), "{run:?}");
+            }
+        }
+        assert_eq!(job.run().line().p_cpu(), Some(0.0));
+        assert_clean(job.cache_dir());
+    }
+}
+
+mod signals {
+    use super::*;
+
+    /// Enough processes that a run takes some milliseconds and prints more than a pipe holds.
+    const MANY: u32 = 700;
+
+    fn large_tree() -> FakeProc {
+        let tree = FakeProc::new();
+        for pid in 100..100 + MANY {
+            let process = Process { own: 7, ..Process::new(pid, 1, format!("p{pid:-<60}")) };
+            tree.write(format!("{pid}/stat"), process.stat());
+            tree.write(format!("{pid}/statm"), "9 3 2 1 0 1 0\n");
+        }
+        tree
+    }
+
+    fn spawn(job: &Job<'_>) -> Child {
+        job.command().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// How long a run takes here and now, so that signals fall into all parts of it.
+    fn length_of_a_run(job: &Job<'_>) -> Duration {
+        let start = Instant::now();
+        assert_eq!(job.run().lines().len(), MANY as usize);
+        start.elapsed()
+    }
+
+    #[test]
+    fn a_killed_run_harms_no_later_one() {
+        let tree = large_tree();
+        let job = Job::new(&tree, ["--pattern", "^p"]);
+        job.baseline();
+        let length = length_of_a_run(&job);
+        let steps = 100;
+        for step in 0..steps {
+            let mut run = spawn(&job);
+            sleep(length * step / steps);
+            run.kill().unwrap();
+            run.wait().unwrap();
+            let next = job.run();
+            assert_eq!(next.stderr, "", "the old state or the new one is there, whole");
+            let lines = next.lines();
+            assert_eq!(lines.len(), MANY as usize);
+            assert!(lines.iter().all(|line| line.p_cpu() == Some(0.0) && line.n_proc() == 1));
+            assert_clean(job.cache_dir());
+        }
+    }
+
+    /// Waits until the process has a handler for SIGTERM; false where it ended before.
+    fn handles_sigterm(run: &mut Child) -> bool {
+        let status = format!("/proc/{}/status", run.id());
+        loop {
+            let text = fs::read_to_string(&status).unwrap();
+            let caught = text.lines().find_map(|line| line.strip_prefix("SigCgt:\t"));
+            let Some(caught) = caught else { return false };
+            let mask = u64::from_str_radix(caught, 16).unwrap();
+            if mask >> (Signal::TERM.as_raw() - 1) & 1 == 1 {
+                return true;
+            }
+            if run.try_wait().unwrap().is_some() {
+                return false;
+            }
+        }
+    }
+
+    /// Only for a run that nobody has waited for yet: its pid is still its own.
+    fn terminate(run: &Child) {
+        let _ = kill_process(rustix::process::Pid::from_child(run), Signal::TERM);
+    }
+
+    #[test]
+    fn sigterm_gives_whole_lines_or_nothing() {
+        let tree = large_tree();
+        let job = Job::new(&tree, ["--pattern", "^p"]);
+        job.baseline();
+        let length = length_of_a_run(&job);
+        let (steps, mut silent, mut whole) = (40, 0, 0);
+        for step in 0..steps {
+            let mut run = spawn(&job);
+            if handles_sigterm(&mut run) {
+                sleep(length * step / steps);
+                terminate(&run);
+            }
+            // Only now is the pipe emptied: the run may stand in the middle of its writing.
+            let run = Run::from(run.wait_with_output().unwrap());
+            assert_eq!(run.stderr, "");
+            match run.lines().len() {
+                0 => silent += 1,
+                all => {
+                    assert_eq!(all, MANY as usize);
+                    whole += 1;
+                }
+            }
+            assert_eq!(job.run().lines().len(), MANY as usize, "the cache is sound");
+        }
+        assert!(silent > 0, "no run was caught in its work");
+        eprintln!("{silent} runs ended without lines, {whole} with all");
+    }
+
+    #[test]
+    fn sigterm_ends_a_run_that_waits() {
+        let tree = small_tree();
+        let job = Job::new(&tree, ["--pid", "100", "--wait", "1h"]);
+        let mut run = spawn(&job);
+        assert!(handles_sigterm(&mut run));
+        terminate(&run);
+        let run = Run::from(run.wait_with_output().unwrap());
+        assert_eq!((run.status, run.stdout.len(), run.stderr.as_str()), (Some(0), 0, ""));
+    }
+
+    #[test]
+    fn sigterm_while_the_reader_is_slow_cuts_no_line() {
+        let tree = large_tree();
+        let job = Job::new(&tree, ["--pattern", "^p"]);
+        job.baseline();
+        let mut run = spawn(&job);
+        // The first byte is there: from now on the run writes, and the pipe cannot hold it all.
+        let mut stdout = run.stdout.take().unwrap();
+        let mut text = vec![0];
+        stdout.read_exact(&mut text).unwrap();
+        terminate(&run);
+        // Emptied at once, the pipe might take the rest before the signal arrives.
+        sleep(Duration::from_millis(100));
+        stdout.read_to_end(&mut text).unwrap();
+        assert!(text.len() > 1 << 16, "it all fits in the pipe");
+        assert_eq!(run.wait().unwrap().code(), Some(0));
+        assert_eq!(crate::support::line::read(&text).len(), MANY as usize);
+    }
+}

@@ -1,1 +1,232 @@
-//! To come.
+//! Hostile names: a process names itself, with any bytes but NUL. No name may break a line, lose
+//! a batch, or move a process to another parent.
+//!
+//! What is printed is read by two independent readers: the strict one of `support::line`, and a
+//! real InfluxDB.
+#![allow(clippy::unwrap_used, reason = "a test ends by panicking")]
+
+mod influxd;
+
+use crate::support::fake_proc::{FakeProc, Process};
+use crate::support::line::{Line, Number};
+use crate::support::{Job, Run, psstat};
+use influxd::Influxd;
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, Stdio};
+
+/// Names, and what stands in `process_name` for each. At most 15 bytes, as of a real process.
+const NAMES: [(&[u8], &str); 42] = [
+    (b"nginx", "nginx"),
+    (b"a) b", "a) b"),
+    (b"nginx) S 4242 1", "nginx) S 4242 1"),
+    (b") S 1 1 1 0 -1", ") S 1 1 1 0 -1"),
+    (b"(((", "((("),
+    (b")))", ")))"),
+    (b"foo\\", "foo"),
+    (b"bar\\\\", "bar"),
+    (b"a\\b", "a\\b"),
+    (b"a\\\\b", "a\\\\b"),
+    (b"a\\,b", "a\\,b"),
+    (b"a\\ b", "a\\ b"),
+    (b"a\\=b", "a\\=b"),
+    (b"a\\\\,b", "a\\\\,b"),
+    (b"\\,", "\\,"),
+    (b"\\n", "\\n"),
+    (b"", "?"),
+    (b"\\", "?"),
+    (b"\\\\\\", "?"),
+    (b"\n", "\\n"),
+    (b"a\nb", "a\\nb"),
+    (b"x\npsstat y=1 1", "x\\npsstat y=1 1"),
+    (b"a\tb\rc", "a\\tb\\rc"),
+    (b"\xff", "?"),
+    (b"q\xfe\xff", "q??"),
+    (b"caf\xc3", "caf?"),
+    (b"fourteen bytes\xe2", "fourteen bytes?"),
+    (b"gr\xc3\xb6\xc3\x9fe", "größe"),
+    (b"a,b=c d", "a,b=c d"),
+    (b",", ","),
+    (b"=", "="),
+    (b" ", " "),
+    (b"  two  ", "  two  "),
+    (b"end ", "end "),
+    (b"#x", "#x"),
+    (b"\"q\"", "\"q\""),
+    (b"'q'", "'q'"),
+    (b"a\x1b[31mred", "a?[31mred"),
+    (b"del\x7f", "del?"),
+    (b"nel\xc2\x85", "nel?"),
+    (b"\x01\x02\x0b\x0c", "????"),
+    (b"\xf0\x9f\x90\x80", "\u{1f400}"),
+];
+
+/// How many processes there must be under each text.
+fn expected() -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for (_, text) in NAMES {
+        *counts.entry(text.to_owned()).or_insert(0) += 1;
+    }
+    counts
+}
+
+fn found(lines: &[Line]) -> BTreeMap<String, usize> {
+    lines.iter().map(|line| (line.name().to_owned(), line.n_proc())).collect()
+}
+
+/// Process 100 has a child under each name; 1 and 4242 have none of them.
+fn tree_of_all_names() -> FakeProc {
+    let tree = FakeProc::new();
+    tree.add_all(&[Process::new(100, 1, "mother"), Process::new(4242, 1, "stranger")]);
+    for (at, (name, _)) in NAMES.iter().enumerate() {
+        let memory = 1000 + at as u64;
+        tree.add(&Process { resident: memory, ..Process::new(200 + at as u32, 100, name) });
+    }
+    tree
+}
+
+/// A `--pid` for each of them.
+fn each_by_pid() -> Vec<String> {
+    (0..NAMES.len()).flat_map(|at| ["--pid".to_owned(), (200 + at).to_string()]).collect()
+}
+
+#[test]
+fn every_name_gives_the_documented_text() {
+    let tree = tree_of_all_names();
+    let run = Job::new(&tree, each_by_pid()).second_run();
+    assert_eq!(run.stderr, "");
+    assert_eq!(found(&run.lines()), expected());
+}
+
+#[test]
+fn no_name_moves_a_process_to_another_parent() {
+    let tree = tree_of_all_names();
+    let args = ["--pid", "mother:100", "--pid", "stranger:4242", "--pid", "grown:200"];
+    let run = Job::new(&tree, args).second_run();
+    let counts = run.lines().iter().map(Line::n_proc).collect::<Vec<_>>();
+    assert_eq!(counts, [NAMES.len() + 1, 1, 1]);
+}
+
+#[test]
+fn no_name_changes_the_line_of_another() {
+    for (name, text) in NAMES {
+        let tree = FakeProc::new();
+        tree.add(&Process::new(100, 1, "before"));
+        tree.add(&Process::new(200, 1, name));
+        tree.add(&Process::new(300, 1, "behind"));
+        let run = Job::new(&tree, ["--pid", "100", "--pid", "200", "--pid", "300"]).second_run();
+        let lines = run.lines();
+        let names: Vec<&str> = lines.iter().map(Line::name).collect();
+        assert_eq!(names, ["before", text, "behind"]);
+        assert!(lines.iter().all(|line| line.n_proc() == 1 && line.fields.len() == 3));
+    }
+}
+
+#[test]
+fn names_that_would_print_the_same_are_one_line() {
+    let tree = FakeProc::new();
+    tree.add_all(&[
+        Process::new(100, 1, "foo"),
+        Process::new(101, 1, "foo\\"),
+        Process::new(102, 1, "foo\\\\"),
+        Process::new(103, 1, "\x01"),
+        Process::new(104, 1, "\x02"),
+        Process::new(105, 1, "?"),
+    ]);
+    let run = Job::new(&tree, ["--pattern", "foo", "--pattern", "^.$"]).second_run();
+    assert_eq!(found(&run.lines()), [("?".to_owned(), 3), ("foo".to_owned(), 3)].into());
+}
+
+/// A real process that bears a name of its own choice until it is dropped.
+struct Named {
+    child: Child,
+}
+
+impl Named {
+    fn new(name: &[u8]) -> Named {
+        // The shell writes to its own comm; an empty name takes a NUL, for no bytes are no write.
+        let octal =
+            |bytes: &[u8]| -> String { bytes.iter().map(|byte| format!("\\{byte:03o}")).collect() };
+        let name = octal(if name.is_empty() { b"\0" } else { name });
+        let script = format!("printf '{name}' >/proc/$$/comm && echo named && read -r end");
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut said = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        assert_eq!(said, "named\n");
+        Named { child }
+    }
+
+    fn pid(&self) -> String {
+        self.child.id().to_string()
+    }
+}
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        if let Some(mut stdin) = self.child.stdin.take() {
+            let _ = stdin.write_all(b"\n");
+        }
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn real_processes_may_bear_every_name() {
+    let processes: Vec<Named> = NAMES.iter().map(|(name, _)| Named::new(name)).collect();
+    for (process, (name, _)) in processes.iter().zip(NAMES) {
+        let stat = std::fs::read(format!("/proc/{}/stat", process.pid())).unwrap();
+        let shown = [b"(", name, b")"].concat();
+        assert!(stat.windows(shown.len()).any(|part| part == shown), "{name:?} is not borne");
+    }
+    let mut command = psstat();
+    command.args(["--wait", "10ms", "--host", "tengu"]);
+    for process in &processes {
+        command.args(["--pid", &process.pid()]);
+    }
+    let run = Run::of(&mut command);
+    assert_eq!(run.stderr, "");
+    assert_eq!(found(&run.lines()), expected());
+
+    // They are all children of this very process, whatever their names pretend.
+    let own = format!("own:{}", std::process::id());
+    let args = ["--wait", "10ms", "--pid", &own, "--pattern", "all:."];
+    let lines = Run::of(psstat().args(args)).lines();
+    assert!(lines[0].n_proc() > NAMES.len(), "{lines:?}");
+}
+
+#[test]
+fn influxdb_takes_every_line_and_gives_the_same_back() {
+    let Some(influxd) = Influxd::start() else {
+        eprintln!("skipped: influxd is not installed (scripts/install-test-packages does it)");
+        return;
+    };
+    let tree = tree_of_all_names();
+    let tags = ["env=a b,c=d", "k e,y==v\\", "ü=\"q\"", "b\\,=x"];
+    let tags = tags.iter().flat_map(|tag| ["--tag", tag]).map(str::to_owned);
+    let run = Job::new(&tree, each_by_pid().into_iter().chain(tags)).second_run();
+    let lines = run.lines();
+    assert_eq!(found(&lines), expected());
+    let answer = influxd.write(&run.stdout);
+    assert_eq!(answer, (204, String::new()));
+
+    let (columns, points) = influxd.points();
+    assert_eq!(points.len(), lines.len(), "each line is a series of its own");
+    let mut given_back: Vec<BTreeMap<String, String>> =
+        points.into_iter().map(|point| columns.iter().cloned().zip(point).collect()).collect();
+    let mut written: Vec<BTreeMap<String, String>> = lines.iter().map(as_point).collect();
+    given_back.sort();
+    written.sort();
+    assert_eq!(given_back, written);
+}
+
+/// What InfluxDB is to show of a line.
+fn as_point(line: &Line) -> BTreeMap<String, String> {
+    let fields = line.fields.iter().map(|(key, number)| match number {
+        Number::Float(number) => (key.clone(), number.to_string()),
+        Number::Integer(number) => (key.clone(), number.to_string()),
+    });
+    let time = ("time".to_owned(), line.time.to_string());
+    line.tags.iter().cloned().chain(fields).chain([time]).collect()
+}
