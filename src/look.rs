@@ -11,9 +11,9 @@
 //! then all processes are looked at.
 
 use crate::account::group::State;
-use crate::sample::Snapshot;
+use crate::sample::{Process, Snapshot};
 use crate::select::Root;
-use crate::units::{Pid, ProcId};
+use crate::units::{BootNanos, Hz, Pid, ProcId, Ticks};
 
 /// Processes are looked at again so many samples after their birth, at powers of two.
 const YOUTH: usize = 64;
@@ -24,6 +24,12 @@ pub const ROTATION: u64 = 128;
 /// Rotation looks at so many processes at least, and at no more where only numbers pick roots:
 /// then it is there for those few that were made with a chosen number (clone3(2), `set_tid`).
 pub const ROTATION_MINIMUM: u64 = 16;
+
+/// As few processes are all looked at in each sample: that is cheap, and misses nothing.
+const SMALL_POPULATION: u64 = 256;
+
+/// At the first sample a process is young up to this age.
+const YOUTH_NANOS: u64 = 60_000_000_000;
 
 /// The kernel begins the second round here: the numbers below are those of the first processes
 /// (`RESERVED_PIDS`, kernel/pid.c).
@@ -89,6 +95,18 @@ pub struct View {
 }
 
 impl View {
+    /// What to begin with, where all processes have been looked at for the first time: those that
+    /// started not long before are young too, though nobody was there to see them born.
+    pub fn first(processes: &[Process], hz: Hz, taken: BootNanos) -> View {
+        let old = Ticks::at(BootNanos(taken.0.saturating_sub(YOUTH_NANOS)), hz);
+        let elders = processes.iter().filter(|process| process.id.start <= old);
+        let youngest_elder = elders.max_by_key(|process| (process.id.start, process.id.pid));
+        View {
+            newest: youngest_elder.map(|elder| elder.id.pid).into_iter().collect(),
+            ..View::default()
+        }
+    }
+
     /// What to remember of a sample that began at `births`, in which rotation stood at `self`.
     pub fn after(mut self, births: &Births) -> View {
         self.newest.insert(0, births.newest);
@@ -122,7 +140,9 @@ impl View {
 
     /// How many processes rotation looks at in one sample.
     pub fn share(&self, names_pick: bool) -> u64 {
-        if names_pick {
+        if names_pick && self.population <= SMALL_POPULATION {
+            u64::MAX
+        } else if names_pick {
             self.population.div_ceil(ROTATION).max(ROTATION_MINIMUM)
         } else {
             ROTATION_MINIMUM
@@ -256,6 +276,7 @@ mod tests {
     fn rotation_comes_round() {
         let mut view = View { cursor: Pid::INIT, population: 4000, ..View::default() };
         assert_eq!(view.share(true), 32);
+        assert_eq!(View { population: 256, ..View::default() }.share(true), u64::MAX);
         assert_eq!(view.share(false), 16);
         view.rotate(&[Pid::new(1), Pid::new(7)], 2);
         assert_eq!((view.cursor, view.met), (Pid::new(8), 2));

@@ -8,7 +8,7 @@ use crate::account::tree::{Tree, index_of};
 use crate::error::{ReadError, Reason};
 use crate::look::{Births, Range, View};
 use crate::procfs::{Buffer, Procfs, parse::Stat};
-use crate::units::{BootNanos, Pid, ProcId, Ticks};
+use crate::units::{BootNanos, CpuNanos, Pid, ProcId, Ticks};
 use std::collections::HashMap;
 
 /// CPU time of one process since it started.
@@ -90,6 +90,29 @@ impl Names {
     pub fn place(id: NameId) -> usize {
         id.0 as usize
     }
+}
+
+/// One control group that was looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ControlGroup {
+    /// Its path below the root of the hierarchy, without a slash at either end; empty for the
+    /// root.
+    pub path: Vec<u8>,
+    /// The id of the systemd unit that it is, if any.
+    pub unit: Option<Vec<u8>>,
+    /// Tells it from one that is made under the same path later: the number of its folder. 0
+    /// where there is no folder to ask.
+    pub id: u64,
+    /// What all that ever ran in it and below has used; none where no counter can be read.
+    pub used: Option<CpuNanos>,
+    /// The processes right in it.
+    pub pids: Vec<Pid>,
+    /// Processes right in it that have no number here: those of other pid namespaces.
+    pub foreign: u64,
+    /// The selectors that picked it.
+    pub selectors: Vec<usize>,
+    /// Where the groups below it end in the list; they begin right behind it.
+    pub end: usize,
 }
 
 /// Files that could not be read, other than those of processes that had ended.

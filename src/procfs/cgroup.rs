@@ -10,6 +10,7 @@
 
 use super::parse;
 use crate::error::ReadError;
+use crate::sample::ControlGroup;
 use crate::unit::{self, Place};
 use crate::units::{CpuNanos, Pid};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir};
@@ -23,29 +24,6 @@ const DEPTH_LIMIT: usize = 64;
 
 /// The hierarchies of hybrid mode and v1 that may say who is where, the best first.
 const TRACKING: [&str; 5] = ["unified", "systemd", "cpuacct", "cpu,cpuacct", "cpuacct,cpu"];
-
-/// One control group that was looked at.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ControlGroup {
-    /// Its path below the root of the hierarchy, without a slash at either end; empty for the
-    /// root.
-    pub path: Vec<u8>,
-    /// The id of the systemd unit that it is, if any.
-    pub unit: Option<Vec<u8>>,
-    /// Tells it from one that is made under the same path later: the number of its folder. 0
-    /// where there is no folder to ask.
-    pub id: u64,
-    /// What all that ever ran in it and below has used; none where no counter can be read.
-    pub used: Option<CpuNanos>,
-    /// The processes right in it.
-    pub pids: Vec<Pid>,
-    /// Processes right in it that have no number here: those of other pid namespaces.
-    pub foreign: u64,
-    /// The selectors that picked it.
-    pub selectors: Vec<usize>,
-    /// Where the groups below it end in the list; they begin right behind it.
-    pub end: usize,
-}
 
 /// Decides which selectors pick a group, from its path and the id of the unit that it is.
 pub type Pick<'a> = &'a dyn Fn(&[u8], Option<&[u8]>) -> Vec<usize>;

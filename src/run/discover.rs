@@ -3,10 +3,10 @@
 
 use crate::error::Reason;
 use crate::plan::{Plan, Source};
-use crate::procfs::cgroup::{self, ControlGroup, Hierarchy, Wanted};
+use crate::procfs::cgroup::{self, Hierarchy, Wanted};
 use crate::procfs::{Buffer, Procfs, parse};
 use crate::run::notes::Notes;
-use crate::sample::{OutOfTime, Snapshot, Unreadable};
+use crate::sample::{ControlGroup, OutOfTime, Snapshot, Unreadable};
 use crate::select::{self, Root};
 use crate::units::{BootNanos, Hz, Pid, Ticks, WallNanos};
 use rustix::fs::{FileType, Mode, OFlags};
@@ -86,7 +86,7 @@ pub fn roots(
                 warn_if_stale(plan, numbered, snapshot, root, clocks, notes);
                 roots.push(root);
             }
-            None => notes.warn(format!("{}: no such process", origin(plan, numbered))),
+            None => warn_of_absence(plan, numbered, notes),
         }
     }
     by_further_files(plan, proc, snapshot, own, out_of_time, notes, &mut roots);
@@ -237,12 +237,15 @@ fn read_pid_file(path: &Path) -> Result<(Pid, i64), String> {
 /// Enough for a number and the lines that some servers write behind it.
 const PID_FILE_LIMIT: u64 = 4096;
 
-/// How a number came to be picked, for a message.
-fn origin(plan: &Plan, numbered: &Numbered) -> String {
-    match &plan.selectors[numbered.selector].source {
-        Source::PidFile(path) => format!("pid file {}: process {}", path.display(), numbered.pid),
-        _ => format!("--pid {}", numbered.pid),
-    }
+/// Says that nothing bears a number that was picked.
+fn warn_of_absence(plan: &Plan, numbered: &Numbered, notes: &mut Notes) {
+    let pid = numbered.pid;
+    notes.warn(match &plan.selectors[numbered.selector].source {
+        Source::PidFile(path) => {
+            format!("pid file {}: its process {pid} does not run", path.display())
+        }
+        _ => format!("--pid {pid}: no such process"),
+    });
 }
 
 fn warn_if_stale(
@@ -253,14 +256,19 @@ fn warn_if_stale(
     clocks: Clocks,
     notes: &mut Notes,
 ) {
-    let Some(written) = numbered.written else { return };
+    let (Source::PidFile(path), Some(written)) =
+        (&plan.selectors[numbered.selector].source, numbered.written)
+    else {
+        return;
+    };
     let process = &snapshot.processes[root.process];
     let late = clocks.date_of(process.id.start).saturating_sub(written);
     if late > CLEARLY_AFTER {
         notes.warn(format!(
-            "{} ({}) started {} s after the file was written, which may be stale; reported all \
-             the same",
-            origin(plan, numbered),
+            "pid file {} may be stale: process {} ({}) started {} s after it was written; reported \
+             all the same",
+            path.display(),
+            numbered.pid,
             String::from_utf8_lossy(snapshot.names.text(process.comm)),
             late / 1_000_000_000,
         ));

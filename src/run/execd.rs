@@ -8,12 +8,12 @@ use crate::account::group::State;
 use crate::cli::Job;
 use crate::error::Error;
 use crate::label::diagnostic;
+use crate::procfs;
 use crate::run::STDERR_LINE;
 use crate::run::notes::Notes;
 use crate::run::sampler::Sampler;
 use crate::run::watchdog::Watchdog;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use std::collections::HashSet;
@@ -212,19 +212,8 @@ struct Output {
 }
 
 impl Output {
-    /// Opens standard output once more, so that it can be set not to block: the flag of the one
-    /// that was handed over is shared with whoever else has it.
     fn open() -> Output {
-        let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let stat = rustix::fs::fstat(rustix::stdio::stdout());
-        let is_pipe = stat.is_ok_and(|stat| {
-            rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Fifo
-        });
-        // A plain file has an offset of its own in each opening, and never blocks.
-        let file = is_pipe
-            .then(|| rustix::fs::open("/proc/self/fd/1", flags, Mode::empty()).ok())
-            .flatten();
-        Output { file }
+        Output { file: procfs::reopen_pipe(rustix::stdio::stdout()) }
     }
 
     fn fd(&self) -> BorrowedFd<'_> {

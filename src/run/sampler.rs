@@ -7,14 +7,13 @@ use crate::account::tree::Tree;
 use crate::cli::Job;
 use crate::error::{Error, Reason};
 use crate::look::{self, Births, View};
-use crate::procfs::cgroup::ControlGroup;
 use crate::procfs::held::Held;
 use crate::procfs::{Buffer, Procfs, Sysfs};
 use crate::run::discover::{self, Clocks, Numbered, warn_of_unreadable};
 use crate::run::notes::Notes;
 use crate::run::watchdog::Watchdog;
 use crate::run::{boot_now, wall_now};
-use crate::sample::{self, Life, Scan, Snapshot, Unreadable};
+use crate::sample::{self, ControlGroup, Life, Scan, Snapshot, Unreadable};
 use crate::select::Root;
 use crate::units::{BootNanos, Hz, Pid, WallNanos};
 use std::num::NonZero;
@@ -221,9 +220,12 @@ impl<'j> Sampler<'j> {
         }
         let (snapshot, offset) = self.scan(start)?;
         let view = match (offset, &start.births) {
-            (Some(offset), Some(births)) if self.source.procfs().shows(Pid::INIT) => {
-                let then = before.and_then(|before| before.view.clone()).unwrap_or_default();
+            (Some(offset), Some(births)) if snapshot.find(Pid::INIT).is_some() => {
                 let population = snapshot.processes.len() as u64;
+                let then = before.and_then(|before| before.view.clone());
+                let hz = self.machine.hz;
+                let then =
+                    then.unwrap_or_else(|| View::first(&snapshot.processes, hz, start.taken));
                 Some(View { offset, population, ..then }.after(births))
             }
             _ => None,
@@ -288,13 +290,18 @@ impl<'j> Sampler<'j> {
         control_groups
     }
 
+    /// Whether process 1 can be looked at, as every process can where nothing is hidden.
+    fn reads_init(&self) -> bool {
+        self.source.procfs().stat(Pid::INIT, &mut Buffer::default()).is_ok()
+    }
+
     /// Not visible is not gone: says so where `/proc` shows only some of the processes, and
     /// answers whether it does.
     fn warn_of_hidden(&self, snapshot: &Snapshot, notes: &mut Notes) -> bool {
         // Every pid namespace has a process 1. Where it is not shown, others are not either.
         let hidden = self.source.procfs().is_genuine()
             && snapshot.find(Pid::INIT).is_none()
-            && !self.source.procfs().shows(Pid::INIT);
+            && !self.reads_init();
         if hidden {
             notes.warn(format!(
                 "{} hides processes of other users (hidepid): run psstat as root, or add its user \

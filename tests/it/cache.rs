@@ -421,6 +421,8 @@ mod contention {
             let mut command = psstat();
             command.args(["--cache-name", "cache", "--pid", &selector, "--cache-dir"]);
             command.arg(folder.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
+            // Fifty at once on a busy machine take their time.
+            command.args(["--timeout", "5m"]);
             command
         };
         Run::of(&mut command()).assert_first();

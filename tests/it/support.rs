@@ -174,6 +174,13 @@ pub fn make_fifo(path: &Path) {
     mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
 }
 
+/// Copies a program so that it can be run at once. Not by this process: a test beside this one may
+/// fork while the copy is open for writing, and then nobody can execute it (`ETXTBSY`).
+pub fn copy_program(program: &Path, copy: &Path) {
+    let status = Command::new("cp").arg(program).arg(copy).status().unwrap();
+    assert!(status.success(), "{program:?} to {copy:?}");
+}
+
 /// A copy of the binary where every user may run it.
 pub struct PublicBinary {
     folder: tempfile::TempDir,
@@ -185,7 +192,7 @@ pub fn public_binary() -> PublicBinary {
     let folder = tempfile::tempdir().unwrap();
     let all = std::fs::Permissions::from_mode(0o755);
     std::fs::set_permissions(folder.path(), all).unwrap();
-    std::fs::copy(env!("CARGO_BIN_EXE_psstat"), folder.path().join("psstat")).unwrap();
+    copy_program(Path::new(env!("CARGO_BIN_EXE_psstat")), &folder.path().join("psstat"));
     PublicBinary { folder }
 }
 

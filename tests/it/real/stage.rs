@@ -88,7 +88,7 @@ impl Stage {
     /// Copies a program into the stage, for all users, under a name of its own.
     pub fn copy_of(&self, program: &Path, name: &str) -> PathBuf {
         let copy = self.path().join(name);
-        std::fs::copy(program, &copy).unwrap_or_else(|error| panic!("{program:?}: {error}"));
+        crate::support::copy_program(program, &copy);
         open_to_all(&copy, 0o755);
         copy
     }
