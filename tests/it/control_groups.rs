@@ -315,6 +315,25 @@ fn a_selector_added_today_has_no_rate_in_its_first_line() {
     }
 }
 
+#[test]
+fn the_manager_does_not_inherit_what_units_used() {
+    // A service that used 100 s ended; systemd waited for it. Without a counter that looks like
+    // work of systemd itself.
+    for mounted in Mounted::ALL {
+        let machine = with_services(mounted);
+        let systemd = Process { comm: "systemd", parent: 0, ..Process::default() };
+        let mut job = machine.job(&["--systemd=init.scope"]);
+        job.sample();
+        machine.process(1, Process { own: 20, children: 10_000, ..systemd });
+        if mounted != Mounted::Nothing {
+            machine.put("init.scope", &[1]);
+        }
+        let used = job.sample().used("init.scope");
+        let counted = !matches!(mounted, Mounted::V1Bare | Mounted::Nothing);
+        assert_eq!(used, Some(if counted { 0 } else { 200 }), "{mounted:?}");
+    }
+}
+
 // ---- Groups of several --------------------------------------------------------------------------
 
 #[test]
