@@ -287,11 +287,7 @@ fn open_file(dir: impl AsFd, path: impl rustix::path::Arg) -> Result<OwnedFd, Er
     rustix::fs::openat(dir, path, flags, Mode::empty())
 }
 
-fn read_small<'b>(
-    dir: impl AsFd,
-    path: impl rustix::path::Arg,
-    buffer: &'b mut [u8],
-) -> Option<&'b [u8]> {
+fn read_small(dir: impl AsFd, path: impl rustix::path::Arg, buffer: &mut [u8]) -> Option<&[u8]> {
     let file = open_file(dir, path).ok()?;
     let count = super::retry(|| rustix::io::read(&file, &mut *buffer)).ok()?;
     Some(&buffer[..count])
