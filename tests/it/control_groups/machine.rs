@@ -1,6 +1,8 @@
 //! A made-up machine: folders that look like a procfs and the mounted hierarchies of control
 //! groups, and psstat run on them.
 
+#![allow(clippy::unwrap_used, clippy::cast_sign_loss, reason = "what goes wrong here fails a test")]
+
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
