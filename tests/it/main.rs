@@ -9,6 +9,7 @@
 //! | `cache` | damaged, foreign, contended cache files |
 //! | `errors` | the table of errors of the contract |
 //! | `control_groups` | folders that look like control groups, in every hierarchy, with every odd content |
+//! | `systemd` | a real systemd in namespaces, in every mode of control groups |
 //! | `tidy` | who may import what |
 
 #![allow(missing_docs, reason = "tests say what they test by their names")]
@@ -21,4 +22,5 @@ mod names;
 mod real;
 mod simulated;
 mod support;
+mod systemd;
 mod tidy;
