@@ -25,6 +25,10 @@ const TYPES: [&[u8]; 11] = [
 /// The id of the root of all slices, which has no folder of its own.
 pub const ROOT_SLICE: &[u8] = b"-.slice";
 
+/// The unit that systemd itself runs in, the system's and each user's. It waits for the processes of
+/// all its units, none of which are in there.
+pub const MANAGER_SCOPE: &[u8] = b"init.scope";
+
 /// What a name on the command line means, as systemctl reads it: a glob as it is, a full id as it
 /// is, any other name with `.service` behind it.
 pub fn expand(name: &str) -> String {

@@ -24,6 +24,9 @@ pub struct Group {
     pub members: Vec<usize>,
     /// Those of them whose CPU time no counter holds: it is reckoned process by process.
     pub ledgered: Vec<usize>,
+    /// Those of the ledgered that wait for the children of other groups: what these used is not
+    /// theirs.
+    pub managers: Vec<usize>,
     /// The counters of its control groups, none within another, with the selectors that picked
     /// each.
     pub counters: Vec<(Counter, Vec<usize>)>,
@@ -176,6 +179,7 @@ pub fn form(
                 named: draft.named,
                 ledgered: members.clone(),
                 members,
+                managers: Vec::new(),
                 counters: Vec::new(),
                 foreign: 0,
                 by_descent: draft.control_groups.is_empty(),
@@ -224,6 +228,9 @@ fn add_control_groups(
             counted.extend_from_slice(&places);
         } else {
             group.ledgered.extend_from_slice(&places);
+            if all[top].unit.as_deref() == Some(unit::MANAGER_SCOPE) {
+                group.managers.extend_from_slice(&places);
+            }
         }
         group.members.extend(places);
     }
@@ -318,7 +325,15 @@ fn used(
 ) -> (Option<CpuNanos>, Known) {
     let Sampled { snapshot, tree, .. } = *sampled;
     let here = group.ledgered.iter().filter(|&&place| snapshot.processes[place].life != Life::Gone);
-    let members: Vec<Member> = here.map(|&place| member(place, snapshot, tree)).collect();
+    let members: Vec<Member> = here
+        .map(|&place| {
+            let mut member = member(place, snapshot, tree);
+            if group.managers.contains(&place) {
+                member.times.children = Ticks(0);
+            }
+            member
+        })
+        .collect();
     let counters = group.counters.iter().map(|(counter, _)| counter.clone()).collect();
     let Some(before) = before else {
         let ledger = Ledger { members, debts: Vec::new() };

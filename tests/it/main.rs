@@ -8,15 +8,19 @@
 //! | `names` | hostile names, and what independent readers make of the lines |
 //! | `cache` | damaged, foreign, contended cache files |
 //! | `errors` | the table of errors of the contract |
+//! | `control_groups` | folders that look like control groups, in every hierarchy, with every odd content |
+//! | `systemd` | a real systemd in namespaces, in every mode of control groups |
 //! | `tidy` | who may import what |
 
 #![allow(missing_docs, reason = "tests say what they test by their names")]
 
 mod cache;
+mod control_groups;
 mod errors;
 mod fake;
 mod names;
 mod real;
 mod simulated;
 mod support;
+mod systemd;
 mod tidy;

@@ -1,0 +1,454 @@
+//! Units and control groups on made-up machines: every hierarchy, every odd content.
+
+#![allow(clippy::unwrap_used, reason = "what goes wrong here fails a test")]
+
+mod machine;
+
+use machine::{Machine, Mounted, Process};
+use std::fs;
+
+const NGINX: &str = "system.slice/nginx.service";
+const CRON: &str = "system.slice/cron.service";
+
+/// A machine with two services, of two processes and of one.
+fn with_services(mounted: Mounted) -> Machine {
+    let machine = Machine::new(mounted);
+    machine.put("system.slice", &[]);
+    machine.put(NGINX, &[10, 11]);
+    machine.put(CRON, &[20]);
+    machine
+}
+
+// ---- Hierarchies --------------------------------------------------------------------------------
+
+#[test]
+fn every_hierarchy_tells_the_same() {
+    for mounted in Mounted::ALL {
+        let machine = with_services(mounted);
+        let selectors = [
+            "--systemd=nginx",
+            "--systemd=c*",
+            "--systemd=system.slice",
+            "--cgroup=system.slice/n*",
+        ];
+        let mut job = machine.job(&selectors);
+        let first = job.sample();
+        assert!(first.names.is_empty() && first.said.starts_with("I! first run"), "{first:?}");
+        machine.has_used(NGINX, 10, 2500);
+        let sample = job.sample();
+        let counts = [("nginx", 2), ("cron", 1), ("system.slice", 3), (NGINX, 2)];
+        assert_eq!(sample.counts(), counts, "{mounted:?}");
+        assert_eq!(sample.said, "", "{mounted:?}");
+        assert_eq!(sample.used("nginx"), Some(2500), "{mounted:?}");
+        assert_eq!(sample.used(NGINX), Some(2500), "{mounted:?}");
+        assert_eq!(sample.used("cron"), Some(0), "{mounted:?}");
+        assert_eq!(sample.pages("system.slice"), 30, "{mounted:?}");
+    }
+}
+
+#[test]
+fn a_hierarchy_that_systemd_does_not_use_is_not_asked() {
+    let machine = with_services(Mounted::V1);
+    // Mounted on many hosts of version 1, with all processes in its root.
+    machine.write("sys/fs/cgroup/unified/cgroup.procs", "1\n10\n11\n20\n");
+    assert_eq!(machine.sample(&["--systemd=nginx"]).counts(), [("nginx", 2)]);
+}
+
+#[test]
+fn without_systemd_the_hierarchy_that_counts_says_who_is_where() {
+    let machine = Machine::new(Mounted::Nothing);
+    let counts = "sys/fs/cgroup/cpu,cpuacct";
+    machine.process(10, Process::default());
+    machine.write(format!("{counts}/docker/abc/cgroup.procs"), "10\n");
+    machine.write(format!("{counts}/docker/abc/cpuacct.usage"), "7000000000\n");
+    machine.write(format!("{counts}/reference/cgroup.procs"), "900\n");
+    let mut job = machine.job(&["--cgroup=docker/*"]);
+    job.sample();
+    machine.write(format!("{counts}/docker/abc/cpuacct.usage"), "10000000000\n");
+    let sample = job.sample();
+    assert_eq!(sample.counts(), [("docker/abc", 1)]);
+    assert_eq!(sample.used("docker/abc"), Some(3000));
+}
+
+#[test]
+fn a_machine_without_control_groups_has_none() {
+    let machine = Machine::new(Mounted::Nothing);
+    machine.process(10, Process::default());
+    let sample = machine.sample(&["--systemd=*", "--systemd=web:nginx", "--cgroup=*/*"]);
+    assert_eq!(sample.count("web"), 0);
+    assert_eq!(sample.used("web"), Some(0));
+    // The reference and systemd say where they are; process 10 does not.
+    assert_eq!(sample.counts(), [("-.slice", 2), ("init.scope", 1), ("web", 0)]);
+}
+
+#[test]
+fn each_process_is_where_the_right_one_of_its_lines_says() {
+    for (lines, unit) in [
+        ("0::/system.slice/a.service\n", "a"),
+        ("3:cpuacct:/x\n1:name=systemd:/system.slice/a.service\n0::/system.slice/b.service\n", "b"),
+        (
+            "0::/\n3:cpu,cpuacct:/system.slice/x.service\n1:name=systemd:/system.slice/a.service\n",
+            "a",
+        ),
+        ("3:cpu,cpuacct:/system.slice/a.service\n2:memory:/system.slice/x.service\n0::/\n", "a"),
+        ("0::/../../system.slice/a.service\n", "a"),
+        ("0::/../system.slice/../a.service\n", ""),
+        ("0::/system.slice/a.service (deleted)\n", "a"),
+        ("0::/system.slice/a.service/inner (deleted)\n", "a"),
+        ("1:name=systemd:/system.slice/a:b.service\n", "a:b"),
+        ("0::/..\n", ""),
+        ("0::/\n", ""),
+        ("garbage\n\n::\n0:\n", ""),
+        ("", ""),
+    ] {
+        let machine = Machine::new(Mounted::Nothing);
+        machine.process(10, Process::default());
+        machine.write("proc/10/cgroup", lines);
+        let sample = machine.sample(&["--systemd=*.service"]);
+        let expected: &[(&str, u64)] = if unit.is_empty() { &[] } else { &[(unit, 1)] };
+        assert_eq!(sample.counts(), expected, "{lines:?}");
+    }
+}
+
+#[test]
+fn systemd_in_a_container_has_a_root_of_its_own() {
+    for mounted in [Mounted::V2, Mounted::Hybrid, Mounted::V1, Mounted::Nothing] {
+        let machine = Machine::new(mounted);
+        if mounted != Mounted::Nothing {
+            machine.remove("init.scope");
+        }
+        machine.put("docker/abc/init.scope", &[1]);
+        machine.put("docker/abc/system.slice/nginx.service", &[10, 11]);
+        machine.put("system.slice/other.service", &[20]);
+        let sample = machine.sample(&["--systemd=-.slice", "--systemd=*.service"]);
+        assert_eq!(sample.counts(), [("-.slice", 3), ("nginx", 2)], "{mounted:?}");
+    }
+}
+
+#[test]
+fn in_a_container_without_systemd_there_are_no_units() {
+    for mounted in [Mounted::V2, Mounted::Nothing] {
+        let machine = Machine::new(mounted);
+        if mounted != Mounted::Nothing {
+            machine.remove("init.scope");
+        }
+        machine.put("docker/abc", &[1]);
+        machine.put("docker/abc/system.slice/nginx.service", &[10]);
+        let sample = machine.sample(&["--systemd=nginx", "--cgroup=*/nginx.service"]);
+        assert_eq!(sample.counts(), [("docker/abc/system.slice/nginx.service", 1)], "{mounted:?}");
+    }
+}
+
+// ---- Who is in a group --------------------------------------------------------------------------
+
+#[test]
+fn processes_of_other_pid_namespaces_are_counted_and_said() {
+    let machine = with_services(Mounted::V2);
+    machine.write(machine.group(NGINX).join("cgroup.procs"), "0\n10\n0\n");
+    let sample = machine.sample(&["--systemd=nginx"]);
+    assert_eq!(sample.counts(), [("nginx", 3)]);
+    assert_eq!(sample.pages("nginx"), 10);
+    assert!(sample.said.starts_with("W! 2 processes"), "{sample:?}");
+    assert!(sample.said.contains("another pid namespace"), "{sample:?}");
+}
+
+#[test]
+fn only_numbers_of_processes_that_exist_count() {
+    for (list, count) in [
+        ("10\n4000\n", 1),
+        ("", 0),
+        ("garbage\n-1\n10 11\n99999999999\n\n11\n", 1),
+        ("11\n10\n11\n", 2),
+    ] {
+        let machine = with_services(Mounted::V2);
+        machine.write(machine.group(NGINX).join("cgroup.procs"), list);
+        let sample = machine.sample(&["--systemd=web:nginx"]);
+        assert_eq!((sample.counts(), &*sample.said), (vec![("web", count)], ""), "{list:?}");
+    }
+}
+
+#[test]
+fn a_group_without_its_list_has_no_processes() {
+    let machine = with_services(Mounted::V2);
+    fs::remove_file(machine.group(NGINX).join("cgroup.procs")).unwrap();
+    assert_eq!(machine.sample(&["--systemd=nginx", "--systemd=cron"]).counts(), [("cron", 1)]);
+}
+
+#[test]
+fn all_groups_below_belong_to_a_unit_whatever_they_are_called() {
+    let machine = with_services(Mounted::V2);
+    machine.put("system.slice/nginx.service/payload", &[30, 31]);
+    machine.put("system.slice/nginx.service/payload/fake.service", &[32]);
+    let sample = machine.sample(&["--systemd=nginx", "--systemd=fake"]);
+    assert_eq!(sample.counts(), [("nginx", 5)]);
+}
+
+#[test]
+fn zombies_are_no_processes_but_what_a_group_with_one_used_counts() {
+    for mounted in Mounted::ALL {
+        let machine = with_services(mounted);
+        machine.process(11, Process { state: 'Z', resident: 0, own: 500, ..Process::default() });
+        let mut job = machine.job(&["--systemd=nginx"]);
+        job.sample();
+        machine.has_used(NGINX, 10, 300);
+        let sample = job.sample();
+        assert_eq!(sample.counts(), [("nginx", 1)], "{mounted:?}");
+        assert_eq!(sample.used("nginx"), Some(300), "{mounted:?}");
+    }
+}
+
+#[test]
+fn memory_is_summed_as_asked() {
+    let machine = with_services(Mounted::V2);
+    machine.process(10, Process { resident: 100, shared: 60, ..Process::default() });
+    machine.process(11, Process { resident: 90, shared: 80, ..Process::default() });
+    // Nobody may count more of it: 12 KiB and 20 KiB.
+    machine.write("proc/10/smaps_rollup", "Rss: 400 kB\nPss: 12 kB\n");
+    machine.write("proc/11/smaps_rollup", "Rss: 360 kB\nPss: 20 kB\n");
+    for (mode, pages) in [("rss", 190), ("shared-once", 40 + 10 + 80), ("pss", 8)] {
+        let sample = machine.sample(&["--systemd=nginx", "--memory", mode]);
+        assert_eq!(sample.pages("nginx"), pages, "{mode}");
+    }
+}
+
+// ---- CPU time -----------------------------------------------------------------------------------
+
+#[test]
+fn a_counter_that_says_nothing_leaves_it_to_the_processes() {
+    for text in ["nr_periods 0\n", "", "usage_usec\n", "usage_usec x\n"] {
+        let machine = with_services(Mounted::V2);
+        let mut job = machine.job(&["--systemd=nginx"]);
+        machine.write(machine.group(NGINX).join("cpu.stat"), text);
+        job.sample();
+        machine.has_used(NGINX, 10, 700);
+        machine.write(machine.group(NGINX).join("cpu.stat"), text);
+        assert_eq!(job.sample().used("nginx"), Some(700), "{text:?}");
+    }
+}
+
+#[test]
+fn a_counter_set_back_counts_what_it_has_counted_since() {
+    for mounted in [Mounted::V2, Mounted::V1] {
+        let machine = with_services(mounted);
+        machine.has_used(NGINX, 10, 90_000);
+        let mut job = machine.job(&["--systemd=nginx"]);
+        job.sample();
+        machine.has_used(NGINX, 10, 400);
+        assert_eq!(job.sample().used("nginx"), Some(400), "{mounted:?}");
+        machine.has_used(NGINX, 10, 500);
+        assert_eq!(job.sample().used("nginx"), Some(100), "{mounted:?}");
+    }
+}
+
+/// Puts a new folder in the place of a group's: made before the old one goes, so that the two
+/// cannot have one number.
+fn restart(machine: &Machine, path: &str, pid: u32, used: u64) {
+    let away = format!("{path}.away");
+    fs::rename(machine.group(path), machine.group(&away)).unwrap();
+    machine.put(path, &[pid]);
+    machine.has_used(path, pid, used);
+    machine.remove(&away);
+}
+
+#[test]
+fn a_group_made_anew_counts_from_its_own_zero() {
+    for mounted in [Mounted::V2, Mounted::Hybrid, Mounted::V1] {
+        // More or less than the old one had: neither spike nor gap.
+        for used in [300, 60_000] {
+            let machine = with_services(mounted);
+            machine.has_used(NGINX, 10, 50_000);
+            let mut job = machine.job(&["--systemd=nginx"]);
+            job.sample();
+            restart(&machine, NGINX, 12, used);
+            let sample = job.sample();
+            assert_eq!(sample.counts(), [("nginx", 1)], "{mounted:?}");
+            assert_eq!(sample.used("nginx"), Some(used), "{mounted:?}");
+        }
+    }
+}
+
+#[test]
+fn a_unit_that_came_since_counts_whole_and_one_that_went_not_at_all() {
+    for mounted in [Mounted::V2, Mounted::V1] {
+        let machine = with_services(mounted);
+        let mut job = machine.job(&["--systemd=n*", "--systemd=web:n*"]);
+        job.sample();
+        machine.remove(NGINX);
+        let sample = job.sample();
+        assert_eq!(sample.counts(), [("web", 0)], "{mounted:?}");
+        assert_eq!((sample.used("web"), sample.pages("web")), (Some(0), 0), "{mounted:?}");
+        machine.put("system.slice/new.service", &[30]);
+        machine.has_used("system.slice/new.service", 30, 800);
+        let sample = job.sample();
+        assert_eq!(sample.counts(), [("new", 1), ("web", 1)], "{mounted:?}");
+        assert_eq!([sample.used("new"), sample.used("web")], [Some(800); 2], "{mounted:?}");
+    }
+}
+
+#[test]
+fn a_unit_whose_processes_have_ended_is_down() {
+    for mounted in Mounted::ALL {
+        let machine = with_services(mounted);
+        machine.has_used(CRON, 20, 5000);
+        let mut job = machine.job(&["--systemd=cron", "--systemd=jobs:cron"]);
+        job.sample();
+        assert_eq!(job.sample().counts(), [("cron", 1), ("jobs", 1)], "{mounted:?}");
+        machine.end(20);
+        let sample = job.sample();
+        assert_eq!(sample.counts(), [("jobs", 0)], "{mounted:?}");
+        assert_eq!((sample.used("jobs"), sample.pages("jobs")), (Some(0), 0), "{mounted:?}");
+    }
+}
+
+#[test]
+fn a_selector_added_today_has_no_rate_in_its_first_line() {
+    for mounted in Mounted::ALL {
+        let machine = with_services(mounted);
+        machine.has_used(NGINX, 10, 70_000);
+        let mut job = machine.job(&["--systemd=cron"]);
+        job.sample();
+        job.select(&["--systemd=cron", "--systemd=nginx"]);
+        let sample = job.sample();
+        assert_eq!(sample.counts(), [("cron", 1), ("nginx", 2)], "{mounted:?}");
+        assert_eq!(sample.used("cron"), Some(0), "{mounted:?}");
+        assert_eq!(sample.used("nginx"), None, "{mounted:?}");
+        machine.has_used(NGINX, 10, 70_600);
+        assert_eq!(job.sample().used("nginx"), Some(600), "{mounted:?}");
+    }
+}
+
+#[test]
+fn the_manager_does_not_inherit_what_units_used() {
+    // A service that used 100 s ended; systemd waited for it. Without a counter that looks like
+    // work of systemd itself.
+    for mounted in Mounted::ALL {
+        let machine = with_services(mounted);
+        let systemd = Process { comm: "systemd", parent: 0, ..Process::default() };
+        let mut job = machine.job(&["--systemd=init.scope"]);
+        job.sample();
+        machine.process(1, Process { own: 20, children: 10_000, ..systemd });
+        if mounted != Mounted::Nothing {
+            machine.put("init.scope", &[1]);
+        }
+        let used = job.sample().used("init.scope");
+        let counted = !matches!(mounted, Mounted::V1Bare | Mounted::Nothing);
+        assert_eq!(used, Some(if counted { 0 } else { 200 }), "{mounted:?}");
+    }
+}
+
+// ---- Groups of several --------------------------------------------------------------------------
+
+#[test]
+fn several_units_under_one_name_are_one_group() {
+    for mounted in Mounted::ALL {
+        let machine = with_services(mounted);
+        let mut job = machine.job(&["--systemd=both:nginx", "--systemd=both:cron"]);
+        job.sample();
+        machine.has_used(NGINX, 10, 300);
+        machine.has_used(CRON, 20, 200);
+        let sample = job.sample();
+        assert_eq!(sample.counts(), [("both", 3)], "{mounted:?}");
+        assert_eq!((sample.used("both"), sample.pages("both")), (Some(500), 30), "{mounted:?}");
+    }
+}
+
+#[test]
+fn groups_within_each_other_are_counted_once() {
+    for mounted in Mounted::ALL {
+        let machine = with_services(mounted);
+        let mut job =
+            machine.job(&["--systemd=x:nginx", "--systemd=x:system.slice", "--cgroup=x:*/nginx*"]);
+        job.sample();
+        machine.has_used(NGINX, 10, 300);
+        if mounted != Mounted::Nothing {
+            // What is below counts above.
+            machine.put("system.slice", &[]);
+            machine.has_used("system.slice", 999, 300);
+        }
+        let sample = job.sample();
+        assert_eq!(sample.counts(), [("x", 3)], "{mounted:?}");
+        assert_eq!((sample.used("x"), sample.pages("x")), (Some(300), 30), "{mounted:?}");
+    }
+}
+
+#[test]
+fn a_unit_and_a_pattern_under_one_name_are_one_group() {
+    for mounted in Mounted::ALL {
+        let machine = with_services(mounted);
+        let tool = |own| Process { comm: "tool", own, ..Process::default() };
+        machine.process(50, tool(0));
+        machine.put("user.slice", &[50]);
+        // One of the unit's own is found by the pattern too, and counts once.
+        machine.process(11, tool(0));
+        let mut job = machine.job(&["--systemd=x:nginx", "--pattern=x:^tool$"]);
+        job.sample();
+        machine.has_used(NGINX, 10, 300);
+        machine.process(50, tool(40));
+        let sample = job.sample();
+        assert_eq!(sample.counts(), [("x", 3)], "{mounted:?}");
+        assert_eq!((sample.used("x"), sample.pages("x")), (Some(700), 30), "{mounted:?}");
+    }
+}
+
+// ---- Names and globs ----------------------------------------------------------------------------
+
+#[test]
+fn globs_of_control_groups_are_matched_on_the_whole_path() {
+    let machine = with_services(Mounted::V2);
+    machine.put("user.slice", &[]);
+    machine.put("user.slice/a", &[30]);
+    machine.put("user.slice/a/b", &[31]);
+    for (glob, expected) in [
+        ("user.slice/a", &["user.slice/a"][..]),
+        ("/user.slice/a", &["user.slice/a"]),
+        ("/user.slice/a/", &["user.slice/a"]),
+        ("a", &[]),
+        ("*/a", &["user.slice/a"]),
+        ("user.slice/*", &["user.slice/a", "user.slice/a/b"]),
+        ("user*", &["user.slice", "user.slice/a", "user.slice/a/b"]),
+        ("*b", &["user.slice/a/b"]),
+        ("user.slice/?", &["user.slice/a"]),
+        ("user.slice/[!a]*", &[]),
+        ("/", &["/"]),
+    ] {
+        let sample = machine.sample(&["--cgroup", glob]);
+        assert_eq!(sample.names, expected, "{glob}");
+    }
+    assert_eq!(machine.sample(&["--cgroup=/"]).count("/"), 7, "all there are, the reference too");
+    assert_eq!(machine.sample(&["--cgroup=all:/"]).counts(), [("all", 7)]);
+}
+
+#[test]
+fn hostile_names_of_folders_break_no_line() {
+    for (folder, printed) in [
+        (&b"a,b=c d"[..], "a\\,b\\=c\\ d"),
+        (b"a\nb", "a\\nb"),
+        (b"\xff\xfe", "??"),
+        (b"caf\xc3", "caf?"),
+        (b"back\\slash\\", "back\\slash"),
+        (b"\x1b[31m", "?[31m"),
+        (b"\"", "\""),
+    ] {
+        let machine = Machine::new(Mounted::V2);
+        machine.put([b"odd/", folder].concat(), &[30, 31]);
+        let sample = machine.sample(&["--cgroup=odd/*"]);
+        assert_eq!(sample.counts(), [(&*format!("odd/{printed}"), 2)], "{folder:?}");
+
+        let machine = Machine::new(Mounted::V2);
+        machine.put([b"system.slice/", folder, b".service"].concat(), &[30, 31]);
+        let sample = machine.sample(&["--systemd=*.service"]);
+        // A backslash before the ending is none at the end, until the ending goes.
+        assert_eq!(sample.counts(), [(printed, 2)], "{folder:?}");
+    }
+}
+
+#[test]
+fn a_unit_that_could_be_mistaken_for_a_file_of_the_kernel_has_its_own_name() {
+    for mounted in Mounted::ALL {
+        let machine = Machine::new(mounted);
+        machine.put("system.slice/_cpu.service", &[30]);
+        machine.put("system.slice/_x", &[31]);
+        let sample = machine.sample(&["--systemd=cpu", "--systemd=*x*", "--systemd=_*"]);
+        assert_eq!(sample.counts(), [("cpu", 1)], "{mounted:?}");
+    }
+}

@@ -1,0 +1,314 @@
+//! A made-up machine: folders that look like a procfs and the mounted hierarchies of control
+//! groups, and psstat run on them.
+
+#![allow(clippy::unwrap_used, clippy::cast_sign_loss, reason = "what goes wrong here fails a test")]
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tempfile::TempDir;
+
+/// What is mounted, and what counts CPU time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mounted {
+    /// Version 2 alone.
+    V2,
+    /// Both versions; version 2 counts.
+    Hybrid,
+    /// Both versions on an old kernel, where version 1 counts.
+    OldHybrid,
+    /// Version 1, `cpuacct` on its own.
+    V1,
+    /// Version 1, `cpu` and `cpuacct` together.
+    V1Joined,
+    /// Version 1 without `cpuacct`.
+    V1Bare,
+    /// No sysfs at all.
+    Nothing,
+}
+
+impl Mounted {
+    pub const ALL: [Mounted; 7] = [
+        Mounted::V2,
+        Mounted::Hybrid,
+        Mounted::OldHybrid,
+        Mounted::V1,
+        Mounted::V1Joined,
+        Mounted::V1Bare,
+        Mounted::Nothing,
+    ];
+
+    /// The folder below `fs/cgroup` that says who is where.
+    fn tracking(self) -> &'static str {
+        match self {
+            Mounted::V2 => ".",
+            Mounted::Hybrid | Mounted::OldHybrid => "unified",
+            _ => "systemd",
+        }
+    }
+
+    /// The folder and the file that count.
+    fn counter(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Mounted::V2 => Some((".", "cpu.stat")),
+            Mounted::Hybrid => Some(("unified", "cpu.stat")),
+            Mounted::OldHybrid | Mounted::V1 => Some(("cpuacct", "cpuacct.usage")),
+            Mounted::V1Joined => Some(("cpu,cpuacct", "cpuacct.usage")),
+            Mounted::V1Bare | Mounted::Nothing => None,
+        }
+    }
+
+    /// What a process says of itself.
+    fn lines(self, path: &[u8]) -> Vec<u8> {
+        let line = |head: &[u8], path: &[u8]| [head, b"/", path, b"\n"].concat();
+        match self {
+            Mounted::V2 => line(b"0::", path),
+            Mounted::Hybrid | Mounted::OldHybrid => {
+                [line(b"5:name=systemd:", path), line(b"2:cpu:", b""), line(b"0::", path)].concat()
+            }
+            _ => {
+                let elsewhere = line(b"2:cpu,cpuacct:", b"elsewhere");
+                [elsewhere, line(b"5:name=systemd:", path), line(b"0::", b"")].concat()
+            }
+        }
+    }
+}
+
+/// A process, as far as psstat asks. Unless said otherwise it is older than every sample.
+#[derive(Clone, Copy)]
+pub struct Process {
+    pub comm: &'static str,
+    pub state: char,
+    pub parent: u32,
+    /// Its own CPU time, in ticks, of which a second has 100.
+    pub own: u64,
+    /// That of the children it has waited for.
+    pub children: u64,
+    pub start: u64,
+    /// Memory, in pages.
+    pub resident: u64,
+    pub shared: u64,
+}
+
+impl Default for Process {
+    fn default() -> Process {
+        let (resident, shared) = (10, 0);
+        Process {
+            comm: "x",
+            state: 'S',
+            parent: 1,
+            own: 0,
+            children: 0,
+            start: 100,
+            resident,
+            shared,
+        }
+    }
+}
+
+/// A group that uses a second of CPU time between any two samples. All rates are compared with
+/// its own, so that it does not matter how much time passes between them.
+const REFERENCE: (&str, u32) = ("reference", 900);
+
+pub struct Machine {
+    folder: TempDir,
+    pub mounted: Mounted,
+}
+
+impl Machine {
+    /// A machine with systemd as process 1.
+    pub fn new(mounted: Mounted) -> Machine {
+        let machine = Machine { folder: tempfile::tempdir().unwrap(), mounted };
+        // A million pages of memory.
+        machine.write("proc/meminfo", "MemTotal: 4000000 kB\n");
+        machine.write("proc/sys/kernel/random/boot_id", "made-up\n");
+        machine.put("", &[]);
+        machine.process(1, Process { comm: "systemd", parent: 0, ..Process::default() });
+        machine.put("init.scope", &[1]);
+        machine.put(REFERENCE.0, &[REFERENCE.1]);
+        machine
+    }
+
+    pub fn write(&self, path: impl AsRef<Path>, text: impl AsRef<[u8]>) {
+        let path = self.folder.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    pub fn process(&self, pid: u32, process: Process) {
+        let Process { comm, state, parent, own, children, start, resident, shared } = process;
+        let fields = format!(
+            "{pid} ({comm}) {state} {parent} 0 0 0 -1 0 0 0 0 0 {own} 0 {children} 0 20 0 1 0 {start} 0\n"
+        );
+        self.write(format!("proc/{pid}/stat"), fields);
+        self.write(format!("proc/{pid}/statm"), format!("99 {resident} {shared} 0 0 0 0\n"));
+    }
+
+    pub fn end(&self, pid: u32) {
+        fs::remove_dir_all(self.folder.path().join(format!("proc/{pid}"))).unwrap();
+    }
+
+    /// The folder of a control group in the hierarchy that says who is where.
+    pub fn group(&self, path: impl AsRef<[u8]>) -> PathBuf {
+        self.folder
+            .path()
+            .join("sys/fs/cgroup")
+            .join(self.mounted.tracking())
+            .join(OsStr::from_bytes(path.as_ref()))
+    }
+
+    /// Makes a control group with these processes right in it, and each that is not there yet.
+    pub fn put(&self, path: impl AsRef<[u8]>, pids: &[u32]) {
+        let path = path.as_ref();
+        for &pid in pids {
+            if !self.folder.path().join(format!("proc/{pid}")).exists() {
+                self.process(pid, Process::default());
+            }
+            self.write(format!("proc/{pid}/cgroup"), self.mounted.lines(path));
+        }
+        if self.mounted != Mounted::Nothing {
+            let list: String = pids.iter().map(|pid| format!("{pid}\n")).collect();
+            self.write(self.group(path).join("cgroup.procs"), list);
+            self.use_time(path, 0);
+        }
+    }
+
+    pub fn remove(&self, path: &str) {
+        fs::remove_dir_all(self.group(path)).unwrap();
+    }
+
+    /// Sets what a control group has used since it was made, in milliseconds, where that is
+    /// counted. `pid` is the process in it that has done so.
+    pub fn has_used(&self, path: &str, pid: u32, millis: u64) {
+        self.process(pid, Process { own: millis / 10, ..Process::default() });
+        self.use_time(path.as_bytes(), millis);
+    }
+
+    fn use_time(&self, path: &[u8], millis: u64) {
+        let Some((folder, file)) = self.mounted.counter() else { return };
+        let text = match file {
+            "cpu.stat" => format!("usage_usec {}\nuser_usec 0\n", millis * 1000),
+            _ => format!("{}\n", millis * 1_000_000),
+        };
+        let folder = self.folder.path().join("sys/fs/cgroup").join(folder);
+        self.write(folder.join(OsStr::from_bytes(path)).join(file), text);
+    }
+
+    pub fn job(&self, selectors: &[&str]) -> Job<'_> {
+        let mut job = Job { machine: self, arguments: Vec::new(), runs: 0 };
+        job.select(selectors);
+        job
+    }
+
+    /// One sample that is no first one, without rates.
+    pub fn sample(&self, selectors: &[&str]) -> Sample {
+        let mut job = self.job(selectors);
+        job.sample();
+        job.sample()
+    }
+}
+
+/// The same selectors, run again and again.
+pub struct Job<'m> {
+    machine: &'m Machine,
+    arguments: Vec<String>,
+    runs: u64,
+}
+
+impl Job<'_> {
+    /// Other selectors from now on, with the same cache.
+    pub fn select(&mut self, selectors: &[&str]) {
+        self.arguments = selectors.iter().map(|&text| text.to_owned()).collect();
+        self.arguments.push(format!("--cgroup={0}:{0}", REFERENCE.0));
+    }
+
+    pub fn sample(&mut self) -> Sample {
+        self.runs += 1;
+        let (path, pid) = REFERENCE;
+        self.machine.has_used(path, pid, self.runs * 1000);
+        let folder = self.machine.folder.path();
+        let output = Command::new(env!("CARGO_BIN_EXE_psstat"))
+            .args(&self.arguments)
+            .arg("--proc")
+            .arg(folder.join("proc"))
+            .arg("--sys")
+            .arg(folder.join("sys"))
+            .arg("--cache-dir")
+            .arg(folder)
+            .args(["--cache-name", "cache", "--host", ""])
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{}: {said}", output.status);
+        let printed = String::from_utf8(output.stdout).expect("lines are UTF-8");
+        let mut sample = Sample { said, ..Sample::default() };
+        for line in printed.lines() {
+            let (name, fields) = parse(line);
+            if name != REFERENCE.0 {
+                sample.names.push(name.clone());
+            }
+            assert!(sample.fields.insert(name, fields).is_none(), "twice: {line}");
+        }
+        sample
+    }
+}
+
+/// The name, as it is written, and the fields of a line.
+fn parse(line: &str) -> (String, BTreeMap<String, f64>) {
+    let rest = line.strip_prefix("psstat,process_name=").unwrap_or_else(|| panic!("{line}"));
+    let ends = |(at, _): &(usize, char)| !rest[..*at].ends_with('\\');
+    let (end, _) = rest.char_indices().filter(|&(_, c)| c == ' ').find(ends).unwrap();
+    let fields = rest[end + 1..].split(' ').next().unwrap().split(',');
+    let fields = fields.map(|field| {
+        let (key, value) = field.split_once('=').unwrap();
+        (key.to_owned(), value.trim_end_matches('i').parse().unwrap())
+    });
+    (rest[..end].to_owned(), fields.collect())
+}
+
+/// The lines of one run.
+#[derive(Default)]
+pub struct Sample {
+    /// The names in the order of the lines, but for the reference.
+    pub names: Vec<String>,
+    /// Standard error.
+    pub said: String,
+    fields: BTreeMap<String, BTreeMap<String, f64>>,
+}
+
+impl Sample {
+    fn field(&self, name: &str, field: &str) -> Option<f64> {
+        let fields =
+            self.fields.get(name).unwrap_or_else(|| panic!("{name} is not among {self:?}"));
+        fields.get(field).copied()
+    }
+
+    pub fn count(&self, name: &str) -> u64 {
+        self.field(name, "n_proc").unwrap() as u64
+    }
+
+    /// Names and numbers of processes, but for the reference.
+    pub fn counts(&self) -> Vec<(&str, u64)> {
+        self.names.iter().map(|name| (&**name, self.count(name))).collect()
+    }
+
+    /// Memory in pages.
+    pub fn pages(&self, name: &str) -> u64 {
+        (self.field(name, "p_mem").unwrap() * 1e6).round() as u64
+    }
+
+    /// The CPU time used since the last sample, in milliseconds; none where it is not known.
+    pub fn used(&self, name: &str) -> Option<u64> {
+        let second = self.field(REFERENCE.0, "p_cpu").unwrap();
+        Some((self.field(name, "p_cpu")? / second * 1000.0).round() as u64)
+    }
+}
+
+impl std::fmt::Debug for Sample {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?} {}", self.fields, self.said)
+    }
+}

@@ -1,0 +1,88 @@
+//! psstat on a real systemd, booted in namespaces in each mode of control groups:
+//! `tests/systemd/sandbox` boots it, `tests/systemd/checks.py` runs inside.
+//!
+//! Skipped, with the reason on standard error, where no sandbox can be made: without root, without
+//! systemd, or without the hierarchies of a mode.
+
+use std::io::Write;
+use std::process::Command;
+
+/// The status by which the sandbox says that it cannot run here.
+const CANNOT: i32 = 77;
+
+/// What must have been checked in every mode, so that no check can get lost unseen.
+const CHECKS: [&str; 22] = [
+    "a_process_that_left_its_session_still_belongs_to_its_unit",
+    "instances_of_a_template_go_by_their_escaped_ids",
+    "a_dash_within_a_name_stays_escaped",
+    "transient_units_are_units",
+    "a_containers_scope_is_a_unit",
+    "units_of_a_users_manager_are_units",
+    "groups_below_a_delegated_unit_are_its_own_and_no_units",
+    "nested_slices_hold_what_is_in_those_below",
+    "servers_of_debian_are_counted_as_their_units",
+    "all_that_systemctl_lists_and_no_more",
+    "without_sysfs_the_processes_tell_the_same",
+    "no_privilege_is_needed",
+    "what_does_not_run_has_a_line_only_if_named",
+    "cpu_time_is_that_of_the_kernels_counter",
+    "cpu_time_without_accounting",
+    "cpu_time_stays_between_two_readings_of_a_unit_at_work",
+    "a_slice_counts_what_its_units_used",
+    "a_restart_counts_what_the_new_instance_used",
+    "a_restart_without_accounting_counts_the_same",
+    "a_unit_that_stops_between_two_samples",
+    "the_manager_does_not_inherit_what_units_used",
+    "a_unit_made_and_removed_while_it_is_read",
+];
+
+/// Threaded control groups are there on version 2 alone.
+const THREADS: &str = "a_group_of_threads_leaves_its_processes_where_they_were";
+
+#[test]
+fn on_version_2() {
+    all_checks_pass("v2", &[THREADS]);
+}
+
+#[test]
+fn on_both_versions_side_by_side() {
+    all_checks_pass("hybrid", &[THREADS]);
+}
+
+#[test]
+fn on_version_1() {
+    all_checks_pass("legacy", &[]);
+}
+
+fn all_checks_pass(mode: &str, further: &[&str]) {
+    let sandbox = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/systemd/sandbox");
+    let output = Command::new(sandbox)
+        .args([mode, env!("CARGO_BIN_EXE_psstat")])
+        .output()
+        .unwrap_or_else(|error| panic!("{sandbox}: {error}"));
+    let printed = String::from_utf8_lossy(&output.stdout);
+    let said = String::from_utf8_lossy(&output.stderr);
+    if output.status.code() == Some(CANNOT) {
+        skipped(mode, &said);
+        return;
+    }
+    let failed: Vec<&str> = printed.lines().filter(|line| !line.starts_with("ok ")).collect();
+    assert!(
+        failed.is_empty() && output.status.success(),
+        "{mode} mode, {}:\n{}\n{said}",
+        output.status,
+        failed.join("\n"),
+    );
+    let mut passed: Vec<&str> =
+        printed.lines().filter_map(|line| line.strip_prefix("ok ")).collect();
+    let mut expected = [&CHECKS, further].concat();
+    passed.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(passed, expected, "{mode} mode");
+}
+
+/// Says so even where the test runner keeps back what passing tests print by macros.
+fn skipped(mode: &str, said: &str) {
+    let reason = said.lines().last().unwrap_or("no reason given");
+    let _ = writeln!(std::io::stderr(), "SKIPPED: psstat on systemd in {mode} mode: {reason}");
+}
