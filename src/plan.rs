@@ -42,6 +42,13 @@ pub enum Source {
     ControlGroup(String),
 }
 
+impl Source {
+    /// Whether it picks control groups, and not processes.
+    pub fn is_control_group(&self) -> bool {
+        matches!(self, Source::Unit(_) | Source::ControlGroup(_))
+    }
+}
+
 impl Selector {
     /// What tells this selector from every other: its kind, its name, its value.
     pub fn key(&self) -> Vec<u8> {
@@ -167,9 +174,7 @@ impl Plan {
 
     /// Whether processes are roots, and not control groups alone.
     pub fn looks_at_processes(&self) -> bool {
-        let is_group =
-            |source: &Source| matches!(source, Source::Unit(_) | Source::ControlGroup(_));
-        !self.selectors.iter().all(|selector| is_group(&selector.source))
+        !self.selectors.iter().all(|selector| selector.source.is_control_group())
     }
 
     /// Whether a process may become a root by what it does: takes a name, a user, an executable.

@@ -32,8 +32,16 @@ pub const MANAGER_SCOPE: &[u8] = b"init.scope";
 /// What a name on the command line means, as systemctl reads it: a glob as it is, a full id as it
 /// is, any other name with `.service` behind it.
 pub fn expand(name: &str) -> String {
-    let is_glob = name.contains(['*', '?', '[']);
-    if is_glob || has_type(name.as_bytes()) { name.to_owned() } else { format!("{name}.service") }
+    if is_glob(name) || has_type(name.as_bytes()) {
+        name.to_owned()
+    } else {
+        format!("{name}.service")
+    }
+}
+
+/// Whether a name may mean more than one unit.
+pub fn is_glob(name: &str) -> bool {
+    name.contains(['*', '?', '['])
 }
 
 /// What a unit is called in the output: its id, without `.service`.

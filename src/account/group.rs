@@ -105,6 +105,8 @@ struct Draft {
     roots: Vec<usize>,
     /// Places of its control groups in their list.
     control_groups: Vec<usize>,
+    /// Whether it is meant to hold control groups, be there any or none.
+    counts_control_groups: bool,
 }
 
 impl Draft {
@@ -140,7 +142,8 @@ pub fn form(
     for (order, selector) in plan.selectors.iter().enumerate() {
         if let Some(name) = &selector.name {
             let draft = || Draft { order, named: true, ..Draft::default() };
-            drafts.entry(name.clone()).or_insert_with(draft);
+            let draft = drafts.entry(name.clone()).or_insert_with(draft);
+            draft.counts_control_groups |= selector.source.is_control_group();
         }
     }
     // Roots that share a name share its label; it is made once per name.
@@ -185,6 +188,12 @@ pub fn form(
                 by_descent: draft.control_groups.is_empty(),
             };
             add_control_groups(&mut group, &draft.control_groups, control_groups, snapshot);
+            if draft.counts_control_groups {
+                // Process 1 waits for what ran in units, whose counters have counted it already.
+                let is_init = |place: &usize| snapshot.processes[*place].id.pid == Pid::INIT;
+                let init = group.ledgered.iter().copied().find(is_init);
+                group.managers.extend(init);
+            }
             group
         })
         .collect()
@@ -310,7 +319,7 @@ pub fn account(
 fn watched(plan: &Plan) -> Vec<u64> {
     let selectors = plan.selectors.iter();
     selectors
-        .filter(|selector| matches!(selector.source, Source::Unit(_) | Source::ControlGroup(_)))
+        .filter(|selector| selector.source.is_control_group())
         .map(|selector| plan::hash(&selector.key()))
         .collect()
 }

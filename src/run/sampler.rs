@@ -7,6 +7,7 @@ use crate::account::tree::Tree;
 use crate::cli::Job;
 use crate::error::{Error, Reason};
 use crate::look::{self, Births, View};
+use crate::plan::{Plan, Source};
 use crate::procfs::held::Held;
 use crate::procfs::{Buffer, Procfs, Sysfs};
 use crate::run::discover::{self, Clocks, Numbered, warn_of_unreadable};
@@ -15,6 +16,7 @@ use crate::run::watchdog::Watchdog;
 use crate::run::{boot_now, wall_now};
 use crate::sample::{self, ControlGroup, Life, Scan, Snapshot, Unreadable};
 use crate::select::Root;
+use crate::unit;
 use crate::units::{BootNanos, Hz, Pid, WallNanos};
 use std::num::NonZero;
 
@@ -279,9 +281,15 @@ impl<'j> Sampler<'j> {
     ) -> Vec<ControlGroup> {
         let hidden = self.warn_of_hidden(snapshot, notes);
         let mut control_groups = start.control_groups.take().unwrap_or_else(|| {
+            notes.warn(format!(
+                "no control groups can be read below {}: /proc/PID/cgroup of every process stands \
+                 in, and CPU time comes in ticks; --sys or HOST_SYS says where sysfs is mounted",
+                self.job.sys.display()
+            ));
             let proc = self.source.procfs();
             discover::control_groups_of_processes(&self.job.plan, proc, snapshot, notes)
         });
+        warn_of_missing_units(&self.job.plan, &control_groups, notes);
         if hidden {
             count_hidden(&mut control_groups, snapshot);
         } else {
@@ -399,13 +407,26 @@ fn count_hidden(control_groups: &mut [ControlGroup], snapshot: &Snapshot) {
     }
 }
 
+/// Says which units were named, have no line of their own, and are not there: a misspelt one would
+/// be silent for ever.
+fn warn_of_missing_units(plan: &Plan, control_groups: &[ControlGroup], notes: &mut Notes) {
+    for (selector, picked) in plan.selectors.iter().enumerate() {
+        if let (Source::Unit(id), None) = (&picked.source, &picked.name)
+            && !unit::is_glob(id)
+            && !control_groups.iter().any(|group| group.selectors.contains(&selector))
+        {
+            notes.warn(format!("--systemd {id}: no such unit runs"));
+        }
+    }
+}
+
 /// Says that some members cannot be looked at, because they have no number here.
 fn warn_of_foreign(control_groups: &[ControlGroup], notes: &mut Notes) {
     let foreign: u64 = control_groups.iter().map(|group| group.foreign).sum();
     if foreign > 0 {
         notes.warn(format!(
-            "{foreign} processes of control groups live in another pid namespace: they count in \
-             n_proc and p_cpu, not in p_mem; --proc or HOST_PROC with the host's procfs shows them"
+            "members of control groups that live in another pid namespace count in n_proc and \
+             p_cpu, not in p_mem: {foreign}; --proc or HOST_PROC with the host's procfs shows them"
         ));
     }
 }

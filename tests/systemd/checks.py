@@ -174,6 +174,8 @@ LINE = re.compile(
 )
 FIRST_RUN = "I! first run: "
 FOREIGN = "live in another pid namespace"
+# What may be said beside the lines here.
+KNOWN_NOTES = (FIRST_RUN, FOREIGN, ": no such unit runs", "no control groups can be read below /nowhere")
 
 
 class Report:
@@ -211,7 +213,7 @@ def psstat(*arguments, prefix=()):
         require(name not in sample, f"{command}: {name} is there twice")
         sample[name] = Report(match)
     for note in done.stderr.splitlines():
-        require(note.startswith(FIRST_RUN) or FOREIGN in note, f"{command}: {note}")
+        require(any(known in note for known in KNOWN_NOTES), f"{command}: {note}")
     return sample
 
 
