@@ -1,8 +1,9 @@
 //! A sample: what every process of the machine showed at one time, as plain data sorted by pid.
 //!
-//! One pass lists the processes, then reads one `stat` each, in rising order of pid. Membership
-//! is worked out from that; only then is it known where a child was read before its parent, and
-//! [`reread_early_children`] mends it.
+//! One pass lists the processes, then reads one `stat` each, in rising order of pid. Those whose
+//! parent ended meanwhile are asked who adopted them. Membership is worked out from that; only
+//! then is it known where a child was read before its parent, and [`reread_early_children`] mends
+//! it.
 
 use crate::account::tree::{Tree, index_of};
 use crate::error::{ReadError, Reason};
@@ -42,7 +43,7 @@ pub enum Life {
 pub struct Process {
     /// Who it is.
     pub id: ProcId,
-    /// Its parent, as it said.
+    /// Its parent, as it said when it was last read.
     pub parent: Pid,
     /// Its CPU time.
     pub times: Times,
@@ -229,6 +230,7 @@ pub fn scan(
     source.pids(&mut pids)?;
     let mut snapshot = read_all(source, &pids, out_of_time);
     snapshot.taken = taken;
+    find_adopters(source, &mut snapshot, out_of_time);
     Ok(snapshot)
 }
 
@@ -258,6 +260,7 @@ pub fn scan_in_parallel(
             }
         }
     });
+    find_adopters(source, &mut snapshot, out_of_time);
     Ok(snapshot)
 }
 
@@ -280,6 +283,34 @@ fn read_all(source: &impl Scan, pids: &[Pid], out_of_time: OutOfTime<'_>) -> Sna
         }
     }
     snapshot
+}
+
+/// Asks those processes for their parent again whose parent ended between their reading and its
+/// own.
+///
+/// An orphan that was adopted within its group belongs to it still, and where it has ended too,
+/// its children have been adopted in turn. CPU time stays that of the first reading, which tells
+/// what was read before what.
+fn find_adopters(source: &impl Scan, snapshot: &mut Snapshot, out_of_time: OutOfTime<'_>) {
+    let tree = Tree::new(&snapshot.processes);
+    let processes = &mut snapshot.processes;
+    let mut orphans: Vec<usize> = (0..processes.len())
+        .filter(|&place| processes[place].parent != Pid::NONE && tree.parent(place).is_none())
+        .collect();
+    let mut buffer = Buffer::default();
+    while let Some(place) = orphans.pop() {
+        if out_of_time() {
+            break;
+        }
+        let process = &mut processes[place];
+        match source.stat(process.id.pid, &mut buffer) {
+            Ok(stat) if stat.start == process.id.start => process.parent = stat.parent,
+            _ => {
+                process.life = Life::Gone;
+                orphans.extend(tree.children(place));
+            }
+        }
+    }
 }
 
 /// Reads again those `members` that were read before their parent, and all below them, parents

@@ -290,6 +290,56 @@ fn with_several_readers_a_child_with_a_greater_pid_may_be_read_first() {
 }
 
 #[test]
+fn the_child_of_one_that_ended_during_the_first_reading_stays_with_its_adopter() {
+    let mut scene = Scene::new();
+    scene.world.set_subreaper(scene.root);
+    let middle = scene.child(4, scene.root);
+    let low = scene.child(3, middle);
+    scene.burn(low, 100);
+    scene.baseline();
+    scene.burn(low, 10);
+    assert_eq!(scene.used_while(3, move |world| world.exit_and_wait(middle)), Some(10));
+    scene.burn(low, 1);
+    scene.world.exit_and_wait(low);
+    assert_eq!(scene.used(), Some(1));
+}
+
+#[test]
+fn an_orphan_that_ended_during_the_first_reading_owes_its_past_too() {
+    let mut scene = Scene::with_root_on(8);
+    scene.world.set_subreaper(scene.root);
+    let middle = scene.child(4, scene.root);
+    let low = scene.child(3, middle);
+    scene.burn(low, 100);
+    scene.baseline();
+    scene.burn(low, 10);
+    let both_end = move |world: &mut World| {
+        world.exit_and_wait(middle);
+        world.exit_and_wait(low);
+    };
+    assert_eq!(scene.used_while(2, both_end), Some(10));
+    assert_eq!(scene.used(), Some(0));
+}
+
+#[test]
+fn the_children_of_an_orphan_that_ended_too_stay_with_their_adopter() {
+    let mut scene = Scene::with_root_on(8);
+    scene.world.set_subreaper(scene.root);
+    let middle = scene.child(5, scene.root);
+    let low = scene.child(3, middle);
+    let lowest = scene.child(4, low);
+    scene.burn(lowest, 100);
+    scene.baseline();
+    let both_end = move |world: &mut World| {
+        world.exit_and_wait(middle);
+        world.exit_and_wait(low);
+    };
+    assert_eq!(scene.used_while(3, both_end), Some(0));
+    scene.world.exit_and_wait(lowest);
+    assert_eq!(scene.used(), Some(0));
+}
+
+#[test]
 fn a_younger_process_on_the_parents_pid_is_a_stranger() {
     let mut scene = Scene::new();
     scene.baseline();
