@@ -351,6 +351,7 @@ pub fn reread_early_children(
             let process = &mut snapshot.processes[place];
             match source.stat(process.id.pid, &mut buffer) {
                 Ok(stat) if stat.start == process.id.start => {
+                    process.parent = stat.parent;
                     process.times = times(&stat);
                     process.life = if stat.is_alive() { Life::Alive } else { Life::Zombie };
                 }

@@ -23,7 +23,7 @@ const ROUNDING: Ticks = Ticks(4);
 pub struct Member {
     /// Who it is.
     pub id: ProcId,
-    /// Its parent, [`Pid::NONE`] where that is no known process.
+    /// Its parent; often no member.
     pub parent: Pid,
     /// Its CPU time at the sample.
     pub times: Times,

@@ -5,9 +5,9 @@ use super::memory::{self, Footprint, MemoryMode};
 use super::tree::{Descent, Tree};
 use crate::label::Label;
 use crate::plan::Plan;
-use crate::sample::{Life, Snapshot};
+use crate::sample::{Life, Process, Snapshot};
 use crate::select::Root;
-use crate::units::{BootNanos, Bytes, Hz, Pid, Ticks};
+use crate::units::{BootNanos, Bytes, Hz, Ticks};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Processes that are counted together.
@@ -116,8 +116,6 @@ pub struct Sampled<'s> {
     pub boot_id: &'s [u8],
     /// The processes.
     pub snapshot: &'s Snapshot,
-    /// Their tree.
-    pub tree: &'s Tree,
     /// Those whose memory was read: places in the snapshot, sorted.
     pub measured: &'s [usize],
     /// Their memory, in the same order; empty where none was read.
@@ -140,7 +138,7 @@ pub fn account(
     mode: MemoryMode,
     machine: &Machine,
 ) -> (Vec<Report>, State) {
-    let Sampled { snapshot, tree, .. } = sampled;
+    let snapshot = sampled.snapshot;
     let since = before.map_or(BootNanos(0), |state| state.taken);
     let elapsed = snapshot.taken.since(since);
     let mut reports = Vec::new();
@@ -157,7 +155,7 @@ pub fn account(
         if !group.named && present().next().is_none() {
             continue;
         }
-        let members = present().map(|place| member(place, snapshot, tree)).collect();
+        let members = present().map(|place| member(&snapshot.processes[place])).collect();
         let ledger = before.and_then(|state| state.ledgers.get(&group.label));
         let lives_on = |id| snapshot.holds(id);
         let (used, ledger) = match before {
@@ -180,10 +178,8 @@ pub fn account(
     (reports, state)
 }
 
-fn member(place: usize, snapshot: &Snapshot, tree: &Tree) -> Member {
-    let process = &snapshot.processes[place];
-    let parent = tree.parent(place).map_or(Pid::NONE, |up| snapshot.processes[up].id.pid);
-    Member { id: process.id, parent, times: process.times }
+fn member(process: &Process) -> Member {
+    Member { id: process.id, parent: process.parent, times: process.times }
 }
 
 /// CPU time per time. `elapsed` in nanoseconds; none where no time has passed.

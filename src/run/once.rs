@@ -164,7 +164,6 @@ impl<'j> Sampler<'j> {
         let sampled = Sampled {
             boot_id: &self.boot_id,
             snapshot: &snapshot,
-            tree: &tree,
             measured: &members,
             footprints: &footprints,
         };

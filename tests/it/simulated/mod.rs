@@ -98,7 +98,6 @@ impl Watch {
         let sampled = Sampled {
             boot_id: b"simulated",
             snapshot: &snapshot,
-            tree: &tree,
             measured: &members,
             footprints: &[],
         };

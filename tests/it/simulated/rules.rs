@@ -290,6 +290,19 @@ fn with_several_readers_a_child_with_a_greater_pid_may_be_read_first() {
 }
 
 #[test]
+fn the_child_of_one_that_ended_during_the_second_reading_keeps_its_other_ancestors() {
+    let mut scene = Scene::with_root_on(8);
+    scene.world.set_subreaper(scene.root);
+    let middle = scene.child(3, scene.root);
+    let low = scene.child(4, middle);
+    scene.burn(low, 100);
+    scene.baseline();
+    assert_eq!(scene.used_while(3, move |world| world.exit_and_wait(middle)), Some(0));
+    scene.world.exit_and_wait(low);
+    assert_eq!(scene.used(), Some(0));
+}
+
+#[test]
 fn the_child_of_one_that_ended_during_the_first_reading_stays_with_its_adopter() {
     let mut scene = Scene::new();
     scene.world.set_subreaper(scene.root);
@@ -318,6 +331,20 @@ fn an_orphan_that_ended_during_the_first_reading_owes_its_past_too() {
         world.exit_and_wait(low);
     };
     assert_eq!(scene.used_while(2, both_end), Some(10));
+    assert_eq!(scene.used(), Some(0));
+}
+
+#[test]
+fn an_orphan_that_is_read_again_is_remembered_with_its_adopter() {
+    let mut scene = Scene::with_root_on(8);
+    scene.world.set_subreaper(scene.root);
+    let near = scene.child(7, scene.root);
+    let middle = scene.child(3, near);
+    let low = scene.child(4, middle);
+    scene.burn(low, 100);
+    scene.baseline();
+    assert_eq!(scene.used_while(3, move |world| world.exit_and_wait(middle)), Some(0));
+    scene.world.exit_and_wait(low);
     assert_eq!(scene.used(), Some(0));
 }
 
