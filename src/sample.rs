@@ -174,12 +174,10 @@ impl Snapshot {
         index_of(&self.processes, pid)
     }
 
-    /// Whether that very process was there, not another one on its pid.
-    pub fn holds(&self, id: ProcId) -> bool {
-        self.find(id.pid).is_some_and(|place| {
-            let process = &self.processes[place];
-            process.id == id && process.life != Life::Gone
-        })
+    /// What was left of that very process, not of another one on its pid.
+    pub fn life_of(&self, id: ProcId) -> Life {
+        let process = self.find(id.pid).map(|place| &self.processes[place]);
+        process.filter(|process| process.id == id).map_or(Life::Gone, |process| process.life)
     }
 }
 

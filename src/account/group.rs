@@ -157,9 +157,9 @@ pub fn account(
         }
         let members = present().map(|place| member(&snapshot.processes[place])).collect();
         let ledger = before.and_then(|state| state.ledgers.get(&group.label));
-        let lives_on = |id| snapshot.holds(id);
+        let life_of = |id| snapshot.life_of(id);
         let (used, ledger) = match before {
-            Some(_) => cpu::settle(ledger, Ticks::at(since, machine.hz), members, lives_on),
+            Some(_) => cpu::settle(ledger, Ticks::at(since, machine.hz), members, life_of),
             None => (None, Ledger { members, debts: Vec::new() }),
         };
         if before.is_some() {

@@ -147,6 +147,18 @@ fn a_past_that_has_not_arrived_by_then_is_lost() {
 }
 
 #[test]
+fn an_expected_past_is_expected_of_whoever_inherits_from_the_heir() {
+    let mut scene = Scene::new();
+    let middle = scene.child(3, scene.root);
+    let low = scene.child(4, middle);
+    scene.burn(low, 100);
+    scene.baseline();
+    assert_eq!(scene.used_while(3, move |world| world.exit_and_wait(low)), Some(0));
+    assert_eq!(scene.used_while(2, move |world| world.exit_and_wait(middle)), Some(0));
+    assert_eq!(scene.used(), Some(0));
+}
+
+#[test]
 fn one_who_left_the_group_alive_takes_its_past_with_it() {
     let mut scene = Scene::new();
     let middle = scene.child(3, scene.root);
@@ -171,6 +183,130 @@ fn a_subreaper_above_inherits_what_the_nearest_ancestor_does_not() {
     scene.burn(orphan, 1);
     scene.world.exit_and_wait(orphan);
     assert_eq!(scene.used(), Some(1));
+}
+
+#[test]
+fn a_lost_past_does_not_stand_in_the_way_of_one_that_arrived() {
+    let mut scene = Scene::new();
+    scene.world.set_subreaper(scene.root);
+    let near = scene.child(3, scene.root);
+    let middle = scene.child(4, near);
+    let orphan = scene.child(5, middle);
+    let careless = scene.child(6, near);
+    scene.world.ignore_sigchld(careless);
+    let lost = scene.child(7, careless);
+    let child = scene.child(8, near);
+    scene.burn(orphan, 100);
+    scene.burn(lost, 100);
+    scene.burn(child, 200);
+    scene.baseline();
+    scene.world.exit_and_wait(middle);
+    scene.world.exit_and_wait(orphan);
+    scene.world.exit(lost);
+    scene.world.exit_and_wait(child);
+    assert_eq!(scene.used(), Some(0), "100 arrived at the root, 200 at its child: all old");
+}
+
+#[test]
+fn a_greater_past_finds_its_place_before_the_smaller_ones() {
+    let mut scene = Scene::new();
+    scene.world.set_subreaper(scene.root);
+    let near = scene.child(3, scene.root);
+    let upper = scene.child(4, near);
+    let orphan = scene.child(5, upper);
+    let careless = scene.child(6, near);
+    scene.world.ignore_sigchld(careless);
+    let lost = scene.child(7, careless);
+    let middle = scene.child(8, near);
+    let greater = scene.child(9, middle);
+    scene.burn(orphan, 100);
+    scene.burn(lost, 100);
+    scene.burn(greater, 200);
+    scene.baseline();
+    scene.world.exit_and_wait(upper);
+    scene.world.exit_and_wait(orphan);
+    scene.world.exit(lost);
+    scene.world.exit_and_wait(careless);
+    scene.world.exit_and_wait(greater);
+    scene.world.exit_and_wait(middle);
+    assert_eq!(scene.used(), Some(0), "100 arrived at the root, 200 at its child: all old");
+}
+
+#[test]
+fn a_zombie_inherits_nothing() {
+    let mut scene = Scene::new();
+    scene.world.set_subreaper(scene.root);
+    let parent = scene.child(3, scene.root);
+    let orphan = scene.child(4, parent);
+    scene.burn(orphan, 100);
+    scene.baseline();
+    scene.world.exit(parent);
+    scene.world.exit_and_wait(orphan);
+    assert_eq!(scene.used(), Some(0));
+}
+
+#[test]
+fn only_a_parent_that_lives_is_expected_to_inherit() {
+    let mut scene = Scene::new();
+    let near = scene.child(3, scene.root);
+    let late = scene.child(4, near);
+    let child = scene.child(5, scene.root);
+    scene.burn(late, 300);
+    scene.burn(child, 200);
+    scene.baseline();
+    scene.world.exit_and_wait(child);
+    scene.short_life(scene.root, 100);
+    assert_eq!(scene.used_while(3, move |world| world.exit_and_wait(late)), Some(100));
+    assert_eq!(scene.used(), Some(0));
+}
+
+#[test]
+fn what_surely_arrived_at_a_parent_is_not_taken_for_what_was_late() {
+    let mut scene = Scene::new();
+    scene.world.set_subreaper(scene.root);
+    let near = scene.child(3, scene.root);
+    let middle = scene.child(4, near);
+    let orphan = scene.child(5, middle);
+    let child = scene.child(6, near);
+    scene.burn(orphan, 100);
+    scene.burn(child, 500);
+    scene.baseline();
+    scene.world.exit_and_wait(middle);
+    assert_eq!(scene.used_while(3, move |world| world.exit_and_wait(orphan)), Some(0));
+    scene.world.exit_and_wait(child);
+    assert_eq!(scene.used(), Some(0));
+}
+
+#[test]
+fn what_was_late_is_here_before_an_orphan_that_may_be_late() {
+    let mut scene = Scene::new();
+    let near = scene.child(3, scene.root);
+    scene.world.set_subreaper(near);
+    let middle = scene.child(4, near);
+    let orphan = scene.child(5, middle);
+    let late = scene.child(6, scene.root);
+    scene.burn(orphan, 300);
+    scene.burn(late, 100);
+    scene.baseline();
+    assert_eq!(scene.used_while(5, move |world| world.exit_and_wait(late)), Some(0));
+    scene.world.exit_and_wait(middle);
+    scene.short_life(scene.root, 200);
+    let soon = scene.used_while(3, move |world| world.exit_and_wait(orphan));
+    assert_eq!(soon.unwrap() + scene.used().unwrap(), 200);
+}
+
+#[test]
+fn what_was_late_is_not_forgotten_where_something_as_great_is_late_again() {
+    let mut scene = Scene::new();
+    let late = scene.child(3, scene.root);
+    let later = scene.child(4, scene.root);
+    scene.burn(late, 100);
+    scene.burn(later, 300);
+    scene.baseline();
+    assert_eq!(scene.used_while(2, move |world| world.exit_and_wait(late)), Some(0));
+    scene.short_life(scene.root, 200);
+    let soon = scene.used_while(2, move |world| world.exit_and_wait(later));
+    assert_eq!(soon.unwrap() + scene.used().unwrap(), 200);
 }
 
 #[test]
