@@ -149,6 +149,11 @@ pub fn quiet() -> impl Strategy<Value = Vec<Step>> {
     steps(Just(Step::Sample(Vec::new())))
 }
 
+/// Histories that go on while samples are taken.
+pub fn racy() -> impl Strategy<Value = Vec<Step>> {
+    steps(vec((0usize..8, happening()), 0..8).prop_map(Step::Sample))
+}
+
 /// All ways to pick overlapping, nested and repeated roots.
 pub fn picks(law: Law) -> Vec<Pick> {
     let by_name = |label, names| Pick { label, by: By::Name(names) };

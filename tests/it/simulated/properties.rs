@@ -1,12 +1,12 @@
 //! What holds in every history.
 
-use super::history::{Law, Lived, live, picks, quiet};
+use super::history::{Law, Lived, live, picks, quiet, racy};
 use super::oracle::{Group, Pick, Truth, shown, truth};
 use super::world::TICK;
 use super::{Line, Watch};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 /// `PSSTAT_HISTORIES` asks for more of them.
@@ -67,6 +67,48 @@ fn story(lived: &Lived, at: usize) -> String {
     story
 }
 
+/// As much was reported, from first to last, as the kernel shows the group to have used. What one
+/// sample missed the next one has, so that this holds even where the history went on meanwhile.
+///
+/// Exactly: the ledger is a telescope. Each report is what the kernel shows now, less what it
+/// showed then; what a counter cuts off is in the next report, or is cut off from the account that
+/// it is compared with as well. The contract's two ticks for each process still alive are what
+/// the kernel itself cuts off from utime and stime.
+fn conservation(lived: &Lived, picks: &[Pick]) -> TestCaseResult {
+    let log = lived.world.log();
+    let mut sums = BTreeMap::new();
+    for_each_report(lived, picks, |group, _, line, _| {
+        let used = line.and_then(|line| line.used).unwrap_or(0);
+        *sums.entry(group.label.to_owned()).or_insert(0) += used;
+        Ok(())
+    })?;
+    for (label, sum) in sums {
+        let group = Group { picks, label: &label };
+        let start = shown(&log[..lived.samples[0].span.scan.start], group);
+        prop_assert_eq!(sum, shown(log, group) - start, "{}", label);
+    }
+    Ok(())
+}
+
+/// The sum of the reports so far is never above what was used so far, however late some of it
+/// was seen.
+fn nothing_counts_twice(lived: &Lived, picks: &[Pick]) -> TestCaseResult {
+    let first = &lived.samples[0].span;
+    let mut sums = BTreeMap::new();
+    for_each_report(lived, picks, |group, at, line, _| {
+        let sum = sums.entry(group.label.to_owned()).or_insert(0);
+        *sum += line.and_then(|line| line.used).unwrap_or(0);
+        let truth = truth(lived.world.log(), group, first, &lived.samples[at].span);
+        prop_assert!(
+            *sum * TICK <= truth.used + truth.cut_off,
+            "{}, up to sample {at}: {sum} ticks, in truth {truth:?}{}",
+            group.label,
+            story(lived, at)
+        );
+        Ok(())
+    })
+}
+
 proptest! {
     #![proptest_config(config())]
 
@@ -110,5 +152,32 @@ proptest! {
             Ok(())
         })?;
         no_spikes(&lived, &picks)?;
+    }
+
+    #[test]
+    fn racy_histories_have_no_spikes(steps in racy()) {
+        let picks = picks(Law::Any);
+        let lived = live(Law::Any, &steps, &mut [Watch::new(&picks)]);
+        no_spikes(&lived, &picks)?;
+    }
+
+    #[test]
+    fn racy_lossless_histories_lose_nothing_and_count_nothing_twice(steps in racy()) {
+        let picks = picks(Law::Lossless);
+        let lived = live(Law::Lossless, &steps, &mut [Watch::new(&picks)]);
+        no_spikes(&lived, &picks)?;
+        nothing_counts_twice(&lived, &picks)?;
+        conservation(&lived, &picks)?;
+    }
+
+    #[test]
+    fn several_readers_are_as_good_as_one(steps in racy(), readers in 1usize..4) {
+        let picks = picks(Law::Lossless);
+        let mut watch = Watch::new(&picks);
+        watch.readers = Some(readers);
+        let lived = live(Law::Lossless, &steps, std::slice::from_mut(&mut watch));
+        no_spikes(&lived, &picks)?;
+        nothing_counts_twice(&lived, &picks)?;
+        conservation(&lived, &picks)?;
     }
 }
