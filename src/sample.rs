@@ -1,8 +1,9 @@
 //! A sample: what every process of the machine showed at one time, as plain data sorted by pid.
 //!
-//! One pass lists the processes, then reads one `stat` each, in rising order of pid. Membership
-//! is worked out from that; only then is it known where a child was read before its parent, and
-//! [`reread_early_children`] mends it.
+//! One pass lists the processes, then reads one `stat` each, in rising order of pid. Those whose
+//! parent ended meanwhile are asked who adopted them. Membership is worked out from that; only
+//! then is it known where a child was read before its parent, and [`reread_early_children`] mends
+//! it.
 
 use crate::account::tree::{Tree, index_of};
 use crate::error::{ReadError, Reason};
@@ -43,7 +44,7 @@ pub enum Life {
 pub struct Process {
     /// Who it is.
     pub id: ProcId,
-    /// Its parent, as it said.
+    /// Its parent, as it said when it was last read.
     pub parent: Pid,
     /// Its CPU time.
     pub times: Times,
@@ -197,12 +198,10 @@ impl Snapshot {
         index_of(&self.processes, pid)
     }
 
-    /// Whether that very process was there, not another one on its pid.
-    pub fn holds(&self, id: ProcId) -> bool {
-        self.find(id.pid).is_some_and(|place| {
-            let process = &self.processes[place];
-            process.id == id && process.life != Life::Gone
-        })
+    /// What was left of that very process, not of another one on its pid.
+    pub fn life_of(&self, id: ProcId) -> Life {
+        let process = self.find(id.pid).map(|place| &self.processes[place]);
+        process.filter(|process| process.id == id).map_or(Life::Gone, |process| process.life)
     }
 }
 
@@ -292,7 +291,10 @@ pub fn read(
     taken: BootNanos,
     out_of_time: OutOfTime<'_>,
 ) -> Snapshot {
-    Snapshot { taken, ..read_all(source, pids, out_of_time) }
+    let mut snapshot = read_all(source, pids, out_of_time);
+    snapshot.taken = taken;
+    find_adopters(source, &mut snapshot, pids, out_of_time);
+    snapshot
 }
 
 /// As [`scan`], with the reading shared out among `readers` threads.
@@ -321,6 +323,7 @@ pub fn scan_in_parallel(
             }
         }
     });
+    find_adopters(source, &mut snapshot, &pids, out_of_time);
     Ok((snapshot, offset))
 }
 
@@ -371,6 +374,44 @@ fn read_all(source: &impl Scan, pids: &[Pid], out_of_time: OutOfTime<'_>) -> Sna
     snapshot
 }
 
+/// Asks those processes for their parent again whose parent ended between their reading and its
+/// own: it was `listed`, and was not there to be read.
+///
+/// An orphan that was adopted within its group belongs to it still, and where it has ended too,
+/// its children have been adopted in turn. CPU time stays that of the first reading, which tells
+/// what was read before what.
+fn find_adopters(
+    source: &impl Scan,
+    snapshot: &mut Snapshot,
+    listed: &[Pid],
+    out_of_time: OutOfTime<'_>,
+) {
+    if snapshot.processes.len() == listed.len() {
+        return;
+    }
+    let tree = Tree::new(&snapshot.processes);
+    let processes = &mut snapshot.processes;
+    let mut orphans: Vec<usize> = (0..processes.len())
+        .filter(|&place| {
+            tree.parent(place).is_none() && listed.binary_search(&processes[place].parent).is_ok()
+        })
+        .collect();
+    let mut buffer = Buffer::default();
+    while let Some(place) = orphans.pop() {
+        if out_of_time() {
+            break;
+        }
+        let process = &mut processes[place];
+        match source.stat(process.id.pid, &mut buffer) {
+            Ok(stat) if stat.start == process.id.start => process.parent = stat.parent,
+            _ => {
+                process.life = Life::Gone;
+                orphans.extend(tree.children(place));
+            }
+        }
+    }
+}
+
 /// Reads again those `members` that were read before their parent, and all below them, parents
 /// first.
 ///
@@ -409,6 +450,7 @@ pub fn reread_early_children(
             let process = &mut snapshot.processes[place];
             match source.stat(process.id.pid, &mut buffer) {
                 Ok(stat) if stat.start == process.id.start => {
+                    process.parent = stat.parent;
                     process.times = times(&stat);
                     process.life = if stat.is_alive() { Life::Alive } else { Life::Zombie };
                 }

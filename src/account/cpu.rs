@@ -6,14 +6,16 @@
 //! to the last sample has been counted already. So each process that has gone leaves a *debt* of
 //! what was counted, to be taken off the gain in child time of the ancestor that inherited it.
 //!
-//! Which ancestor that is cannot be seen. It is the nearest one that still lives, or, where that
-//! one's own parent had adopted the orphan meanwhile, one further up. An inheritance comes whole,
-//! so an ancestor that gained less than the debt has not inherited it. And it may come late: a
-//! process may end after its parent was read and before it was read itself; then the debt waits
-//! for one more sample, after which the time is taken for lost: nobody waited.
+//! Which ancestor that is cannot always be seen. While the parent lives, it is the parent. After
+//! that it is the nearest one that still lives, or, where an orphan was adopted meanwhile, one
+//! further up. An inheritance comes whole, so an ancestor that gained less than the debt has not
+//! inherited it. And it may come late: a process may end after its parent was read and before it
+//! was read itself; then the debt waits for one more sample, after which the time is taken for
+//! lost: nobody waited.
 
-use crate::sample::Times;
+use crate::sample::{Life, Times};
 use crate::units::{Pid, ProcId, Ticks};
+use std::cmp::Reverse;
 
 /// A whole life is the sum of four counters, each cut to whole ticks on its own.
 const ROUNDING: Ticks = Ticks(4);
@@ -23,7 +25,7 @@ const ROUNDING: Ticks = Ticks(4);
 pub struct Member {
     /// Who it is.
     pub id: ProcId,
-    /// Its parent, [`Pid::NONE`] where that is no known process.
+    /// Its parent; often no member.
     pub parent: Pid,
     /// Its CPU time at the sample.
     pub times: Times,
@@ -57,6 +59,10 @@ impl Ledger {
         let place = self.members.binary_search_by_key(&pid, |member| member.id.pid).ok()?;
         Some(&self.members[place])
     }
+
+    fn holds(&self, id: ProcId) -> bool {
+        self.find(id.pid).is_some_and(|member| member.id == id)
+    }
 }
 
 /// What the members gained, before debts.
@@ -71,11 +77,37 @@ struct Gains {
     known: bool,
 }
 
+/// How much is known of where a debt arrives, and when: most first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Standing {
+    /// The parent lives: it alone can wait for its child.
+    Child,
+    /// It has waited for a sample: it has arrived by now, or never will.
+    Due,
+    /// The parent has ended: whoever is above it may have inherited from it, or have adopted.
+    Orphan,
+}
+
+/// A debt to be settled.
+#[derive(Clone, Copy, Debug)]
+struct Claim {
+    standing: Standing,
+    debt: Debt,
+}
+
+/// What could not be taken off.
+struct Rest {
+    debt: Debt,
+    /// Whether someone gained enough, and other debts have taken of that: one of those may be the
+    /// late one.
+    contested: bool,
+}
+
 /// Reckons what a group used since the last sample, and what to remember of it.
 ///
 /// `before` is the group at the last sample, which began in tick `since`; none where the group
-/// was not known then. `members` are its members now, sorted by pid. `lives_on` tells of a former
-/// member whether it still exists, outside the group.
+/// was not known then. `members` are its members now, sorted by pid. `life_of` tells what is left
+/// of a former member, in the group or outside.
 ///
 /// The answer is unknown where every member is older than the last sample and none was known to
 /// it: unknown is not zero.
@@ -83,7 +115,7 @@ pub fn settle(
     before: Option<&Ledger>,
     since: Ticks,
     members: Vec<Member>,
-    lives_on: impl Fn(ProcId) -> bool,
+    life_of: impl Fn(ProcId) -> Life,
 ) -> (Option<Ticks>, Ledger) {
     let nothing = Ledger::default();
     let before = before.unwrap_or(&nothing);
@@ -91,21 +123,44 @@ pub fn settle(
     let now = Ledger { members, debts: Vec::new() };
 
     let mut debts = Vec::new();
-    for &debt in &before.debts {
-        take_off(debt, before, &now, &mut gains);
-    }
-    for gone in &before.members {
-        let stayed = now.find(gone.id.pid).is_some_and(|member| member.id == gone.id);
-        if stayed || gone.times.total() == Ticks(0) || lives_on(gone.id) {
-            continue;
+    for claim in claims(before, &now, life_of) {
+        if let Some(rest) = take_off(claim, before, &now, &mut gains)
+            && (claim.standing != Standing::Due || rest.contested)
+        {
+            debts.push(rest.debt);
         }
-        let debt = Debt { heir: gone.parent, owed: gone.times.total() };
-        debts.extend(take_off(debt, before, &now, &mut gains));
     }
 
     let unknown = !gains.known && !now.members.is_empty();
     let used = gains.left.iter().fold(gains.other, |sum, &gain| sum + gain);
     ((!unknown).then_some(used), Ledger { debts, ..now })
+}
+
+/// All that is owed, in the order to settle it.
+fn claims(before: &Ledger, now: &Ledger, life_of: impl Fn(ProcId) -> Life) -> Vec<Claim> {
+    let mut claims = Vec::new();
+    for &debt in &before.debts {
+        // Where the heir has ended too, what came to it goes on to its own heir, and may be late
+        // once more.
+        let heir_stayed = before.find(debt.heir).is_some_and(|heir| now.holds(heir.id));
+        let standing = if heir_stayed { Standing::Due } else { Standing::Orphan };
+        claims.push(Claim { standing, debt });
+    }
+    for gone in &before.members {
+        if now.holds(gone.id) || gone.times.total() == Ticks(0) || life_of(gone.id) != Life::Gone {
+            continue;
+        }
+        let parent = before.find(gone.parent);
+        let parent_lives = parent.is_some_and(|parent| life_of(parent.id) == Life::Alive);
+        let standing = if parent_lives { Standing::Child } else { Standing::Orphan };
+        let debt = Debt { heir: gone.parent, owed: gone.times.total() };
+        claims.push(Claim { standing, debt });
+    }
+    // What one takes that is late, or was lost, may be the inheritance of another. So those of
+    // which most is known come first, and of these the greater: then wherever the one arrived,
+    // there is enough for the other as well.
+    claims.sort_by_key(|claim| (claim.standing, Reverse(claim.debt.owed)));
+    claims
 }
 
 fn gains(before: &Ledger, since: Ticks, members: &[Member]) -> Gains {
@@ -137,32 +192,33 @@ fn gains(before: &Ledger, since: Ticks, members: &[Member]) -> Gains {
 /// Takes a debt off the gains of those who may have inherited it, the nearest first. What could
 /// not be taken off is given back, with the nearest of them as its heir; it is dropped where none
 /// of them lives.
-fn take_off(debt: Debt, before: &Ledger, now: &Ledger, gains: &mut Gains) -> Option<Debt> {
-    let mut owed = debt.owed;
-    let mut touched = false;
+fn take_off(claim: Claim, before: &Ledger, now: &Ledger, gains: &mut Gains) -> Option<Rest> {
+    let Claim { standing, debt: Debt { heir, mut owed } } = claim;
     let mut nearest = None;
-    let mut up = debt.heir;
-    // Bounded, because a made-up procfs may hold a circle.
-    for _ in 0..=before.members.len() {
+    let mut contested = false;
+    let mut up = heir;
+    // Bounded in any case, because a made-up procfs may hold a circle.
+    let reach = if standing == Standing::Child { 1 } else { before.members.len() + 1 };
+    for _ in 0..reach {
         let Some(then) = before.find(up) else { break };
         let place = now.members.binary_search_by_key(&up, |member| member.id.pid);
         if let Ok(place) = place
             && now.members[place].id == then.id
         {
             nearest.get_or_insert(up);
-            if touched || owed <= gains.children[place] + ROUNDING {
+            if owed <= gains.children[place] + ROUNDING {
                 let taken = owed.min(gains.left[place]);
                 gains.left[place] = gains.left[place].since(taken);
                 owed = owed.since(taken);
-                touched |= taken > Ticks(0);
                 if owed == Ticks(0) {
                     return None;
                 }
+                contested = true;
             }
         }
         up = then.parent;
     }
-    nearest.map(|heir| Debt { heir, owed })
+    nearest.map(|heir| Rest { debt: Debt { heir, owed }, contested })
 }
 
 #[cfg(test)]
@@ -184,7 +240,7 @@ mod tests {
     const SINCE: Ticks = Ticks(1000);
 
     fn used(before: &Ledger, now: &[Member]) -> (Option<u64>, Ledger) {
-        let (used, after) = settle(Some(before), SINCE, now.to_vec(), |_| false);
+        let (used, after) = settle(Some(before), SINCE, now.to_vec(), |_| Life::Gone);
         (used.map(|ticks| ticks.0), after)
     }
 
@@ -200,8 +256,8 @@ mod tests {
         let before = ledger(&[member(10, 1, 5, 0, 0)]);
         let now = [member(10, 1, 5, 0, 0), member(11, 10, 1000, 7, 3), member(12, 10, 998, 500, 0)];
         assert_eq!(used(&before, &now).0, Some(10));
-        assert_eq!(settle(None, SINCE, vec![member(12, 10, 998, 500, 0)], |_| false).0, None);
-        assert_eq!(settle(None, SINCE, Vec::new(), |_| false).0, Some(Ticks(0)), "nobody");
+        assert_eq!(settle(None, SINCE, vec![member(12, 10, 998, 500, 0)], |_| Life::Gone).0, None);
+        assert_eq!(settle(None, SINCE, Vec::new(), |_| Life::Gone).0, Some(Ticks(0)), "nobody");
     }
 
     #[test]
@@ -284,7 +340,7 @@ mod tests {
     fn one_who_left_the_group_alive_owes_nothing() {
         let before = ledger(&[member(10, 1, 5, 0, 0), member(11, 10, 6, 100, 0)]);
         let now = vec![member(10, 1, 5, 0, 120)];
-        let (ticks, _) = settle(Some(&before), SINCE, now, |id| id.pid == Pid::new(11));
+        let (ticks, _) = settle(Some(&before), SINCE, now, |_| Life::Alive);
         assert_eq!(ticks, Some(Ticks(120)));
     }
 

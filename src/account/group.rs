@@ -7,7 +7,7 @@ use super::tree::{Descent, Tree};
 use crate::label::Label;
 use crate::look::View;
 use crate::plan::{self, Plan, Source};
-use crate::sample::{ControlGroup, Life, Names, Snapshot};
+use crate::sample::{ControlGroup, Life, Names, Process, Snapshot};
 use crate::select::Root;
 use crate::unit;
 use crate::units::{BootNanos, Bytes, CpuNanos, Hz, Pid, Ticks};
@@ -266,8 +266,6 @@ pub struct Sampled<'s> {
     pub boot_id: &'s [u8],
     /// The processes.
     pub snapshot: &'s Snapshot,
-    /// Their tree.
-    pub tree: &'s Tree,
     /// Those whose memory was read: places in the snapshot, sorted.
     pub measured: &'s [usize],
     /// Their memory, in the same order; empty where none was read.
@@ -332,11 +330,11 @@ fn used(
     before: Option<&State>,
     machine: &Machine,
 ) -> (Option<CpuNanos>, Known) {
-    let Sampled { snapshot, tree, .. } = *sampled;
+    let snapshot = sampled.snapshot;
     let here = group.ledgered.iter().filter(|&&place| snapshot.processes[place].life != Life::Gone);
     let members: Vec<Member> = here
         .map(|&place| {
-            let mut member = member(place, snapshot, tree);
+            let mut member = member(&snapshot.processes[place]);
             if group.managers.contains(&place) {
                 member.times.children = Ticks(0);
             }
@@ -359,9 +357,8 @@ fn used(
     };
     let has_members = !members.is_empty();
     let since = Ticks::at(before.taken, machine.hz);
-    let lives_on = |id| snapshot.holds(id);
-    let (by_ledger, ledger) =
-        cpu::settle(then.map(|known| &known.ledger), since, members, lives_on);
+    let life_of = |id| snapshot.life_of(id);
+    let (by_ledger, ledger) = cpu::settle(then.map(|known| &known.ledger), since, members, life_of);
     let by_counter = counter::settle(&then.unwrap_or(&nothing).counters, &counters, was_watched);
     let by_ledger = by_ledger.map(|ticks| ticks.nanos(machine.hz));
     let used = if group.counters.is_empty() {
@@ -395,10 +392,8 @@ fn report(
     Some(Report { label: group.label.clone(), cpu, memory, processes })
 }
 
-fn member(place: usize, snapshot: &Snapshot, tree: &Tree) -> Member {
-    let process = &snapshot.processes[place];
-    let parent = tree.parent(place).map_or(Pid::NONE, |up| snapshot.processes[up].id.pid);
-    Member { id: process.id, parent, times: process.times }
+fn member(process: &Process) -> Member {
+    Member { id: process.id, parent: process.parent, times: process.times }
 }
 
 /// CPU time per time. `elapsed` in nanoseconds; none where no time has passed.

@@ -134,7 +134,6 @@ impl<'j> Sampler<'j> {
         let sampled = Sampled {
             boot_id: &self.boot_id,
             snapshot: &snapshot,
-            tree: &tree,
             measured: &members,
             footprints: &footprints,
             control_groups_seen,

@@ -1,0 +1,129 @@
+//! The accounting against made-up histories of processes, with the truth beside it.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `world` | a kernel, with a log of what truly happened |
+//! | `oracle` | from that log, what a group used and who was in it |
+//! | `history` | random histories |
+//! | `properties` | what holds in all of them |
+//! | `rules` | for each rule of the ledger, a history that fails without it |
+//!
+//! This module owns the way from a world to reports: the one that a run takes.
+
+#![allow(clippy::unwrap_used, reason = "a made-up world that contradicts itself is a failed test")]
+
+mod history;
+mod oracle;
+mod properties;
+mod rules;
+mod world;
+
+use oracle::{By, Pick, Span};
+use psstat::account::group::{self, Machine, Sampled};
+use psstat::account::memory::MemoryMode;
+use psstat::account::tree::Tree;
+use psstat::cache::codec;
+use psstat::label::Label;
+use psstat::plan::{Plan, Selector, Source};
+use psstat::sample::{reread_early_children, scan, scan_in_parallel};
+use psstat::select;
+use std::collections::BTreeMap;
+use world::{HZ, Interruption, Proc, World};
+
+/// Takes samples of a world as one run after the other would, with a cache file between them.
+struct Watch {
+    plan: Plan,
+    cache: Option<Vec<u8>>,
+    /// Threads that read; none: the run's own.
+    readers: Option<usize>,
+}
+
+/// What a sample gave.
+#[derive(Debug)]
+struct Seen {
+    span: Span,
+    /// By label; nothing at the first sample.
+    lines: BTreeMap<String, Line>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Line {
+    /// `p_cpu` times the interval, in ticks.
+    used: Option<u64>,
+    processes: u64,
+}
+
+impl Watch {
+    fn new(picks: &[Pick]) -> Watch {
+        let selectors = picks
+            .iter()
+            .map(|pick| Selector {
+                name: pick.label.map(|label| Label::lossy(label.as_bytes())),
+                source: match pick.by {
+                    By::Pid(pid) => Source::Pid(pid),
+                    By::Name(names) => Source::Pattern(format!("^({})$", names.join("|"))),
+                },
+            })
+            .collect();
+        let plan = Plan::new(selectors, Vec::new(), MemoryMode::Rss).unwrap();
+        Watch { plan, cache: None, readers: None }
+    }
+
+    /// A sample in one moment.
+    fn sample(&mut self, world: &mut World) -> Seen {
+        self.sample_while(world, Vec::new())
+    }
+
+    /// A sample with things happening between its readings.
+    fn sample_while(&mut self, world: &mut World, interruptions: Vec<Interruption>) -> Seen {
+        let (started, taken) = (world.log().len(), world.now());
+        let proc = Proc::new(world, interruptions);
+        let snapshot = match self.readers {
+            None => scan(&proc, taken, &|| false),
+            Some(readers) => scan_in_parallel(&proc, taken, &|| false, readers),
+        };
+        let (mut snapshot, _) = snapshot.unwrap();
+        let tree = Tree::new(&snapshot.processes);
+        let mut roots = select::by_name(&self.plan, &snapshot, None);
+        for (selector, picked) in self.plan.selectors.iter().enumerate() {
+            if let Source::Pid(pid) = picked.source {
+                roots.extend(select::by_pid(selector, pid, &snapshot));
+            }
+        }
+        let groups = group::form(&self.plan, &snapshot, &tree, &roots, &[]);
+        let members = group::union(&groups);
+        reread_early_children(&proc, &mut snapshot, &tree, &members);
+
+        let before = self.cache.as_deref().map(|bytes| codec::decode(bytes).unwrap());
+        let sampled = Sampled {
+            boot_id: b"simulated",
+            snapshot: &snapshot,
+            measured: &members,
+            footprints: &[],
+            control_groups_seen: true,
+        };
+        let machine = Machine { hz: HZ, page_size: 4096, memory: None, processors: None };
+        let (reports, state) =
+            group::account(&self.plan, groups, sampled, before.as_ref(), &machine);
+        drop(proc);
+        self.cache = Some(codec::encode(&state));
+
+        let elapsed = taken.since(before.map_or(taken, |state| state.taken));
+        let lines = reports.into_iter().map(|report| {
+            let used = report.cpu.map(|rate| ticks(rate, elapsed));
+            (report.label.to_string(), Line { used, processes: report.processes })
+        });
+        let span = Span { scan: started..world.log().len(), taken: taken.0 / 1000 };
+        Seen { span, lines: lines.collect() }
+    }
+}
+
+/// The ticks that a rate over `elapsed` nanoseconds was made from.
+fn ticks(rate: f64, elapsed: u64) -> u64 {
+    assert!(rate.is_finite() && rate >= 0.0, "p_cpu={rate}");
+    let ticks = rate * elapsed as f64 * HZ.0 as f64 / 1e9;
+    assert!((ticks - ticks.round()).abs() < 1e-3, "{ticks} ticks");
+    #[expect(clippy::cast_sign_loss, reason = "checked above")]
+    let ticks = ticks.round() as u64;
+    ticks
+}

@@ -1,0 +1,259 @@
+//! Who used which CPU time, and who was in the group: the truth, from the world's log of what
+//! happened. As naive as it can be; it knows nothing of readings, pids given out again, or debts.
+
+use super::world::{Event, Life, TICK};
+use psstat::units::Pid;
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+/// What makes a process a root of a group.
+#[derive(Clone, Copy, Debug)]
+pub enum By {
+    Pid(Pid),
+    /// Any of these names.
+    Name(&'static [&'static str]),
+}
+
+/// A selector: a way to pick roots, and the group they go to; none: that of each root's name.
+#[derive(Clone, Copy, Debug)]
+pub struct Pick {
+    pub label: Option<&'static str>,
+    pub by: By,
+}
+
+/// The selectors of a run and one of the labels they lead to.
+#[derive(Clone, Copy, Debug)]
+pub struct Group<'p> {
+    pub picks: &'p [Pick],
+    pub label: &'p str,
+}
+
+impl Group<'_> {
+    fn has_root(&self, pid: Pid, comm: &str) -> bool {
+        self.picks.iter().any(|pick| {
+            pick.label.unwrap_or(comm) == self.label
+                && match pick.by {
+                    By::Pid(picked) => picked == pid,
+                    By::Name(names) => names.contains(&comm),
+                }
+        })
+    }
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Time {
+    user: u64,
+    system: u64,
+}
+
+impl Time {
+    fn add(&mut self, other: Time) {
+        self.user += other.user;
+        self.system += other.system;
+    }
+
+    /// What is left where each counter is cut to ticks.
+    fn cut_off(self) -> u64 {
+        self.user % TICK + self.system % TICK
+    }
+
+    fn ticks(self) -> u64 {
+        self.user / TICK + self.system / TICK
+    }
+
+    fn total(self) -> u64 {
+        self.user + self.system
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Alive,
+    Zombie,
+    Gone,
+}
+
+#[derive(Debug)]
+struct Process {
+    pid: Pid,
+    comm: &'static str,
+    parent: Option<Life>,
+    start: u64,
+    state: State,
+    own: Time,
+    children: Time,
+    /// Whose time came to it, with all that had come to those.
+    inherited: Vec<Life>,
+}
+
+/// The state of the world after a part of the log.
+#[derive(Debug, Default)]
+struct Replay(Vec<Process>);
+
+impl Replay {
+    fn of(log: &[Event]) -> Replay {
+        let mut replay = Replay::default();
+        for &event in log {
+            replay.apply(event);
+        }
+        replay
+    }
+
+    fn apply(&mut self, event: Event) {
+        match event {
+            Event::Forked { pid, parent, comm, now } => self.0.push(Process {
+                pid,
+                comm,
+                parent,
+                start: now,
+                state: State::Alive,
+                own: Time::default(),
+                children: Time::default(),
+                inherited: Vec::new(),
+            }),
+            Event::Renamed { life, comm } => self.0[life].comm = comm,
+            Event::Worked { life, user, system } => self.0[life].own.add(Time { user, system }),
+            Event::Ended { life } => self.0[life].state = State::Zombie,
+            Event::Adopted { life, by } => self.0[life].parent = Some(by),
+            Event::Waited { life, by } => {
+                let child = &mut self.0[life];
+                child.state = State::Gone;
+                let mut time = child.own;
+                time.add(child.children);
+                let inherited = child.inherited.clone();
+                let parent = &mut self.0[by];
+                parent.children.add(time);
+                parent.inherited.push(life);
+                parent.inherited.extend(inherited);
+            }
+            Event::Lost { life } => self.0[life].state = State::Gone,
+        }
+    }
+
+    /// Zombies too.
+    fn members(&self, group: Group<'_>) -> BTreeSet<Life> {
+        self.descent(|life| group.has_root(self.0[life].pid, self.0[life].comm))
+    }
+
+    /// These and their children.
+    fn below(&self, lives: &BTreeSet<Life>) -> BTreeSet<Life> {
+        self.descent(|life| lives.contains(&life))
+    }
+
+    fn descent(&self, is_root: impl Fn(Life) -> bool) -> BTreeSet<Life> {
+        let ancestry = |life| std::iter::successors(Some(life), |&at: &Life| self.0[at].parent);
+        (0..self.0.len())
+            .filter(|&life| self.0[life].state != State::Gone && ancestry(life).any(&is_root))
+            .collect()
+    }
+}
+
+/// The parts of the log that belong to a sample: what had happened when it began, and what
+/// happened while it was taken.
+#[derive(Clone, Debug)]
+pub struct Span {
+    pub scan: Range<usize>,
+    /// When it began, in microseconds since boot.
+    pub taken: u64,
+}
+
+/// The truth about one group between two samples.
+#[derive(Debug)]
+pub struct Truth {
+    /// What it used from the start of the one scan to the end of the other: by its members while
+    /// they were in it, by those born since before they joined it, and by whom these waited for.
+    pub used: u64,
+    /// What the last sample may have cut off from whom it showed, and this one may show. Exactly
+    /// so where nothing happened during that scan; else less than a tick for each of the four
+    /// counters of all who were members at any time of it.
+    pub cut_off: u64,
+    /// The lives whose time was moved into a parent's during the last scan. That parent may have
+    /// been read before: then all that is counted of them is counted now. The ledger may have
+    /// taken what it had counted already off the same amount of other work (which of two equal
+    /// amounts has arrived, nobody can tell); then they count from their beginning.
+    pub late: u64,
+    /// Members alive at the end.
+    pub living: u64,
+    /// Whether there are members at the end, and none was one at the last sample or born since.
+    pub unknown: bool,
+}
+
+/// Works out what happened to `group` from the sample `last` to the end of sample `this`.
+pub fn truth(log: &[Event], group: Group<'_>, last: &Span, this: &Span) -> Truth {
+    let mut replay = Replay::of(&log[..last.scan.start]);
+    let mut members = replay.members(group);
+    // All whom the last sample may have shown as members.
+    let mut known = members.clone();
+    let mut late = BTreeSet::new();
+    let mut truth = Truth { used: 0, cut_off: 0, late: 0, living: 0, unknown: false };
+    if last.scan.is_empty() {
+        let cut_off = |&life: &Life| {
+            let process = &replay.0[life];
+            process.own.cut_off() + process.children.cut_off()
+        };
+        truth.cut_off = known.iter().map(cut_off).sum();
+    }
+
+    // A start time in the tick before that of the sample counts as 'born since' (copy_process,
+    // kernel/fork.c), so that such a process, where it was not known, counts whole.
+    let is_newborn = |process: &Process| process.start / TICK + 1 >= last.taken / TICK;
+    // Work of those who are not in the group, which comes in if they join it.
+    let mut outside: Vec<u64> = Vec::new();
+    for process in &replay.0 {
+        let whole = process.own.total() + process.children.total();
+        outside.push(if is_newborn(process) { whole } else { 0 });
+    }
+    for &life in &members {
+        outside[life] = 0;
+    }
+    for (at, &event) in log.iter().enumerate().take(this.scan.end).skip(last.scan.start) {
+        replay.apply(event);
+        match event {
+            Event::Forked { .. } => outside.push(0),
+            Event::Worked { life, user, system } => outside[life] += user + system,
+            Event::Waited { life, by } => {
+                outside[by] += std::mem::take(&mut outside[life]);
+                if last.scan.contains(&at) {
+                    late.insert(life);
+                    late.extend(&replay.0[life].inherited);
+                }
+            }
+            _ => {}
+        }
+        if !matches!(event, Event::Worked { .. }) {
+            let stayed = members;
+            members = replay.members(group);
+            // Who leaves while this sample is taken may have been read before, and so may be seen
+            // as a member to its end, with all children.
+            if this.scan.contains(&at) {
+                members.extend(replay.below(&stayed));
+            }
+        }
+        if at < last.scan.end {
+            known.extend(&members);
+        }
+        for &life in &members {
+            let work = std::mem::take(&mut outside[life]);
+            if known.contains(&life) || is_newborn(&replay.0[life]) {
+                truth.used += work;
+            }
+        }
+    }
+
+    if !last.scan.is_empty() {
+        truth.cut_off = 4 * TICK * known.len() as u64;
+    }
+    truth.late = late.iter().map(|&life| replay.0[life].own.total()).sum();
+    truth.living =
+        members.iter().filter(|&&life| replay.0[life].state == State::Alive).count() as u64;
+    truth.unknown = !members.is_empty()
+        && members.iter().all(|life| !known.contains(life) && !is_newborn(&replay.0[*life]));
+    truth
+}
+
+/// What the kernel shows of all members together, in ticks, after that part of the log.
+pub fn shown(log: &[Event], group: Group<'_>) -> u64 {
+    let replay = Replay::of(log);
+    let ticks = |&life: &Life| replay.0[life].own.ticks() + replay.0[life].children.ticks();
+    replay.members(group).iter().map(ticks).sum()
+}

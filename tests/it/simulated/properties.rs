@@ -1,0 +1,183 @@
+//! What holds in every history.
+
+use super::history::{Law, Lived, live, picks, quiet, racy};
+use super::oracle::{Group, Pick, Truth, shown, truth};
+use super::world::TICK;
+use super::{Line, Watch};
+use proptest::prelude::*;
+use proptest::test_runner::TestCaseResult;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+/// `PSSTAT_HISTORIES` asks for more of them.
+fn config() -> ProptestConfig {
+    let cases = std::env::var("PSSTAT_HISTORIES").ok().map(|number| number.parse().unwrap());
+    ProptestConfig {
+        cases: cases.unwrap_or(1000),
+        failure_persistence: None,
+        max_shrink_iters: 20_000,
+        ..ProptestConfig::default()
+    }
+}
+
+/// Calls `check` with what the first watch said of each group at each sample but the first, and
+/// with the truth.
+fn for_each_report(
+    lived: &Lived,
+    picks: &[Pick],
+    mut check: impl FnMut(Group<'_>, usize, Option<&Line>, Truth) -> TestCaseResult,
+) -> TestCaseResult {
+    let labels: BTreeSet<&String> =
+        lived.samples.iter().flat_map(|sample| sample.lines[0].keys()).collect();
+    for label in labels {
+        let group = Group { picks, label };
+        for (at, pair) in lived.samples.windows(2).enumerate() {
+            let truth = truth(lived.world.log(), group, &pair[0].span, &pair[1].span);
+            check(group, at + 1, pair[1].lines[0].get(label), truth)?;
+        }
+    }
+    Ok(())
+}
+
+/// No spikes, sample by sample.
+fn no_spikes(lived: &Lived, picks: &[Pick]) -> TestCaseResult {
+    for_each_report(lived, picks, |group, at, line, truth| {
+        let used = line.and_then(|line| line.used).unwrap_or(0);
+        prop_assert!(
+            used * TICK <= truth.used + truth.cut_off + truth.late,
+            "{}, sample {at}: {used} ticks, in truth {truth:?}{}",
+            group.label,
+            story(lived, at)
+        );
+        Ok(())
+    })
+}
+
+/// What happened around a sample, for whoever reads of a failure.
+fn story(lived: &Lived, at: usize) -> String {
+    let mut story = String::new();
+    for at in at.saturating_sub(3)..=at {
+        let (before, sample) = (at.checked_sub(1).map(|at| &lived.samples[at]), &lived.samples[at]);
+        let told = before.map_or(0, |before| before.span.scan.end);
+        let Range { start, end } = sample.span.scan;
+        let log = lived.world.log();
+        story += &format!("\n{:#?}\nsample {at} begins\n", &log[told..start]);
+        story += &format!("{:#?}\nand says {:?}", &log[start..end], sample.lines[0]);
+    }
+    story
+}
+
+/// As much was reported, from first to last, as the kernel shows the group to have used. What one
+/// sample missed the next one has, so that this holds even where the history went on meanwhile.
+///
+/// Exactly: the ledger is a telescope. Each report is what the kernel shows now, less what it
+/// showed then; what a counter cuts off is in the next report, or is cut off from the account that
+/// it is compared with as well. The contract's two ticks for each process still alive are what
+/// the kernel itself cuts off from utime and stime.
+fn conservation(lived: &Lived, picks: &[Pick]) -> TestCaseResult {
+    let log = lived.world.log();
+    let mut sums = BTreeMap::new();
+    for_each_report(lived, picks, |group, _, line, _| {
+        let used = line.and_then(|line| line.used).unwrap_or(0);
+        *sums.entry(group.label.to_owned()).or_insert(0) += used;
+        Ok(())
+    })?;
+    for (label, sum) in sums {
+        let group = Group { picks, label: &label };
+        let start = shown(&log[..lived.samples[0].span.scan.start], group);
+        prop_assert_eq!(sum, shown(log, group) - start, "{}", label);
+    }
+    Ok(())
+}
+
+/// The sum of the reports so far is never above what was used so far, however late some of it
+/// was seen.
+fn nothing_counts_twice(lived: &Lived, picks: &[Pick]) -> TestCaseResult {
+    let first = &lived.samples[0].span;
+    let mut sums = BTreeMap::new();
+    for_each_report(lived, picks, |group, at, line, _| {
+        let sum = sums.entry(group.label.to_owned()).or_insert(0);
+        *sum += line.and_then(|line| line.used).unwrap_or(0);
+        let truth = truth(lived.world.log(), group, first, &lived.samples[at].span);
+        prop_assert!(
+            *sum * TICK <= truth.used + truth.cut_off,
+            "{}, up to sample {at}: {sum} ticks, in truth {truth:?}{}",
+            group.label,
+            story(lived, at)
+        );
+        Ok(())
+    })
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn quiet_histories_are_told_as_they_were(steps in quiet()) {
+        let picks = picks(Law::Any);
+        let lived = live(Law::Any, &steps, &mut [Watch::new(&picks)]);
+        no_spikes(&lived, &picks)?;
+        for_each_report(&lived, &picks, |group, at, line, truth| {
+            let processes = line.map_or(0, |line| line.processes);
+            prop_assert_eq!(processes, truth.living, "{}, sample {}", group.label, at);
+            let unknown = line.is_some_and(|line| line.used.is_none());
+            prop_assert_eq!(unknown, truth.unknown, "{}, sample {}", group.label, at);
+            Ok(())
+        })?;
+    }
+
+    #[test]
+    fn the_order_of_selectors_changes_no_value(
+        steps in quiet(), shuffled in Just(picks(Law::Any)).prop_shuffle(),
+    ) {
+        let picks = picks(Law::Any);
+        let doubled: Vec<Pick> = picks.iter().chain(&shuffled).copied().collect();
+        let mut watches = [&picks, &shuffled, &doubled].map(|picks| Watch::new(picks));
+        for sample in live(Law::Any, &steps, &mut watches).samples {
+            prop_assert_eq!(&sample.lines[0], &sample.lines[1]);
+            prop_assert_eq!(&sample.lines[0], &sample.lines[2]);
+        }
+    }
+
+    #[test]
+    fn quiet_lossless_histories_are_told_to_the_tick(steps in quiet()) {
+        let picks = picks(Law::Lossless);
+        let lived = live(Law::Lossless, &steps, &mut [Watch::new(&picks)]);
+        let log = lived.world.log();
+        for_each_report(&lived, &picks, |group, at, line, _| {
+            let [then, now] = [at - 1, at]
+                .map(|at| shown(&log[..lived.samples[at].span.scan.start], group));
+            let used = line.and_then(|line| line.used);
+            prop_assert_eq!(used, Some(now - then), "{}, sample {}", group.label, at);
+            Ok(())
+        })?;
+        no_spikes(&lived, &picks)?;
+    }
+
+    #[test]
+    fn racy_histories_have_no_spikes(steps in racy()) {
+        let picks = picks(Law::Any);
+        let lived = live(Law::Any, &steps, &mut [Watch::new(&picks)]);
+        no_spikes(&lived, &picks)?;
+    }
+
+    #[test]
+    fn racy_lossless_histories_lose_nothing_and_count_nothing_twice(steps in racy()) {
+        let picks = picks(Law::Lossless);
+        let lived = live(Law::Lossless, &steps, &mut [Watch::new(&picks)]);
+        no_spikes(&lived, &picks)?;
+        nothing_counts_twice(&lived, &picks)?;
+        conservation(&lived, &picks)?;
+    }
+
+    #[test]
+    fn several_readers_are_as_good_as_one(steps in racy(), readers in 1usize..4) {
+        let picks = picks(Law::Lossless);
+        let mut watch = Watch::new(&picks);
+        watch.readers = Some(readers);
+        let lived = live(Law::Lossless, &steps, std::slice::from_mut(&mut watch));
+        no_spikes(&lived, &picks)?;
+        nothing_counts_twice(&lived, &picks)?;
+        conservation(&lived, &picks)?;
+    }
+}

@@ -1,0 +1,520 @@
+//! For each rule of the accounting a history that fails without it. CPU time is in ticks.
+
+use super::Watch;
+use super::oracle::{By, Pick};
+use super::world::{Interruption, TICK, World};
+use psstat::units::Pid;
+
+/// A world with one process named `root`, and a watch on all of that name.
+struct Scene {
+    world: World,
+    watch: Watch,
+    root: Pid,
+}
+
+impl Scene {
+    fn new() -> Scene {
+        Scene::with_root_on(2)
+    }
+
+    fn with_root_on(pid: u32) -> Scene {
+        let mut scene = Scene {
+            world: World::new(100),
+            watch: Watch::new(&[Pick { label: Some("group"), by: By::Name(&["root"]) }]),
+            root: Pid::new(pid),
+        };
+        scene.spawn(pid, Pid::INIT, "root");
+        scene.world.idle(2 * TICK);
+        scene
+    }
+
+    /// A child on a pid of choice.
+    fn spawn(&mut self, pid: u32, parent: Pid, comm: &'static str) -> Pid {
+        self.world.set_last_pid(pid - 1);
+        let child = self.world.fork(parent).unwrap();
+        assert_eq!(child, Pid::new(pid));
+        self.world.exec(child, comm);
+        child
+    }
+
+    fn child(&mut self, pid: u32, parent: Pid) -> Pid {
+        self.spawn(pid, parent, "child")
+    }
+
+    fn burn(&mut self, pid: Pid, ticks: u64) {
+        self.world.burn(pid, ticks * TICK, 0);
+    }
+
+    /// A child of `parent` starts, uses that much, ends, and is waited for.
+    fn short_life(&mut self, parent: Pid, ticks: u64) {
+        let child = self.world.fork(parent).unwrap();
+        self.burn(child, ticks);
+        self.world.exit_and_wait(child);
+    }
+
+    fn baseline(&mut self) {
+        assert!(self.watch.sample(&mut self.world).lines.is_empty());
+        self.world.idle(TICK);
+    }
+
+    /// What is reported in a quiet moment: CPU time used.
+    fn used(&mut self) -> Option<u64> {
+        self.look(Vec::new()).0
+    }
+
+    /// What is reported by a sample in which, after so many processes have been read, in rising
+    /// order of pid from `init` on, something happens.
+    fn used_while(
+        &mut self,
+        readings: usize,
+        what: impl FnOnce(&mut World) + Send + 'static,
+    ) -> Option<u64> {
+        self.look(vec![Interruption::new(readings, what)]).0
+    }
+
+    fn look(&mut self, interruptions: Vec<Interruption>) -> (Option<u64>, u64) {
+        let seen = self.watch.sample_while(&mut self.world, interruptions);
+        self.world.idle(TICK);
+        let line = &seen.lines["group"];
+        (line.used, line.processes)
+    }
+}
+
+#[test]
+fn of_a_child_that_ended_only_what_was_not_counted_yet_counts() {
+    let mut scene = Scene::new();
+    let child = scene.child(3, scene.root);
+    scene.burn(child, 200);
+    scene.baseline();
+    scene.burn(child, 10);
+    scene.world.exit_and_wait(child);
+    assert_eq!(scene.used(), Some(10));
+}
+
+#[test]
+fn the_past_of_a_whole_line_that_ended_is_taken_off_the_ancestor_that_lives() {
+    let mut scene = Scene::new();
+    let middle = scene.child(3, scene.root);
+    let low = scene.child(4, middle);
+    scene.burn(middle, 100);
+    scene.burn(low, 300);
+    scene.baseline();
+    scene.burn(low, 5);
+    scene.world.exit_and_wait(low);
+    scene.burn(middle, 1);
+    scene.world.exit_and_wait(middle);
+    scene.burn(scene.root, 2);
+    assert_eq!(scene.used(), Some(8));
+}
+
+#[test]
+fn a_past_that_went_to_init_eats_nobody_elses_work() {
+    let mut scene = Scene::new();
+    let middle = scene.child(3, scene.root);
+    let orphan = scene.child(4, middle);
+    scene.burn(orphan, 1000);
+    scene.baseline();
+    scene.world.exit_and_wait(middle);
+    scene.world.exit(orphan);
+    scene.short_life(scene.root, 300);
+    assert_eq!(scene.used(), Some(300));
+}
+
+#[test]
+fn a_child_that_ends_after_its_parent_was_read_is_expected_one_sample_later() {
+    let mut scene = Scene::new();
+    let child = scene.child(3, scene.root);
+    scene.burn(child, 100);
+    scene.baseline();
+    scene.burn(child, 10);
+    assert_eq!(scene.used_while(2, move |world| world.exit_and_wait(child)), Some(0));
+    assert_eq!(scene.used(), Some(10));
+}
+
+#[test]
+fn a_past_that_has_not_arrived_by_then_is_lost() {
+    let mut scene = Scene::new();
+    let middle = scene.child(3, scene.root);
+    let orphan = scene.child(4, middle);
+    scene.burn(orphan, 100);
+    scene.baseline();
+    scene.world.exit_and_wait(middle);
+    scene.world.exit(orphan);
+    assert_eq!(scene.used(), Some(0));
+    assert_eq!(scene.used(), Some(0));
+    scene.short_life(scene.root, 150);
+    assert_eq!(scene.used(), Some(150));
+}
+
+#[test]
+fn an_expected_past_is_expected_of_whoever_inherits_from_the_heir() {
+    let mut scene = Scene::new();
+    let middle = scene.child(3, scene.root);
+    let low = scene.child(4, middle);
+    scene.burn(low, 100);
+    scene.baseline();
+    assert_eq!(scene.used_while(3, move |world| world.exit_and_wait(low)), Some(0));
+    assert_eq!(scene.used_while(2, move |world| world.exit_and_wait(middle)), Some(0));
+    assert_eq!(scene.used(), Some(0));
+}
+
+#[test]
+fn one_who_left_the_group_alive_takes_its_past_with_it() {
+    let mut scene = Scene::new();
+    let middle = scene.child(3, scene.root);
+    let leaver = scene.child(4, middle);
+    scene.burn(leaver, 100);
+    scene.baseline();
+    scene.world.exit_and_wait(middle);
+    scene.short_life(scene.root, 120);
+    assert_eq!(scene.used(), Some(120));
+}
+
+#[test]
+fn a_subreaper_above_inherits_what_the_nearest_ancestor_does_not() {
+    let mut scene = Scene::new();
+    scene.world.set_subreaper(scene.root);
+    let near = scene.child(3, scene.root);
+    let middle = scene.child(4, near);
+    let orphan = scene.child(5, middle);
+    scene.burn(orphan, 500);
+    scene.baseline();
+    scene.world.exit_and_wait(middle);
+    scene.burn(orphan, 1);
+    scene.world.exit_and_wait(orphan);
+    assert_eq!(scene.used(), Some(1));
+}
+
+#[test]
+fn a_lost_past_does_not_stand_in_the_way_of_one_that_arrived() {
+    let mut scene = Scene::new();
+    scene.world.set_subreaper(scene.root);
+    let near = scene.child(3, scene.root);
+    let middle = scene.child(4, near);
+    let orphan = scene.child(5, middle);
+    let careless = scene.child(6, near);
+    scene.world.ignore_sigchld(careless);
+    let lost = scene.child(7, careless);
+    let child = scene.child(8, near);
+    scene.burn(orphan, 100);
+    scene.burn(lost, 100);
+    scene.burn(child, 200);
+    scene.baseline();
+    scene.world.exit_and_wait(middle);
+    scene.world.exit_and_wait(orphan);
+    scene.world.exit(lost);
+    scene.world.exit_and_wait(child);
+    assert_eq!(scene.used(), Some(0), "100 arrived at the root, 200 at its child: all old");
+}
+
+#[test]
+fn a_greater_past_finds_its_place_before_the_smaller_ones() {
+    let mut scene = Scene::new();
+    scene.world.set_subreaper(scene.root);
+    let near = scene.child(3, scene.root);
+    let upper = scene.child(4, near);
+    let orphan = scene.child(5, upper);
+    let careless = scene.child(6, near);
+    scene.world.ignore_sigchld(careless);
+    let lost = scene.child(7, careless);
+    let middle = scene.child(8, near);
+    let greater = scene.child(9, middle);
+    scene.burn(orphan, 100);
+    scene.burn(lost, 100);
+    scene.burn(greater, 200);
+    scene.baseline();
+    scene.world.exit_and_wait(upper);
+    scene.world.exit_and_wait(orphan);
+    scene.world.exit(lost);
+    scene.world.exit_and_wait(careless);
+    scene.world.exit_and_wait(greater);
+    scene.world.exit_and_wait(middle);
+    assert_eq!(scene.used(), Some(0), "100 arrived at the root, 200 at its child: all old");
+}
+
+#[test]
+fn a_zombie_inherits_nothing() {
+    let mut scene = Scene::new();
+    scene.world.set_subreaper(scene.root);
+    let parent = scene.child(3, scene.root);
+    let orphan = scene.child(4, parent);
+    scene.burn(orphan, 100);
+    scene.baseline();
+    scene.world.exit(parent);
+    scene.world.exit_and_wait(orphan);
+    assert_eq!(scene.used(), Some(0));
+}
+
+#[test]
+fn only_a_parent_that_lives_is_expected_to_inherit() {
+    let mut scene = Scene::new();
+    let near = scene.child(3, scene.root);
+    let late = scene.child(4, near);
+    let child = scene.child(5, scene.root);
+    scene.burn(late, 300);
+    scene.burn(child, 200);
+    scene.baseline();
+    scene.world.exit_and_wait(child);
+    scene.short_life(scene.root, 100);
+    assert_eq!(scene.used_while(3, move |world| world.exit_and_wait(late)), Some(100));
+    assert_eq!(scene.used(), Some(0));
+}
+
+#[test]
+fn what_surely_arrived_at_a_parent_is_not_taken_for_what_was_late() {
+    let mut scene = Scene::new();
+    scene.world.set_subreaper(scene.root);
+    let near = scene.child(3, scene.root);
+    let middle = scene.child(4, near);
+    let orphan = scene.child(5, middle);
+    let child = scene.child(6, near);
+    scene.burn(orphan, 100);
+    scene.burn(child, 500);
+    scene.baseline();
+    scene.world.exit_and_wait(middle);
+    assert_eq!(scene.used_while(3, move |world| world.exit_and_wait(orphan)), Some(0));
+    scene.world.exit_and_wait(child);
+    assert_eq!(scene.used(), Some(0));
+}
+
+#[test]
+fn what_was_late_is_here_before_an_orphan_that_may_be_late() {
+    let mut scene = Scene::new();
+    let near = scene.child(3, scene.root);
+    scene.world.set_subreaper(near);
+    let middle = scene.child(4, near);
+    let orphan = scene.child(5, middle);
+    let late = scene.child(6, scene.root);
+    scene.burn(orphan, 300);
+    scene.burn(late, 100);
+    scene.baseline();
+    assert_eq!(scene.used_while(5, move |world| world.exit_and_wait(late)), Some(0));
+    scene.world.exit_and_wait(middle);
+    scene.short_life(scene.root, 200);
+    let soon = scene.used_while(3, move |world| world.exit_and_wait(orphan));
+    assert_eq!(soon.unwrap() + scene.used().unwrap(), 200);
+}
+
+#[test]
+fn what_was_late_is_not_forgotten_where_something_as_great_is_late_again() {
+    let mut scene = Scene::new();
+    let late = scene.child(3, scene.root);
+    let later = scene.child(4, scene.root);
+    scene.burn(late, 100);
+    scene.burn(later, 300);
+    scene.baseline();
+    assert_eq!(scene.used_while(2, move |world| world.exit_and_wait(late)), Some(0));
+    scene.short_life(scene.root, 200);
+    let soon = scene.used_while(2, move |world| world.exit_and_wait(later));
+    assert_eq!(soon.unwrap() + scene.used().unwrap(), 200);
+}
+
+#[test]
+fn a_process_born_since_the_last_sample_counts_whole() {
+    let mut scene = Scene::new();
+    scene.baseline();
+    let child = scene.child(3, scene.root);
+    scene.burn(child, 7);
+    scene.short_life(child, 3);
+    assert_eq!(scene.used(), Some(10));
+}
+
+#[test]
+fn a_process_that_started_a_tick_before_it_could_be_seen_counts_whole() {
+    let mut scene = Scene::new();
+    let older = scene.spawn(3, Pid::INIT, "stranger");
+    scene.world.idle(TICK);
+    let newborn = scene.spawn(4, Pid::INIT, "stranger");
+    scene.world.idle(TICK);
+    scene.baseline();
+    scene.world.exec(older, "root");
+    scene.world.exec(newborn, "root");
+    scene.burn(older, 50);
+    scene.burn(newborn, 7);
+    assert_eq!(scene.used(), Some(7));
+}
+
+#[test]
+fn an_older_process_that_joins_is_its_own_baseline() {
+    let mut scene = Scene::new();
+    let stranger = scene.spawn(3, Pid::INIT, "stranger");
+    scene.burn(stranger, 500);
+    scene.baseline();
+    scene.burn(stranger, 10);
+    scene.world.exec(stranger, "root");
+    assert_eq!(scene.used(), Some(0));
+    scene.burn(stranger, 3);
+    assert_eq!(scene.used(), Some(3));
+}
+
+#[test]
+fn where_all_members_are_older_strangers_nothing_is_known() {
+    let mut scene = Scene::new();
+    scene.world.exec(scene.root, "stranger");
+    scene.baseline();
+    assert_eq!(scene.look(Vec::new()), (Some(0), 0), "down");
+    scene.world.exec(scene.root, "root");
+    assert_eq!(scene.look(Vec::new()), (None, 1), "unknown");
+    assert_eq!(scene.look(Vec::new()), (Some(0), 1));
+}
+
+#[test]
+fn a_recycled_pid_is_a_new_process() {
+    let mut scene = Scene::new();
+    let child = scene.child(3, scene.root);
+    scene.burn(child, 100);
+    scene.baseline();
+    scene.world.exit_and_wait(child);
+    scene.world.idle(TICK);
+    let another = scene.child(3, scene.root);
+    scene.burn(another, 103);
+    assert_eq!(scene.used(), Some(103));
+}
+
+#[test]
+fn a_zombie_keeps_its_time_until_it_is_waited_for() {
+    let mut scene = Scene::new();
+    let child = scene.child(3, scene.root);
+    scene.burn(child, 100);
+    scene.baseline();
+    scene.burn(child, 5);
+    scene.world.exit(child);
+    assert_eq!(scene.look(Vec::new()), (Some(5), 1));
+    assert_eq!(scene.look(Vec::new()), (Some(0), 1));
+    scene.world.wait(child);
+    assert_eq!(scene.look(Vec::new()), (Some(0), 1));
+}
+
+#[test]
+fn a_child_read_before_its_parent_is_read_again() {
+    let mut scene = Scene::with_root_on(8);
+    let child = scene.child(3, scene.root);
+    scene.burn(child, 100);
+    scene.baseline();
+    scene.burn(child, 10);
+    assert_eq!(scene.used_while(2, move |world| world.exit_and_wait(child)), Some(10));
+    assert_eq!(scene.used(), Some(0));
+}
+
+#[test]
+fn whoever_is_below_a_process_that_is_read_again_is_read_again_too() {
+    let mut scene = Scene::with_root_on(8);
+    let middle = scene.child(3, scene.root);
+    let low = scene.child(4, middle);
+    scene.burn(low, 100);
+    scene.baseline();
+    scene.burn(low, 10);
+    assert_eq!(scene.used_while(4, move |world| world.exit_and_wait(low)), Some(10));
+    assert_eq!(scene.used(), Some(0));
+}
+
+#[test]
+fn with_several_readers_a_child_with_a_greater_pid_may_be_read_first() {
+    // Two readers, each with one process. What happens after the first reading, whichever that
+    // is, happens before the other, and the child's time may stand in both.
+    for _ in 0..50 {
+        let mut scene = Scene::new();
+        scene.watch.readers = Some(3);
+        let child = scene.child(3, scene.root);
+        scene.burn(child, 100);
+        scene.baseline();
+        scene.burn(child, 10);
+        let first = scene.used_while(2, move |world| world.exit_and_wait(child));
+        let then = scene.used();
+        assert_eq!(first.unwrap() + then.unwrap(), 10);
+    }
+}
+
+#[test]
+fn the_child_of_one_that_ended_during_the_second_reading_keeps_its_other_ancestors() {
+    let mut scene = Scene::with_root_on(8);
+    scene.world.set_subreaper(scene.root);
+    let middle = scene.child(3, scene.root);
+    let low = scene.child(4, middle);
+    scene.burn(low, 100);
+    scene.baseline();
+    assert_eq!(scene.used_while(3, move |world| world.exit_and_wait(middle)), Some(0));
+    scene.world.exit_and_wait(low);
+    assert_eq!(scene.used(), Some(0));
+}
+
+#[test]
+fn the_child_of_one_that_ended_during_the_first_reading_stays_with_its_adopter() {
+    let mut scene = Scene::new();
+    scene.world.set_subreaper(scene.root);
+    let middle = scene.child(4, scene.root);
+    let low = scene.child(3, middle);
+    scene.burn(low, 100);
+    scene.baseline();
+    scene.burn(low, 10);
+    assert_eq!(scene.used_while(3, move |world| world.exit_and_wait(middle)), Some(10));
+    scene.burn(low, 1);
+    scene.world.exit_and_wait(low);
+    assert_eq!(scene.used(), Some(1));
+}
+
+#[test]
+fn an_orphan_that_ended_during_the_first_reading_owes_its_past_too() {
+    let mut scene = Scene::with_root_on(8);
+    scene.world.set_subreaper(scene.root);
+    let middle = scene.child(4, scene.root);
+    let low = scene.child(3, middle);
+    scene.burn(low, 100);
+    scene.baseline();
+    scene.burn(low, 10);
+    let both_end = move |world: &mut World| {
+        world.exit_and_wait(middle);
+        world.exit_and_wait(low);
+    };
+    assert_eq!(scene.used_while(2, both_end), Some(10));
+    assert_eq!(scene.used(), Some(0));
+}
+
+#[test]
+fn an_orphan_that_is_read_again_is_remembered_with_its_adopter() {
+    let mut scene = Scene::with_root_on(8);
+    scene.world.set_subreaper(scene.root);
+    let near = scene.child(7, scene.root);
+    let middle = scene.child(3, near);
+    let low = scene.child(4, middle);
+    scene.burn(low, 100);
+    scene.baseline();
+    assert_eq!(scene.used_while(3, move |world| world.exit_and_wait(middle)), Some(0));
+    scene.world.exit_and_wait(low);
+    assert_eq!(scene.used(), Some(0));
+}
+
+#[test]
+fn the_children_of_an_orphan_that_ended_too_stay_with_their_adopter() {
+    let mut scene = Scene::with_root_on(8);
+    scene.world.set_subreaper(scene.root);
+    let middle = scene.child(5, scene.root);
+    let low = scene.child(3, middle);
+    let lowest = scene.child(4, low);
+    scene.burn(lowest, 100);
+    scene.baseline();
+    let both_end = move |world: &mut World| {
+        world.exit_and_wait(middle);
+        world.exit_and_wait(low);
+    };
+    assert_eq!(scene.used_while(3, both_end), Some(0));
+    scene.world.exit_and_wait(lowest);
+    assert_eq!(scene.used(), Some(0));
+}
+
+#[test]
+fn a_younger_process_on_the_parents_pid_is_a_stranger() {
+    let mut scene = Scene::new();
+    scene.baseline();
+    let parent = scene.spawn(4, Pid::INIT, "stranger");
+    let orphan = scene.spawn(3, parent, "stranger");
+    scene.burn(orphan, 100);
+    let recycle = move |world: &mut World| {
+        world.exit(parent);
+        world.idle(TICK);
+        world.set_last_pid(3);
+        assert_eq!(world.fork(Pid::INIT), Some(parent));
+        world.exec(parent, "root");
+    };
+    assert_eq!(scene.look(vec![Interruption::new(3, recycle)]), (Some(0), 2));
+}

@@ -1,0 +1,370 @@
+//! A kernel made up for tests: processes that fork, exec, work, end, are waited for, adopted and
+//! have their pids given out again, as fork(2), exit(2), wait(2) and prctl(2) say.
+//!
+//! It owns what the kernel would show, and a log of what truly happened. CPU time is kept in
+//! microseconds and cut to whole ticks only where it is read, each counter on its own, as in
+//! fs/proc/array.c. One processor does all the work: time passes while a process works.
+
+use psstat::error::{ReadError, Reason};
+use psstat::look::{Births, Range};
+use psstat::procfs::{Buffer, parse::Stat};
+use psstat::sample::Scan;
+use psstat::units::{BootNanos, Hz, Pid, Ticks};
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+/// Microseconds per tick.
+pub const TICK: u64 = 10_000;
+pub const HZ: Hz = Hz(1_000_000 / TICK);
+
+/// Number of a life: counts up, and is never given out again as pids are.
+pub type Life = usize;
+
+/// What truly happened.
+#[derive(Clone, Copy, Debug)]
+pub enum Event {
+    /// Lives are numbered in the order of these. `init` has no parent.
+    Forked {
+        pid: Pid,
+        parent: Option<Life>,
+        comm: &'static str,
+        now: u64,
+    },
+    Renamed {
+        life: Life,
+        comm: &'static str,
+    },
+    Worked {
+        life: Life,
+        user: u64,
+        system: u64,
+    },
+    Ended {
+        life: Life,
+    },
+    Adopted {
+        life: Life,
+        by: Life,
+    },
+    /// Gone, and its time is its parent's.
+    Waited {
+        life: Life,
+        by: Life,
+    },
+    /// Gone, and its time with it: nobody waited.
+    Lost {
+        life: Life,
+    },
+}
+
+/// What the kernel keeps of a process.
+#[derive(Clone, Debug)]
+struct Task {
+    life: Life,
+    parent: Pid,
+    start: u64,
+    comm: &'static str,
+    utime: u64,
+    stime: u64,
+    cutime: u64,
+    cstime: u64,
+    zombie: bool,
+    ignores_sigchld: bool,
+    subreaper: bool,
+}
+
+#[derive(Debug)]
+pub struct World {
+    /// Microseconds since boot.
+    now: u64,
+    tasks: BTreeMap<Pid, Task>,
+    pid_max: u32,
+    last_pid: u32,
+    /// The tick in which each pid was given back.
+    freed: BTreeMap<Pid, u64>,
+    /// How many processes there ever were.
+    lives: Life,
+    log: Vec<Event>,
+}
+
+impl World {
+    /// A machine that has just booted, with nothing but `init` on it.
+    pub fn new(pid_max: u32) -> World {
+        let init = Task {
+            life: 0,
+            parent: Pid::NONE,
+            start: 0,
+            comm: "init",
+            utime: 0,
+            stime: 0,
+            cutime: 0,
+            cstime: 0,
+            zombie: false,
+            ignores_sigchld: false,
+            subreaper: true,
+        };
+        let (comm, now) = (init.comm, 100 * TICK);
+        World {
+            now,
+            tasks: BTreeMap::from([(Pid::INIT, init)]),
+            pid_max,
+            last_pid: 1,
+            freed: BTreeMap::new(),
+            lives: 1,
+            log: vec![Event::Forked { pid: Pid::INIT, parent: None, comm, now: 0 }],
+        }
+    }
+
+    pub fn log(&self) -> &[Event] {
+        &self.log
+    }
+
+    pub fn now(&self) -> BootNanos {
+        BootNanos(self.now * 1000)
+    }
+
+    /// The processes that run, in order of pid.
+    pub fn living(&self) -> Vec<Pid> {
+        self.tasks.iter().filter(|(_, task)| !task.zombie).map(|(&pid, _)| pid).collect()
+    }
+
+    /// Those that ended and wait to be waited for.
+    pub fn zombies(&self) -> Vec<Pid> {
+        self.tasks.iter().filter(|(_, task)| task.zombie).map(|(&pid, _)| pid).collect()
+    }
+
+    pub fn idle(&mut self, time: u64) {
+        self.now += time;
+    }
+
+    /// The next pid is the first free one above this: /proc/sys/kernel/ns_last_pid.
+    pub fn set_last_pid(&mut self, last: u32) {
+        self.last_pid = last;
+    }
+
+    /// Gives the child's pid; none where all are in use. The child has its parent's name and
+    /// signal dispositions.
+    pub fn fork(&mut self, parent: Pid) -> Option<Pid> {
+        let pid = self.free_pid()?;
+        self.last_pid = pid.number();
+        let mother = &self.tasks[&parent];
+        let comm = mother.comm;
+        let life = self.lives;
+        self.lives += 1;
+        let event = Event::Forked { pid, parent: Some(mother.life), comm, now: self.now };
+        let child = Task {
+            life,
+            parent,
+            start: self.now,
+            comm,
+            utime: 0,
+            stime: 0,
+            cutime: 0,
+            cstime: 0,
+            zombie: false,
+            ignores_sigchld: mother.ignores_sigchld,
+            subreaper: false,
+        };
+        self.log.push(event);
+        self.tasks.insert(pid, child);
+        Some(pid)
+    }
+
+    /// Pids are given out in a circle. None is given out again in the tick it was given back in:
+    /// no machine forks through all its pids in a hundredth of a second.
+    fn free_pid(&self) -> Option<Pid> {
+        let tick = self.now / TICK;
+        let above = self.last_pid + 1..=self.pid_max;
+        above.chain(2..=self.pid_max).map(Pid::new).find(|pid| {
+            !self.tasks.contains_key(pid) && self.freed.get(pid).is_none_or(|&then| then < tick)
+        })
+    }
+
+    pub fn exec(&mut self, pid: Pid, comm: &'static str) {
+        let task = self.task(pid);
+        task.comm = comm;
+        let event = Event::Renamed { life: task.life, comm };
+        self.log.push(event);
+    }
+
+    pub fn burn(&mut self, pid: Pid, user: u64, system: u64) {
+        let task = self.task(pid);
+        task.utime += user;
+        task.stime += system;
+        let event = Event::Worked { life: task.life, user, system };
+        self.log.push(event);
+        self.now += user + system;
+    }
+
+    pub fn ignore_sigchld(&mut self, pid: Pid) {
+        self.task(pid).ignores_sigchld = true;
+    }
+
+    pub fn set_subreaper(&mut self, pid: Pid) {
+        self.task(pid).subreaper = true;
+    }
+
+    /// The process ends; its children go to the nearest subreaper above it (`find_new_reaper`,
+    /// kernel/exit.c), those of them that had ended already with a word to their new parent.
+    pub fn exit(&mut self, pid: Pid) {
+        assert_ne!(pid, Pid::INIT, "init ends with the machine");
+        let task = self.task(pid);
+        task.zombie = true;
+        let (life, mut reaper) = (task.life, task.parent);
+        self.log.push(Event::Ended { life });
+        while !self.tasks[&reaper].subreaper {
+            reaper = self.tasks[&reaper].parent;
+        }
+        let by = self.tasks[&reaper].life;
+        let orphans: Vec<Pid> =
+            self.tasks.iter().filter(|(_, task)| task.parent == pid).map(|(&pid, _)| pid).collect();
+        for orphan in orphans {
+            let task = self.task(orphan);
+            task.parent = reaper;
+            let (life, zombie) = (task.life, task.zombie);
+            self.log.push(Event::Adopted { life, by });
+            if zombie {
+                self.notify_parent(orphan);
+            }
+        }
+        self.notify_parent(pid);
+    }
+
+    /// A parent that ignores SIGCHLD never waits: the child goes, and its time with it. `init`
+    /// always waits.
+    fn notify_parent(&mut self, child: Pid) {
+        let parent = self.tasks[&child].parent;
+        if self.tasks[&parent].ignores_sigchld {
+            let life = self.release(child).life;
+            self.log.push(Event::Lost { life });
+        } else if parent == Pid::INIT {
+            self.wait(child);
+        }
+    }
+
+    /// The parent of a zombie waits for it: `wait_task_zombie`, kernel/exit.c.
+    pub fn wait(&mut self, child: Pid) {
+        assert!(self.tasks[&child].zombie, "a process that runs cannot be waited for");
+        let child = self.release(child);
+        let parent = self.task(child.parent);
+        parent.cutime += child.utime + child.cutime;
+        parent.cstime += child.stime + child.cstime;
+        let event = Event::Waited { life: child.life, by: parent.life };
+        self.log.push(event);
+    }
+
+    /// [`World::exit`] and, if it is still there to be waited for, [`World::wait`].
+    pub fn exit_and_wait(&mut self, pid: Pid) {
+        self.exit(pid);
+        if self.tasks.contains_key(&pid) {
+            self.wait(pid);
+        }
+    }
+
+    fn release(&mut self, pid: Pid) -> Task {
+        self.freed.insert(pid, self.now / TICK);
+        self.tasks.remove(&pid).unwrap()
+    }
+
+    fn task(&mut self, pid: Pid) -> &mut Task {
+        self.tasks.get_mut(&pid).unwrap()
+    }
+
+    fn stat(&self, pid: Pid) -> Option<Stat<'static>> {
+        let task = self.tasks.get(&pid)?;
+        let ticks = |time: u64| Ticks(time / TICK);
+        Some(Stat {
+            comm: task.comm.as_bytes(),
+            state: if task.zombie { b'Z' } else { b'S' },
+            parent: task.parent,
+            own: ticks(task.utime) + ticks(task.stime),
+            children: ticks(task.cutime) + ticks(task.cstime),
+            threads: 1,
+            start: ticks(task.start),
+        })
+    }
+}
+
+/// What happens to the world while it is being read.
+pub struct Interruption {
+    /// After this many readings since the last interruption.
+    pub after: usize,
+    pub what: Box<dyn FnOnce(&mut World) + Send>,
+}
+
+impl Interruption {
+    pub fn new(after: usize, what: impl FnOnce(&mut World) + Send + 'static) -> Interruption {
+        Interruption { after, what: Box::new(what) }
+    }
+}
+
+/// `/proc` of a world. Each reading shows one moment; between two of them anything may happen.
+pub struct Proc<'w>(Mutex<Reading<'w>>);
+
+struct Reading<'w> {
+    world: &'w mut World,
+    interruptions: VecDeque<Interruption>,
+    /// Readings since the last interruption.
+    readings: usize,
+}
+
+impl<'w> Proc<'w> {
+    pub fn new(world: &'w mut World, interruptions: Vec<Interruption>) -> Proc<'w> {
+        Proc(Mutex::new(Reading { world, interruptions: interruptions.into(), readings: 0 }))
+    }
+}
+
+impl Reading<'_> {
+    fn let_happen(&mut self) {
+        while self.interruptions.front().is_some_and(|next| next.after <= self.readings) {
+            if let Some(next) = self.interruptions.pop_front() {
+                (next.what)(self.world);
+                self.readings = 0;
+            }
+        }
+    }
+}
+
+impl Scan for Proc<'_> {
+    fn pids(&self, pids: &mut Vec<Pid>) -> Result<Option<i64>, ReadError> {
+        pids.clear();
+        pids.extend(self.0.lock().unwrap().world.tasks.keys());
+        Ok(Some(0))
+    }
+
+    fn pids_from(
+        &self,
+        offset: i64,
+        range: Range,
+        limit: u64,
+        pids: &mut Vec<Pid>,
+    ) -> Result<(), ReadError> {
+        assert_eq!(offset, 0, "the one that `pids` gave");
+        let reading = self.0.lock().unwrap();
+        let some = reading.world.tasks.range(range.first..=range.last);
+        pids.extend(some.map(|(pid, _)| pid).take(usize::try_from(limit).unwrap_or(usize::MAX)));
+        Ok(())
+    }
+
+    fn births(&self, _: u64) -> Option<Births> {
+        let reading = self.0.lock().unwrap();
+        let world = &reading.world;
+        Some(Births {
+            newest: Pid::new(world.last_pid),
+            tasks: world.tasks.len() as u64,
+            pid_max: world.pid_max.into(),
+            forks: Some(world.lives as u64),
+        })
+    }
+
+    fn stat<'b>(&self, pid: Pid, _: &'b mut Buffer) -> Result<Stat<'b>, ReadError> {
+        let mut reading = self.0.lock().unwrap();
+        reading.let_happen();
+        reading.readings += 1;
+        reading.world.stat(pid).ok_or(ReadError {
+            path: PathBuf::from(format!("{pid}/stat")),
+            reason: Reason::Vanished,
+        })
+    }
+}
