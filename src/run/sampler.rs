@@ -28,6 +28,8 @@ pub struct Sample {
     pub state: State,
     /// When it was taken.
     pub wall: WallNanos,
+    /// How many processes were looked at for it.
+    pub looked_at: usize,
 }
 
 /// What takes samples for one job.
@@ -145,7 +147,7 @@ impl<'j> Sampler<'j> {
                 members.iter().map(|&place| snapshot.processes[place].id.pid).collect();
             self.source.hold(&pids);
         }
-        Ok(Sample { reports, state, wall: start.wall })
+        Ok(Sample { reports, state, wall: start.wall, looked_at: snapshot.processes.len() })
     }
 
     fn start<'s>(
