@@ -8,14 +8,17 @@
 //! | `names` | hostile names, and what independent readers make of the lines |
 //! | `cache` | damaged, foreign, contended cache files |
 //! | `errors` | the table of errors of the contract |
+//! | `execd` | the resident job, driven as Telegraf drives it |
 //! | `tidy` | who may import what |
 
 #![allow(missing_docs, reason = "tests say what they test by their names")]
 
 mod cache;
 mod errors;
+mod execd;
 mod fake;
 mod names;
+mod namespace;
 mod real;
 mod simulated;
 mod support;
