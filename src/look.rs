@@ -18,6 +18,9 @@ use crate::units::{Pid, ProcId, Ticks};
 /// Processes are looked at again so many samples after their birth, at powers of two.
 const YOUTH: usize = 64;
 
+/// At the first sample nothing is known of earlier ones; so many numbers are taken for young.
+const FIRST_YOUNG: u32 = 256;
+
 /// Rotation comes to each process once in so many samples, where names or the like pick roots.
 pub const ROTATION: u64 = 128;
 
@@ -91,6 +94,9 @@ pub struct View {
 impl View {
     /// What to remember of a sample that began at `births`, in which rotation stood at `self`.
     pub fn after(mut self, births: &Births) -> View {
+        if self.newest.is_empty() {
+            self.newest.push(Pid::new(births.newest.number().saturating_sub(FIRST_YOUNG)));
+        }
         self.newest.insert(0, births.newest);
         self.newest.truncate(YOUTH + 1);
         self.forks = births.forks;
@@ -260,6 +266,8 @@ mod tests {
         assert_eq!(ages(true), [1, 2, 4, 8, 16, 32, 64]);
         assert_eq!(ages(false), [1], "numbers that had no process yet");
         assert_eq!(view(&[5], None).young(true), []);
+        let first = View::default().after(&births(1000, 300, 32768, None));
+        assert_eq!(ends(&first.young(false)), [(745, 1000)], "of the first sample as well");
     }
 
     #[test]
