@@ -698,3 +698,15 @@ fn a_recycled_pid_is_a_new_process() {
     assert!((used - truth).abs() < rounding + 2.5 * TICK, "{used} reported, {truth} used");
     psstat.end().is_good();
 }
+
+/// The short form of what shows more the longer it runs.
+#[test]
+fn a_short_soak() {
+    let soak = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/soak"))
+        .args(["--seconds", "12", "--missed", "0.5", "--psstat", PSSTAT])
+        .output()
+        .expect("Python is there");
+    let stdout = String::from_utf8_lossy(&soak.stdout);
+    println!("{stdout}");
+    assert!(soak.status.success(), "{stdout}\n{}", String::from_utf8_lossy(&soak.stderr));
+}

@@ -8,12 +8,14 @@
 //! | `names` | hostile names, and what independent readers make of the lines |
 //! | `cache` | damaged, foreign, contended cache files |
 //! | `errors` | the table of errors of the contract |
+//! | `equivalence` | looking at some processes finds what looking at all finds |
 //! | `execd` | the resident job, driven as Telegraf drives it |
 //! | `tidy` | who may import what |
 
 #![allow(missing_docs, reason = "tests say what they test by their names")]
 
 mod cache;
+mod equivalence;
 mod errors;
 mod execd;
 mod fake;

@@ -39,3 +39,19 @@ pub fn enter(test: &str) {
 pub fn next_pid(pid: u32) {
     fs::write("/proc/sys/kernel/ns_last_pid", (pid - 1).to_string()).expect("inside, as root");
 }
+
+/// Whether numbers are limited for this namespace alone (since Linux 6.14).
+pub fn has_limits_of_its_own() -> bool {
+    let kernel = rustix::system::uname();
+    let release = kernel.release().to_string_lossy();
+    let mut parts = release.split(['.', '-']).map(|part| part.parse().unwrap_or(0));
+    let version: (u32, u32) = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+    version >= (6, 14)
+}
+
+/// How many tasks the machine has, those outside among them.
+pub fn tasks() -> u32 {
+    let text = fs::read_to_string("/proc/loadavg").expect("procfs");
+    let tasks = text.split(' ').nth(3).and_then(|field| field.split_once('/')).expect("loadavg").1;
+    tasks.parse().expect("a number")
+}
