@@ -18,6 +18,9 @@ use crate::units::{BootNanos, Hz, Pid, ProcId, Ticks};
 /// Processes are looked at again so many samples after their birth, at powers of two.
 const YOUTH: usize = 64;
 
+/// At the first sample nothing is known of earlier ones; so many numbers are taken for young.
+const FIRST_YOUNG: u32 = 256;
+
 /// Rotation comes to each process once in so many samples, where names or the like pick roots.
 pub const ROTATION: u64 = 128;
 
@@ -109,6 +112,9 @@ impl View {
 
     /// What to remember of a sample that began at `births`, in which rotation stood at `self`.
     pub fn after(mut self, births: &Births) -> View {
+        if self.newest.is_empty() {
+            self.newest.push(Pid::new(births.newest.number().saturating_sub(FIRST_YOUNG)));
+        }
         self.newest.insert(0, births.newest);
         self.newest.truncate(YOUTH + 1);
         self.forks = births.forks;
@@ -130,10 +136,15 @@ impl View {
         Some(between(*self.newest.first()?, births.newest))
     }
 
-    /// The numbers of the processes that are young enough to be looked at again.
-    pub fn young(&self) -> Vec<Range> {
+    /// The numbers of the processes that are young enough to be looked at again: all that were
+    /// born just before the last sample, and where names or the like pick roots, older ones too.
+    ///
+    /// The former because a number is given out a while before there is a process to be seen with
+    /// it (`copy_process`, kernel/fork.c).
+    pub fn young(&self, names_pick: bool) -> Vec<Range> {
+        let oldest = if names_pick { YOUTH } else { 1 };
         let ages = std::iter::successors(Some(1), |age| Some(age * 2));
-        ages.take_while(|&age| age < self.newest.len())
+        ages.take_while(|&age| age <= oldest && age < self.newest.len())
             .flat_map(|age| between(self.newest[age], self.newest[age - 1]))
             .collect()
     }
@@ -190,11 +201,14 @@ pub fn members(before: &State) -> Vec<ProcId> {
 /// Whether all that descends from the roots has been looked at.
 ///
 /// That is so of a root that was a member of a group of descendants at the last sample: its
-/// descendants were members as well, or were born since. And it is so of one that was born since.
-/// Any other has a past that nobody has looked at.
+/// descendants were members as well, or were born since. And it is so of one that was `born`
+/// since, in or after the tick `since` of the last sample: among the numbers that were given out
+/// stand those that were passed over, because an older process had them. Any other root has a past
+/// that nobody has looked at.
 pub fn knows_all_descendants(
     before: &State,
     born: &[Range],
+    since: Ticks,
     snapshot: &Snapshot,
     roots: &[Root],
 ) -> bool {
@@ -205,7 +219,7 @@ pub fn knows_all_descendants(
     roots.dedup();
     roots.iter().all(|&root| {
         let id = snapshot.processes[root].id;
-        born.iter().any(|range| range.holds(id.pid))
+        (id.start >= since && born.iter().any(|range| range.holds(id.pid)))
             || ledgers.iter().any(|ledger| ledger.knows(id))
     })
 }
@@ -213,6 +227,7 @@ pub fn knows_all_descendants(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sample::{Life, Process, Times};
 
     fn births(newest: u32, tasks: u64, pid_max: u64, forks: Option<u64>) -> Births {
         Births { newest: Pid::new(newest), tasks, pid_max, forks }
@@ -263,13 +278,33 @@ mod tests {
     #[test]
     fn the_young_are_looked_at_again_at_powers_of_two() {
         let numbers: Vec<u32> = (0..70).map(|age| 1000 - age * 10).collect();
-        let ages: Vec<u32> = view(&numbers, None)
-            .young()
-            .iter()
-            .map(|range| (1000 - range.last.number()) / 10 + 1)
-            .collect();
-        assert_eq!(ages, [1, 2, 4, 8, 16, 32, 64]);
-        assert_eq!(view(&[5], None).young(), []);
+        let view_of_many = view(&numbers, None);
+        let ages = |names_pick| -> Vec<u32> {
+            let young = view_of_many.young(names_pick);
+            young.iter().map(|range| (1000 - range.last.number()) / 10 + 1).collect()
+        };
+        assert_eq!(ages(true), [1, 2, 4, 8, 16, 32, 64]);
+        assert_eq!(ages(false), [1], "numbers that had no process yet");
+        assert_eq!(view(&[5], None).young(true), []);
+        let first = View::default().after(&births(1000, 300, 32768, None));
+        assert_eq!(ends(&first.young(false)), [(745, 1000)], "of the first sample as well");
+    }
+
+    #[test]
+    fn an_old_process_whose_number_was_passed_over_is_not_born() {
+        let mut snapshot = Snapshot::default();
+        let (pid, comm) = (Pid::new(1500), snapshot.names.id(b"x"));
+        let id = ProcId { pid, start: Ticks(70) };
+        let (parent, times) = (Pid::INIT, Times::default());
+        snapshot.processes.push(Process { id, parent, times, life: Life::Alive, comm });
+        let root = [Root { selector: 0, process: 0 }];
+        let born = [Range { first: Pid::new(1000), last: Pid::new(2000) }];
+        let knows = |born: &[Range], since| {
+            knows_all_descendants(&State::default(), born, Ticks(since), &snapshot, &root)
+        };
+        assert!(knows(&born, 70), "in the tick of the last sample");
+        assert!(!knows(&born, 71));
+        assert!(!knows(&[], 70));
     }
 
     #[test]

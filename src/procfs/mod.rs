@@ -9,12 +9,12 @@ use crate::error::{Error, ReadError, Reason};
 use crate::look::{self, Births, Range};
 use crate::units::{Bytes, Pid, Uid};
 use parse::{Stat, Statm};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir};
+use rustix::fs::{AtFlags, Mode, OFlags, RawDir};
 use rustix::io::Errno;
 use std::ffi::CStr;
 use std::io::Read;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 /// `f_type` of a procfs (`PROC_SUPER_MAGIC`, include/uapi/linux/magic.h).
@@ -354,19 +354,6 @@ impl Procfs {
         let below = String::from_utf8_lossy(path.as_c_str().to_bytes()).into_owned();
         ReadError { path: self.path.join(below), reason }
     }
-}
-
-/// Opens a pipe that this process has inherited once more, for writing without being held up in
-/// it: the flag of the one that was handed over is shared with whoever else has it. None where that
-/// cannot be done, or where it is no pipe: a plain file has an offset in each opening of its own.
-pub fn reopen_pipe(fd: BorrowedFd<'_>) -> Option<OwnedFd> {
-    let stat = rustix::fs::fstat(fd).ok()?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::Fifo {
-        return None;
-    }
-    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
-    rustix::fs::open(path, flags, Mode::empty()).ok()
 }
 
 /// A mounted sysfs.

@@ -8,7 +8,6 @@ use crate::account::group::State;
 use crate::cli::Job;
 use crate::error::Error;
 use crate::label::diagnostic;
-use crate::procfs;
 use crate::run::STDERR_LINE;
 use crate::run::notes::Notes;
 use crate::run::sampler::Sampler;
@@ -18,7 +17,7 @@ use rustix::io::Errno;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use std::collections::HashSet;
 use std::io::Write;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
@@ -65,7 +64,6 @@ impl Signals {
 pub fn run(job: &Job, interval: Option<Duration>, signals: Signals) -> Result<(), Error> {
     let mut requests = Requests::new(signals, interval);
     let mut sampler = Sampler::open_resident(job)?;
-    let output = Output::open();
     let mut said = HashSet::new();
     let mut state: Option<State> = None;
     loop {
@@ -77,7 +75,7 @@ pub fn run(job: &Job, interval: Option<Duration>, signals: Signals) -> Result<()
             Ok(sample) => {
                 let lines = job.plan.text(&sample.reports, sample.wall);
                 state = Some(sample.state);
-                if !output.write(lines.as_bytes(), &mut requests)? {
+                if !write(lines.as_bytes(), &mut requests)? {
                     return Ok(());
                 }
             }
@@ -139,8 +137,9 @@ impl Requests {
         true
     }
 
-    /// Waits, at most so long, for requests, the end, or room in `output`.
-    fn listen(&mut self, output: Option<BorrowedFd<'_>>, timeout: Option<Duration>) {
+    /// Waits, at most so long, for requests, the end, or room in `output`. Answers whether there
+    /// is room.
+    fn listen(&mut self, output: Option<BorrowedFd<'_>>, timeout: Option<Duration>) -> bool {
         let stdin = rustix::stdio::stdin();
         let timeout = timeout.map(timespec);
         let mut polled = vec![
@@ -151,9 +150,10 @@ impl Requests {
         polled.extend(output.as_ref().map(|output| PollFd::new(output, PollFlags::OUT)));
         if poll(&mut polled, timeout.as_ref()).is_err() {
             // A signal: it has left its byte, which the next call finds.
-            return;
+            return false;
         }
-        let [input, ask, end] = [0, 1, 2].map(|at: usize| !polled[at].revents().is_empty());
+        let is_ready = |at: usize| polled.get(at).is_some_and(|fd| !fd.revents().is_empty());
+        let [input, ask, end, room] = [0, 1, 2, 3].map(is_ready);
         drop(polled);
         if input {
             self.read_requests(stdin);
@@ -164,17 +164,17 @@ impl Requests {
         if end {
             self.ended |= drain(&self.signals.end);
         }
+        room
     }
 
-    /// Waits for room in `output`. Once the end has been asked for there is nothing more to hear,
-    /// and what is not listened to cannot wake.
-    fn await_room(&mut self, output: BorrowedFd<'_>, timeout: Option<Duration>) {
+    /// Waits for room in `output`, or until it is of no use to write there. Once the end has been
+    /// asked for there is nothing more to hear, and what is not listened to cannot wake.
+    fn await_room(&mut self, output: BorrowedFd<'_>, timeout: Option<Duration>) -> bool {
         if !self.ended {
             return self.listen(Some(output), timeout);
         }
         let timeout = timeout.map(timespec);
-        // An interrupted wait is as good as one that has ended: the caller looks again.
-        let _ = poll(&mut [PollFd::new(&output, PollFlags::OUT)], timeout.as_ref());
+        poll(&mut [PollFd::new(&output, PollFlags::OUT)], timeout.as_ref()).is_ok_and(|n| n > 0)
     }
 
     fn read_requests(&mut self, stdin: BorrowedFd<'_>) {
@@ -206,48 +206,59 @@ fn drain(stream: &UnixStream) -> bool {
     found
 }
 
-/// Standard output, written without being held up in it where that can be had.
-struct Output {
-    file: Option<OwnedFd>,
-}
+/// What a pipe takes in one piece (pipe(7)): where it has room at all it has room for this.
+const PIPE_BUF: usize = 4096;
 
-impl Output {
-    fn open() -> Output {
-        Output { file: procfs::reopen_pipe(rustix::stdio::stdout()) }
-    }
-
-    fn fd(&self) -> BorrowedFd<'_> {
-        match &self.file {
-            Some(file) => file.as_fd(),
-            None => rustix::stdio::stdout(),
+/// Writes whole lines to standard output, and meanwhile listens to requests. False where it is of
+/// no use to go on: the reader has gone, or does not read, and the end has been asked for.
+///
+/// It is never held up in a write. To set the pipe not to block would not do: the flag is shared
+/// with whoever else has the pipe, and to open the pipe once more takes its owner.
+fn write(mut text: &[u8], requests: &mut Requests) -> Result<bool, Error> {
+    let stdout = rustix::stdio::stdout();
+    let mut deadline = None;
+    while !text.is_empty() {
+        if requests.ended && deadline.is_none() {
+            deadline = Some(Instant::now() + GRACE);
         }
-    }
-
-    /// Writes all of `text`, and meanwhile listens to requests. False where it is of no use to go
-    /// on: the reader has gone, or does not read, and the end has been asked for.
-    fn write(&self, mut text: &[u8], requests: &mut Requests) -> Result<bool, Error> {
-        let mut deadline = None;
-        while !text.is_empty() {
-            match rustix::io::write(self.fd(), text) {
-                Ok(count) => text = &text[count..],
-                Err(Errno::INTR) => {}
-                Err(Errno::PIPE) => return Ok(false),
-                Err(Errno::AGAIN) => {
-                    if requests.ended && deadline.is_none() {
-                        deadline = Some(Instant::now() + GRACE);
-                    }
-                    let left = deadline.map(|end| end.saturating_duration_since(Instant::now()));
-                    if left.is_some_and(|left| left.is_zero()) {
-                        return Ok(false);
-                    }
-                    requests.await_room(self.fd(), left);
-                }
-                Err(errno) => {
-                    let error = std::io::Error::from(errno);
-                    return Err(Error::Failed(format!("cannot write to standard output: {error}")));
-                }
+        let left = deadline.map(|end| end.saturating_duration_since(Instant::now()));
+        if !requests.await_room(stdout, left) {
+            if left.is_some_and(|left| left.is_zero()) {
+                return Ok(false);
+            }
+            continue;
+        }
+        match rustix::io::write(stdout, first_piece(text)) {
+            Ok(count) => text = &text[count..],
+            Err(Errno::INTR | Errno::AGAIN) => {}
+            Err(Errno::PIPE) => return Ok(false),
+            Err(errno) => {
+                let error = std::io::Error::from(errno);
+                return Err(Error::Failed(format!("cannot write to standard output: {error}")));
             }
         }
-        Ok(true)
+    }
+    Ok(true)
+}
+
+/// As many whole lines as a pipe takes in one piece, so that what must be left out for a reader
+/// that does not read is never half a line; of a longer line, a part.
+fn first_piece(text: &[u8]) -> &[u8] {
+    let piece = &text[..text.len().min(PIPE_BUF)];
+    let end = piece.iter().rposition(|&byte| byte == b'\n').map_or(piece.len(), |last| last + 1);
+    &piece[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_are_whole_lines_where_they_can_be() {
+        assert_eq!(first_piece(b"a\nbc\n"), b"a\nbc\n");
+        let long = [vec![b'x'; PIPE_BUF - 1], b"\ny\n".to_vec()].concat();
+        assert_eq!(first_piece(&long).len(), PIPE_BUF);
+        assert_eq!(first_piece(&[b"y\n".to_vec(), long].concat()), b"y\n");
+        assert_eq!(first_piece(&[b'x'; 2 * PIPE_BUF]).len(), PIPE_BUF);
     }
 }

@@ -17,7 +17,7 @@ use crate::run::{boot_now, wall_now};
 use crate::sample::{self, ControlGroup, Life, Scan, Snapshot, Unreadable};
 use crate::select::Root;
 use crate::unit;
-use crate::units::{BootNanos, Hz, Pid, WallNanos};
+use crate::units::{BootNanos, Hz, Pid, Ticks, WallNanos};
 use std::num::NonZero;
 
 /// One sample, ready to be printed and remembered.
@@ -29,6 +29,8 @@ pub struct Sample {
     pub state: State,
     /// When it was taken.
     pub wall: WallNanos,
+    /// How many processes were looked at for it.
+    pub looked_at: usize,
 }
 
 /// What takes samples for one job.
@@ -145,7 +147,7 @@ impl<'j> Sampler<'j> {
                 members.iter().map(|&place| snapshot.processes[place].id.pid).collect();
             self.source.hold(&pids);
         }
-        Ok(Sample { reports, state, wall: start.wall })
+        Ok(Sample { reports, state, wall: start.wall, looked_at: snapshot.processes.len() })
     }
 
     fn start<'s>(
@@ -186,9 +188,7 @@ impl<'j> Sampler<'j> {
             born = ranges;
             always.extend(look::members(before).into_iter().map(|id| id.pid));
             let mut ranges = born.clone();
-            if plan.names_pick() {
-                ranges.extend(then.young());
-            }
+            ranges.extend(then.young(plan.names_pick()));
             let mut now = then.clone();
             let share = now.share(plan.names_pick());
             always = sample::list_some(&self.source, always, &ranges, share, &mut now)
@@ -201,8 +201,10 @@ impl<'j> Sampler<'j> {
         let out_of_time = &|| start.watchdog.out_of_time();
         let snapshot = sample::read(&self.source, &always, start.taken, out_of_time);
         let looked = self.with_roots(snapshot, view, start);
+        let Looked { snapshot, roots, .. } = &looked;
+        let since = Ticks::at(before.taken, self.machine.hz);
         let is_sure = looked.view.is_none()
-            || look::knows_all_descendants(before, &born, &looked.snapshot, &looked.roots);
+            || look::knows_all_descendants(before, &born, since, snapshot, roots);
         Ok(is_sure.then_some(looked))
     }
 

@@ -10,15 +10,20 @@
 //! | `errors` | the table of errors of the contract |
 //! | `control_groups` | folders that look like control groups, in every hierarchy, with every odd content |
 //! | `systemd` | a real systemd in namespaces, in every mode of control groups |
+//! | `equivalence` | looking at some processes finds what looking at all finds |
+//! | `execd` | the resident job, driven as Telegraf drives it |
 //! | `tidy` | who may import what |
 
 #![allow(missing_docs, reason = "tests say what they test by their names")]
 
 mod cache;
 mod control_groups;
+mod equivalence;
 mod errors;
+mod execd;
 mod fake;
 mod names;
+mod namespace;
 mod real;
 mod simulated;
 mod support;

@@ -1,0 +1,57 @@
+//! Tests that need a pid namespace of their own run themselves again inside one: there numbers are
+//! few, and can be chosen.
+
+use std::fs;
+use std::process::Command;
+
+const INSIDE: &str = "PSSTAT_TEST_INSIDE";
+
+/// Whether this process was started by [`enter`].
+pub fn is_inside() -> bool {
+    std::env::var_os(INSIDE).is_some()
+}
+
+/// Runs one test again inside a new pid namespace, and fails where it does. Says so where that
+/// cannot be done, for which it takes root.
+pub fn enter(test: &str) {
+    let inside = |program: &str, args: &[&str]| {
+        // Not to be process 1 itself: that one must wait for all orphans.
+        let script = "\"$0\" \"$@\" & wait $!";
+        Command::new("unshare")
+            .args(["--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", script, program])
+            .args(args)
+            .env(INSIDE, "1")
+            .output()
+    };
+    if !inside("true", &[]).is_ok_and(|output| output.status.success()) {
+        println!("left out: cannot make a pid namespace (it takes root and unshare)");
+        return;
+    }
+    let own = std::env::current_exe().expect("a path");
+    let own = own.to_str().expect("UTF-8");
+    let output = inside(own, &[test, "--exact", "--nocapture"]).expect("it starts");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    print!("{stdout}");
+    assert!(stdout.contains("1 passed"), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Makes the kernel give out that number next, if it is free.
+pub fn next_pid(pid: u32) {
+    fs::write("/proc/sys/kernel/ns_last_pid", (pid - 1).to_string()).expect("inside, as root");
+}
+
+/// Whether numbers are limited for this namespace alone (since Linux 6.14).
+pub fn has_limits_of_its_own() -> bool {
+    let kernel = rustix::system::uname();
+    let release = kernel.release().to_string_lossy();
+    let mut parts = release.split(['.', '-']).map(|part| part.parse().unwrap_or(0));
+    let version: (u32, u32) = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+    version >= (6, 14)
+}
+
+/// How many tasks the machine has, those outside among them.
+pub fn tasks() -> u32 {
+    let text = fs::read_to_string("/proc/loadavg").expect("procfs");
+    let tasks = text.split(' ').nth(3).and_then(|field| field.split_once('/')).expect("loadavg").1;
+    tasks.parse().expect("a number")
+}
