@@ -17,6 +17,7 @@ import os
 import platform
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -74,6 +75,12 @@ class Population:
     @property
     def groups(self) -> list[str]:
         return [name for name in self.members if name != ONE]
+
+    def below_leader(self) -> int:
+        """How many children have a smaller pid than their leader: they are listed before it."""
+        return sum(
+            sum(pid < self.leaders[name] for pid in pids) for name, pids in self.members.items()
+        )
 
     def in_groups(self) -> int:
         return self.made - len(self.members[ONE])
@@ -390,6 +397,7 @@ def measure(target: int, runs: int, results: Results, folder: Path) -> None:
             population=target,
             made=made.made,
             groups={name: len(pids) for name, pids in made.members.items()},
+            below_leader=made.below_leader(),
             processes=count_processes(),
             load=os.getloadavg()[0],
         )
@@ -499,6 +507,8 @@ def options() -> argparse.Namespace:
 
 
 def main() -> None:
+    # As on Ctrl-C: what was made is unmade.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     chosen = options()
     if chosen.report:
         report.write(chosen.report)
@@ -525,4 +535,9 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Wrong as disagreement:
+        sys.exit(f"bench: {disagreement}")

@@ -215,8 +215,9 @@ def costs(raw: Raw, population: int) -> str:
         rows = [row + [""] * (len(head) - len(row)) for row in rows]
     text = (
         f"### N = {made['processes']:,}\n\n{made['made']:,} of them made: one group of {one}, "
-        f"{len(others)} groups of {others[0]}. {len(raw.runs[population, 'floor'])} rounds; load "
-        f"of the machine before: {made['load']:.1f}.\n\n"
+        f"{len(others)} groups of {others[0]}; {made['below_leader']:,} have a smaller pid than "
+        f"their leader. {len(raw.runs[population, 'floor'])} rounds; load of the machine before: "
+        f"{made['load']:.1f}.\n\n"
     )
     return text + table(head, rows)
 
