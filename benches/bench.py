@@ -46,6 +46,9 @@ QUICK_POPULATIONS = [100, 1_000]
 # System calls are counted in populations up to this: they follow N, and strace takes its time.
 COUNTED_UP_TO = 1_000
 
+# pidstat is left out of larger populations: it looks for each process in a list of all.
+PIDSTAT_UP_TO = 10_000
+
 # The group that is measured alone; all others are g000, g001, ...
 ONE = "one"
 GROUPS = "^g[0-9]+$"
@@ -219,7 +222,7 @@ def one_shot_jobs(made: Population, cache: Path) -> list[OneShot]:
     if shutil.which("ps"):
         argv = ["ps", "-e", "-o", "pid,ppid,stat,time,rss,comm"]
         jobs.append(OneShot("ps", argv, lines_of_one("ps", one)))
-    if shutil.which("pidstat"):
+    if shutil.which("pidstat") and made.target <= PIDSTAT_UP_TO:
         argv = ["pidstat", "-p", "ALL", "-u", "-r", "1", "1"]
         # CPU, memory, and the average of each.
         jobs.append(OneShot("pidstat", argv, lines_of_one("pidstat", 4 * one)))
