@@ -17,6 +17,7 @@ use crate::run::{boot_now, output, wall_now};
 use crate::sample::{self, Life, Snapshot, Unreadable};
 use crate::units::{BootNanos, Hz, Pid, WallNanos};
 use signal_hook::consts::SIGTERM;
+use std::cell::OnceCell;
 use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -190,7 +191,15 @@ impl<'j> Sampler<'j> {
         }
         let groups = group::form(plan, &snapshot, &tree, &roots, control_groups);
         let members = group::union(&groups);
-        sample::reread_early_children(&self.proc, &mut snapshot, &tree, &members);
+        // Made only where somebody asks.
+        let known = OnceCell::new();
+        sample::reread_early_children(&self.proc, &mut snapshot, &tree, &members, |parent| {
+            let known = known.get_or_init(|| before.map(State::child_times).unwrap_or_default());
+            match known.binary_search_by_key(&parent.id, |&(id, _)| id) {
+                Ok(place) => known[place].1 != parent.times.children,
+                Err(_) => true,
+            }
+        });
 
         // Nothing is reported of a first sample, so that its memory need not be read.
         let footprints = match before {
