@@ -418,20 +418,25 @@ fn find_adopters(
 /// A child that was read alive and then ended, and was waited for before its parent was read,
 /// stands in both readings. Read again after its parent it is either still there, so that its
 /// parent can't have its time, or it is [`Life::Gone`] and its parent alone answers for it.
-/// `members` is sorted; `tree` is that of the snapshot.
+/// `members` is sorted; `tree` is that of the snapshot. A parent that `has_waited` for nobody since
+/// the last sample can't have the time of any child, whenever that was read.
 pub fn reread_early_children(
     source: &impl Scan,
     snapshot: &mut Snapshot,
     tree: &Tree,
     members: &[usize],
+    has_waited: impl Fn(&Process) -> bool,
 ) {
     let is_member = |place: usize| members.binary_search(&place).is_ok();
     let mut stale: Vec<usize> = members
         .iter()
         .copied()
         .filter(|&child| {
-            tree.parent(child)
-                .is_some_and(|parent| is_member(parent) && !snapshot.read_before(parent, child))
+            tree.parent(child).is_some_and(|parent| {
+                is_member(parent)
+                    && !snapshot.read_before(parent, child)
+                    && has_waited(&snapshot.processes[parent])
+            })
         })
         .collect();
     if stale.is_empty() {
@@ -457,6 +462,68 @@ pub fn reread_early_children(
                 _ => process.life = Life::Gone,
             }
             below.extend(tree.children(place).filter(|&child| is_member(child)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+
+    /// A world whose processes always show the same, and which remembers who was looked at.
+    struct Still(RefCell<Vec<Pid>>);
+
+    fn still(pid: Pid) -> Stat<'static> {
+        // 10 and 11 are children of 20.
+        let parent = Pid::new(if pid == Pid::new(20) { 1 } else { 20 });
+        Stat {
+            comm: b"x",
+            state: b'S',
+            parent,
+            own: Ticks(1),
+            children: Ticks(7),
+            threads: 1,
+            start: Ticks(5),
+        }
+    }
+
+    impl Scan for Still {
+        fn pids(&self, pids: &mut Vec<Pid>) -> Result<Option<i64>, ReadError> {
+            *pids = [10, 11, 20].map(Pid::new).to_vec();
+            Ok(None)
+        }
+
+        fn pids_from(&self, _: i64, _: Range, _: u64, _: &mut Vec<Pid>) -> Result<(), ReadError> {
+            unreachable!("the list cannot be entered in the middle")
+        }
+
+        fn births(&self, _: u64) -> Option<Births> {
+            None
+        }
+
+        fn stat<'b>(&self, pid: Pid, _: &'b mut Buffer) -> Result<Stat<'b>, ReadError> {
+            self.0.borrow_mut().push(pid);
+            Ok(still(pid))
+        }
+    }
+
+    #[test]
+    fn early_children_are_read_again_where_their_parent_has_waited() {
+        for has_waited in [true, false] {
+            let world = Still(RefCell::default());
+            let (mut snapshot, _) = scan(&world, BootNanos(0), &|| false).unwrap();
+            world.0.borrow_mut().clear();
+            let tree = Tree::new(&snapshot.processes);
+            reread_early_children(&world, &mut snapshot, &tree, &[0, 1, 2], |parent| {
+                assert_eq!(parent.id.pid, Pid::new(20));
+                has_waited
+            });
+            let expected: &[u32] = if has_waited { &[10, 11] } else { &[] };
+            assert_eq!(
+                *world.0.borrow(),
+                expected.iter().copied().map(Pid::new).collect::<Vec<_>>()
+            );
         }
     }
 }

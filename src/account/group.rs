@@ -10,7 +10,7 @@ use crate::plan::{self, Plan, Source};
 use crate::sample::{ControlGroup, Life, Names, Process, Snapshot};
 use crate::select::Root;
 use crate::unit;
-use crate::units::{BootNanos, Bytes, CpuNanos, Hz, Pid, Ticks};
+use crate::units::{BootNanos, Bytes, CpuNanos, Hz, Pid, ProcId, Ticks};
 use std::collections::BTreeMap;
 
 /// Processes that are counted together.
@@ -76,6 +76,20 @@ pub struct Known {
     pub ledger: Ledger,
     /// The counters of its control groups.
     pub counters: Vec<Counter>,
+}
+
+impl State {
+    /// The child time of each member of any group at that sample, sorted.
+    pub fn child_times(&self) -> Vec<(ProcId, Ticks)> {
+        let mut times: Vec<_> = self
+            .groups
+            .values()
+            .flat_map(|known| &known.ledger.members)
+            .map(|member| (member.id, member.times.children))
+            .collect();
+        times.sort_unstable();
+        times
+    }
 }
 
 /// What the machine is made of, as far as the accounting must know.

@@ -37,8 +37,8 @@ impl Stat<'_> {
 /// The name may hold `)`, spaces and line feeds; none of the fields behind it can, so the last
 /// `)` ends it.
 pub fn stat(line: &[u8]) -> Option<Stat<'_>> {
-    let open = line.iter().position(|&byte| byte == b'(')?;
-    let close = line.iter().rposition(|&byte| byte == b')')?;
+    let open = memchr::memchr(b'(', line)?;
+    let close = memchr::memrchr(b')', line)?;
     let comm = line.get(open + 1..close)?;
     let mut fields = Fields(line.get(close + 1..)?);
 

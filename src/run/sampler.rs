@@ -14,10 +14,11 @@ use crate::run::discover::{self, Clocks, Numbered, warn_of_unreadable};
 use crate::run::notes::Notes;
 use crate::run::watchdog::Watchdog;
 use crate::run::{boot_now, wall_now};
-use crate::sample::{self, ControlGroup, Life, Scan, Snapshot, Unreadable};
+use crate::sample::{self, ControlGroup, Life, Process, Scan, Snapshot, Unreadable};
 use crate::select::Root;
 use crate::unit;
 use crate::units::{BootNanos, Hz, Pid, Ticks, WallNanos};
+use std::cell::OnceCell;
 use std::num::NonZero;
 
 /// One sample, ready to be printed and remembered.
@@ -125,7 +126,16 @@ impl<'j> Sampler<'j> {
         let control_groups = self.control_groups(&mut start, &snapshot, notes);
         let groups = group::form(plan, &snapshot, &tree, &roots, &control_groups);
         let members = group::union(&groups);
-        sample::reread_early_children(&self.source, &mut snapshot, &tree, &members);
+        // Made only where somebody asks.
+        let known = OnceCell::new();
+        let has_waited = |parent: &Process| {
+            let known = known.get_or_init(|| before.map(State::child_times).unwrap_or_default());
+            match known.binary_search_by_key(&parent.id, |&(id, _)| id) {
+                Ok(place) => known[place].1 != parent.times.children,
+                Err(_) => true,
+            }
+        };
+        sample::reread_early_children(&self.source, &mut snapshot, &tree, &members, has_waited);
 
         // Nothing is reported of a first sample, so that its memory need not be read.
         let footprints = match before {

@@ -19,13 +19,13 @@ mod rules;
 mod world;
 
 use oracle::{By, Pick, Span};
-use psstat::account::group::{self, Machine, Sampled};
+use psstat::account::group::{self, Machine, Sampled, State};
 use psstat::account::memory::MemoryMode;
 use psstat::account::tree::Tree;
 use psstat::cache::codec;
 use psstat::label::Label;
 use psstat::plan::{Plan, Selector, Source};
-use psstat::sample::{reread_early_children, scan, scan_in_parallel};
+use psstat::sample::{Process, reread_early_children, scan, scan_in_parallel};
 use psstat::select;
 use std::collections::BTreeMap;
 use world::{HZ, Interruption, Proc, World};
@@ -92,9 +92,14 @@ impl Watch {
         }
         let groups = group::form(&self.plan, &snapshot, &tree, &roots, &[]);
         let members = group::union(&groups);
-        reread_early_children(&proc, &mut snapshot, &tree, &members);
-
         let before = self.cache.as_deref().map(|bytes| codec::decode(bytes).unwrap());
+        let known = before.as_ref().map(State::child_times).unwrap_or_default();
+        let has_waited = |parent: &Process| {
+            let found = known.binary_search_by_key(&parent.id, |&(id, _)| id);
+            found.map_or(true, |place| known[place].1 != parent.times.children)
+        };
+        reread_early_children(&proc, &mut snapshot, &tree, &members, has_waited);
+
         let sampled = Sampled {
             boot_id: b"simulated",
             snapshot: &snapshot,

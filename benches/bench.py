@@ -1,0 +1,546 @@
+"""Measures psstat beside the kernel floor and its peers.
+
+One round runs every job once, each right behind the floor it is compared with, so that whatever
+else the machine does meets both alike; ratios are taken within a round. What each run cost goes to
+a file in benches/results, one JSON object a line; report.py makes the tables out of that.
+
+To add a job, add a line to `one_shot_jobs` (a new process per sample) or a subclass of `Resident`
+to `resident_jobs` (a process that stays and is asked for samples).
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import report
+
+ROOT = Path(__file__).resolve().parent.parent
+RELEASE = ROOT / "target/release"
+PSSTAT = RELEASE / "psstat"
+PSSTAT_DYNAMIC = ROOT / "target/dynamic/release/psstat"
+FLOOR = RELEASE / "examples/floor"
+CROWD = RELEASE / "examples/crowd"
+METER = RELEASE / "examples/meter"
+
+POPULATIONS = [100, 1_000, 10_000, 25_000]
+QUICK_POPULATIONS = [100, 1_000]
+
+# System calls are counted in populations up to this: they follow N, and strace takes its time.
+COUNTED_UP_TO = 1_000
+
+# pidstat is left out of larger populations: it looks for each process in a list of all.
+PIDSTAT_UP_TO = 10_000
+
+# The group that is measured alone; all others are g000, g001, ...
+ONE = "one"
+GROUPS = "^g[0-9]+$"
+
+
+class Skipped(Exception):
+    """Something that cannot be measured here, and why."""
+
+
+class Wrong(Exception):
+    """Two that should have seen the same processes did not."""
+
+
+@dataclass
+class Population:
+    """Processes that were made to be measured."""
+
+    target: int
+    folder: Path
+    members: dict[str, list[int]]
+    leaders: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def made(self) -> int:
+        return sum(len(pids) for pids in self.members.values())
+
+    @property
+    def groups(self) -> list[str]:
+        return [name for name in self.members if name != ONE]
+
+    def below_leader(self) -> int:
+        """How many children have a smaller pid than their leader: they are listed before it."""
+        return sum(
+            sum(pid < self.leaders[name] for pid in pids) for name, pids in self.members.items()
+        )
+
+    def in_groups(self) -> int:
+        return self.made - len(self.members[ONE])
+
+    def pids(self, *names: str) -> Path:
+        """A file of the pids of those groups, one a line."""
+        file = self.folder / f"{names[0]}-{len(names)}.pids"
+        if not file.exists():
+            pids = (pid for name in names for pid in self.members[name])
+            file.write_text("".join(f"{pid}\n" for pid in sorted(pids)))
+        return file
+
+    def pid_file(self) -> Path:
+        """The pid file of the group that is measured alone, as a service would write it."""
+        file = self.folder / "one.pid"
+        if not file.exists():
+            file.write_text(f"{self.leaders[ONE]}\n")
+        return file
+
+
+def shape(target: int) -> list[tuple[str, int]]:
+    """Names and sizes of the groups of a population."""
+    if target < 1_000:
+        return [(ONE, 10)] + [(f"g{number:03}", 1) for number in range(10)]
+    return [(ONE, 100)] + [(f"g{number:03}", target // 100) for number in range(100)]
+
+
+@contextmanager
+def population(target: int, folder: Path) -> Iterator[Population]:
+    """Makes the processes, and ends them however the block is left."""
+    groups = shape(target)
+    total = sum(size for _, size in groups)
+    room = int(Path("/proc/sys/kernel/pid_max").read_text()) - count_processes() - 2_000
+    if total > room:
+        raise Skipped(f"kernel.pid_max leaves room for {room} processes")
+    folder = folder / str(target)
+    folder.mkdir()
+    made = Population(target, folder, {name: [] for name, _ in groups})
+    host = subprocess.Popen(
+        [CROWD, *(f"{name}:{size}" for name, size in groups)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        for line in host.stdout:
+            if line == "ready\n":
+                break
+            name, role, pid = line.split()
+            made.members[name].append(int(pid))
+            if role == "leader":
+                made.leaders[name] = int(pid)
+        if made.made != total:
+            raise Skipped(f"only {made.made} of {total} processes could be made")
+        yield made
+    finally:
+        host.stdin.close()
+        host.stdout.close()
+        host.wait()
+
+
+def count_processes() -> int:
+    return sum(name.isdigit() for name in os.listdir("/proc"))
+
+
+@dataclass(frozen=True)
+class OneShot:
+    """A job that is a new process for every sample."""
+
+    key: str
+    argv: list[str | Path]
+    # Given what the job printed, complains where it has not seen what was made.
+    check: Callable[[str], None] = lambda text: None
+
+    def run(self, scratch: Path, warm_up: bool = False) -> dict[str, int]:
+        """Runs it once; times in microseconds, memory in KiB."""
+        with open(scratch, "w+") as output:
+            done = subprocess.run(
+                [METER, *self.argv], stdout=output, stderr=subprocess.PIPE, text=True, check=True
+            )
+            output.seek(0)
+            text = output.read()
+        status, user, system, wall, peak = map(int, done.stderr.splitlines()[-1].split())
+        if status != 0:
+            raise Wrong(f"{self.key}: exit status {status}: {done.stderr}")
+        # The first run of psstat stores a baseline and prints nothing.
+        if not warm_up:
+            self.check(text)
+        return {"cpu": user + system, "wall": wall, "peak": peak}
+
+
+def one_shot_jobs(made: Population, cache: Path) -> list[OneShot]:
+    """All of them, each behind the floor that it is compared with (see report.FLOOR_OF)."""
+    one, every = len(made.members[ONE]), made.in_groups()
+    eleven = made.groups[:11]
+
+    def psstat(key: str, expected: dict[str, int], *selectors: str, program: Path = PSSTAT):
+        check = psstat_saw(key, expected)
+        # Under strace, on a busy machine, a run may well need more than the usual four seconds.
+        argv = [program, *selectors, "--cache-dir", cache, "--timeout", "60s"]
+        return OneShot(key, argv, check)
+
+    def floor(key: str, *options: str | Path) -> OneShot:
+        def check(text: str) -> None:
+            at_least(key, int(text.split()[0]), made.made)
+
+        return OneShot(key, [FLOOR, *options], check)
+
+    pattern = ["--pattern", f"{ONE}:^{ONE}$"]
+    jobs = [
+        OneShot("true", ["/bin/true"]),
+        floor("floor"),
+        psstat("pid-file", {ONE: one}, "--pid-file", f"{ONE}:{made.pid_file()}"),
+        floor("floor, one", "--statm", made.pids(ONE)),
+        psstat("one", {ONE: one}, *pattern),
+        psstat("one, threads", {ONE: one}, *pattern, "--multi-threaded"),
+        psstat("cmdline", {ONE: one}, "--cmdline", f"{ONE}:--(leader|child) {ONE}"),
+        floor("floor, eleven", "--statm", made.pids(*eleven)),
+        psstat(
+            "eleven",
+            {name: len(made.members[name]) for name in eleven},
+            *(word for name in eleven for word in ("--pattern", f"^{name}$")),
+        ),
+        floor("floor, all", "--statm", made.pids(*made.groups)),
+        psstat("all in one", {"all": every}, "--pattern", f"all:{GROUPS}"),
+        psstat(
+            "all in many", {g: len(made.members[g]) for g in made.groups}, "--pattern", GROUPS
+        ),
+        # All of the crowd, and its host.
+        psstat("exe", {"all": made.made + 1}, "--exe", f"all:{CROWD}"),
+        psstat("user", {"all": -made.made}, "--user", f"all:{os.getuid()}"),
+    ]
+    if made.target == min(POPULATIONS):
+        jobs.insert(1, psstat("one, dynamic", {ONE: one}, *pattern, program=PSSTAT_DYNAMIC))
+        jobs.insert(1, psstat("one, static", {ONE: one}, *pattern))
+    if shutil.which("ps"):
+        argv = ["ps", "-e", "-o", "pid,ppid,stat,time,rss,comm"]
+        jobs.append(OneShot("ps", argv, lines_of_one("ps", one)))
+    if shutil.which("pidstat") and made.target <= PIDSTAT_UP_TO:
+        argv = ["pidstat", "-p", "ALL", "-u", "-r", "1", "1"]
+        # CPU, memory, and the average of each.
+        jobs.append(OneShot("pidstat", argv, lines_of_one("pidstat", 4 * one)))
+    return jobs
+
+
+def psstat_saw(key: str, expected: dict[str, int]) -> Callable[[str], None]:
+    """Each group with its number of processes; a negative number is the least there must be."""
+
+    def check(text: str) -> None:
+        seen = {
+            name: int(count)
+            for name, count in re.findall(r"process_name=(\S+) .*n_proc=(\d+)i", text)
+        }
+        if seen.keys() != expected.keys():
+            raise Wrong(f"{key}: groups {sorted(seen)} instead of {sorted(expected)}")
+        for name, count in expected.items():
+            if count < 0:
+                at_least(key, seen[name], -count)
+            elif seen[name] != count:
+                raise Wrong(f"{key}: {seen[name]} processes in {name} instead of {count}")
+
+    return check
+
+
+def lines_of_one(key: str, expected: int) -> Callable[[str], None]:
+    def check(text: str) -> None:
+        seen = sum(line.endswith(f" {ONE}") for line in text.splitlines())
+        if seen != expected:
+            raise Wrong(f"{key}: {seen} lines of {ONE} instead of {expected}")
+
+    return check
+
+
+def at_least(key: str, seen: int, expected: int) -> None:
+    if seen < expected:
+        raise Wrong(f"{key}: {seen} processes instead of {expected} or more")
+
+
+class Resident:
+    """A job whose process stays; a sample is one answer to one request."""
+
+    key: str
+    process: subprocess.Popen
+
+    def ask(self) -> str:
+        """Asks for one sample and waits for all of it."""
+        raise NotImplementedError
+
+    def check(self, text: str) -> None:
+        """Complains where the sample does not show what was made."""
+        raise NotImplementedError
+
+    def measure(self, samples: int) -> dict[str, int]:
+        """CPU time of all samples together in microseconds, as the kernel counts it (in ticks)."""
+        self.check(self.ask())
+        before = self.cpu()
+        for _ in range(samples):
+            self.ask()
+        cpu = self.cpu() - before
+        self.check(self.ask())
+        return {"samples": samples, "cpu": cpu, "resident": self.resident()}
+
+    def cpu(self) -> int:
+        stat = Path(f"/proc/{self.process.pid}/stat").read_text()
+        user, system = stat[stat.rindex(")") + 2 :].split()[11:13]
+        return (int(user) + int(system)) * 1_000_000 // os.sysconf("SC_CLK_TCK")
+
+    def resident(self) -> int:
+        """Resident memory in KiB."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+)", status)[1])
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait()
+
+
+class ProcessExporter(Resident):
+    """process-exporter, told to read no more than psstat does: no threads, no smaps."""
+
+    key = "process-exporter"
+    program = "prometheus-process-exporter"
+
+    def __init__(self, made: Population):
+        self.made = made
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            address = f"127.0.0.1:{probe.getsockname()[1]}"
+        names = ", ".join([ONE, *made.groups])
+        config = made.folder / "process-exporter.yml"
+        config.write_text(f'process_names:\n  - name: "{{{{.Comm}}}}"\n    comm: [{names}]\n')
+        self.url = f"http://{address}/metrics"
+        self.process = subprocess.Popen(
+            [
+                self.program,
+                *("-config.path", config),
+                *("-web.listen-address", address),
+                *("-threads=false", "-gather-smaps=false"),
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def ask(self) -> str:
+        # It answers once it has looked at all processes for the first time.
+        for _ in range(600):
+            try:
+                with urllib.request.urlopen(self.url, timeout=60) as answer:
+                    return answer.read().decode()
+            except urllib.error.URLError as error:
+                if not isinstance(error.reason, ConnectionRefusedError):
+                    raise
+            self.process.poll()
+            if self.process.returncode is not None:
+                raise Wrong(f"{self.key}: it has ended with status {self.process.returncode}")
+            time.sleep(0.1)
+        raise Wrong(f"{self.key}: it does not answer")
+
+    def check(self, text: str) -> None:
+        for name, pids in self.made.members.items():
+            metric = f'namedprocess_namegroup_num_procs{{groupname="{name}"}}'
+            count = int(re.search(re.escape(metric) + r" (\d+)", text)[1])
+            if count != len(pids):
+                raise Wrong(f"{self.key}: {count} processes in {name} instead of {len(pids)}")
+
+
+def resident_jobs(made: Population) -> Iterator[Resident]:
+    if shutil.which(ProcessExporter.program):
+        yield ProcessExporter(made)
+
+
+def system_calls(job: OneShot, scratch: Path) -> int:
+    """How many system calls a run makes, all its threads together."""
+    counts = scratch.with_suffix(".strace")
+    subprocess.run(
+        ["strace", "-c", "-f", "-o", counts, *job.argv],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        check=True,
+    )
+    total = counts.read_text().splitlines()[-1].split()
+    # % time, seconds, usecs/call, calls, errors where there are any, "total"
+    return int(total[3])
+
+
+def instructions(job: OneShot) -> int | None:
+    """How many instructions a run takes outside the kernel, where this processor tells."""
+    done = subprocess.run(
+        ["perf", "stat", "-x", ",", "-e", "instructions:u", *job.argv],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    count = done.stderr.splitlines()[-1].split(",")[0] if done.stderr else ""
+    return int(count) if count.isdigit() else None
+
+
+class Results:
+    """The raw results: one JSON object a line."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.file = open(path, "w")
+
+    def add(self, kind: str, **values: object) -> None:
+        print(json.dumps({"kind": kind, **values}), file=self.file, flush=True)
+
+
+def measure(target: int, runs: int, results: Results, folder: Path) -> None:
+    """All that is measured at one population."""
+    with population(target, folder) as made:
+        results.add(
+            "population",
+            population=target,
+            made=made.made,
+            groups={name: len(pids) for name, pids in made.members.items()},
+            below_leader=made.below_leader(),
+            processes=count_processes(),
+            load=os.getloadavg()[0],
+        )
+        say(f"{count_processes()} processes, of which {made.made} are made")
+        cache = made.folder / "cache"
+        cache.mkdir()
+        scratch = made.folder / "output"
+        jobs = one_shot_jobs(made, cache)
+        for job in jobs:
+            job.run(scratch, warm_up=True)
+        for number in range(runs):
+            say(f"round {number + 1} of {runs}")
+            for job in jobs:
+                cost = job.run(scratch)
+                results.add("run", population=target, job=job.key, round=number, **cost)
+        for job in jobs:
+            if shutil.which("strace") and target <= COUNTED_UP_TO:
+                calls = system_calls(job, scratch)
+                results.add("calls", population=target, job=job.key, calls=calls)
+            if shutil.which("perf") and (count := instructions(job)) is not None:
+                results.add("instructions", population=target, job=job.key, instructions=count)
+        for resident in resident_jobs(made):
+            say(resident.key)
+            try:
+                # Enough that ticks of 10 ms are fine enough.
+                cost = resident.measure(samples=min(300, max(3, 30_000 // made.made)))
+            finally:
+                resident.stop()
+            results.add("resident", population=target, job=resident.key, **cost)
+
+
+def machine() -> dict[str, object]:
+    """What the figures depend on, and nothing that names the host."""
+    cpuinfo = Path("/proc/cpuinfo").read_text()
+    model = re.search(r"model name\s*: (.*)", cpuinfo)
+    memory = re.search(r"MemTotal:\s*(\d+)", Path("/proc/meminfo").read_text())
+    return {
+        "processor": model[1] if model else platform.machine(),
+        "processors": os.cpu_count(),
+        "virtual": "hypervisor" in cpuinfo,
+        "architecture": platform.machine(),
+        "memory_mib": int(memory[1]) // 1024,
+        # Without the build's own suffix.
+        "linux": re.match(r"[\d.]+", platform.release())[0],
+        "system": platform.freedesktop_os_release()["PRETTY_NAME"],
+        "rustc": output_of("rustc", "--version"),
+        "psstat": output_of("git", "-C", str(ROOT), "describe", "--always", "--dirty"),
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    }
+
+
+PACKAGES = {
+    "ps": "procps",
+    "pidstat": "sysstat",
+    ProcessExporter.program: "prometheus-process-exporter",
+    "strace": "strace",
+}
+
+
+def versions() -> dict[str, str]:
+    """Of the peers that are installed; says which are not."""
+    found = {}
+    for program, package in PACKAGES.items():
+        if shutil.which(program):
+            found[package] = output_of("dpkg-query", "-W", "-f", "${Version}", package)
+        else:
+            say(f"{program} is left out: apt-get install {package}")
+    return found
+
+
+def output_of(*argv: str) -> str:
+    return subprocess.run(argv, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
+def say(text: str) -> None:
+    print(f"bench: {text}", file=sys.stderr)
+
+
+def default_output(about: dict[str, object]) -> Path:
+    day = str(about["date"]).split()[0]
+    name = f"{day}-{about['architecture']}-{about['processors']}cpu-linux{about['linux']}.jsonl"
+    return ROOT / "benches/results" / name
+
+
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__.split("\n")[0])
+    parser.add_argument(
+        "--populations",
+        metavar="N,N",
+        help=f"about how many processes there are to be (default {POPULATIONS})",
+        type=lambda text: [int(number) for number in text.split(",")],
+    )
+    parser.add_argument("--runs", metavar="K", type=int, help="rounds per population (default 15)")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help=f"populations {QUICK_POPULATIONS}, 5 rounds, and docs/BENCHMARKS.md stays as it is",
+    )
+    parser.add_argument("--output", metavar="FILE", type=Path, help="where the raw results go")
+    parser.add_argument(
+        "--report",
+        metavar="FILE",
+        type=Path,
+        help="measure nothing, write docs/BENCHMARKS.md from these raw results",
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    # As on Ctrl-C: what was made is unmade.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    chosen = options()
+    if chosen.report:
+        report.write(chosen.report)
+        return
+    populations = chosen.populations or (QUICK_POPULATIONS if chosen.quick else POPULATIONS)
+    runs = chosen.runs or (5 if chosen.quick else 15)
+    about = machine()
+    results = Results(chosen.output or default_output(about))
+    results.add("machine", **about, peers=versions())
+    results.add(
+        "binary", static=PSSTAT.stat().st_size, dynamic=PSSTAT_DYNAMIC.stat().st_size
+    )
+    with tempfile.TemporaryDirectory(prefix="psstat-bench-") as folder:
+        for target in populations:
+            try:
+                measure(target, runs, results, Path(folder))
+            except Skipped as reason:
+                say(f"population {target} is left out: {reason}")
+    say(f"raw results: {results.path}")
+    if chosen.quick:
+        print(report.tables(results.path))
+    else:
+        report.write(results.path)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Wrong as disagreement:
+        sys.exit(f"bench: {disagreement}")

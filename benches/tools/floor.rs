@@ -1,0 +1,137 @@
+//! The kernel floor: what looking at every process costs where nothing is done but asking.
+//!
+//! ```text
+//! floor [--repeat K] [--statm PIDS] [--held PIDS]
+//! ```
+//!
+//! Lists `/proc`, and opens, reads and closes one `stat` per process: the least that any program
+//! can do that must look at them all. `--statm` adds one `statm` for each pid in the file PIDS,
+//! one a line; `--held` reads nothing but the `stat` of those, from files that stay open. Prints
+//! how many processes it saw, and the CPU time of one repetition in nanoseconds.
+
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{Mode, OFlags, RawDir, SeekFrom};
+use rustix::io::Errno;
+use rustix::time::{ClockId, clock_gettime};
+use std::error::Error;
+use std::ffi::CStr;
+use std::mem::MaybeUninit;
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+/// The longest path is `4194304/statm` and its zero.
+const PATH: usize = 16;
+
+/// Longer than any `stat` line: 52 fields of at most 20 digits, and a name.
+const LINE: usize = 2048;
+
+#[derive(Default)]
+struct Options {
+    repeat: u64,
+    statm: Vec<Path>,
+    held: Option<Vec<Path>>,
+}
+
+fn main() -> Outcome<()> {
+    let options = options()?;
+    let proc = rustix::fs::open("/proc", OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
+    let held = match &options.held {
+        None => None,
+        Some(paths) => Some(hold(proc.as_fd(), paths)?),
+    };
+    let before = cpu_time();
+    let mut seen = 0;
+    for _ in 0..options.repeat {
+        seen = match &held {
+            Some(files) => read_held(files),
+            None => scan(proc.as_fd())?,
+        };
+        for path in &options.statm {
+            read_once(proc.as_fd(), path)?;
+        }
+    }
+    println!("{seen} {}", (cpu_time() - before) / options.repeat);
+    Ok(())
+}
+
+fn options() -> Outcome<Options> {
+    let mut options = Options { repeat: 1, ..Options::default() };
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        let value = words.next().ok_or("an option without its value")?;
+        match word.as_str() {
+            "--repeat" => options.repeat = value.parse::<u64>()?.max(1),
+            "--statm" => options.statm = paths(&value, b"/statm")?,
+            "--held" => options.held = Some(paths(&value, b"/stat")?),
+            _ => return Err(format!("unknown option {word}").into()),
+        }
+    }
+    Ok(options)
+}
+
+fn paths(file: &str, name: &[u8]) -> Outcome<Vec<Path>> {
+    Ok(std::fs::read(file)?
+        .split(|&byte| byte == b'\n')
+        .filter(|pid| !pid.is_empty() && pid.len() < 8)
+        .map(|pid| Path::new(pid, name))
+        .collect())
+}
+
+/// A path below `/proc`, ended by a zero.
+struct Path([u8; PATH]);
+
+impl Path {
+    fn new(pid: &[u8], name: &[u8]) -> Path {
+        let mut path = [0; PATH];
+        path[..pid.len()].copy_from_slice(pid);
+        path[pid.len()..pid.len() + name.len()].copy_from_slice(name);
+        Path(path)
+    }
+}
+
+fn cpu_time() -> u64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned()
+}
+
+fn scan(proc: BorrowedFd<'_>) -> Outcome<usize> {
+    rustix::fs::seek(proc, SeekFrom::Start(0))?;
+    let mut space = [MaybeUninit::uninit(); 32 * 1024];
+    let mut entries = RawDir::new(proc, &mut space);
+    let mut seen = 0;
+    while let Some(entry) = entries.next() {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if name[0].is_ascii_digit() {
+            read_once(proc, &Path::new(name, b"/stat"))?;
+            seen += 1;
+        }
+    }
+    Ok(seen)
+}
+
+/// Opens, reads and closes. A process that has ended meanwhile is no error.
+fn read_once(proc: BorrowedFd<'_>, path: &Path) -> Result<(), Errno> {
+    match open(proc, path) {
+        Ok(file) => match rustix::io::read(&file, &mut [MaybeUninit::uninit(); LINE]) {
+            Ok(_) | Err(Errno::SRCH) => Ok(()),
+            Err(errno) => Err(errno),
+        },
+        Err(Errno::NOENT | Errno::SRCH) => Ok(()),
+        Err(errno) => Err(errno),
+    }
+}
+
+fn open(proc: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd, Errno> {
+    let path = CStr::from_bytes_until_nul(&path.0).map_err(|_| Errno::NAMETOOLONG)?;
+    rustix::fs::openat(proc, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+}
+
+fn hold(proc: BorrowedFd<'_>, paths: &[Path]) -> Result<Vec<OwnedFd>, Errno> {
+    paths.iter().map(|path| open(proc, path)).collect()
+}
+
+fn read_held(files: &[OwnedFd]) -> usize {
+    let mut space = [MaybeUninit::uninit(); LINE];
+    files.iter().filter(|file| rustix::io::pread(file, &mut space, 0).is_ok()).count()
+}
