@@ -11,7 +11,7 @@
 //! then all processes are looked at.
 
 use crate::account::group::State;
-use crate::sample::{Process, Snapshot};
+use crate::sample::Snapshot;
 use crate::select::Root;
 use crate::units::{BootNanos, Hz, Pid, ProcId, Ticks};
 
@@ -98,16 +98,29 @@ pub struct View {
 }
 
 impl View {
-    /// What to begin with, where all processes have been looked at for the first time: those that
-    /// started not long before are young too, though nobody was there to see them born.
-    pub fn first(processes: &[Process], hz: Hz, taken: BootNanos) -> View {
-        let old = Ticks::at(BootNanos(taken.0.saturating_sub(YOUTH_NANOS)), hz);
-        let elders = processes.iter().filter(|process| process.id.start <= old);
+    /// What to remember of a sample that looked at all processes, and began at `births`; `then` is
+    /// what was remembered before.
+    pub fn of_all(
+        snapshot: &Snapshot,
+        offset: i64,
+        births: &Births,
+        then: Option<&View>,
+        hz: Hz,
+    ) -> View {
+        let then = then.cloned().unwrap_or_else(|| View::first(snapshot, hz));
+        let population = snapshot.processes.len() as u64;
+        View { offset, population, ..then }.after(births)
+    }
+
+    /// What to begin with: those that started not long before the first sample are young too,
+    /// though nobody was there to see them born.
+    fn first(snapshot: &Snapshot, hz: Hz) -> View {
+        let youth = BootNanos(snapshot.taken.0.saturating_sub(YOUTH_NANOS));
+        let old = Ticks::at(youth, hz);
+        let elders = snapshot.processes.iter().filter(|process| process.id.start <= old);
         let youngest_elder = elders.max_by_key(|process| (process.id.start, process.id.pid));
-        View {
-            newest: youngest_elder.map(|elder| elder.id.pid).into_iter().collect(),
-            ..View::default()
-        }
+        let newest = youngest_elder.map(|elder| elder.id.pid).into_iter().collect();
+        View { newest, cursor: Pid::INIT, ..View::default() }
     }
 
     /// What to remember of a sample that began at `births`, in which rotation stood at `self`.

@@ -5,9 +5,10 @@
 //! then is it known where a child was read before its parent, and [`reread_early_children`] mends
 //! it.
 
+use crate::account::group::State;
 use crate::account::tree::{Tree, index_of};
 use crate::error::{ReadError, Reason};
-use crate::look::{Births, Range, View};
+use crate::look::{self, Births, Range, View};
 use crate::procfs::{Buffer, Procfs, parse::Stat};
 use crate::units::{BootNanos, CpuNanos, Pid, ProcId, Ticks};
 use std::collections::HashMap;
@@ -327,30 +328,48 @@ pub fn scan_in_parallel(
     Ok((snapshot, offset))
 }
 
+/// What a sample looks at where it need not look at all.
+#[derive(Debug)]
+pub struct Listed {
+    /// The processes, sorted, each once.
+    pub pids: Vec<Pid>,
+    /// The numbers given out since the last sample.
+    pub born: Vec<Range>,
+    /// What to remember for the next one.
+    pub view: View,
+}
+
 /// Lists the processes that a sample must look at where it need not look at all: `always` those,
-/// the members and whatever else is known by number; all of `ranges`; and a `share` in rotation,
-/// which `view` is moved on by. Sorted, each once.
+/// which are known by number; the members at the sample `before`; those born since, and the young;
+/// and a share of the others in rotation. None where it is not sure who was born.
+///
+/// `names_pick` says whether a process may become a root by what it does.
 ///
 /// # Errors
 /// Where the processes cannot be listed.
 pub fn list_some(
     source: &impl Scan,
-    always: impl IntoIterator<Item = Pid>,
-    ranges: &[Range],
-    share: u64,
-    view: &mut View,
-) -> Result<Vec<Pid>, ReadError> {
-    let mut pids: Vec<Pid> = always.into_iter().collect();
-    for &range in ranges {
+    before: &State,
+    births: &Births,
+    taken: BootNanos,
+    names_pick: bool,
+    always: Vec<Pid>,
+) -> Result<Option<Listed>, ReadError> {
+    let Some(mut view) = before.view.clone() else { return Ok(None) };
+    let Some(born) = view.born(births, taken.since(before.taken)) else { return Ok(None) };
+    let mut pids = always;
+    pids.extend(look::members(before).into_iter().map(|id| id.pid));
+    for &range in born.iter().chain(&view.young(names_pick)) {
         source.pids_from(view.offset, range, u64::MAX, &mut pids)?;
     }
     let met = pids.len();
-    let rest = Range { first: view.cursor, last: Pid::MAX };
-    source.pids_from(view.offset, rest, share, &mut pids)?;
+    let share = view.share(names_pick);
+    let others = Range { first: view.cursor, last: Pid::MAX };
+    source.pids_from(view.offset, others, share, &mut pids)?;
     view.rotate(&pids[met..], share);
     pids.sort_unstable();
     pids.dedup();
-    Ok(pids)
+    Ok(Some(Listed { pids, born, view: view.after(births) }))
 }
 
 /// How many processes are read between two looks at the clock.

@@ -14,7 +14,7 @@ use crate::run::discover::{self, Clocks, Numbered, warn_of_unreadable};
 use crate::run::notes::Notes;
 use crate::run::watchdog::Watchdog;
 use crate::run::{boot_now, wall_now};
-use crate::sample::{self, ControlGroup, Life, Process, Scan, Snapshot, Unreadable};
+use crate::sample::{self, ControlGroup, Life, Listed, Process, Scan, Snapshot, Unreadable};
 use crate::select::Root;
 use crate::unit;
 use crate::units::{BootNanos, Hz, Pid, Ticks, WallNanos};
@@ -186,36 +186,30 @@ impl<'j> Sampler<'j> {
         let Some(control_groups) = &start.control_groups else { return Ok(None) };
         let in_groups = control_groups.iter().flat_map(|group| group.pids.iter().copied());
         let numbered = start.numbered.iter().map(|numbered| numbered.pid);
-        let mut always: Vec<Pid> = in_groups.chain(numbered).collect();
-        let mut born = Vec::new();
-        let mut view = None;
-        if plan.looks_at_processes() {
-            let interval = start.taken.since(before.taken);
-            let (Some(births), Some(then)) = (&start.births, &before.view) else {
-                return Ok(None);
-            };
-            let Some(ranges) = then.born(births, interval) else { return Ok(None) };
-            born = ranges;
-            always.extend(look::members(before).into_iter().map(|id| id.pid));
-            let mut ranges = born.clone();
-            ranges.extend(then.young(plan.names_pick()));
-            let mut now = then.clone();
-            let share = now.share(plan.names_pick());
-            always = sample::list_some(&self.source, always, &ranges, share, &mut now)
-                .map_err(|error| Error::Failed(format!("cannot list the processes: {error}")))?;
-            view = Some(now.after(births));
-        } else {
-            always.sort_unstable();
-            always.dedup();
+        let always: Vec<Pid> = in_groups.chain(numbered).collect();
+        if !plan.looks_at_processes() {
+            return Ok(Some(self.look_at(always, start)));
         }
-        let out_of_time = &|| start.watchdog.out_of_time();
-        let snapshot = sample::read(&self.source, &always, start.taken, out_of_time);
-        let looked = self.with_roots(snapshot, view, start);
+        let Some(births) = &start.births else { return Ok(None) };
+        let names_pick = plan.names_pick();
+        let listed =
+            sample::list_some(&self.source, before, births, start.taken, names_pick, always)
+                .map_err(|error| Error::Failed(format!("cannot list the processes: {error}")))?;
+        let Some(Listed { pids, born, view }) = listed else { return Ok(None) };
+        let looked = self.look_at(pids, start);
         let Looked { snapshot, roots, .. } = &looked;
         let since = Ticks::at(before.taken, self.machine.hz);
-        let is_sure = looked.view.is_none()
-            || look::knows_all_descendants(before, &born, since, snapshot, roots);
-        Ok(is_sure.then_some(looked))
+        let is_sure = look::knows_all_descendants(before, &born, since, snapshot, roots);
+        Ok(is_sure.then_some(Looked { view: Some(view), ..looked }))
+    }
+
+    /// Looks at those processes, and no other.
+    fn look_at(&self, mut pids: Vec<Pid>, start: &Start<'_>) -> Looked {
+        pids.sort_unstable();
+        pids.dedup();
+        let out_of_time = &|| start.watchdog.out_of_time();
+        let snapshot = sample::read(&self.source, &pids, start.taken, out_of_time);
+        self.with_roots(snapshot, None, start)
     }
 
     /// Looks at every process.
@@ -224,22 +218,13 @@ impl<'j> Sampler<'j> {
         if let (false, Some(control_groups)) = (plan.looks_at_processes(), &start.control_groups) {
             // The first sample of a plan that needs no others.
             let in_groups = control_groups.iter().flat_map(|group| group.pids.iter().copied());
-            let mut pids: Vec<Pid> = in_groups.collect();
-            pids.sort_unstable();
-            pids.dedup();
-            let out_of_time = &|| start.watchdog.out_of_time();
-            let snapshot = sample::read(&self.source, &pids, start.taken, out_of_time);
-            return Ok(self.with_roots(snapshot, None, start));
+            return Ok(self.look_at(in_groups.collect(), start));
         }
         let (snapshot, offset) = self.scan(start)?;
         let view = match (offset, &start.births) {
             (Some(offset), Some(births)) if snapshot.find(Pid::INIT).is_some() => {
-                let population = snapshot.processes.len() as u64;
-                let then = before.and_then(|before| before.view.clone());
-                let hz = self.machine.hz;
-                let then =
-                    then.unwrap_or_else(|| View::first(&snapshot.processes, hz, start.taken));
-                Some(View { offset, population, ..then }.after(births))
+                let then = before.and_then(|before| before.view.as_ref());
+                Some(View::of_all(&snapshot, offset, births, then, self.machine.hz))
             }
             _ => None,
         };
