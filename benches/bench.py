@@ -157,9 +157,13 @@ class OneShot:
     argv: list[str | Path]
     # Given what the job printed, complains where it has not seen what was made.
     check: Callable[[str], None] = lambda text: None
+    # A file that is removed first: psstat without its cache must look at every process.
+    without: Path | None = None
 
     def run(self, scratch: Path, warm_up: bool = False) -> dict[str, int]:
         """Runs it once; times in microseconds, memory in KiB."""
+        if self.without:
+            self.without.unlink(missing_ok=True)
         with open(scratch, "w+") as output:
             done = subprocess.run(
                 [METER, *self.argv], stdout=output, stderr=subprocess.PIPE, text=True, check=True
@@ -192,10 +196,16 @@ def one_shot_jobs(made: Population, cache: Path) -> list[OneShot]:
 
         return OneShot(key, [FLOOR, *options], check)
 
+    def first(key: str, *selectors: str) -> OneShot:
+        argv = [PSSTAT, *selectors, "--cache-dir", cache, "--cache-name", key, "--timeout", "60s"]
+        return OneShot(key, argv, nothing_printed(key), without=cache / key)
+
     pattern = ["--pattern", f"{ONE}:^{ONE}$"]
     jobs = [
         OneShot("true", ["/bin/true"]),
         floor("floor"),
+        first("first", *pattern),
+        first("first, all", "--pattern", GROUPS),
         psstat("pid-file", {ONE: one}, "--pid-file", f"{ONE}:{made.pid_file()}"),
         floor("floor, one", "--statm", made.pids(ONE)),
         psstat("one", {ONE: one}, *pattern),
@@ -248,6 +258,16 @@ def psstat_saw(key: str, expected: dict[str, int]) -> Callable[[str], None]:
     return check
 
 
+def nothing_printed(key: str) -> Callable[[str], None]:
+    """The first run stores a baseline."""
+
+    def check(text: str) -> None:
+        if text:
+            raise Wrong(f"{key}: it printed {text!r}, so that it had a cache")
+
+    return check
+
+
 def lines_of_one(key: str, expected: int) -> Callable[[str], None]:
     def check(text: str) -> None:
         seen = sum(line.endswith(f" {ONE}") for line in text.splitlines())
@@ -271,6 +291,10 @@ class Resident:
     def ask(self) -> str:
         """Asks for one sample and waits for all of it."""
         raise NotImplementedError
+
+    def enough(self, made: Population) -> int:
+        """How many samples make ticks of 10 ms fine enough."""
+        return min(300, max(3, 30_000 // made.made))
 
     def check(self, text: str) -> None:
         """Complains where the sample does not show what was made."""
@@ -350,7 +374,61 @@ class ProcessExporter(Resident):
                 raise Wrong(f"{self.key}: {count} processes in {name} instead of {len(pids)}")
 
 
+class Execd(Resident):
+    """psstat itself, asked as Telegraf's execd asks it."""
+
+    def __init__(self, key: str, made: Population, *selectors: str):
+        self.key = key
+        self.saw = psstat_saw(key, {ONE: len(made.members[ONE])})
+        self.process = subprocess.Popen(
+            [PSSTAT, "execd", *selectors, "--timeout", "60s"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def ask(self) -> str:
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return self.process.stdout.readline()
+
+    def enough(self, made: Population) -> int:
+        return 500
+
+    def check(self, text: str) -> None:
+        self.saw(text)
+
+    def cpu(self) -> int:
+        # The time that it ran, in nanoseconds: a sample is far shorter than a tick.
+        return int(Path(f"/proc/{self.process.pid}/schedstat").read_text().split()[0]) // 1000
+
+
+class HeldFloor(Resident):
+    """The least that a resident process asks of the kernel: to read again what it holds open."""
+
+    key = "floor, held"
+
+    def __init__(self, made: Population):
+        self.argv = [FLOOR, "--held", made.pids(ONE), "--repeat"]
+
+    def enough(self, made: Population) -> int:
+        return 500
+
+    def measure(self, samples: int) -> dict[str, int]:
+        done = subprocess.run(
+            [*self.argv, str(samples)], stdout=subprocess.PIPE, text=True, check=True
+        )
+        _, nanoseconds = map(int, done.stdout.split())
+        return {"samples": samples, "cpu": samples * nanoseconds // 1000, "resident": 0}
+
+    def stop(self) -> None:
+        """It has ended by itself."""
+
+
 def resident_jobs(made: Population) -> Iterator[Resident]:
+    yield HeldFloor(made)
+    yield Execd("execd, pid-file", made, "--pid-file", f"{ONE}:{made.pid_file()}")
+    yield Execd("execd, pattern", made, "--pattern", f"{ONE}:^{ONE}$")
     if shutil.which(ProcessExporter.program):
         yield ProcessExporter(made)
 
@@ -409,7 +487,8 @@ def measure(target: int, runs: int, results: Results, folder: Path) -> None:
         cache.mkdir()
         scratch = made.folder / "output"
         jobs = one_shot_jobs(made, cache)
-        for job in jobs:
+        # The first run of psstat looks at all, the second again at those that were young then.
+        for job in [*jobs, *jobs]:
             job.run(scratch, warm_up=True)
         for number in range(runs):
             say(f"round {number + 1} of {runs}")
@@ -425,8 +504,7 @@ def measure(target: int, runs: int, results: Results, folder: Path) -> None:
         for resident in resident_jobs(made):
             say(resident.key)
             try:
-                # Enough that ticks of 10 ms are fine enough.
-                cost = resident.measure(samples=min(300, max(3, 30_000 // made.made)))
+                cost = resident.measure(resident.enough(made))
             finally:
                 resident.stop()
             results.add("resident", population=target, job=resident.key, **cost)

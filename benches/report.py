@@ -14,6 +14,8 @@ END = "<!-- end: written by scripts/bench -->"
 # What each job is called, in the order of the tables.
 TITLES = {
     "floor": "**floor**: list, and one `stat` each",
+    "first": "psstat, first run: it must look at all",
+    "first, all": "psstat, first run, all in 100 groups",
     "floor, one": "**floor** and `statm` of the one group",
     "one": "psstat, one group",
     "one, threads": "psstat, one group, `--multi-threaded`",
@@ -28,6 +30,9 @@ TITLES = {
     "user": "psstat, all as one by `--user`",
     "ps": "`ps -e -o pid,ppid,stat,time,rss,comm`",
     "pidstat": "`pidstat -p ALL -u -r 1 1` (looks twice)",
+    "floor, held": "**floor** of a resident: `stat` and `statm` of the one group, held open",
+    "execd, pid-file": "psstat execd, one group by `--pid-file`, one sample",
+    "execd, pattern": "psstat execd, one group by `--pattern`, one sample",
     "process-exporter": "process-exporter, one scrape",
     "true": "`/bin/true`",
     "one, static": "psstat, linked statically (as released)",
@@ -49,7 +54,14 @@ BOUND_PEAK_MIB = 6.0
 BOUND_BINARY_MIB = 4.0
 MEMORY_POPULATION = 10_000
 
-FULL_SCANS = ["one", "eleven", "all in one", "all in many"]
+BOUND_PID_FILE = 1 / 15
+BOUND_PATTERN = 1 / 8
+BOUND_RESIDENT = 1 / 40
+BOUND_HELD = 1.3
+
+# What must look at every process, and what must hold all that is looked at.
+FULL_SCANS = ["first", "first, all"]
+LARGEST = ["one", "eleven", "all in one", "all in many"]
 
 
 class Spread:
@@ -104,6 +116,11 @@ class Raw:
         pairs = ((run, others[number]) for number, run in self.runs[population, job].items())
         return Spread([run[figure] / max(other[figure], 1) for run, other in pairs])
 
+    def per_sample(self, population: int, job: str) -> float:
+        """CPU time of one sample of a resident, in microseconds."""
+        cost = self.residents[population, job]
+        return cost["cpu"] / cost["samples"]
+
     def processes(self, population: int) -> int:
         return self.populations[population]["processes"]
 
@@ -139,6 +156,33 @@ def bounds(raw: Raw) -> str:
             at_each(raw, {at: f"{ratio:.2f}" for at, ratio in ratios.items()}),
             all(ratio <= BOUND_SCAN for ratio in ratios.values()) if ratios else None,
         )
+    if MEMORY_POPULATION in raw.populations:
+        at = MEMORY_POPULATION
+        floor = raw.spread(at, "floor", "cpu").median
+        for job, limit in {"pid-file": BOUND_PID_FILE, "one": BOUND_PATTERN}.items():
+            ratio = raw.ratio(at, job, "floor").median
+            row(
+                f"{TITLES[job]}, N = {raw.processes(at):,}: CPU, to the floor",
+                f"1/{1 / limit:.0f}",
+                f"1/{1 / ratio:.1f}",
+                ratio <= limit,
+            )
+        held = raw.per_sample(at, "floor, held")
+        for job in ["execd, pid-file", "execd, pattern"]:
+            cost = raw.per_sample(at, job)
+            row(
+                f"{TITLES[job]}, N = {raw.processes(at):,}: CPU, to the floor",
+                f"1/{1 / BOUND_RESIDENT:.0f}",
+                f"1/{floor / cost:.0f}",
+                cost / floor <= BOUND_RESIDENT,
+            )
+        # A resident that knows its members by number does little else than read them.
+        row(
+            f"{TITLES['execd, pid-file']}: CPU, to the files held",
+            f"{BOUND_HELD} × for the members' share",
+            f"{raw.per_sample(at, 'execd, pid-file') / held:.2f} for all of the sample",
+            None,
+        )
     cpu = {at: raw.spread(at, "pid-file", "cpu", 1000).median for at in raw.populations}
     row(
         f"{TITLES['pid-file']}: CPU, ms",
@@ -156,7 +200,7 @@ def bounds(raw: Raw) -> str:
             ratio <= BOUND_START,
         )
     if MEMORY_POPULATION in raw.populations:
-        for job in FULL_SCANS:
+        for job in LARGEST:
             peak = raw.spread(MEMORY_POPULATION, job, "peak", 1024).median
             row(
                 f"{TITLES[job]}: peak memory, N = {raw.processes(MEMORY_POPULATION):,}",
@@ -208,7 +252,7 @@ def costs(raw: Raw, population: int) -> str:
         if at == population:
             cpu = cost["cpu"] / cost["samples"] / 1000
             memory = f"{cost['resident'] / 1024:.1f}"
-            rows.append([TITLES[job], f"{cpu:.1f}", f"{cpu / floor:.2f}", "", memory, ""])
+            rows.append([TITLES[job], f"{cpu:.2f}", f"{cpu / floor:.3f}", "", memory, ""])
     head = ["job", "CPU, ms", "× its floor", "wall, ms", "memory, MiB", "system calls"]
     if raw.instructions:
         head.append("instructions in user mode, millions")
@@ -264,7 +308,8 @@ def margins(raw: Raw) -> str:
         return f"{(micros(high, every) - micros(high, some)) / processes:.2f}"
 
     rows = [
-        ["process that is not monitored", per_other("one"), per_other("floor, one")],
+        ["process that is not monitored, first run", per_other("first"), per_other("floor")],
+        ["process that is not monitored, later", per_other("one"), per_other("floor")],
         [
             "monitored process, on top of that",
             per_monitored("one", "all in one"),

@@ -11,7 +11,8 @@
 //! then all processes are looked at.
 
 use crate::account::group::State;
-use crate::sample::Snapshot;
+use crate::error::ReadError;
+use crate::sample::{Scan, Snapshot};
 use crate::select::Root;
 use crate::units::{BootNanos, Hz, Pid, ProcId, Ticks};
 
@@ -199,6 +200,50 @@ fn between(then: Pid, now: Pid) -> Vec<Range> {
             vec![Range { first: Pid::INIT, last: now }, Range { first: next, last: Pid::MAX }]
         }
     }
+}
+
+/// What a sample looks at where it need not look at all.
+#[derive(Debug)]
+pub struct Listed {
+    /// The processes, sorted, each once.
+    pub pids: Vec<Pid>,
+    /// The numbers given out since the last sample.
+    pub born: Vec<Range>,
+    /// What to remember for the next one.
+    pub view: View,
+}
+
+/// Lists the processes that a sample must look at where it need not look at all: `always` those,
+/// which are known by number; the members at the sample `before`; those born since, and the young;
+/// and a share of the others in rotation. None where it is not sure who was born.
+///
+/// `names_pick` says whether a process may become a root by what it does.
+///
+/// # Errors
+/// Where the processes cannot be listed.
+pub fn list_some(
+    source: &impl Scan,
+    before: &State,
+    births: &Births,
+    taken: BootNanos,
+    names_pick: bool,
+    always: Vec<Pid>,
+) -> Result<Option<Listed>, ReadError> {
+    let Some(mut view) = before.view.clone() else { return Ok(None) };
+    let Some(born) = view.born(births, taken.since(before.taken)) else { return Ok(None) };
+    let mut pids = always;
+    pids.extend(members(before).into_iter().map(|id| id.pid));
+    for &range in born.iter().chain(&view.young(names_pick)) {
+        source.pids_from(view.offset, range, u64::MAX, &mut pids)?;
+    }
+    let met = pids.len();
+    let share = view.share(names_pick);
+    let others = Range { first: view.cursor, last: Pid::MAX };
+    source.pids_from(view.offset, others, share, &mut pids)?;
+    view.rotate(&pids[met..], share);
+    pids.sort_unstable();
+    pids.dedup();
+    Ok(Some(Listed { pids, born, view: view.after(births) }))
 }
 
 /// The members of all groups at the last sample, sorted, each once.

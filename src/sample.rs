@@ -5,10 +5,9 @@
 //! then is it known where a child was read before its parent, and [`reread_early_children`] mends
 //! it.
 
-use crate::account::group::State;
 use crate::account::tree::{Tree, index_of};
 use crate::error::{ReadError, Reason};
-use crate::look::{self, Births, Range, View};
+use crate::look::{Births, Range};
 use crate::procfs::{Buffer, Procfs, parse::Stat};
 use crate::units::{BootNanos, CpuNanos, Pid, ProcId, Ticks};
 use std::collections::HashMap;
@@ -154,6 +153,8 @@ pub struct Snapshot {
     pub names: Names,
     /// What could not be read.
     pub unreadable: Unreadable,
+    /// Who descends from whom.
+    pub tree: Tree,
     /// Where each reader began in `processes`. Within the part of one reader, a smaller place
     /// means an earlier reading; between parts nothing is known.
     parts: Vec<usize>,
@@ -294,7 +295,7 @@ pub fn read(
 ) -> Snapshot {
     let mut snapshot = read_all(source, pids, out_of_time);
     snapshot.taken = taken;
-    find_adopters(source, &mut snapshot, pids, out_of_time);
+    snapshot.tree = find_tree(source, &mut snapshot, pids, out_of_time);
     snapshot
 }
 
@@ -324,52 +325,8 @@ pub fn scan_in_parallel(
             }
         }
     });
-    find_adopters(source, &mut snapshot, &pids, out_of_time);
+    snapshot.tree = find_tree(source, &mut snapshot, &pids, out_of_time);
     Ok((snapshot, offset))
-}
-
-/// What a sample looks at where it need not look at all.
-#[derive(Debug)]
-pub struct Listed {
-    /// The processes, sorted, each once.
-    pub pids: Vec<Pid>,
-    /// The numbers given out since the last sample.
-    pub born: Vec<Range>,
-    /// What to remember for the next one.
-    pub view: View,
-}
-
-/// Lists the processes that a sample must look at where it need not look at all: `always` those,
-/// which are known by number; the members at the sample `before`; those born since, and the young;
-/// and a share of the others in rotation. None where it is not sure who was born.
-///
-/// `names_pick` says whether a process may become a root by what it does.
-///
-/// # Errors
-/// Where the processes cannot be listed.
-pub fn list_some(
-    source: &impl Scan,
-    before: &State,
-    births: &Births,
-    taken: BootNanos,
-    names_pick: bool,
-    always: Vec<Pid>,
-) -> Result<Option<Listed>, ReadError> {
-    let Some(mut view) = before.view.clone() else { return Ok(None) };
-    let Some(born) = view.born(births, taken.since(before.taken)) else { return Ok(None) };
-    let mut pids = always;
-    pids.extend(look::members(before).into_iter().map(|id| id.pid));
-    for &range in born.iter().chain(&view.young(names_pick)) {
-        source.pids_from(view.offset, range, u64::MAX, &mut pids)?;
-    }
-    let met = pids.len();
-    let share = view.share(names_pick);
-    let others = Range { first: view.cursor, last: Pid::MAX };
-    source.pids_from(view.offset, others, share, &mut pids)?;
-    view.rotate(&pids[met..], share);
-    pids.sort_unstable();
-    pids.dedup();
-    Ok(Some(Listed { pids, born, view: view.after(births) }))
 }
 
 /// How many processes are read between two looks at the clock.
@@ -393,21 +350,18 @@ fn read_all(source: &impl Scan, pids: &[Pid], out_of_time: OutOfTime<'_>) -> Sna
     snapshot
 }
 
-/// Asks those processes for their parent again whose parent ended between their reading and its
-/// own: it was `listed`, and was not there to be read.
+/// The tree of what was read. Asks those processes for their parent again whose parent ended between
+/// their reading and its own: it was `listed`, and was not there to be read, or was another one.
 ///
 /// An orphan that was adopted within its group belongs to it still, and where it has ended too,
 /// its children have been adopted in turn. CPU time stays that of the first reading, which tells
 /// what was read before what.
-fn find_adopters(
+fn find_tree(
     source: &impl Scan,
     snapshot: &mut Snapshot,
     listed: &[Pid],
     out_of_time: OutOfTime<'_>,
-) {
-    if snapshot.processes.len() == listed.len() {
-        return;
-    }
+) -> Tree {
     let tree = Tree::new(&snapshot.processes);
     let processes = &mut snapshot.processes;
     let mut orphans: Vec<usize> = (0..processes.len())
@@ -415,6 +369,9 @@ fn find_adopters(
             tree.parent(place).is_none() && listed.binary_search(&processes[place].parent).is_ok()
         })
         .collect();
+    if orphans.is_empty() {
+        return tree;
+    }
     let mut buffer = Buffer::default();
     while let Some(place) = orphans.pop() {
         if out_of_time() {
@@ -429,6 +386,7 @@ fn find_adopters(
             }
         }
     }
+    Tree::new(&snapshot.processes)
 }
 
 /// Reads again those `members` that were read before their parent, and all below them, parents

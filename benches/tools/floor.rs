@@ -6,8 +6,8 @@
 //!
 //! Lists `/proc`, and opens, reads and closes one `stat` per process: the least that any program
 //! can do that must look at them all. `--statm` adds one `statm` for each pid in the file PIDS,
-//! one a line; `--held` reads nothing but the `stat` of those, from files that stay open. Prints
-//! how many processes it saw, and the CPU time of one repetition in nanoseconds.
+//! one a line; `--held` reads nothing but the `stat` and `statm` of those, from files that stay open.
+//! Prints how many processes (with `--held`, files) it saw, and the CPU time of one repetition in nanoseconds.
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, RawDir, SeekFrom};
@@ -62,7 +62,11 @@ fn options() -> Outcome<Options> {
         match word.as_str() {
             "--repeat" => options.repeat = value.parse::<u64>()?.max(1),
             "--statm" => options.statm = paths(&value, b"/statm")?,
-            "--held" => options.held = Some(paths(&value, b"/stat")?),
+            "--held" => {
+                let mut held = paths(&value, b"/stat")?;
+                held.extend(paths(&value, b"/statm")?);
+                options.held = Some(held);
+            }
             _ => return Err(format!("unknown option {word}").into()),
         }
     }

@@ -12,7 +12,7 @@ pub fn index_of(processes: &[Process], pid: Pid) -> Option<usize> {
 }
 
 /// Parents and children of the processes of one snapshot, by their place in it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Tree {
     parent: Vec<u32>,
     first_child: Vec<u32>,

@@ -6,7 +6,7 @@ use crate::account::memory::{Footprint, MemoryMode};
 use crate::account::tree::Tree;
 use crate::cli::Job;
 use crate::error::{Error, Reason};
-use crate::look::{self, Births, View};
+use crate::look::{self, Births, Listed, View};
 use crate::plan::{Plan, Source};
 use crate::procfs::held::Held;
 use crate::procfs::{Buffer, Procfs, Sysfs};
@@ -14,7 +14,7 @@ use crate::run::discover::{self, Clocks, Numbered, warn_of_unreadable};
 use crate::run::notes::Notes;
 use crate::run::watchdog::Watchdog;
 use crate::run::{boot_now, wall_now};
-use crate::sample::{self, ControlGroup, Life, Listed, Process, Scan, Snapshot, Unreadable};
+use crate::sample::{self, ControlGroup, Life, Process, Scan, Snapshot, Unreadable};
 use crate::select::Root;
 use crate::unit;
 use crate::units::{BootNanos, Hz, Pid, Ticks, WallNanos};
@@ -192,9 +192,8 @@ impl<'j> Sampler<'j> {
         }
         let Some(births) = &start.births else { return Ok(None) };
         let names_pick = plan.names_pick();
-        let listed =
-            sample::list_some(&self.source, before, births, start.taken, names_pick, always)
-                .map_err(|error| Error::Failed(format!("cannot list the processes: {error}")))?;
+        let listed = look::list_some(&self.source, before, births, start.taken, names_pick, always)
+            .map_err(|error| Error::Failed(format!("cannot list the processes: {error}")))?;
         let Some(Listed { pids, born, view }) = listed else { return Ok(None) };
         let looked = self.look_at(pids, start);
         let Looked { snapshot, roots, .. } = &looked;
@@ -231,9 +230,9 @@ impl<'j> Sampler<'j> {
         Ok(self.with_roots(snapshot, view, start))
     }
 
-    fn with_roots(&self, snapshot: Snapshot, view: Option<View>, start: &Start<'_>) -> Looked {
+    fn with_roots(&self, mut snapshot: Snapshot, view: Option<View>, start: &Start<'_>) -> Looked {
         let mut notes = Notes::default();
-        let tree = Tree::new(&snapshot.processes);
+        let tree = std::mem::take(&mut snapshot.tree);
         let clocks = Clocks { boot: start.taken, wall: start.wall, hz: self.machine.hz };
         let roots = discover::roots(
             &self.job.plan,
