@@ -64,17 +64,18 @@ impl Store {
         Ok(Some(bytes))
     }
 
-    /// Replaces the file.
+    /// Replaces the file. Waits for other runs that write, with `patience` and no longer than
+    /// [`LOCK_PATIENCE`].
     ///
     /// # Errors
     /// [`Error::Failed`] where that cannot be done; the old file is then as it was.
-    pub fn save(&self, bytes: &[u8]) -> Result<(), Error> {
+    pub fn save(&self, bytes: &[u8], patience: Duration) -> Result<(), Error> {
         let mut new = self.path.clone().into_os_string();
         new.push(".new");
         let new = PathBuf::from(new);
         let failed = |error: std::io::Error| self.refused(&new, &error.to_string());
 
-        let mut file = self.lock(&new)?;
+        let mut file = self.lock(&new, patience.min(LOCK_PATIENCE))?;
         file.set_len(0).map_err(failed)?;
         // The umask may have taken too much away, and what stood there may be open to others.
         file.set_permissions(Permissions::from_mode(MODE.bits())).map_err(failed)?;
@@ -83,7 +84,7 @@ impl Store {
     }
 
     /// Opens `path` for this run alone.
-    fn lock(&self, path: &Path) -> Result<File, Error> {
+    fn lock(&self, path: &Path, patience: Duration) -> Result<File, Error> {
         let flags =
             OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         loop {
@@ -91,7 +92,7 @@ impl Store {
                 .map_err(|errno| self.refused(path, &explain(errno)))?;
             self.check(path, &file)?;
             let file = File::from(file);
-            self.await_turn(path, &file)?;
+            self.await_turn(path, &file, patience)?;
             // While this run waited, the run before may have renamed the file: then it is the
             // cache now, and not to be written to.
             let here = rustix::fs::fstat(&file);
@@ -105,7 +106,7 @@ impl Store {
     }
 
     /// Waits until no other run writes. One that has been stopped must not stop all that follow.
-    fn await_turn(&self, path: &Path, file: &File) -> Result<(), Error> {
+    fn await_turn(&self, path: &Path, file: &File, patience: Duration) -> Result<(), Error> {
         let start = Instant::now();
         loop {
             match file.try_lock() {
@@ -113,7 +114,7 @@ impl Store {
                 Err(TryLockError::Error(error)) => {
                     return Err(self.refused(path, &error.to_string()));
                 }
-                Err(TryLockError::WouldBlock) if start.elapsed() > LOCK_PATIENCE => {
+                Err(TryLockError::WouldBlock) if start.elapsed() > patience => {
                     return Err(self.refused(path, "another run of psstat holds it"));
                 }
                 Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(1)),
@@ -138,7 +139,7 @@ impl Store {
 
     fn refused(&self, path: &Path, reason: &str) -> Error {
         Error::Failed(format!(
-            "cannot keep the cache in {}: {reason}: remove it, or choose another place with \
+            "cannot keep the cache in {}: {reason}: mend that, or choose another place with \
              --cache-dir or --cache-name",
             path.display()
         ))
@@ -150,6 +151,7 @@ fn explain(errno: Errno) -> String {
         Errno::LOOP => "a symbolic link".to_owned(),
         Errno::ISDIR => "a directory".to_owned(),
         Errno::NXIO => "not a plain file".to_owned(),
+        Errno::NOENT => "there is no such folder".to_owned(),
         other => std::io::Error::from(other).to_string(),
     }
 }

@@ -104,7 +104,8 @@ struct Requests {
 
 impl Requests {
     fn new(signals: Signals, interval: Option<Duration>) -> Requests {
-        let due = interval.map(|interval| Instant::now() + interval);
+        // An interval that is longer than the clock goes never ends.
+        let due = interval.and_then(|interval| Instant::now().checked_add(interval));
         Requests { signals, interval, due, asked: false, ended: false }
     }
 
@@ -133,7 +134,7 @@ impl Requests {
         }
         let missed = now.duration_since(due).as_nanos() / interval.as_nanos();
         let steps = u32::try_from(missed).unwrap_or(u32::MAX).saturating_add(1);
-        self.due = Some(due + interval.saturating_mul(steps));
+        self.due = due.checked_add(interval.saturating_mul(steps));
         true
     }
 

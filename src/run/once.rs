@@ -18,8 +18,7 @@ use std::time::Duration;
 ///
 /// # Errors
 /// Where `/proc` cannot be read, the cache cannot be kept, or standard output cannot be written.
-pub fn run(job: &Job) -> Result<(), Error> {
-    let interruptible = end_on_sigterm()?;
+pub fn run(job: &Job, interruptible: &Interruptible) -> Result<(), Error> {
     let watchdog = Watchdog::new(job);
     let mut notes = Notes::default();
     let lines = match &job.baseline {
@@ -32,18 +31,33 @@ pub fn run(job: &Job) -> Result<(), Error> {
     // The cause of a failure is said alone: Telegraf shows the first line of standard error only.
     let lines = lines?;
     // From here on whole lines or nothing: what has begun to be written is written to its end.
-    interruptible.store(false, Ordering::SeqCst);
-    output::print(lines.as_bytes())?;
-    notes.flush();
+    interruptible.hold_off();
+    if output::print(lines.as_bytes())? {
+        notes.flush();
+    }
     Ok(())
 }
 
-/// Lets SIGTERM end the run with status 0, as long as the flag stands.
-fn end_on_sigterm() -> Result<Arc<AtomicBool>, Error> {
-    let interruptible = Arc::new(AtomicBool::new(true));
-    signal_hook::flag::register_conditional_shutdown(SIGTERM, 0, Arc::clone(&interruptible))
-        .map_err(|error| Error::Failed(format!("cannot handle SIGTERM: {error}")))?;
-    Ok(interruptible)
+/// Whether SIGTERM ends the process, with status 0.
+#[derive(Debug)]
+pub struct Interruptible(Arc<AtomicBool>);
+
+impl Interruptible {
+    /// Lets SIGTERM end the process from now on.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] where the system refuses.
+    pub fn install() -> Result<Interruptible, Error> {
+        let flag = Arc::new(AtomicBool::new(true));
+        signal_hook::flag::register_conditional_shutdown(SIGTERM, 0, Arc::clone(&flag))
+            .map_err(|error| Error::Failed(format!("cannot handle SIGTERM: {error}")))?;
+        Ok(Interruptible(flag))
+    }
+
+    /// Lets SIGTERM pass from now on.
+    pub fn hold_off(&self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
 }
 
 fn with_cache(
@@ -63,7 +77,7 @@ fn with_cache(
         }
     };
     let sample = sampler.sample(before.as_ref(), watchdog, notes)?;
-    store.save(&codec::encode(&sample.state))?;
+    store.save(&codec::encode(&sample.state), watchdog.time_left())?;
     if before.is_none() {
         notes.inform(
             "first run: a baseline is stored, no line is printed; later runs print (--wait 1s \

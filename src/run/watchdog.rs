@@ -47,6 +47,11 @@ impl Watchdog {
         Watchdog { end: Instant::now().checked_add(job.timeout), timeout: job.timeout }
     }
 
+    /// How long the run may go on.
+    pub fn time_left(&self) -> Duration {
+        self.end.map_or(self.timeout, |end| end.saturating_duration_since(Instant::now()))
+    }
+
     /// Whether the run must end.
     pub fn out_of_time(&self) -> bool {
         self.end.is_some_and(|end| Instant::now() >= end)
