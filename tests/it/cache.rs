@@ -323,7 +323,7 @@ mod hostile_places {
         let tree = small_tree();
         let job = Job::new(&tree, SMALL);
         fs::remove_dir(job.cache_dir()).unwrap();
-        assert_refused(&job, "No such file or directory");
+        assert_refused(&job, "there is no such folder");
         assert!(!job.cache_dir().exists(), "it is not psstat's to make");
         fs::write(job.cache_dir(), "").unwrap();
         assert_refused(&job, "Not a directory");
