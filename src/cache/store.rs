@@ -64,8 +64,8 @@ impl Store {
         Ok(Some(bytes))
     }
 
-    /// Replaces the file. Waits for other runs that write, with `patience` and no longer than
-    /// [`LOCK_PATIENCE`].
+    /// Replaces the file. Waits for other runs that write, with `patience`, two seconds at
+    /// the most.
     ///
     /// # Errors
     /// [`Error::Failed`] where that cannot be done; the old file is then as it was.
