@@ -17,7 +17,9 @@ use crate::sample::{Life, Times};
 use crate::units::{Pid, ProcId, Ticks};
 use std::cmp::Reverse;
 
-/// A whole life is the sum of four counters, each cut to whole ticks on its own.
+/// A margin of a tick for each of the four counters of a life. By the kernel's arithmetic, which adds
+/// exact times and cuts afterwards, an inheritance never shows less than was counted of it; were it
+/// to be off by a hair all the same, a whole life would be reported once more.
 const ROUNDING: Ticks = Ticks(4);
 
 /// A member as the ledger remembers it.
