@@ -7,16 +7,16 @@
 //!
 //! (On one line; the time stamp is in nanoseconds.) A field that is not known is left out.
 
-use super::Emission;
+use super::{Emission, quoted};
 use std::fmt::Write as _;
 
 /// Writes one object per report.
 pub fn lines(emission: &Emission<'_>) -> String {
     let mut tags = String::new();
     for (key, value) in emission.tags {
-        string(key.as_str(), &mut tags);
+        quoted(key.as_str(), &mut tags);
         tags.push(':');
-        string(value.as_str(), &mut tags);
+        quoted(value.as_str(), &mut tags);
         tags.push(',');
     }
     let mut text = String::new();
@@ -24,13 +24,13 @@ pub fn lines(emission: &Emission<'_>) -> String {
         text.push_str("{\"name\":\"psstat\",\"tags\":{");
         text.push_str(&tags);
         text.push_str("\"process_name\":");
-        string(report.label.as_str(), &mut text);
+        quoted(report.label.as_str(), &mut text);
         text.push_str("},\"fields\":{");
         for (at, (field, value)) in emission.known(report).enumerate() {
             if at > 0 {
                 text.push(',');
             }
-            string(field.name(), &mut text);
+            quoted(field.name(), &mut text);
             text.push(':');
             value.write(&mut text);
         }
@@ -38,18 +38,6 @@ pub fn lines(emission: &Emission<'_>) -> String {
         let _ = writeln!(text, "}},\"timestamp\":{}}}", emission.taken.0);
     }
     text
-}
-
-/// Writes a string. A [`Label`](crate::label::Label) holds no control character, so that two characters need escaping.
-fn string(plain: &str, text: &mut String) {
-    text.push('"');
-    for character in plain.chars() {
-        if matches!(character, '"' | '\\') {
-            text.push('\\');
-        }
-        text.push(character);
-    }
-    text.push('"');
 }
 
 #[cfg(test)]

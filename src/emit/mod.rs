@@ -110,6 +110,19 @@ impl Emission<'_> {
     }
 }
 
+/// Writes a text in quotes, as JSON and Prometheus read it. A [`Label`] holds no control character,
+/// so that two characters need escaping.
+fn quoted(plain: &str, text: &mut String) {
+    text.push('"');
+    for character in plain.chars() {
+        if matches!(character, '"' | '\\') {
+            text.push('\\');
+        }
+        text.push(character);
+    }
+    text.push('"');
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,7 +3,7 @@
 //! No time stamps: the textfile collector refuses a page that has any, and a scraper knows when it
 //! scrapes.
 
-use super::{Emission, Field};
+use super::{Emission, Field, quoted};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
@@ -37,7 +37,7 @@ pub fn page(emission: &Emission<'_>) -> String {
         for report in emission.reports {
             let Some(value) = field.of(report) else { continue };
             let _ = write!(text, "{name}{{{common}process_name=");
-            string(report.label.as_str(), &mut text);
+            quoted(report.label.as_str(), &mut text);
             text.push_str("} ");
             value.write(&mut text);
             text.push('\n');
@@ -56,7 +56,7 @@ fn common_labels(emission: &Emission<'_>) -> String {
         if seen.insert(name.clone()) {
             text.push_str(&name);
             text.push('=');
-            string(value.as_str(), &mut text);
+            quoted(value.as_str(), &mut text);
             text.push(',');
         }
     }
@@ -73,18 +73,6 @@ fn label_name(key: &str) -> String {
         return format!("_{name}");
     }
     name
-}
-
-/// Writes a label's value. It holds no line feed, so that two characters need escaping.
-fn string(plain: &str, text: &mut String) {
-    text.push('"');
-    for character in plain.chars() {
-        if matches!(character, '"' | '\\') {
-            text.push('\\');
-        }
-        text.push(character);
-    }
-    text.push('"');
 }
 
 #[cfg(test)]
