@@ -2,6 +2,7 @@
 //! database are handed in as [`Surroundings`].
 
 use crate::account::memory::MemoryMode;
+use crate::documents;
 use crate::emit::{Field, Format};
 use crate::error::Error;
 use crate::label::Label;
@@ -110,7 +111,8 @@ pub const EXECD: &str = "execd";
 
 /// The command line of one sample.
 pub fn command() -> Command {
-    const USAGE: &str = "psstat [SELECTORS] [OPTIONS]\n       psstat execd [SELECTORS] [OPTIONS]";
+    const USAGE: &str = "psstat [SELECTORS] [OPTIONS]\n       psstat execd [SELECTORS] [OPTIONS]\n       \
+                         psstat man | completions SHELL";
     job_command("psstat").about(ABOUT).after_help(AFTER_HELP).override_usage(USAGE).arg(value(
         "wait",
         "DURATION",
@@ -195,6 +197,9 @@ pub fn parse(
     surroundings: &Surroundings,
 ) -> Result<Invocation, Error> {
     let mut args: Vec<OsString> = args.into_iter().collect();
+    if let Some(document) = document(&args) {
+        return document.map(Invocation::Print).map_err(Error::Usage);
+    }
     let is_execd = args.get(1).is_some_and(|arg| arg == EXECD);
     let command = if is_execd { execd_command() } else { command() };
     if is_execd {
@@ -205,6 +210,18 @@ pub fn parse(
         Ok(matches) => invocation(is_execd, &matches, surroundings).map_err(Error::Usage),
         Err(error) if !error.use_stderr() => Ok(Invocation::Print(error.to_string())),
         Err(error) => Err(Error::Usage(first_sentence(&error.to_string()))),
+    }
+}
+
+/// The text that `man` or `completions SHELL` asks for, where the command line does.
+fn document(args: &[OsString]) -> Option<Result<String, String>> {
+    match args.get(1)?.to_str()? {
+        documents::MAN => Some(Ok(documents::manual())),
+        documents::COMPLETIONS => {
+            let shell = args.get(2).map_or("", |shell| shell.to_str().unwrap_or_default());
+            Some(documents::completions(shell))
+        }
+        _ => None,
     }
 }
 

@@ -15,6 +15,7 @@
 //! | [`mod@unit`] | how systemd names units and their control groups | pure |
 //! | [`error`] | what can go wrong | a vanished process is no error |
 //! | [`cli`] | the command line | pure: what it must ask the system is handed in |
+//! | [`documents`] | manual page, completions | made from the command line's definition |
 //! | [`plan`] | what is to be done | valid once made |
 //! | [`procfs`] | `/proc` and `/sys` | nothing else opens a file there; parsing is pure |
 //! | [`sample`] | what was seen | a parent is read before its children |
@@ -28,6 +29,7 @@
 pub mod account;
 pub mod cache;
 pub mod cli;
+pub mod documents;
 pub mod emit;
 pub mod error;
 pub mod label;
