@@ -161,10 +161,9 @@ impl Watch {
             Some(readers) => scan_in_parallel(proc, taken, &|| false, readers),
         };
         let (snapshot, offset) = scanned.unwrap();
-        let then = before.and_then(|before| before.view.as_ref());
         let view = births
             .filter(|_| snapshot.find(Pid::INIT).is_some())
-            .map(|births| View::of_all(&snapshot, offset.unwrap(), &births, then, HZ));
+            .map(|births| View::of_all(&snapshot, offset.unwrap(), &births, before, HZ));
         self.with_roots(snapshot, view, true)
     }
 
