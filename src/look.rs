@@ -86,7 +86,8 @@ impl Range {
 pub struct View {
     /// Where `/proc` can be read from the middle: the position of a process less its pid.
     pub offset: i64,
-    /// The newest pid at the last sample, at the one before, and so on.
+    /// The newest pid at the last sample, at the one before, and so on. [`Pid::NONE`] where it
+    /// tells nothing of who was born before it and after it.
     pub newest: Vec<Pid>,
     /// Tasks made since boot, at the last sample, where that was asked for.
     pub forks: Option<u64>,
@@ -99,16 +100,29 @@ pub struct View {
 }
 
 impl View {
-    /// What to remember of a sample that looked at all processes, and began at `births`; `then` is
-    /// what was remembered before.
+    /// What to remember of a sample that looked at all processes, and began at `births`; `before`
+    /// is what was remembered then.
     pub fn of_all(
         snapshot: &Snapshot,
         offset: i64,
         births: &Births,
-        then: Option<&View>,
+        before: Option<&State>,
         hz: Hz,
     ) -> View {
-        let then = then.cloned().unwrap_or_else(|| View::first(snapshot, hz));
+        let known = before.and_then(|before| Some((before, before.view.clone()?)));
+        let then = match known {
+            Some((before, mut then)) => {
+                let interval_nanos = snapshot.taken.since(before.taken);
+                if then.born(births, interval_nanos).is_none() {
+                    // Whoever is young now may have any number.
+                    if let Some(newest) = then.newest.first_mut() {
+                        *newest = Pid::NONE;
+                    }
+                }
+                then
+            }
+            None => View::first(snapshot, hz),
+        };
         let population = snapshot.processes.len() as u64;
         View { offset, population, ..then }.after(births)
     }
@@ -192,6 +206,9 @@ impl View {
 
 /// The numbers behind `then`, up to `now`, round the end if need be.
 fn between(then: Pid, now: Pid) -> Vec<Range> {
+    if then == Pid::NONE || now == Pid::NONE {
+        return vec![Range { first: Pid::INIT, last: Pid::MAX }];
+    }
     let next = Pid::new(then.number() + 1);
     match then.cmp(&now) {
         std::cmp::Ordering::Equal => Vec::new(),
@@ -346,6 +363,19 @@ mod tests {
         assert_eq!(view(&[5], None).young(true), []);
         let first = View::default().after(&births(1000, 300, 32768, None));
         assert_eq!(ends(&first.young(false)), [(745, 1000)], "of the first sample as well");
+    }
+
+    #[test]
+    fn who_was_born_in_a_whole_round_is_young_on_any_number() {
+        let young_after = |forks| {
+            let view = Some(view(&[1000, 900], Some(50_000)));
+            let before = State { view, ..State::default() };
+            let births = births(2000, 300, 32768, Some(forks));
+            let view = View::of_all(&Snapshot::default(), 0, &births, Some(&before), Hz(100));
+            ends(&view.young(false))
+        };
+        assert_eq!(young_after(51_000), [(1001, 2000)]);
+        assert_eq!(young_after(50_000 + 32_768), [(1, Pid::MAX.number())]);
     }
 
     #[test]

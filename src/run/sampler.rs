@@ -222,8 +222,7 @@ impl<'j> Sampler<'j> {
         let (snapshot, offset) = self.scan(start)?;
         let view = match (offset, &start.births) {
             (Some(offset), Some(births)) if snapshot.find(Pid::INIT).is_some() => {
-                let then = before.and_then(|before| before.view.as_ref());
-                Some(View::of_all(&snapshot, offset, births, then, self.machine.hz))
+                Some(View::of_all(&snapshot, offset, births, before, self.machine.hz))
             }
             _ => None,
         };

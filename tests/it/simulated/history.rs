@@ -16,13 +16,15 @@ pub enum Law {
     Lossless,
     /// Anything that the kernel permits.
     Any,
+    /// The same, but nobody takes a name that picks, other than by birth.
+    NoNames,
 }
 
 impl Law {
     /// Names that may be taken. Under [`Law::Lossless`] nobody joins the group by one.
     fn names(self) -> &'static [&'static str] {
         match self {
-            Law::Lossless => &["x", "y"],
+            Law::Lossless | Law::NoNames => &["x", "y"],
             Law::Any => &["w", "v", "x"],
         }
     }
@@ -77,7 +79,7 @@ impl Happening {
     pub fn befall(&self, world: &mut World, law: Law) {
         let living = world.living();
         let who = living[self.who % living.len()];
-        let mortal = who != Pid::INIT && (law == Law::Any || who != ROOT);
+        let mortal = who != Pid::INIT && (law != Law::Lossless || who != ROOT);
         match self.kind {
             Kind::Fork => {
                 world.fork(who);
@@ -102,7 +104,7 @@ impl Happening {
                     world.exit_and_wait(child);
                 }
             }
-            Kind::IgnoreSigchld if law == Law::Any && who != Pid::INIT => {
+            Kind::IgnoreSigchld if law != Law::Lossless && who != Pid::INIT => {
                 world.ignore_sigchld(who);
             }
             Kind::SetSubreaper => world.set_subreaper(who),
@@ -131,7 +133,7 @@ fn work() -> impl Strategy<Value = u64> {
     prop_oneof![0..TICK, (1u64..4).prop_map(|times| times * 100 * TICK), 0..500 * TICK]
 }
 
-fn happening() -> impl Strategy<Value = Happening> {
+pub fn happening() -> impl Strategy<Value = Happening> {
     (kind(), 0usize..1000, work(), work()).prop_map(|(kind, who, user, system)| Happening {
         kind,
         who,
@@ -165,7 +167,7 @@ pub fn picks(law: Law) -> Vec<Pick> {
             by_pid("pid", ROOT),
             by_name(None, &["root"]),
         ],
-        Law::Any => vec![
+        Law::Any | Law::NoNames => vec![
             by_name(Some("named"), &["w"]),
             by_pid("named", Pid::new(6)),
             by_pid("pid", ROOT),

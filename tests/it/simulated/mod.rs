@@ -6,6 +6,7 @@
 //! | `oracle` | from that log, what a group used and who was in it |
 //! | `history` | random histories |
 //! | `properties` | what holds in all of them |
+//! | `partial` | in all of them, looking at some processes tells what looking at all of them does |
 //! | `rules` | for each rule of the ledger, a history that fails without it |
 //!
 //! This module owns the way from a world to reports: the one that a run takes.
@@ -14,19 +15,24 @@
 
 mod history;
 mod oracle;
+mod partial;
 mod properties;
 mod rules;
 mod world;
 
 use oracle::{By, Pick, Span};
-use psstat::account::group::{self, Machine, Sampled, State};
+use psstat::account::group::{self, Known, Machine, Sampled, State};
 use psstat::account::memory::MemoryMode;
 use psstat::account::tree::Tree;
 use psstat::cache::codec;
 use psstat::label::Label;
+use psstat::look::{self, View};
 use psstat::plan::{Plan, Selector, Source};
-use psstat::sample::{Process, reread_early_children, scan, scan_in_parallel};
-use psstat::select;
+use psstat::sample::{
+    self, Listed, Process, Scan, Snapshot, reread_early_children, scan, scan_in_parallel,
+};
+use psstat::select::{self, Root};
+use psstat::units::{BootNanos, Pid, Ticks};
 use std::collections::BTreeMap;
 use world::{HZ, Interruption, Proc, World};
 
@@ -36,6 +42,18 @@ struct Watch {
     cache: Option<Vec<u8>>,
     /// Threads that read; none: the run's own.
     readers: Option<usize>,
+    /// Whether it looks at all processes only where it must.
+    sparing: bool,
+}
+
+/// The processes that were looked at, and the roots among them.
+struct Looked {
+    snapshot: Snapshot,
+    tree: Tree,
+    roots: Vec<Root>,
+    view: Option<View>,
+    /// Whether these were all that there are.
+    at_all: bool,
 }
 
 /// What a sample gave.
@@ -44,6 +62,8 @@ struct Seen {
     span: Span,
     /// By label; nothing at the first sample.
     lines: BTreeMap<String, Line>,
+    /// How many processes were looked at, where these were not all.
+    some: Option<usize>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,7 +86,7 @@ impl Watch {
             })
             .collect();
         let plan = Plan::new(selectors, Vec::new(), MemoryMode::Rss).unwrap();
-        Watch { plan, cache: None, readers: None }
+        Watch { plan, cache: None, readers: None, sparing: false }
     }
 
     /// A sample in one moment.
@@ -78,21 +98,11 @@ impl Watch {
     fn sample_while(&mut self, world: &mut World, interruptions: Vec<Interruption>) -> Seen {
         let (started, taken) = (world.log().len(), world.now());
         let proc = Proc::new(world, interruptions);
-        let snapshot = match self.readers {
-            None => scan(&proc, taken, &|| false),
-            Some(readers) => scan_in_parallel(&proc, taken, &|| false, readers),
-        };
-        let (mut snapshot, _) = snapshot.unwrap();
-        let tree = Tree::new(&snapshot.processes);
-        let mut roots = select::by_name(&self.plan, &snapshot, None);
-        for (selector, picked) in self.plan.selectors.iter().enumerate() {
-            if let Source::Pid(pid) = picked.source {
-                roots.extend(select::by_pid(selector, pid, &snapshot));
-            }
-        }
+        let before = self.cache.as_deref().map(|bytes| codec::decode(bytes).unwrap());
+        let looked = self.look(&proc, before.as_ref(), taken);
+        let Looked { mut snapshot, tree, roots, view, at_all } = looked;
         let groups = group::form(&self.plan, &snapshot, &tree, &roots, &[]);
         let members = group::union(&groups);
-        let before = self.cache.as_deref().map(|bytes| codec::decode(bytes).unwrap());
         let known = before.as_ref().map(State::child_times).unwrap_or_default();
         let has_waited = |parent: &Process| {
             let found = known.binary_search_by_key(&parent.id, |&(id, _)| id);
@@ -108,8 +118,9 @@ impl Watch {
             control_groups_seen: true,
         };
         let machine = Machine { hz: HZ, page_size: 4096, memory: None, processors: None };
-        let (reports, state) =
+        let (reports, mut state) =
             group::account(&self.plan, groups, sampled, before.as_ref(), &machine);
+        state.view = view;
         drop(proc);
         self.cache = Some(codec::encode(&state));
 
@@ -119,7 +130,59 @@ impl Watch {
             (report.label.to_string(), Line { used, processes: report.processes })
         });
         let span = Span { scan: started..world.log().len(), taken: taken.0 / 1000 };
-        Seen { span, lines: lines.collect() }
+        let some = (!at_all).then_some(snapshot.processes.len());
+        Seen { span, lines: lines.collect(), some }
+    }
+
+    /// Looks at as many processes as a run would, in the order of `run::sampler`.
+    fn look(&self, proc: &Proc<'_>, before: Option<&State>, taken: BootNanos) -> Looked {
+        let births = proc
+            .births(before.map_or(0, |state| taken.since(state.taken)))
+            .filter(|_| self.sparing);
+        let pids = self.plan.selectors.iter().filter_map(|selector| match selector.source {
+            Source::Pid(pid) => Some(pid),
+            _ => None,
+        });
+        if let (Some(before), Some(births)) = (before, &births) {
+            let (names_pick, always) = (self.plan.names_pick(), pids.collect());
+            let listed =
+                sample::list_some(proc, before, births, taken, names_pick, always).unwrap();
+            if let Some(Listed { pids, born, view }) = listed {
+                let snapshot = sample::read(proc, &pids, taken, &|| false);
+                let looked = self.with_roots(snapshot, Some(view), false);
+                let (since, roots) = (Ticks::at(before.taken, HZ), &looked.roots);
+                if look::knows_all_descendants(before, &born, since, &looked.snapshot, roots) {
+                    return looked;
+                }
+            }
+        }
+        let scanned = match self.readers {
+            None => scan(proc, taken, &|| false),
+            Some(readers) => scan_in_parallel(proc, taken, &|| false, readers),
+        };
+        let (snapshot, offset) = scanned.unwrap();
+        let view = births
+            .filter(|_| snapshot.find(Pid::INIT).is_some())
+            .map(|births| View::of_all(&snapshot, offset.unwrap(), &births, before, HZ));
+        self.with_roots(snapshot, view, true)
+    }
+
+    fn with_roots(&self, snapshot: Snapshot, view: Option<View>, at_all: bool) -> Looked {
+        let tree = Tree::new(&snapshot.processes);
+        let mut roots = select::by_name(&self.plan, &snapshot, None);
+        for (selector, picked) in self.plan.selectors.iter().enumerate() {
+            if let Source::Pid(pid) = picked.source {
+                roots.extend(select::by_pid(selector, pid, &snapshot));
+            }
+        }
+        Looked { snapshot, tree, roots, view, at_all }
+    }
+
+    /// What is remembered of each group.
+    fn groups(&self) -> BTreeMap<Label, Known> {
+        self.cache
+            .as_deref()
+            .map_or_else(BTreeMap::new, |bytes| codec::decode(bytes).unwrap().groups)
     }
 }
 

@@ -9,11 +9,11 @@ use proptest::test_runner::TestCaseResult;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-/// `PSSTAT_HISTORIES` asks for more of them.
-fn config() -> ProptestConfig {
+/// So many histories; `PSSTAT_HISTORIES` asks for more of them.
+pub fn config(histories: u32) -> ProptestConfig {
     let cases = std::env::var("PSSTAT_HISTORIES").ok().map(|number| number.parse().unwrap());
     ProptestConfig {
-        cases: cases.unwrap_or(1000),
+        cases: cases.unwrap_or(histories),
         failure_persistence: None,
         max_shrink_iters: 20_000,
         ..ProptestConfig::default()
@@ -110,7 +110,7 @@ fn nothing_counts_twice(lived: &Lived, picks: &[Pick]) -> TestCaseResult {
 }
 
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(config(1000))]
 
     #[test]
     fn quiet_histories_are_told_as_they_were(steps in quiet()) {

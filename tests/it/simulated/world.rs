@@ -72,7 +72,13 @@ struct Task {
     zombie: bool,
     ignores_sigchld: bool,
     subreaper: bool,
+    /// Nothing befalls it by chance.
+    apart: bool,
 }
+
+/// Where the second round of numbers begins on a machine that has more: `RESERVED_PIDS`,
+/// kernel/pid.c.
+const RESERVED: u32 = 300;
 
 #[derive(Debug)]
 pub struct World {
@@ -103,6 +109,7 @@ impl World {
             zombie: false,
             ignores_sigchld: false,
             subreaper: true,
+            apart: false,
         };
         let (comm, now) = (init.comm, 100 * TICK);
         World {
@@ -124,14 +131,33 @@ impl World {
         BootNanos(self.now * 1000)
     }
 
-    /// The processes that run, in order of pid.
+    /// The processes that run and are not set apart, in order of pid.
     pub fn living(&self) -> Vec<Pid> {
-        self.tasks.iter().filter(|(_, task)| !task.zombie).map(|(&pid, _)| pid).collect()
+        self.pids_where(|task| !task.zombie && !task.apart)
+    }
+
+    /// Those of the [`World::living`] that were born later than that.
+    pub fn living_since(&self, then: BootNanos) -> Vec<Pid> {
+        self.pids_where(|task| !task.zombie && !task.apart && task.start * 1000 > then.0)
     }
 
     /// Those that ended and wait to be waited for.
     pub fn zombies(&self) -> Vec<Pid> {
-        self.tasks.iter().filter(|(_, task)| task.zombie).map(|(&pid, _)| pid).collect()
+        self.pids_where(|task| task.zombie)
+    }
+
+    fn pids_where(&self, holds: impl Fn(&Task) -> bool) -> Vec<Pid> {
+        self.tasks.iter().filter(|(_, task)| holds(task)).map(|(&pid, _)| pid).collect()
+    }
+
+    /// How many processes there are, those that ended among them.
+    pub fn population(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// A bystander is there to be looked at; nothing is done by it or to it.
+    pub fn set_apart(&mut self, pid: Pid, apart: bool) {
+        self.task(pid).apart = apart;
     }
 
     pub fn idle(&mut self, time: u64) {
@@ -143,11 +169,31 @@ impl World {
         self.last_pid = last;
     }
 
+    /// The newest number, as `/proc/loadavg` shows it.
+    pub fn last_pid(&self) -> u32 {
+        self.last_pid
+    }
+
     /// Gives the child's pid; none where all are in use. The child has its parent's name and
     /// signal dispositions.
     pub fn fork(&mut self, parent: Pid) -> Option<Pid> {
         let pid = self.free_pid()?;
         self.last_pid = pid.number();
+        self.bear(parent, pid);
+        Some(pid)
+    }
+
+    /// As [`World::fork`], on a pid of choice, if that is free; the next child gets the number
+    /// that it would have got without: clone3(2), `set_tid`.
+    pub fn fork_with_pid(&mut self, parent: Pid, pid: Pid) -> Option<Pid> {
+        let is_free = self.is_free(pid);
+        is_free.then(|| {
+            self.bear(parent, pid);
+            pid
+        })
+    }
+
+    fn bear(&mut self, parent: Pid, pid: Pid) {
         let mother = &self.tasks[&parent];
         let comm = mother.comm;
         let life = self.lives;
@@ -165,20 +211,23 @@ impl World {
             zombie: false,
             ignores_sigchld: mother.ignores_sigchld,
             subreaper: false,
+            apart: false,
         };
         self.log.push(event);
         self.tasks.insert(pid, child);
-        Some(pid)
     }
 
     /// Pids are given out in a circle. None is given out again in the tick it was given back in:
     /// no machine forks through all its pids in a hundredth of a second.
     fn free_pid(&self) -> Option<Pid> {
-        let tick = self.now / TICK;
+        let first = if self.pid_max > RESERVED { RESERVED } else { 2 };
         let above = self.last_pid + 1..=self.pid_max;
-        above.chain(2..=self.pid_max).map(Pid::new).find(|pid| {
-            !self.tasks.contains_key(pid) && self.freed.get(pid).is_none_or(|&then| then < tick)
-        })
+        above.chain(first..=self.pid_max).map(Pid::new).find(|&pid| self.is_free(pid))
+    }
+
+    fn is_free(&self, pid: Pid) -> bool {
+        let tick = self.now / TICK;
+        !self.tasks.contains_key(&pid) && self.freed.get(&pid).is_none_or(|&then| then < tick)
     }
 
     pub fn exec(&mut self, pid: Pid, comm: &'static str) {
