@@ -26,10 +26,10 @@ use psstat::account::memory::MemoryMode;
 use psstat::account::tree::Tree;
 use psstat::cache::codec;
 use psstat::label::Label;
-use psstat::look::{self, View};
+use psstat::look::{self, Listed, View};
 use psstat::plan::{Plan, Selector, Source};
 use psstat::sample::{
-    self, Listed, Process, Scan, Snapshot, reread_early_children, scan, scan_in_parallel,
+    self, Process, Scan, Snapshot, reread_early_children, scan, scan_in_parallel,
 };
 use psstat::select::{self, Root};
 use psstat::units::{BootNanos, Pid, Ticks};
@@ -145,8 +145,7 @@ impl Watch {
         });
         if let (Some(before), Some(births)) = (before, &births) {
             let (names_pick, always) = (self.plan.names_pick(), pids.collect());
-            let listed =
-                sample::list_some(proc, before, births, taken, names_pick, always).unwrap();
+            let listed = look::list_some(proc, before, births, taken, names_pick, always).unwrap();
             if let Some(Listed { pids, born, view }) = listed {
                 let snapshot = sample::read(proc, &pids, taken, &|| false);
                 let looked = self.with_roots(snapshot, Some(view), false);
