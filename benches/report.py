@@ -149,7 +149,7 @@ def bounds(raw: Raw) -> str:
 
     large = [population for population in raw.populations if population >= 1_000]
     for job in FULL_SCANS:
-        ratios = {at: raw.ratio(at, job, FLOOR_OF[job]).median for at in large}
+        ratios = {at: raw.ratio(at, job, FLOOR_OF.get(job, "floor")).median for at in large}
         row(
             f"{TITLES[job]}: CPU, to the floor",
             f"{BOUND_SCAN} ×",
