@@ -339,15 +339,14 @@ fn try_on<S: Strategy>(
         panic!("{failure}");
     }
     let total = total.get();
-    println!("{total:?}");
     assert!(total.partial * 100 >= total.samples * partial, "{total:?}");
     assert!(total.looked_at * 100 <= total.population * looked_at, "{total:?}");
-    assert!(total.rounds >= histories as usize, "{total:?}");
+    assert!(total.rounds * 100 >= total.steps, "{total:?}");
 }
 
 #[test]
 fn numbers_are_followed_at_every_sample() {
-    try_on(150, steps(Kind::Plain, 10..80), [60, 40], |steps| {
+    try_on(150, steps(Kind::Plain, 10..80), [60, 50], |steps| {
         let mut scene = Scene::new(&numbers());
         scene.rest(1);
         scene.live(Law::Any, steps, agree)?;
@@ -357,7 +356,7 @@ fn numbers_are_followed_at_every_sample() {
 
 #[test]
 fn names_taken_in_sight_are_followed_at_every_sample() {
-    try_on(150, steps(Kind::NamesInSight, 10..80), [60, 50], |steps| {
+    try_on(150, steps(Kind::NamesInSight, 10..80), [60, 65], |steps| {
         let mut scene = Scene::new(&names());
         scene.rest(1);
         scene.live(Law::NoNames, steps, agree)?;
@@ -370,7 +369,7 @@ fn names_taken_in_sight_are_followed_at_every_sample() {
 #[test]
 fn names_taken_late_are_found_in_a_round() {
     let both = (steps(Kind::Plain, 10..80), steps(Kind::NamesInSight, 0..20));
-    try_on(60, both, [80, 20], |(steps, later)| {
+    try_on(60, both, [80, 30], |(steps, later)| {
         let mut scene = Scene::new(&names());
         scene.rest(1);
         let whole_families = |scene: &Scene, both: &Both| {
@@ -398,7 +397,7 @@ fn names_taken_late_are_found_in_a_round() {
 #[test]
 fn numbers_of_choice_are_found_in_a_round() {
     let both = (steps(Kind::ChosenPids, 10..80), steps(Kind::Plain, 0..20));
-    try_on(100, both, [80, 20], |(steps, later)| {
+    try_on(100, both, [80, 30], |(steps, later)| {
         let mut scene = Scene::new(&numbers());
         scene.rest(1);
         let mut population = 0;
