@@ -145,6 +145,34 @@ def population(target: int, folder: Path) -> Iterator[Population]:
         host.wait()
 
 
+# A control group of so many processes is the same job whatever else the machine holds.
+GROUPED = 10
+CONTROL_GROUP = "psstat-bench"
+
+
+@contextmanager
+def control_group(pids: list[int]) -> Iterator[bool]:
+    """Puts those processes into a control group of their own, where this user may make one."""
+    mounts = [Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified"), Path("/sys/fs/cgroup/systemd")]
+    root = next((mount for mount in mounts if (mount / "cgroup.procs").exists()), None)
+    folder = root / CONTROL_GROUP if root else None
+    try:
+        folder.mkdir()
+        for pid in pids:
+            (folder / "cgroup.procs").write_text(str(pid))
+    except (AttributeError, OSError) as error:
+        say(f"no control group can be made ({error}): its job is left out")
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        # A control group can be removed only when it is empty.
+        for pid in pids:
+            (root / "cgroup.procs").write_text(str(pid))
+        folder.rmdir()
+
+
 def count_processes() -> int:
     return sum(name.isdigit() for name in os.listdir("/proc"))
 
@@ -179,7 +207,7 @@ class OneShot:
         return {"cpu": user + system, "wall": wall, "peak": peak}
 
 
-def one_shot_jobs(made: Population, cache: Path) -> list[OneShot]:
+def one_shot_jobs(made: Population, cache: Path, grouped: bool) -> list[OneShot]:
     """All of them, each behind the floor that it is compared with (see report.FLOOR_OF)."""
     one, every = len(made.members[ONE]), made.in_groups()
     eleven = made.groups[:11]
@@ -229,6 +257,10 @@ def one_shot_jobs(made: Population, cache: Path) -> list[OneShot]:
     if made.target == min(POPULATIONS):
         jobs.insert(1, psstat("one, dynamic", {ONE: one}, *pattern, program=PSSTAT_DYNAMIC))
         jobs.insert(1, psstat("one, static", {ONE: one}, *pattern))
+    if grouped:
+        jobs.append(psstat("cgroup", {"ten": GROUPED}, "--cgroup", f"ten:{CONTROL_GROUP}"))
+    if shutil.which("systemctl"):
+        jobs.append(OneShot("systemctl", ["systemctl", "--version"]))
     if shutil.which("ps"):
         argv = ["ps", "-e", "-o", "pid,ppid,stat,time,rss,comm"]
         jobs.append(OneShot("ps", argv, lines_of_one("ps", one)))
@@ -472,7 +504,10 @@ class Results:
 
 def measure(target: int, runs: int, results: Results, folder: Path) -> None:
     """All that is measured at one population."""
-    with population(target, folder) as made:
+    with (
+        population(target, folder) as made,
+        control_group(made.members[ONE][:GROUPED]) as grouped,
+    ):
         results.add(
             "population",
             population=target,
@@ -486,7 +521,7 @@ def measure(target: int, runs: int, results: Results, folder: Path) -> None:
         cache = made.folder / "cache"
         cache.mkdir()
         scratch = made.folder / "output"
-        jobs = one_shot_jobs(made, cache)
+        jobs = one_shot_jobs(made, cache, grouped)
         # The first run of psstat looks at all, the second again at those that were young then.
         for job in [*jobs, *jobs]:
             job.run(scratch, warm_up=True)

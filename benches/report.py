@@ -28,6 +28,8 @@ TITLES = {
     "all in many": "psstat, all groups, each by itself",
     "exe": "psstat, all as one by `--exe`",
     "user": "psstat, all as one by `--user`",
+    "cgroup": "psstat, a control group of ten processes",
+    "systemctl": "`systemctl --version`: the least that it costs to ask systemd by a helper",
     "ps": "`ps -e -o pid,ppid,stat,time,rss,comm`",
     "pidstat": "`pidstat -p ALL -u -r 1 1` (looks twice)",
     "floor, held": "**floor** of a resident: `stat` and `statm` of the one group, held open",
@@ -191,6 +193,14 @@ def bounds(raw: Raw) -> str:
         None,
     )
     smallest = min(raw.populations)
+    if raw.has(smallest, "cgroup"):
+        cpu = {at: raw.spread(at, "cgroup", "cpu", 1000).median for at in raw.populations}
+        row(
+            f"{TITLES['cgroup']}: CPU, ms",
+            "follows M, not N",
+            at_each(raw, {at: f"{milliseconds:.1f}" for at, milliseconds in cpu.items()}),
+            None,
+        )
     if raw.has(smallest, "one, static"):
         ratio = raw.ratio(smallest, "one, static", "true", "wall").median
         row(
