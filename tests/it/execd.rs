@@ -566,6 +566,8 @@ fn a_pid_file_may_come_to_name_an_old_process_with_old_children() {
         .expect("it starts");
     let mut ready = [0];
     old.stdout.take().expect("a pipe").read_exact(&mut ready).expect("both run");
+    // Start times are in ticks: only after some of them is it older than the samples beyond doubt.
+    std::thread::sleep(Duration::from_millis(100));
     let mut psstat = Resident::new(&["--host=", "--pid-file", &format!("w:{}", file.display())]);
     let lines = psstat.lines();
     let mut sample = || {
