@@ -659,8 +659,9 @@ fn what_is_reported_adds_up_to_what_the_kernel_counted() {
     let truth = burner.cpu();
     println!("the burner used {truth} s, the samples say {used:.4} s");
     assert!(truth > 0.1, "the burner has had {truth} s only");
-    // The clocks of stamps and of rates differ by what the wall clock is slewed by.
-    assert!((used - truth).abs() < rounding + 0.002 * truth, "{used} reported, {truth} used");
+    // The clocks of stamps and of rates differ by what the wall clock is slewed by, and by what
+    // comes between the reading of the one and of the other; within the contract's two ticks.
+    assert!((used - truth).abs() < rounding + 0.02, "{used} reported, {truth} used");
     psstat.end().is_good();
 }
 
