@@ -395,8 +395,9 @@ fn find_tree(
 /// A child that was read alive and then ended, and was waited for before its parent was read,
 /// stands in both readings. Read again after its parent it is either still there, so that its
 /// parent can't have its time, or it is [`Life::Gone`] and its parent alone answers for it.
-/// `members` is sorted; `tree` is that of the snapshot. A parent that `has_waited` for nobody since
-/// the last sample can't have the time of any child, whenever that was read.
+/// `members` is sorted; `tree` is that of the snapshot. Where no ancestor `has_waited` for anybody
+/// since the last sample, none can have the time of a descendant, whenever that was read; to ask
+/// the parent alone would not do, because one further up may have adopted.
 pub fn reread_early_children(
     source: &impl Scan,
     snapshot: &mut Snapshot,
@@ -412,7 +413,9 @@ pub fn reread_early_children(
             tree.parent(child).is_some_and(|parent| {
                 is_member(parent)
                     && !snapshot.read_before(parent, child)
-                    && has_waited(&snapshot.processes[parent])
+                    && std::iter::successors(Some(parent), |&at| tree.parent(at))
+                        .take(snapshot.processes.len())
+                        .any(|above| is_member(above) && has_waited(&snapshot.processes[above]))
             })
         })
         .collect();
