@@ -23,6 +23,7 @@
 //! | [`select`] | roots of groups | pure |
 //! | [`account`] | trees, ledger, memory, groups | pure; knows neither files nor clocks |
 //! | [`cache`] | what is kept between runs | the codec is pure; the store writes only its own file |
+//! | [`mod@replace`] | files that are replaced in one step | touches a plain file of its own user, or none |
 //! | [`emit`] | output formats | pure |
 //! | [`run`] | the wiring | the only place that joins input and output to thought |
 
@@ -36,6 +37,7 @@ pub mod label;
 pub mod look;
 pub mod plan;
 pub mod procfs;
+pub mod replace;
 pub mod run;
 pub mod sample;
 pub mod select;
