@@ -1,20 +1,18 @@
-//! The command line, turned into a [`Job`]. Pure: the host's name, the environment and the user
-//! database are handed in as [`Surroundings`].
+//! The command line, turned into a [`Job`]. Pure: what must be asked of the system is handed in as
+//! [`Surroundings`].
 
-use crate::account::memory::MemoryMode;
+use crate::config;
 use crate::documents;
-use crate::emit::{Field, Format};
 use crate::error::Error;
+use crate::job::Job;
 use crate::label::Label;
-use crate::plan::{self, Plan, Selector, Source, split_name};
-use crate::unit;
-use crate::units::{Pid, Uid};
+use crate::selector::{Conditions, Selector, Source, split_name};
+use crate::settings::{self, Settings, Surroundings};
 use clap::builder::OsStringValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
-use std::time::Duration;
 
 /// What is asked for.
 #[derive(Debug)]
@@ -24,53 +22,7 @@ pub enum Invocation {
     /// Take one sample.
     Once(Box<Job>),
     /// Stay, and take a sample at each request, and at each interval if there is one.
-    Execd(Box<Job>, Option<Duration>),
-}
-
-/// One sample: what to measure, and where and how.
-#[derive(Debug)]
-pub struct Job {
-    /// What to measure.
-    pub plan: Plan,
-    /// Where procfs is mounted.
-    pub proc: PathBuf,
-    /// Where sysfs is mounted.
-    pub sys: PathBuf,
-    /// What the sample is compared with.
-    pub baseline: Baseline,
-    /// Whether `/proc` is read by several threads.
-    pub multi_threaded: bool,
-    /// How long the run may last.
-    pub timeout: Duration,
-}
-
-/// What a sample is compared with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Baseline {
-    /// The sample that the run before has left in this file.
-    Cache {
-        /// The file's folder.
-        dir: PathBuf,
-        /// Its name.
-        name: String,
-    },
-    /// Another sample, taken that long before by the same run.
-    Wait(Duration),
-}
-
-/// What the command line means depends on these.
-#[derive(Debug)]
-pub struct Surroundings {
-    /// The host's name (uname(2)).
-    pub host: Vec<u8>,
-    /// `HOST_PROC`, as Telegraf and its kin use it.
-    pub host_proc: Option<OsString>,
-    /// `HOST_SYS`.
-    pub host_sys: Option<OsString>,
-    /// The effective user psstat runs as.
-    pub user: Uid,
-    /// Finds a user's number by name.
-    pub find_user: fn(&str) -> Option<Uid>,
+    Execd(Box<Job>),
 }
 
 /// Selectors: option, name of its value, help.
@@ -104,15 +56,22 @@ The first run stores a baseline and prints no line. Later runs print. --wait 1s 
 Examples:
   psstat --tag env=production --pid-file nginx:/run/nginx.pid --pattern mysql:mysqld
   psstat --wait 1s --user www-data
-  psstat --systemd 'nginx*' --systemd pg:'postgresql@*' --cgroup 'user.slice/*'";
+  psstat --systemd 'nginx*' --systemd pg:'postgresql@*' --cgroup 'user.slice/*'
+  psstat --config /etc/psstat.toml --format prometheus --output /var/lib/node_exporter/psstat.prom";
+
+const CHECK_ABOUT: &str = "Reads the command line and the configuration file, says what they make \
+                           psstat measure, and measures nothing";
 
 /// The name of the resident job.
 pub const EXECD: &str = "execd";
 
+/// The name of what checks a configuration file.
+pub const CHECK: &str = "check";
+
 /// The command line of one sample.
 pub fn command() -> Command {
     const USAGE: &str = "psstat [SELECTORS] [OPTIONS]\n       psstat execd [SELECTORS] [OPTIONS]\n       \
-                         psstat man | completions SHELL";
+                         psstat check --config FILE\n       psstat man | completions SHELL";
     job_command("psstat").about(ABOUT).after_help(AFTER_HELP).override_usage(USAGE).arg(value(
         "wait",
         "DURATION",
@@ -128,6 +87,13 @@ pub fn execd_command() -> Command {
         .arg(value("interval", "DURATION", "Sample by itself, that far apart"))
 }
 
+/// The command line of the check.
+pub fn check_command() -> Command {
+    job_command("psstat check")
+        .about(CHECK_ABOUT)
+        .override_usage("psstat check --config FILE [SELECTORS] [OPTIONS]")
+}
+
 fn value(name: &'static str, placeholder: &'static str, help: &'static str) -> Arg {
     Arg::new(name)
         .long(name)
@@ -140,11 +106,16 @@ fn value(name: &'static str, placeholder: &'static str, help: &'static str) -> A
 /// What every job understands.
 fn job_command(name: &'static str) -> Command {
     let selectors = SELECTORS.map(|(name, placeholder, help)| {
-        value(name, placeholder, help)
-            .action(ArgAction::Append)
-            .help_heading("Selectors (each may be repeated; at least one is needed)")
+        value(name, placeholder, help).action(ArgAction::Append).help_heading(
+            "Selectors (each may be repeated; at least one is needed, here or in FILE)",
+        )
     });
     let options = [
+        (
+            "config",
+            "FILE",
+            "A TOML file of groups, tags and options; what is typed here adds to it and wins",
+        ),
         ("host", "NAME", "Value of the host tag [default: the host's name]; empty: no such tag"),
         ("cache-dir", "DIR", "Folder of the cache file [default: /tmp]"),
         (
@@ -159,6 +130,7 @@ fn job_command(name: &'static str) -> Command {
         ),
         ("fields", "LIST", "Which fields, in that order [default: p_cpu,p_mem,n_proc]"),
         ("format", "FORMAT", "influx, json or prometheus [default: influx]"),
+        ("output", "FILE", "Replace FILE by each sample, in one step [default: standard output]"),
         ("proc", "DIR", "Where procfs is mounted [default: HOST_PROC, else /proc]"),
         ("sys", "DIR", "Where sysfs is mounted [default: HOST_SYS, else /sys]"),
         ("timeout", "DURATION", "A run never lasts longer [default: 4s]"),
@@ -200,17 +172,33 @@ pub fn parse(
     if let Some(document) = document(&args) {
         return document.map(Invocation::Print).map_err(Error::Usage);
     }
-    let is_execd = args.get(1).is_some_and(|arg| arg == EXECD);
-    let command = if is_execd { execd_command() } else { command() };
-    if is_execd {
+    let asks_for = |name: &str| args.get(1).is_some_and(|arg| arg == name);
+    let (command, take): (Command, Take) = if asks_for(EXECD) {
+        (execd_command(), |job| Invocation::Execd(Box::new(job)))
+    } else if asks_for(CHECK) {
+        (check_command(), |job| Invocation::Print(summary(&job)))
+    } else {
+        (command(), |job| Invocation::Once(Box::new(job)))
+    };
+    if asks_for(EXECD) || asks_for(CHECK) {
         args.remove(1);
     }
     let args = double_dashes(args, &command);
-    match command.try_get_matches_from(args) {
-        Ok(matches) => invocation(is_execd, &matches, surroundings).map_err(Error::Usage),
+    match command.clone().try_get_matches_from(args) {
+        Ok(matches) => job(&command, &matches, surroundings).map(take).map_err(Error::Usage),
         Err(error) if !error.use_stderr() => Ok(Invocation::Print(error.to_string())),
         Err(error) => Err(Error::Usage(first_sentence(&error.to_string()))),
     }
+}
+
+/// What becomes of a job.
+type Take = fn(Job) -> Invocation;
+
+/// What a job measures, for people.
+fn summary(job: &Job) -> String {
+    let selectors = job.plan.selectors.iter();
+    let lines: String = selectors.map(|selector| format!("  {selector}\n")).collect();
+    format!("valid; psstat would measure\n{lines}")
 }
 
 /// The text that `man` or `completions SHELL` asks for, where the command line does.
@@ -222,21 +210,6 @@ fn document(args: &[OsString]) -> Option<Result<String, String>> {
             Some(documents::completions(shell))
         }
         _ => None,
-    }
-}
-
-fn invocation(
-    is_execd: bool,
-    matches: &ArgMatches,
-    surroundings: &Surroundings,
-) -> Result<Invocation, String> {
-    if is_execd {
-        let interval = duration(matches, "interval")?;
-        let job = job(matches, None, surroundings)?;
-        Ok(Invocation::Execd(Box::new(job), interval))
-    } else {
-        let wait = duration(matches, "wait")?;
-        Ok(Invocation::Once(Box::new(job(matches, wait, surroundings)?)))
     }
 }
 
@@ -286,52 +259,83 @@ fn first_sentence(message: &str) -> String {
 }
 
 fn job(
+    command: &Command,
     matches: &ArgMatches,
-    wait: Option<Duration>,
     surroundings: &Surroundings,
 ) -> Result<Job, String> {
-    let selectors = selectors(matches, surroundings)?;
-    let key: Vec<u8> = selectors.iter().flat_map(Selector::key).collect();
-    let tags = tags(matches, surroundings)?;
-    let memory = match text(matches, "memory")?.as_deref() {
-        None | Some("shared-once") => MemoryMode::SharedOnce,
-        Some("rss") => MemoryMode::Rss,
-        Some("pss") => MemoryMode::Pss,
-        Some(other) => {
-            return Err(format!("bad --memory {other:?}: it is rss, shared-once or pss"));
-        }
-    };
-    let plan = Plan::new(selectors, tags, memory)?.written(fields(matches)?, format(matches)?);
-    let timeout = match (duration(matches, "timeout")?, wait) {
-        (Some(timeout), Some(wait)) if timeout <= wait => {
-            return Err("--timeout must be longer than --wait".to_owned());
-        }
-        (Some(timeout), _) => timeout,
-        (None, wait) => DEFAULT_TIMEOUT.saturating_add(wait.unwrap_or_default()),
-    };
-    let baseline = match wait {
-        Some(wait) => Baseline::Wait(wait),
-        None => Baseline::Cache {
-            dir: path(matches, "cache-dir").unwrap_or_else(|| PathBuf::from("/tmp")),
-            name: cache_name(matches, surroundings.user, &key)?,
-        },
-    };
-    let mount = |option, variable: &Option<OsString>, default: &str| {
-        path(matches, option)
-            .or_else(|| variable.clone().filter(|dir| !dir.is_empty()).map(PathBuf::from))
-            .unwrap_or_else(|| PathBuf::from(default))
-    };
-    Ok(Job {
-        plan,
-        proc: mount("proc", &surroundings.host_proc, "/proc"),
-        sys: mount("sys", &surroundings.host_sys, "/sys"),
-        baseline,
-        multi_threaded: matches.get_flag("multi-threaded"),
-        timeout,
-    })
+    let typed = Typed { command, matches };
+    let mut settings = typed.settings(surroundings)?;
+    if let Some(path) = typed.path("config") {
+        let text = (surroundings.read_config)(&path)
+            .map_err(|reason| format!("cannot read --config {}: {reason}", path.display()))?;
+        settings = settings.over(config::parse(&path, &text, surroundings)?);
+    }
+    if !typed.understands("wait") {
+        settings.wait = None;
+    }
+    settings.job(surroundings)
 }
 
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(4);
+/// What was typed.
+struct Typed<'m> {
+    command: &'m Command,
+    matches: &'m ArgMatches,
+}
+
+impl Typed<'_> {
+    fn settings(&self, surroundings: &Surroundings) -> Result<Settings, String> {
+        let mut settings = Settings {
+            selectors: selectors(self.matches, surroundings)?,
+            host: self.value("host").map(|host| host.as_bytes().to_vec()),
+            cache_dir: self.path("cache-dir"),
+            cache_name: self.parsed("cache-name", settings::cache_name)?,
+            wait: self.parsed("wait", settings::duration)?,
+            interval: self.parsed("interval", settings::duration)?,
+            fields: self.parsed("fields", |list| settings::fields(list.split(',')))?,
+            memory: self.parsed("memory", settings::memory)?,
+            format: self.parsed("format", settings::format)?,
+            output: self.path("output"),
+            proc: self.path("proc"),
+            sys: self.path("sys"),
+            timeout: self.parsed("timeout", settings::duration)?,
+            multi_threaded: self.matches.get_flag("multi-threaded").then_some(true),
+            ..Settings::default()
+        };
+        for tag in self.matches.get_many::<OsString>("tag").into_iter().flatten() {
+            let bytes = tag.as_bytes();
+            let bad = |reason: &str| format!("bad --tag {tag:?}: {reason}");
+            let split = bytes.iter().position(|&byte| byte == b'=');
+            let split = split.ok_or_else(|| bad("it is written KEY=VALUE"))?;
+            let pushed = settings.tags.push(&bytes[..split], &bytes[split + 1..]);
+            pushed.map_err(|reason| bad(&reason))?;
+        }
+        Ok(settings)
+    }
+
+    /// Whether the command line has that option at all.
+    fn understands(&self, option: &str) -> bool {
+        self.command.get_arguments().any(|known| known.get_id() == option)
+    }
+
+    fn value(&self, option: &str) -> Option<&OsString> {
+        if self.understands(option) { self.matches.get_one(option) } else { None }
+    }
+
+    fn path(&self, option: &str) -> Option<PathBuf> {
+        self.value(option).map(PathBuf::from)
+    }
+
+    fn parsed<T>(
+        &self,
+        option: &str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, String> {
+        let Some(value) = self.value(option) else { return Ok(None) };
+        let bad = |reason: String| format!("bad --{option} {value:?}: {reason}");
+        let text = value.to_str().ok_or_else(|| bad("not UTF-8".to_owned()))?;
+        parse(text).map(Some).map_err(bad)
+    }
+}
 
 /// All selectors in the order typed, across their kinds.
 fn selectors(matches: &ArgMatches, surroundings: &Surroundings) -> Result<Vec<Selector>, String> {
@@ -363,23 +367,24 @@ fn selector(kind: &str, value: &OsStr, surroundings: &Surroundings) -> Result<Se
     if value.is_empty() {
         return Err(bad("nothing stands behind the name; to match everything write '.*'"));
     }
-    let text = || value.to_string_lossy().into_owned();
+    let text = value.to_string_lossy();
+    let on_all = |conditions| Ok(Selector::of_all(name.clone(), conditions));
+    let whole = Some(text.clone().into_owned());
+    let none = Conditions::default();
     let source = match kind {
-        "pid" => Source::Pid(
-            Pid::parse(value.as_bytes())
-                .ok_or_else(|| bad("not the number of a process (1 to 4194304)"))?,
-        ),
+        "pattern" => return on_all(Conditions { pattern: whole, ..none }),
+        "cmdline" => return on_all(Conditions { cmdline: whole, ..none }),
+        "exe" => return on_all(Conditions { exe: whole, ..none }),
+        "user" => {
+            let user = settings::user(&text, surroundings).map_err(|reason| bad(&reason))?;
+            return on_all(Conditions { user: Some(user), ..none });
+        }
+        "pid" => Source::Pid(settings::pid(&text).map_err(|reason| bad(&reason))?),
         "pid-file" => Source::PidFile(PathBuf::from(value)),
-        "pattern" => Source::Pattern(text()),
-        "cmdline" => Source::Cmdline(text()),
-        "exe" => Source::Exe(text()),
-        "systemd" => Source::Unit(unit::expand(&text())),
-        "cgroup" => Source::ControlGroup(text().trim_matches('/').to_owned()),
-        _ => Source::User(user(&text(), surroundings).ok_or_else(|| {
-            bad("no such user in /etc/passwd: users from elsewhere go by number")
-        })?),
+        "systemd" => settings::unit(&text),
+        _ => settings::control_group(&text),
     };
-    Ok(Selector { name, source })
+    Ok(Selector::new(name, source))
 }
 
 fn split_os_name(value: &OsStr) -> (Option<&str>, &OsStr) {
@@ -394,114 +399,14 @@ fn split_os_name(value: &OsStr) -> (Option<&str>, &OsStr) {
     }
 }
 
-fn user(text: &str, surroundings: &Surroundings) -> Option<Uid> {
-    (surroundings.find_user)(text).or_else(|| text.parse().ok().map(Uid))
-}
-
-/// `host` first, then the tags as typed.
-fn tags(matches: &ArgMatches, surroundings: &Surroundings) -> Result<Vec<(Label, Label)>, String> {
-    let mut host = match matches.get_one::<OsString>("host") {
-        Some(name) => Label::new(name.as_bytes()),
-        None => Label::new(&surroundings.host),
-    };
-    let mut tags: Vec<(Label, Label)> = Vec::new();
-    let mut has_host = false;
-    for tag in matches.get_many::<OsString>("tag").into_iter().flatten() {
-        let bad = |reason: &str| format!("bad --tag {tag:?}: {reason}");
-        let bytes = tag.as_bytes();
-        let Some(split) = bytes.iter().position(|&byte| byte == b'=') else {
-            return Err(bad("it is written KEY=VALUE"));
-        };
-        let part = |bytes, reason| Label::new(bytes).ok_or_else(|| bad(reason));
-        let key = part(&bytes[..split], "the key is empty")?;
-        let value = part(&bytes[split + 1..], "the value is empty")?;
-        let twice = match key.as_str() {
-            "process_name" => return Err(bad("psstat itself writes process_name")),
-            // InfluxDB drops every point with such a tag.
-            "time" | "_field" | "_measurement" => {
-                return Err(bad("InfluxDB keeps that key for itself; choose another"));
-            }
-            "host" => {
-                host = Some(value);
-                std::mem::replace(&mut has_host, true)
-            }
-            _ => {
-                let twice = tags.iter().any(|(other, _)| *other == key);
-                tags.push((key, value));
-                twice
-            }
-        };
-        if twice {
-            return Err(bad("that key is given twice"));
-        }
-    }
-    let host = host.map(|host| (Label::lossy(b"host"), host));
-    Ok(host.into_iter().chain(tags).collect())
-}
-
-fn fields(matches: &ArgMatches) -> Result<Vec<Field>, String> {
-    let Some(list) = text(matches, "fields")? else { return Ok(Field::ALL.to_vec()) };
-    let mut fields = Vec::new();
-    for name in list.split(',') {
-        let known = || Field::ALL.map(Field::name).join(", ");
-        let field = Field::named(name.trim())
-            .ok_or_else(|| format!("bad --fields {list:?}: {name:?} is none of {}", known()))?;
-        if fields.contains(&field) {
-            return Err(format!("bad --fields {list:?}: {name} is there twice"));
-        }
-        fields.push(field);
-    }
-    Ok(fields)
-}
-
-fn format(matches: &ArgMatches) -> Result<Format, String> {
-    match text(matches, "format")?.as_deref() {
-        None | Some("influx") => Ok(Format::Influx),
-        Some("json") => Ok(Format::Json),
-        Some("prometheus") => Ok(Format::Prometheus),
-        Some(other) => Err(format!("bad --format {other:?}: it is influx, json or prometheus")),
-    }
-}
-
-fn cache_name(matches: &ArgMatches, user: Uid, key: &[u8]) -> Result<String, String> {
-    match text(matches, "cache-name")? {
-        None => Ok(format!("psstat-{}-{:016x}", user.0, plan::hash(key))),
-        Some(name) if name.contains('/') => Err(format!(
-            "bad --cache-name {name:?}: it is a name, without '/'; --cache-dir says where"
-        )),
-        Some(name) if matches!(name.as_str(), "" | "." | "..") => {
-            Err(format!("bad --cache-name {name:?}: it is the name of a file"))
-        }
-        Some(name) => Ok(name),
-    }
-}
-
-fn duration(matches: &ArgMatches, option: &str) -> Result<Option<Duration>, String> {
-    let Some(text) = text(matches, option)? else { return Ok(None) };
-    match humantime::parse_duration(&text) {
-        Ok(duration) if !duration.is_zero() => Ok(Some(duration)),
-        Ok(_) => Err(format!("bad --{option} {text:?}: it must be longer than nothing")),
-        Err(_) => Err(format!("bad --{option} {text:?}: durations are written 500ms, 1s or 2m")),
-    }
-}
-
-fn path(matches: &ArgMatches, option: &str) -> Option<PathBuf> {
-    matches.get_one::<OsString>(option).map(PathBuf::from)
-}
-
-fn text(matches: &ArgMatches, option: &str) -> Result<Option<String>, String> {
-    let value = matches.get_one::<OsString>(option);
-    value
-        .map(|value| {
-            let text = value.to_str().map(str::to_owned);
-            text.ok_or_else(|| format!("bad --{option} {value:?}: not UTF-8"))
-        })
-        .transpose()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::account::memory::MemoryMode;
+    use crate::emit::{Field, Format};
+    use crate::job::Baseline;
+    use crate::units::Uid;
+    use std::time::Duration;
 
     fn surroundings() -> Surroundings {
         Surroundings {
@@ -510,8 +415,28 @@ mod tests {
             host_sys: None,
             user: Uid(1000),
             find_user: |name| (name == "www-data").then_some(Uid(33)),
+            read_config: |path| match path.to_str() {
+                Some("web.toml") => Ok(WEB.to_owned()),
+                _ => Err("no such file".to_owned()),
+            },
         }
     }
+
+    const WEB: &str = "\
+host = 'file'
+timeout = '2s'
+wait = '1s'
+interval = '5s'
+cache_name = 'web'
+[tags]
+env = 'test'
+team = 'a'
+[[group]]
+name = 'web'
+pattern = 'nginx'
+user = 'www-data'
+tags = { env = 'live', tier = '1' }
+";
 
     fn parsed(args: &[&str]) -> Result<Invocation, Error> {
         let args = std::iter::once("psstat").chain(args.iter().copied()).map(OsString::from);
@@ -533,11 +458,7 @@ mod tests {
     }
 
     fn selectors_of(args: &[&str]) -> Vec<String> {
-        let spell = |selector: &Selector| {
-            let name = selector.name.as_ref().map_or("-", |name| name.as_str());
-            format!("{name} {:?}", selector.source)
-        };
-        job_of(args).plan.selectors.iter().map(spell).collect()
+        job_of(args).plan.selectors.iter().map(Selector::to_string).collect()
     }
 
     #[test]
@@ -552,11 +473,20 @@ mod tests {
                 "--user",
                 "www-data"
             ]),
-            ["b Pattern(\"x\")", "- Pid(Pid(7))", "a Pattern(\"y\")", "- User(Uid(33))",]
+            [
+                "b: pattern x",
+                "(by their own names): pid 7",
+                "a: pattern y",
+                "(by their own names): user 33"
+            ]
         );
         assert_eq!(
             selectors_of(&["--exe", "*/nginx", "--cmdline", "n:a b", "--pid-file", "/run/a:b.pid"]),
-            ["- Exe(\"*/nginx\")", "n Cmdline(\"a b\")", "- PidFile(\"/run/a:b.pid\")"]
+            [
+                "(by their own names): exe */nginx",
+                "n: cmdline a b",
+                "(by their own names): pid_file /run/a:b.pid"
+            ]
         );
     }
 
@@ -564,8 +494,8 @@ mod tests {
     fn the_originals_single_dashes_work_and_values_are_left_alone() {
         let double = selectors_of(&["--pid", "1", "--pid-file=/x", "--pattern", "-pid"]);
         assert_eq!(selectors_of(&["-pid", "1", "-pid-file=/x", "-pattern", "-pid"]), double);
-        assert_eq!(double[2], "- Pattern(\"-pid\")");
-        assert_eq!(job_of(&["-tag", "-a=-b", "-pid", "1"]).plan.tags[1].0.as_str(), "-a");
+        assert_eq!(double[2], "(by their own names): pattern -pid");
+        assert_eq!(job_of(&["-tag", "-a=-b", "-pid", "1"]).plan.tags[0][1].0.as_str(), "-a");
         assert!(matches!(parsed(&["-version"]), Ok(Invocation::Print(_))));
         assert!(matches!(parsed(&["-help"]), Ok(Invocation::Print(_))));
     }
@@ -588,7 +518,7 @@ mod tests {
         let tags = |args: &[&str]| {
             let args = [&["--pid", "1"], args].concat();
             let tags = job_of(&args).plan.tags;
-            tags.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>()
+            tags[0].iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>()
         };
         assert_eq!(tags(&[]), ["host=tengu"]);
         assert_eq!(tags(&["--tag", "z=1", "--tag", "a=b=c"]), ["host=tengu", "z=1", "a=b=c"]);
@@ -663,6 +593,54 @@ mod tests {
         assert!(
             error_of(&["--pid", "1", "--format", "xml"]).contains("influx, json or prometheus")
         );
+    }
+
+    #[test]
+    fn the_command_line_adds_to_the_file_and_wins() {
+        let job = |args: &[&str]| job_of(&[&["--config", "web.toml"], args].concat());
+        let spelt = |job: &Job, selector: usize| {
+            let tags = job.plan.tags[selector].iter();
+            tags.map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>()
+        };
+        let of_file = job(&[]);
+        assert_eq!(of_file.plan.selectors.len(), 1);
+        assert_eq!(spelt(&of_file, 0), ["host=file", "env=live", "team=a", "tier=1"]);
+        assert_eq!(of_file.baseline, Baseline::Wait(Duration::from_secs(1)));
+        assert_eq!(of_file.timeout, Duration::from_secs(2));
+
+        let both = job(&["--pid", "x:7", "--wait=1500ms", "--tag", "env=cli", "--host", "typed"]);
+        let selectors: Vec<String> = both.plan.selectors.iter().map(Selector::to_string).collect();
+        assert_eq!(selectors, ["web: pattern nginx, user 33", "x: pid 7"]);
+        assert_eq!(spelt(&both, 0), ["host=typed", "env=cli", "team=a", "tier=1"]);
+        assert_eq!(spelt(&both, 1), ["host=typed", "env=cli", "team=a"]);
+        assert_eq!(both.baseline, Baseline::Wait(Duration::from_millis(1500)));
+        let error = error_of(&["--config", "none.toml"]);
+        assert_eq!(error, "cannot read --config none.toml: no such file");
+    }
+
+    #[test]
+    fn each_job_takes_from_the_file_what_concerns_it() {
+        let Ok(Invocation::Execd(job)) = parsed(&["execd", "--config", "web.toml"]) else {
+            panic!("no resident job")
+        };
+        assert_eq!(job.interval, Some(Duration::from_secs(5)));
+        let cache = Baseline::Cache { dir: "/tmp".into(), name: "web".to_owned() };
+        assert_eq!(job.baseline, cache, "a resident job does not wait");
+        assert_eq!(job.timeout, Duration::from_secs(2));
+    }
+
+    #[test]
+    fn a_check_says_what_would_be_measured() {
+        let Ok(Invocation::Print(text)) = parsed(&["check", "--config=web.toml", "--pid=7"]) else {
+            panic!("not checked")
+        };
+        assert_eq!(
+            text,
+            "valid; psstat would measure\n  web: pattern nginx, user 33\n  (by their own names): \
+             pid 7\n"
+        );
+        assert!(error_of(&["check"]).contains("nothing to measure"));
+        assert!(error_of(&["check", "--wait", "1s"]).contains("unexpected argument"));
     }
 
     #[test]

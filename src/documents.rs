@@ -38,6 +38,7 @@ fn whole() -> Command {
         clap::Arg::new("SHELL").required(true).help("bash, elvish, fish, powershell or zsh");
     cli::command()
         .subcommand(cli::execd_command().name(cli::EXECD))
+        .subcommand(cli::check_command().name(cli::CHECK))
         .subcommand(Command::new(MAN).about("Print the manual page"))
         .subcommand(Command::new(COMPLETIONS).about("Print shell completions").arg(shell))
 }
@@ -47,8 +48,8 @@ mod tests {
     use super::*;
 
     fn long_options() -> Vec<String> {
-        let (once, execd) = (cli::command(), cli::execd_command());
-        let options = once.get_arguments().chain(execd.get_arguments());
+        let commands = [cli::command(), cli::execd_command(), cli::check_command()];
+        let options = commands.iter().flat_map(Command::get_arguments);
         options.map(|option| option.get_long().unwrap().to_owned()).collect()
     }
 
@@ -60,7 +61,7 @@ mod tests {
             let long = option.get_long().unwrap();
             assert!(page.contains(&format!("--{long}")), "--{long} is missing");
         }
-        for name in [cli::EXECD, MAN, COMPLETIONS] {
+        for name in [cli::EXECD, cli::CHECK, MAN, COMPLETIONS] {
             assert!(page.contains(name), "{name} is missing");
         }
     }

@@ -14,6 +14,9 @@ use std::fmt::Write as _;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Label(Box<str>);
 
+/// Tags, key and value, in the order to print.
+pub type Tags = Vec<(Label, Label)>;
+
 impl Label {
     /// What stands for a name that has nothing to show.
     const NAMELESS: &str = "?";

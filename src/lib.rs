@@ -4,8 +4,9 @@
 //! Data goes one way:
 //!
 //! ```text
-//! argv ─► plan ─► sample ─► select ─► account ─► emit
-//!         (pure)  (/proc)   (pure)    (pure)     (pure, into one buffer, one write)
+//! argv, file ─► settings ─► plan ─► sample ─► select ─► account ─► emit
+//!               (pure)      (pure)  (/proc)   (pure)    (pure)     (pure, into one buffer,
+//!                                                                  one write)
 //! ```
 //!
 //! | module | owns | invariant |
@@ -15,7 +16,12 @@
 //! | [`mod@unit`] | how systemd names units and their control groups | pure |
 //! | [`error`] | what can go wrong | a vanished process is no error |
 //! | [`cli`] | the command line | pure: what it must ask the system is handed in |
+//! | [`config`] | the configuration file | pure; whatever it does not understand is an error |
+//! | [`settings`] | what either says, value by value | pure; decides nothing before both are read |
+//! | [`job`] | what to measure, where and how | nothing is left open |
 //! | [`documents`] | manual page, completions | made from the command line's definition |
+//! | [`selector`] | what picks the roots of a group | pure |
+//! | [`matcher`] | regexes and globs | pure; all of a kind in one pass |
 //! | [`plan`] | what is to be done | valid once made |
 //! | [`procfs`] | `/proc` and `/sys` | nothing else opens a file there; parsing is pure |
 //! | [`sample`] | what was seen | a parent is read before its children |
@@ -30,16 +36,21 @@
 pub mod account;
 pub mod cache;
 pub mod cli;
+pub mod config;
 pub mod documents;
 pub mod emit;
 pub mod error;
+pub mod job;
 pub mod label;
 pub mod look;
+pub mod matcher;
 pub mod plan;
 pub mod procfs;
 pub mod replace;
 pub mod run;
 pub mod sample;
 pub mod select;
+pub mod selector;
+pub mod settings;
 pub mod unit;
 pub mod units;

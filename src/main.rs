@@ -28,10 +28,10 @@ fn dispatch() -> Result<(), Error> {
     match (cli::parse(std::env::args_os(), &run::surroundings())?, signals) {
         (Invocation::Print(text), _) => run::output::print(text.as_bytes()).map(|_| ()),
         (Invocation::Once(job), _) => run::once::run(&job, &interruptible),
-        (Invocation::Execd(job, interval), signals) => {
+        (Invocation::Execd(job), signals) => {
             let signals = signals.map_or_else(Signals::install, Ok)?;
             interruptible.hold_off();
-            run::execd::run(&job, interval, signals)
+            run::execd::run(&job, signals)
         }
     }
 }

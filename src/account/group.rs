@@ -6,9 +6,10 @@ use super::memory::{self, Footprint, MemoryMode};
 use super::tree::{Descent, Tree};
 use crate::label::Label;
 use crate::look::View;
-use crate::plan::{self, Plan, Source};
+use crate::plan::{self, Plan};
 use crate::sample::{ControlGroup, Life, Names, Process, Snapshot};
 use crate::select::Root;
+use crate::selector::Source;
 use crate::unit;
 use crate::units::{BootNanos, Bytes, CpuNanos, Hz, Pid, ProcId, Ticks};
 use std::collections::BTreeMap;
@@ -18,21 +19,23 @@ use std::collections::BTreeMap;
 pub struct Group {
     /// What it is called in the output.
     pub label: Label,
+    /// The first selector that makes it.
+    pub selector: usize,
     /// Whether the user named it: then it is reported even when nothing is in it.
     pub named: bool,
     /// Places of its members in the snapshot, sorted, each once; zombies among them.
     pub members: Vec<usize>,
     /// Those of them whose CPU time no counter holds: it is reckoned process by process.
     pub ledgered: Vec<usize>,
-    /// Those of the ledgered that wait for the children of other groups: what these used is not
-    /// theirs.
-    pub managers: Vec<usize>,
+    /// Those of the ledgered whose children are not the group's, so that what these used does not
+    /// count; sorted.
+    pub childless: Vec<usize>,
     /// The counters of its control groups, none within another, with the selectors that picked
     /// each.
     pub counters: Vec<(Counter, Vec<usize>)>,
     /// Processes that run in its control groups and have no number here.
     pub foreign: u64,
-    /// Whether none of its members is there for a control group.
+    /// Whether all that descends from a member is a member.
     pub by_descent: bool,
 }
 
@@ -41,6 +44,8 @@ pub struct Group {
 pub struct Report {
     /// What it is called.
     pub label: Label,
+    /// The first selector that makes its group: its tags are those of the line.
+    pub selector: usize,
     /// CPU time per time, 1 for one core kept busy; none where it is not known yet.
     pub cpu: Option<f64>,
     /// Part of the machine's memory; none where it is not known how much that has.
@@ -70,7 +75,7 @@ pub struct State {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Known {
     /// Whether all that descends from a member is a member too: so it is but in groups that hold
-    /// processes for their control group.
+    /// processes for their control group, or without their children.
     pub by_descent: bool,
     /// Its processes, as far as no counter holds their CPU time.
     pub ledger: Ledger,
@@ -117,6 +122,8 @@ struct Draft {
     named: bool,
     /// Places of its roots in the snapshot.
     roots: Vec<usize>,
+    /// Places of those that come without their children.
+    lone: Vec<usize>,
     /// Places of its control groups in their list.
     control_groups: Vec<usize>,
     /// Whether it is meant to hold control groups, be there any or none.
@@ -157,7 +164,7 @@ pub fn form(
         if let Some(name) = &selector.name {
             let draft = || Draft { order, named: true, ..Draft::default() };
             let draft = drafts.entry(name.clone()).or_insert_with(draft);
-            draft.counts_control_groups |= selector.source.is_control_group();
+            draft.counts_control_groups |= selector.takes_control_groups();
         }
     }
     // Roots that share a name share its label; it is made once per name.
@@ -168,15 +175,13 @@ pub fn form(
             let label = &mut labels[Names::place(comm)];
             label.get_or_insert_with(|| Label::lossy(snapshot.names.text(comm))).clone()
         });
-        drafts
-            .entry(label)
-            .or_insert_with(Draft::last)
-            .picked_by(root.selector)
-            .roots
-            .push(root.process);
+        let draft = drafts.entry(label).or_insert_with(Draft::last).picked_by(root.selector);
+        let children = plan.selectors[root.selector].children;
+        if children { &mut draft.roots } else { &mut draft.lone }.push(root.process);
     }
     for (place, group) in control_groups.iter().enumerate() {
-        for &selector in &group.selectors {
+        let whole = |&&selector: &&usize| plan.selectors[selector].takes_control_groups();
+        for &selector in group.selectors.iter().filter(whole) {
             let label = plan.selectors[selector].name.clone();
             let label = label.unwrap_or_else(|| own_name(group, &plan.selectors[selector].source));
             let draft = drafts.entry(label).or_insert_with(Draft::last).picked_by(selector);
@@ -190,24 +195,33 @@ pub fn form(
     drafts
         .into_iter()
         .map(|(label, draft)| {
-            let members = descent.of(draft.roots);
+            let mut members = descent.of(draft.roots);
+            let mut lone = draft.lone;
+            lone.retain(|place| members.binary_search(place).is_err());
+            lone.sort_unstable();
+            lone.dedup();
+            let by_descent = draft.control_groups.is_empty() && lone.is_empty();
+            members.extend_from_slice(&lone);
+            members.sort_unstable();
             let mut group = Group {
                 label,
+                selector: draft.order,
                 named: draft.named,
                 ledgered: members.clone(),
                 members,
-                managers: Vec::new(),
+                childless: lone,
                 counters: Vec::new(),
                 foreign: 0,
-                by_descent: draft.control_groups.is_empty(),
+                by_descent,
             };
             add_control_groups(&mut group, &draft.control_groups, control_groups, snapshot);
             if draft.counts_control_groups {
                 // Process 1 waits for what ran in units, whose counters have counted it already.
                 let is_init = |place: &usize| snapshot.processes[*place].id.pid == Pid::INIT;
                 let init = group.ledgered.iter().copied().find(is_init);
-                group.managers.extend(init);
+                group.childless.extend(init);
             }
+            group.childless.sort_unstable();
             group
         })
         .collect()
@@ -252,7 +266,7 @@ fn add_control_groups(
         } else {
             group.ledgered.extend_from_slice(&places);
             if all[top].unit.as_deref() == Some(unit::MANAGER_SCOPE) {
-                group.managers.extend_from_slice(&places);
+                group.childless.extend_from_slice(&places);
             }
         }
         group.members.extend(places);
@@ -331,7 +345,7 @@ pub fn account(
 fn watched(plan: &Plan) -> Vec<u64> {
     let selectors = plan.selectors.iter();
     selectors
-        .filter(|selector| selector.source.is_control_group())
+        .filter(|selector| selector.takes_control_groups())
         .map(|selector| plan::hash(&selector.key()))
         .collect()
 }
@@ -349,7 +363,7 @@ fn used(
     let members: Vec<Member> = here
         .map(|&place| {
             let mut member = member(&snapshot.processes[place]);
-            if group.managers.contains(&place) {
+            if group.childless.binary_search(&place).is_ok() {
                 member.times.children = Ticks(0);
             }
             member
@@ -403,7 +417,7 @@ fn report(
     let footprints = alive().map(|place| sampled.footprint(place));
     let bytes = memory::sum(mode, footprints, machine.page_size);
     let memory = share(bytes, machine.memory);
-    Some(Report { label: group.label.clone(), cpu, memory, processes })
+    Some(Report { label: group.label.clone(), selector: group.selector, cpu, memory, processes })
 }
 
 fn member(process: &Process) -> Member {

@@ -10,17 +10,16 @@ use std::fmt::Write as _;
 
 /// Writes one line per report that has any field, all with one time stamp.
 pub fn lines(emission: &Emission<'_>) -> String {
-    let mut head = String::from("psstat");
-    for (key, value) in emission.tags {
-        head.push(',');
-        escaped(key, &mut head);
-        head.push('=');
-        escaped(value, &mut head);
-    }
     let mut text = String::new();
     for report in emission.reports {
         let start = text.len();
-        text.push_str(&head);
+        text.push_str("psstat");
+        for (key, value) in emission.tags(report) {
+            text.push(',');
+            escaped(key, &mut text);
+            text.push('=');
+            escaped(value, &mut text);
+        }
         text.push_str(",process_name=");
         escaped(&report.label, &mut text);
         let mut separator = ' ';
@@ -63,11 +62,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn lines(reports: &[Report], tags: &[(Label, Label)], taken: WallNanos) -> String {
-        super::lines(&Emission { reports, tags, fields: &Field::ALL, taken })
+        super::lines(&Emission { reports, tags: &[tags.to_vec()], fields: &Field::ALL, taken })
     }
 
     fn report(name: &[u8], cpu: Option<f64>, memory: Option<f64>, processes: u64) -> Report {
-        Report { label: Label::lossy(name), cpu, memory, processes }
+        Report { label: Label::lossy(name), selector: 0, cpu, memory, processes }
     }
 
     fn tags(pairs: &[(&str, &str)]) -> Vec<(Label, Label)> {

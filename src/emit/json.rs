@@ -12,17 +12,15 @@ use std::fmt::Write as _;
 
 /// Writes one object per report.
 pub fn lines(emission: &Emission<'_>) -> String {
-    let mut tags = String::new();
-    for (key, value) in emission.tags {
-        quoted(key.as_str(), &mut tags);
-        tags.push(':');
-        quoted(value.as_str(), &mut tags);
-        tags.push(',');
-    }
     let mut text = String::new();
     for report in emission.reports {
         text.push_str("{\"name\":\"psstat\",\"tags\":{");
-        text.push_str(&tags);
+        for (key, value) in emission.tags(report) {
+            quoted(key.as_str(), &mut text);
+            text.push(':');
+            quoted(value.as_str(), &mut text);
+            text.push(',');
+        }
         text.push_str("\"process_name\":");
         quoted(report.label.as_str(), &mut text);
         text.push_str("},\"fields\":{");
@@ -54,16 +52,17 @@ mod tests {
         let reports = [
             Report {
                 label: label(b"we\"b\\n"),
+                selector: 0,
                 cpu: Some(0.42),
                 memory: Some(0.001),
                 processes: 5,
             },
-            Report { label: label(b"x"), cpu: None, memory: None, processes: 0 },
+            Report { label: label(b"x"), selector: 0, cpu: None, memory: None, processes: 0 },
         ];
         let tags = [(label(b"host"), label(b"tengu"))];
         let emission = Emission {
             reports: &reports,
-            tags: &tags,
+            tags: &[tags.to_vec()],
             fields: &Field::ALL,
             taken: WallNanos(1_562_471_764_000_000_000),
         };

@@ -6,7 +6,7 @@ pub mod json;
 pub mod prometheus;
 
 use crate::account::group::Report;
-use crate::label::Label;
+use crate::label::{Label, Tags};
 use crate::units::WallNanos;
 use std::fmt::Write as _;
 
@@ -86,8 +86,8 @@ impl Value {
 pub struct Emission<'e> {
     /// A line's worth for each group.
     pub reports: &'e [Report],
-    /// Tags of every line, before the group's own.
-    pub tags: &'e [(Label, Label)],
+    /// The tags of each selector's lines, before the name of the group.
+    pub tags: &'e [Tags],
     /// What to write of each group, in that order.
     pub fields: &'e [Field],
     /// When the sample was taken.
@@ -102,6 +102,11 @@ impl Emission<'_> {
             Format::Json => json::lines(self),
             Format::Prometheus => prometheus::page(self),
         }
+    }
+
+    /// The tags of a group's line, without its name.
+    fn tags(&self, report: &Report) -> &[(Label, Label)] {
+        self.tags.get(report.selector).map_or(&[], |tags| tags)
     }
 
     /// Those of the fields that are known of a group.

@@ -4,6 +4,7 @@
 //! scrapes.
 
 use super::{Emission, Field, quoted};
+use crate::label::Label;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
@@ -28,15 +29,16 @@ impl Field {
 
 /// Writes the page: metric by metric, group by group.
 pub fn page(emission: &Emission<'_>) -> String {
-    let common = common_labels(emission);
+    let labels: Vec<String> =
+        emission.reports.iter().map(|report| labels(emission.tags(report))).collect();
     let mut text = String::new();
     for &field in emission.fields {
         let (name, help) = field.metric();
         // A String takes whatever is written to it.
         let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge");
-        for report in emission.reports {
+        for (report, labels) in emission.reports.iter().zip(&labels) {
             let Some(value) = field.of(report) else { continue };
-            let _ = write!(text, "{name}{{{common}process_name=");
+            let _ = write!(text, "{name}{{{labels}process_name=");
             quoted(report.label.as_str(), &mut text);
             text.push_str("} ");
             value.write(&mut text);
@@ -48,10 +50,10 @@ pub fn page(emission: &Emission<'_>) -> String {
 
 /// The tags as labels. Where two keys come out the same, the first holds: a page with one label
 /// twice would be refused whole.
-fn common_labels(emission: &Emission<'_>) -> String {
+fn labels(tags: &[(Label, Label)]) -> String {
     let mut seen = BTreeSet::from(["process_name".to_owned()]);
     let mut text = String::new();
-    for (key, value) in emission.tags {
+    for (key, value) in tags {
         let name = label_name(key.as_str());
         if seen.insert(name.clone()) {
             text.push_str(&name);
@@ -79,20 +81,29 @@ fn label_name(key: &str) -> String {
 mod tests {
     use super::*;
     use crate::account::group::Report;
-    use crate::label::Label;
     use crate::units::WallNanos;
 
     #[test]
     fn a_page_of_gauges() {
         let label = |text: &str| Label::lossy(text.as_bytes());
         let reports = [
-            Report { label: label("we\"b"), cpu: Some(0.42), memory: Some(0.001), processes: 5 },
-            Report { label: label("x"), cpu: None, memory: Some(0.0), processes: 0 },
+            Report {
+                label: label("we\"b"),
+                selector: 0,
+                cpu: Some(0.42),
+                memory: Some(0.001),
+                processes: 5,
+            },
+            Report { label: label("x"), selector: 0, cpu: None, memory: Some(0.0), processes: 0 },
         ];
         let tags = [("host", "tengu"), ("my-env", "p"), ("my env", "q"), ("1st", "z")]
             .map(|(key, value)| (label(key), label(value)));
-        let emission =
-            Emission { reports: &reports, tags: &tags, fields: &Field::ALL, taken: WallNanos(7) };
+        let emission = Emission {
+            reports: &reports,
+            tags: &[tags.to_vec()],
+            fields: &Field::ALL,
+            taken: WallNanos(7),
+        };
         let text = page(&emission);
         let samples: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
         let labels = "host=\"tengu\",my_env=\"p\",_1st=\"z\",process_name=";

@@ -2,13 +2,14 @@
 //! lines, executables, owners.
 
 use crate::error::Reason;
-use crate::plan::{Plan, Source};
+use crate::plan::Plan;
 use crate::procfs::cgroup::{self, Hierarchy, Wanted};
 use crate::procfs::{Buffer, Procfs, parse};
 use crate::run::notes::Notes;
 use crate::sample::{ControlGroup, OutOfTime, Snapshot, Unreadable};
-use crate::select::{self, Root};
-use crate::units::{BootNanos, Hz, Pid, Ticks, WallNanos};
+use crate::select::{self, Ask, Root};
+use crate::selector::Source;
+use crate::units::{BootNanos, Hz, Pid, Ticks, Uid, WallNanos};
 use rustix::fs::{FileType, Mode, OFlags};
 use std::fs::File;
 use std::io::Read;
@@ -68,96 +69,93 @@ pub fn numbered(plan: &Plan, notes: &mut Notes) -> Vec<Numbered> {
     numbered
 }
 
+/// Where roots are looked for, beside all processes.
+#[derive(Clone, Copy, Debug)]
+pub struct Places<'a> {
+    /// Processes that are picked by number.
+    pub numbered: &'a [Numbered],
+    /// Control groups that are picked, and all below them.
+    pub control_groups: &'a [ControlGroup],
+}
+
 /// All roots, in no particular order. What cannot be found or read is said in `notes`.
 pub fn roots(
     plan: &Plan,
     proc: &Procfs,
     snapshot: &Snapshot,
-    numbered: &[Numbered],
+    places: Places<'_>,
     clocks: Clocks,
     out_of_time: OutOfTime<'_>,
     notes: &mut Notes,
 ) -> Vec<Root> {
     let own = proc.own_pid();
-    let mut roots = select::by_name(plan, snapshot, own);
-    for numbered in numbered {
-        match select::by_pid(numbered.selector, numbered.pid, snapshot) {
-            Some(root) => {
-                warn_if_stale(plan, numbered, snapshot, root, clocks, notes);
-                roots.push(root);
-            }
-            None => warn_of_absence(plan, numbered, notes),
+    let mut asking = Asking::new(proc);
+    let mut roots = select::among_all(plan, snapshot, own, &mut asking, out_of_time);
+    let in_groups = select::in_control_groups(plan, snapshot, places.control_groups, own);
+    roots.extend(select::among(in_groups, plan, snapshot, &mut asking, out_of_time));
+    for numbered in places.numbered {
+        let Some(candidate) = select::by_pid(numbered.selector, numbered.pid, snapshot) else {
+            warn_of_absence(plan, numbered, notes);
+            continue;
+        };
+        let found = select::among(vec![candidate], plan, snapshot, &mut asking, out_of_time);
+        if found.is_empty() {
+            warn_of_stranger(plan, numbered, snapshot, candidate, notes);
+        } else {
+            warn_if_stale(plan, numbered, snapshot, candidate, clocks, notes);
         }
+        roots.extend(found);
     }
-    by_further_files(plan, proc, snapshot, own, out_of_time, notes, &mut roots);
+    asking.warn(notes);
     roots
 }
 
-/// The selectors that need a file more of each process.
-fn by_further_files(
-    plan: &Plan,
-    proc: &Procfs,
-    snapshot: &Snapshot,
-    own: Option<Pid>,
-    out_of_time: OutOfTime<'_>,
-    notes: &mut Notes,
-    roots: &mut Vec<Root>,
-) {
-    let users: Vec<_> = plan
-        .selectors
-        .iter()
-        .enumerate()
-        .filter_map(|(selector, picked)| match picked.source {
-            Source::User(uid) => Some((selector, uid)),
-            _ => None,
-        })
-        .collect();
-    let mut buffer = Buffer::default();
-    let mut line = Vec::new();
-    let (mut cmdlines, mut exes, mut owners) =
-        (Unreadable::default(), Unreadable::default(), Unreadable::default());
-    if plan.cmdlines.is_empty() && plan.exes.is_empty() && users.is_empty() {
-        return;
-    }
-    for (place, process) in snapshot.processes.iter().enumerate() {
-        let pid = process.id.pid;
-        if Some(pid) == own {
-            continue;
-        }
-        if out_of_time() {
-            return;
-        }
-        let mut pick = |selector| roots.push(Root { selector, process: place });
-        if !plan.cmdlines.is_empty() {
-            match proc.cmdline(pid, &mut line) {
-                Ok(()) => plan.cmdlines.matches(&line).for_each(&mut pick),
-                Err(error) => cmdlines.note(error),
-            }
-        }
-        if !plan.exes.is_empty() {
-            match proc.exe(pid) {
-                Ok(path) => plan.exes.matches(&path).for_each(&mut pick),
-                Err(error) => exes.note(error),
-            }
-        }
-        if !users.is_empty() {
-            match proc.effective_user(pid, &mut buffer) {
-                Ok(uid) => users
-                    .iter()
-                    .filter(|(_, wanted)| *wanted == uid)
-                    .for_each(|&(selector, _)| pick(selector)),
-                Err(error) => owners.note(error),
-            }
+/// Asks procfs what a root depends on, and counts what may not be read.
+struct Asking<'p> {
+    proc: &'p Procfs,
+    buffer: Buffer,
+    line: Vec<u8>,
+    cmdlines: Unreadable,
+    exes: Unreadable,
+    owners: Unreadable,
+}
+
+impl<'p> Asking<'p> {
+    fn new(proc: &'p Procfs) -> Asking<'p> {
+        Asking {
+            proc,
+            buffer: Buffer::default(),
+            line: Vec::new(),
+            cmdlines: Unreadable::default(),
+            exes: Unreadable::default(),
+            owners: Unreadable::default(),
         }
     }
-    warn_of_unreadable("command lines", &cmdlines, "run psstat as root", notes);
-    warn_of_unreadable(
-        "paths of executables",
-        &exes,
-        "run psstat as root or give it CAP_SYS_PTRACE",
-        notes,
-    );
-    warn_of_unreadable("owners of processes", &owners, "run psstat as root", notes);
+
+    fn warn(&self, notes: &mut Notes) {
+        let by_root = "run psstat as root";
+        let by_tracer = "run psstat as root or give it CAP_SYS_PTRACE";
+        warn_of_unreadable("command lines", &self.cmdlines, by_root, notes);
+        warn_of_unreadable("paths of executables", &self.exes, by_tracer, notes);
+        warn_of_unreadable("owners of processes", &self.owners, by_root, notes);
+    }
+}
+
+impl Ask for Asking<'_> {
+    fn cmdline(&mut self, pid: Pid) -> Option<&[u8]> {
+        let read = self.proc.cmdline(pid, &mut self.line);
+        read.map_err(|error| self.cmdlines.note(error)).ok()?;
+        Some(&self.line)
+    }
+
+    fn exe(&mut self, pid: Pid) -> Option<Vec<u8>> {
+        self.proc.exe(pid).map_err(|error| self.exes.note(error)).ok()
+    }
+
+    fn user(&mut self, pid: Pid) -> Option<Uid> {
+        let read = self.proc.effective_user(pid, &mut self.buffer);
+        read.map_err(|error| self.owners.note(error)).ok()
+    }
 }
 
 /// The control groups that a plan picks and all below them, read from their hierarchy; none where
@@ -245,6 +243,23 @@ fn warn_of_absence(plan: &Plan, numbered: &Numbered, notes: &mut Notes) {
             format!("pid file {}: its process {pid} does not run", path.display())
         }
         _ => format!("--pid {pid}: no such process"),
+    });
+}
+
+/// Says that the process that a number names is not what its group asks for.
+fn warn_of_stranger(
+    plan: &Plan,
+    numbered: &Numbered,
+    snapshot: &Snapshot,
+    candidate: Root,
+    notes: &mut Notes,
+) {
+    let comm = snapshot.names.text(snapshot.processes[candidate.process].comm);
+    let process = format!("process {} ({})", numbered.pid, String::from_utf8_lossy(comm));
+    let why = "does not fulfil the conditions of its group, or they cannot be read: left out";
+    notes.warn(match &plan.selectors[numbered.selector].source {
+        Source::PidFile(path) => format!("pid file {}: {process} {why}", path.display()),
+        _ => format!("{process} {why}"),
     });
 }
 

@@ -5,11 +5,12 @@
 //! The end of standard input, SIGTERM, SIGINT and a reader that has gone end it.
 
 use crate::account::group::State;
-use crate::cli::Job;
 use crate::error::Error;
+use crate::job::Job;
 use crate::label::diagnostic;
 use crate::run::STDERR_LINE;
 use crate::run::notes::Notes;
+use crate::run::output::replace_file;
 use crate::run::sampler::Sampler;
 use crate::run::watchdog::Watchdog;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -59,27 +60,35 @@ impl Signals {
 /// nowhere: it is what the first answer is compared with.
 ///
 /// # Errors
-/// Where no sample can be taken at all, or standard output cannot be written. One sample that
-/// fails is said on standard error and left out.
-pub fn run(job: &Job, interval: Option<Duration>, signals: Signals) -> Result<(), Error> {
-    let mut requests = Requests::new(signals, interval);
+/// Where the first sample cannot be taken or written, or standard output cannot be written. Any
+/// later sample that fails is said on standard error and left out.
+pub fn run(job: &Job, signals: Signals) -> Result<(), Error> {
+    let mut requests = Requests::new(signals, job.interval);
     let mut sampler = Sampler::open_resident(job)?;
     let mut said = HashSet::new();
     let mut state: Option<State> = None;
     loop {
         let mut notes = Notes::default();
-        let sample = sampler.sample(state.as_ref(), &Watchdog::of_sample(job), &mut notes);
+        let watchdog = Watchdog::of_sample(job);
+        let sample = sampler.sample(state.as_ref(), &watchdog, &mut notes);
         notes.drop_repeated(&mut said);
         notes.flush();
-        match sample {
+        let is_first = state.is_none();
+        let written = match sample {
+            Err(error) => Err(error),
             Ok(sample) => {
                 let lines = job.plan.text(&sample.reports, sample.wall);
                 state = Some(sample.state);
-                if !write(lines.as_bytes(), &mut requests)? {
-                    return Ok(());
+                match &job.output {
+                    Some(path) => replace_file(path, lines.as_bytes(), watchdog.time_left()),
+                    None if write(lines.as_bytes(), &mut requests)? => Ok(()),
+                    None => return Ok(()),
                 }
             }
-            Err(error) if state.is_none() => return Err(error),
+        };
+        match written {
+            Ok(()) => {}
+            Err(error) if is_first => return Err(error),
             Err(error) => {
                 let line = diagnostic("E!", &error.to_string(), STDERR_LINE);
                 // If standard error is gone there is nobody left to tell.

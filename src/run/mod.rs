@@ -8,9 +8,12 @@ pub mod output;
 pub mod sampler;
 pub mod watchdog;
 
-use crate::cli::Surroundings;
+use crate::settings::Surroundings;
 use crate::units::{BootNanos, Uid, WallNanos};
 use rustix::time::{ClockId, clock_gettime};
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
 
 /// No line on standard error is longer: Telegraf shows 512 bytes of the first.
 pub const STDERR_LINE: usize = 512;
@@ -23,7 +26,23 @@ pub fn surroundings() -> Surroundings {
         host_sys: std::env::var_os("HOST_SYS"),
         user: Uid(rustix::process::geteuid().as_raw()),
         find_user,
+        read_config,
     }
+}
+
+/// A configuration file has some hundred lines at the most.
+const CONFIG_LIMIT: u64 = 1 << 20;
+
+/// Reads a configuration file; the error says why it cannot be read.
+fn read_config(path: &Path) -> Result<String, String> {
+    let mut text = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(CONFIG_LIMIT + 1).read_to_end(&mut text))
+        .map_err(|error| error.to_string())?;
+    if text.len() as u64 > CONFIG_LIMIT {
+        return Err("longer than 1 MiB: is that the right file?".to_owned());
+    }
+    String::from_utf8(text).map_err(|_| "not UTF-8: is that the right file?".to_owned())
 }
 
 /// Looks a user up in passwd(5). A static binary cannot ask the C library's other sources.

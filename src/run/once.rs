@@ -3,8 +3,8 @@
 use crate::account::group::State;
 use crate::cache::codec;
 use crate::cache::store::Store;
-use crate::cli::{Baseline, Job};
 use crate::error::Error;
+use crate::job::{Baseline, Job};
 use crate::run::notes::Notes;
 use crate::run::sampler::Sampler;
 use crate::run::watchdog::Watchdog;
@@ -32,7 +32,14 @@ pub fn run(job: &Job, interruptible: &Interruptible) -> Result<(), Error> {
     let lines = lines?;
     // From here on whole lines or nothing: what has begun to be written is written to its end.
     interruptible.hold_off();
-    if output::print(lines.as_bytes())? {
+    let reader_listens = match &job.output {
+        Some(path) => {
+            output::replace_file(path, lines.as_bytes(), watchdog.time_left())?;
+            true
+        }
+        None => output::print(lines.as_bytes())?,
+    };
+    if reader_listens {
         notes.flush();
     }
     Ok(())

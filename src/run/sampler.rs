@@ -4,18 +4,19 @@
 use crate::account::group::{self, Machine, Report, SHORT, Sampled, State};
 use crate::account::memory::{Footprint, MemoryMode};
 use crate::account::tree::Tree;
-use crate::cli::Job;
 use crate::error::{Error, Reason};
+use crate::job::Job;
 use crate::look::{self, Births, Listed, View};
-use crate::plan::{Plan, Source};
+use crate::plan::Plan;
 use crate::procfs::held::Held;
 use crate::procfs::{Buffer, Procfs, Sysfs};
-use crate::run::discover::{self, Clocks, Numbered, warn_of_unreadable};
+use crate::run::discover::{self, Clocks, Numbered, Places, warn_of_unreadable};
 use crate::run::notes::Notes;
 use crate::run::watchdog::Watchdog;
 use crate::run::{boot_now, wall_now};
 use crate::sample::{self, ControlGroup, Life, Process, Scan, Snapshot, Unreadable};
 use crate::select::Root;
+use crate::selector::Source;
 use crate::unit;
 use crate::units::{BootNanos, Hz, Pid, Ticks, WallNanos};
 use std::cell::OnceCell;
@@ -50,6 +51,8 @@ struct Looked {
     snapshot: Snapshot,
     tree: Tree,
     roots: Vec<Root>,
+    /// Control groups as the processes tell of them, where no hierarchy does.
+    control_groups: Option<Vec<ControlGroup>>,
     view: Option<View>,
     notes: Notes,
 }
@@ -117,13 +120,14 @@ impl<'j> Sampler<'j> {
             Some(Some(looked)) => looked,
             _ => self.look_at_all(before, &mut start)?,
         };
-        let Looked { mut snapshot, tree, roots, view, notes: said } = looked;
+        let Looked { mut snapshot, tree, roots, control_groups, view, notes: said } = looked;
         notes.extend(said);
         if watchdog.out_of_time() {
             return Err(watchdog.error());
         }
         let control_groups_seen = start.control_groups.is_some();
-        let control_groups = self.control_groups(&mut start, &snapshot, notes);
+        let mut control_groups = control_groups.or(start.control_groups.take()).unwrap_or_default();
+        self.warn_of_unseen(&mut control_groups, &snapshot, notes);
         let groups = group::form(plan, &snapshot, &tree, &roots, &control_groups);
         let members = group::union(&groups);
         // Made only where somebody asks.
@@ -197,8 +201,10 @@ impl<'j> Sampler<'j> {
         let Some(Listed { pids, born, view }) = listed else { return Ok(None) };
         let looked = self.look_at(pids, start);
         let Looked { snapshot, roots, .. } = &looked;
+        let with_children: Vec<Root> =
+            roots.iter().filter(|root| plan.selectors[root.selector].children).copied().collect();
         let since = Ticks::at(before.taken, self.machine.hz);
-        let is_sure = look::knows_all_descendants(before, &born, since, snapshot, roots);
+        let is_sure = look::knows_all_descendants(before, &born, since, snapshot, &with_children);
         Ok(is_sure.then_some(Looked { view: Some(view), ..looked }))
     }
 
@@ -231,18 +237,27 @@ impl<'j> Sampler<'j> {
 
     fn with_roots(&self, mut snapshot: Snapshot, view: Option<View>, start: &Start<'_>) -> Looked {
         let mut notes = Notes::default();
+        let plan = &self.job.plan;
+        let proc = self.source.procfs();
         let tree = std::mem::take(&mut snapshot.tree);
+        let control_groups = match &start.control_groups {
+            Some(_) => None,
+            None => {
+                notes.warn(format!(
+                    "no control groups can be read below {}: /proc/PID/cgroup of every process \
+                     stands in, and CPU time comes in ticks; --sys or HOST_SYS says where sysfs is \
+                     mounted",
+                    self.job.sys.display()
+                ));
+                Some(discover::control_groups_of_processes(plan, proc, &snapshot, &mut notes))
+            }
+        };
+        let seen = control_groups.as_deref().or(start.control_groups.as_deref());
+        let places = Places { numbered: &start.numbered, control_groups: seen.unwrap_or_default() };
         let clocks = Clocks { boot: start.taken, wall: start.wall, hz: self.machine.hz };
-        let roots = discover::roots(
-            &self.job.plan,
-            self.source.procfs(),
-            &snapshot,
-            &start.numbered,
-            clocks,
-            &|| start.watchdog.out_of_time(),
-            &mut notes,
-        );
-        Looked { snapshot, tree, roots, view, notes }
+        let out_of_time = &|| start.watchdog.out_of_time();
+        let roots = discover::roots(plan, proc, &snapshot, places, clocks, out_of_time, &mut notes);
+        Looked { snapshot, tree, roots, control_groups, view, notes }
     }
 
     fn scan(&self, start: &Start<'_>) -> Result<(Snapshot, Option<i64>), Error> {
@@ -265,31 +280,21 @@ impl<'j> Sampler<'j> {
         }
     }
 
-    /// The control groups of the sample, from their hierarchy or, where that cannot be read, from
-    /// the processes. Says what cannot be seen.
-    fn control_groups(
+    /// Says which processes and control groups cannot be seen, and counts processes that control
+    /// groups list and `/proc` hides.
+    fn warn_of_unseen(
         &self,
-        start: &mut Start<'_>,
+        control_groups: &mut [ControlGroup],
         snapshot: &Snapshot,
         notes: &mut Notes,
-    ) -> Vec<ControlGroup> {
+    ) {
         let hidden = self.warn_of_hidden(snapshot, notes);
-        let mut control_groups = start.control_groups.take().unwrap_or_else(|| {
-            notes.warn(format!(
-                "no control groups can be read below {}: /proc/PID/cgroup of every process stands \
-                 in, and CPU time comes in ticks; --sys or HOST_SYS says where sysfs is mounted",
-                self.job.sys.display()
-            ));
-            let proc = self.source.procfs();
-            discover::control_groups_of_processes(&self.job.plan, proc, snapshot, notes)
-        });
-        warn_of_missing_units(&self.job.plan, &control_groups, notes);
+        warn_of_missing_units(&self.job.plan, control_groups, notes);
         if hidden {
-            count_hidden(&mut control_groups, snapshot);
+            count_hidden(control_groups, snapshot);
         } else {
-            warn_of_foreign(&control_groups, notes);
+            warn_of_foreign(control_groups, notes);
         }
-        control_groups
     }
 
     /// Whether process 1 can be looked at, as every process can where nothing is hidden.

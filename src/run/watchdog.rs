@@ -6,8 +6,8 @@
 //! and ends the run.
 
 use crate::account::memory::MemoryMode;
-use crate::cli::Job;
 use crate::error::Error;
+use crate::job::Job;
 use crate::label::diagnostic;
 use crate::run::STDERR_LINE;
 use std::io::Write;

@@ -19,6 +19,43 @@ fn with_services(mounted: Mounted) -> Machine {
     machine
 }
 
+// ---- Conditions ----------------------------------------------------------------------------------
+
+#[test]
+fn within_a_unit_those_that_fulfil_a_condition_are_roots() {
+    for mounted in Mounted::ALL {
+        let machine = Machine::new(mounted);
+        machine.put("system.slice", &[]);
+        machine.put(NGINX, &[10, 11, 12, 13]);
+        machine.put(CRON, &[20]);
+        let process = |comm, parent, own| Process { comm, parent, own, ..Process::default() };
+        machine.process(11, process("worker", 10, 0));
+        machine.process(12, process("worker", 10, 0));
+        machine.process(13, process("cgi", 12, 0));
+        machine.process(20, process("worker", 1, 0));
+        let config = machine.config(
+            "[[group]]\nname = 'workers'\nsystemd = 'nginx'\npattern = '^worker$'\n\
+             [[group]]\nname = 'alone'\ncgroup = 'system.slice/*'\npattern = '^worker$'\n\
+             children = false\n\
+             [[group]]\nsystemd = 'nginx'\npattern = 'cgi'\n\
+             [[group]]\nsystemd = 'nginx'\n",
+        );
+        let mut job = machine.job(&[&config]);
+        job.sample();
+        machine.process(11, process("worker", 10, 30));
+        machine.process(13, process("cgi", 12, 20));
+        machine.process(20, process("worker", 1, 50));
+        let sample = job.sample();
+        let counts = [("workers", 3), ("alone", 3), ("cgi", 1), ("nginx", 4)];
+        assert_eq!(sample.counts(), counts, "{mounted:?}");
+        let used = ["workers", "alone", "cgi"].map(|name| sample.used(name));
+        assert_eq!(used, [Some(500), Some(800), Some(200)], "{mounted:?}");
+        // Whole units are as silent about it as ever, and the counter of the unit is its own.
+        let stands_in = sample.said.starts_with("W! no control groups can be read below ");
+        assert_eq!(stands_in, mounted == Mounted::Nothing, "{mounted:?}: {}", sample.said);
+    }
+}
+
 // ---- Hierarchies --------------------------------------------------------------------------------
 
 #[test]

@@ -7,7 +7,8 @@
 use crate::namespace;
 use psstat::account::cpu::Member;
 use psstat::account::group::State;
-use psstat::cli::{self, Invocation, Job};
+use psstat::cli::{self, Invocation};
+use psstat::job::Job;
 use psstat::run::notes::Notes;
 use psstat::run::sampler::{Sample, Sampler};
 use psstat::run::surroundings;
@@ -60,6 +61,10 @@ while [ ! -e end ]; do
     sleep 0.05
 done
 "#;
+
+/// What takes a file to say: a group without children, under two conditions.
+const ALONE: &str =
+    "[[group]]\nname = 'alone'\npattern = '^kin-'\ncmdline = 'sleep'\nchildren = false\n";
 
 /// Processes that nobody asks for, so that there are many to be left alone.
 const BYSTANDERS: usize = 300;
@@ -298,7 +303,11 @@ fn is_alive(id: ProcId) -> bool {
 /// alone.
 fn compare(storm: &Storm, samples: usize) -> [usize; 2] {
     let reaper = format!("--pid=reaper:{}", storm.children[0].id());
-    let jobs = [job(&["--pattern=^kin-", "--pattern=late:^late$"]), job(&[&reaper])];
+    let file = storm.folder.join("psstat.toml");
+    fs::write(&file, ALONE).expect("a file");
+    let alone = format!("--config={}", file.display());
+    let names = job(&["--pattern=^kin-", "--pattern=late:^late$", &alone]);
+    let jobs = [names, job(&[&reaper])];
     let mut both = [Both::new(&jobs[0]), Both::new(&jobs[1])];
     let mut compared = 0;
     for _ in 0..samples {

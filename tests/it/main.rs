@@ -6,6 +6,7 @@
 //! | `fake` | folders that look like a procfs, with every odd content |
 //! | `real` | real processes, compared with the kernel's own account |
 //! | `names` | hostile names, and what independent readers make of the lines |
+//! | `config` | the configuration file, and files that samples go to |
 //! | `cache` | damaged, foreign, contended cache files |
 //! | `errors` | the table of errors of the contract |
 //! | `control_groups` | folders that look like control groups, in every hierarchy, with every odd content |
@@ -17,6 +18,7 @@
 #![allow(missing_docs, reason = "tests say what they test by their names")]
 
 mod cache;
+mod config;
 mod control_groups;
 mod equivalence;
 mod errors;

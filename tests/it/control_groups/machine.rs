@@ -138,6 +138,12 @@ impl Machine {
         fs::write(path, text).unwrap();
     }
 
+    /// The option that names a configuration file of that text.
+    pub fn config(&self, text: &str) -> String {
+        self.write("psstat.toml", text);
+        format!("--config={}", self.folder.path().join("psstat.toml").display())
+    }
+
     pub fn process(&self, pid: u32, process: Process) {
         let Process { comm, state, parent, own, children, start, resident, shared } = process;
         let fields = format!(

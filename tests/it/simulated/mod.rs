@@ -27,12 +27,13 @@ use psstat::account::tree::Tree;
 use psstat::cache::codec;
 use psstat::label::Label;
 use psstat::look::{self, Listed, View};
-use psstat::plan::{Plan, Selector, Source};
+use psstat::plan::Plan;
 use psstat::sample::{
     self, Process, Scan, Snapshot, reread_early_children, scan, scan_in_parallel,
 };
-use psstat::select::{self, Root};
-use psstat::units::{BootNanos, Pid, Ticks};
+use psstat::select::{self, Ask, Root};
+use psstat::selector::{Conditions, Selector, Source};
+use psstat::units::{BootNanos, Pid, Ticks, Uid};
 use std::collections::BTreeMap;
 use world::{HZ, Interruption, Proc, World};
 
@@ -77,12 +78,15 @@ impl Watch {
     fn new(picks: &[Pick]) -> Watch {
         let selectors = picks
             .iter()
-            .map(|pick| Selector {
-                name: pick.label.map(|label| Label::lossy(label.as_bytes())),
-                source: match pick.by {
-                    By::Pid(pid) => Source::Pid(pid),
-                    By::Name(names) => Source::Pattern(format!("^({})$", names.join("|"))),
-                },
+            .map(|pick| {
+                let name = pick.label.map(|label| Label::lossy(label.as_bytes()));
+                match pick.by {
+                    By::Pid(pid) => Selector::new(name, Source::Pid(pid)),
+                    By::Name(names) => {
+                        let pattern = Some(format!("^({})$", names.join("|")));
+                        Selector::of_all(name, Conditions { pattern, ..Conditions::default() })
+                    }
+                }
             })
             .collect();
         let plan = Plan::new(selectors, Vec::new(), MemoryMode::Rss).unwrap();
@@ -168,7 +172,7 @@ impl Watch {
 
     fn with_roots(&self, snapshot: Snapshot, view: Option<View>, at_all: bool) -> Looked {
         let tree = Tree::new(&snapshot.processes);
-        let mut roots = select::by_name(&self.plan, &snapshot, None);
+        let mut roots = select::among_all(&self.plan, &snapshot, None, &mut NobodyAsks, &|| false);
         for (selector, picked) in self.plan.selectors.iter().enumerate() {
             if let Source::Pid(pid) = picked.source {
                 roots.extend(select::by_pid(selector, pid, &snapshot));
@@ -182,6 +186,23 @@ impl Watch {
         self.cache
             .as_deref()
             .map_or_else(BTreeMap::new, |bytes| codec::decode(bytes).unwrap().groups)
+    }
+}
+
+/// The selectors of the simulation pick by names and numbers, which a scan tells.
+struct NobodyAsks;
+
+impl Ask for NobodyAsks {
+    fn cmdline(&mut self, pid: Pid) -> Option<&[u8]> {
+        panic!("the command line of {pid} is asked for")
+    }
+
+    fn exe(&mut self, pid: Pid) -> Option<Vec<u8>> {
+        panic!("the executable of {pid} is asked for")
+    }
+
+    fn user(&mut self, pid: Pid) -> Option<Uid> {
+        panic!("the user of {pid} is asked for")
     }
 }
 

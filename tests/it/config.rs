@@ -1,0 +1,430 @@
+//! The configuration file: what no selector of the command line can say, its tags, what the
+//! command line wins over, and what is said of a file that is wrong.
+#![allow(clippy::unwrap_used, reason = "a test ends by panicking")]
+
+use crate::support::fake_proc::{FakeProc, Process};
+use crate::support::line::Line;
+use crate::support::{Job, Run, run};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// A configuration file that is gone with this value.
+struct Config {
+    folder: tempfile::TempDir,
+}
+
+impl Config {
+    fn new(text: &str) -> Config {
+        let config = Config { folder: tempfile::tempdir().unwrap() };
+        fs::write(config.path(), text).unwrap();
+        config
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("psstat.toml")
+    }
+
+    /// The option that names it.
+    fn option(&self) -> String {
+        format!("--config={}", self.path().display())
+    }
+}
+
+/// The second run of that file on a tree, with further arguments.
+fn second_run(tree: &FakeProc, text: &str, further: &[&str]) -> Run {
+    let config = Config::new(text);
+    let mut args = vec![config.option()];
+    args.extend(further.iter().map(|&arg| arg.to_owned()));
+    Job::new(tree, &args).second_run()
+}
+
+/// Names and numbers of processes, line by line.
+fn counts(run: &Run) -> Vec<(String, usize)> {
+    run.lines().iter().map(|line| (line.name().to_owned(), line.n_proc())).collect()
+}
+
+fn count(run: &Run, name: &str) -> usize {
+    run.lines().iter().find(|line| line.name() == name).unwrap().n_proc()
+}
+
+/// Two web servers of two users, one of them with a child; a shell that speaks of them.
+fn servers() -> FakeProc {
+    let tree = FakeProc::new();
+    let nginx = |pid, user, arguments: &str| Process {
+        effective_uid: user,
+        cmdline: format!("nginx\0{arguments}\0").into_bytes(),
+        exe: Some("/usr/sbin/nginx".into()),
+        ..Process::new(pid, 1, "nginx")
+    };
+    tree.add(&nginx(100, 0, "-c/etc/a"));
+    tree.add(&Process { own: 7, ..Process::new(101, 100, "helper") });
+    tree.add(&nginx(200, 33, "-c/etc/b"));
+    tree.add(&Process {
+        effective_uid: 33,
+        cmdline: b"sh\0-c\0nginx".to_vec(),
+        exe: Some("/bin/sh".into()),
+        ..Process::new(300, 1, "sh")
+    });
+    tree
+}
+
+#[test]
+fn all_conditions_of_a_group_must_hold() {
+    let text = r#"
+        [[group]]
+        name = "name"
+        pattern = "nginx"
+        [[group]]
+        name = "name-and-user"
+        pattern = "nginx"
+        user = 33
+        [[group]]
+        name = "line-and-user"
+        cmdline = "nginx"
+        user = "33"
+        [[group]]
+        name = "line-and-exe"
+        cmdline = "nginx"
+        exe = "*/sh"
+        [[group]]
+        name = "everything"
+        pattern = "^nginx$"
+        cmdline = "/etc/a$"
+        exe = "/usr/sbin/*"
+        user = 0
+        [[group]]
+        name = "nothing"
+        pattern = "nginx"
+        exe = "*/sh"
+    "#;
+    let expected = [
+        ("name", 3),
+        ("name-and-user", 1),
+        ("line-and-user", 2),
+        ("line-and-exe", 1),
+        ("everything", 2),
+        ("nothing", 0),
+    ];
+    let run = second_run(&servers(), text, &[]);
+    assert_eq!(counts(&run), expected.map(|(name, count)| (name.to_owned(), count)));
+    assert_eq!(run.stderr, "");
+}
+
+#[test]
+fn only_what_a_condition_needs_is_read() {
+    let tree = servers();
+    for pid in ["100", "200", "300"] {
+        fs::remove_file(tree.file(format!("{pid}/exe"))).unwrap();
+        fs::create_dir(tree.file(format!("{pid}/exe"))).unwrap();
+    }
+    let group = |pattern| format!("[[group]]\nname = 'x'\npattern = '{pattern}'\nexe = '*'\n");
+    let unread = second_run(&tree, &group("^nginx$"), &[]);
+    assert!(unread.stderr.starts_with("W! 2 paths of executables cannot be read"), "{unread:?}");
+    assert_eq!(second_run(&tree, &group("^none$"), &[]).stderr, "");
+}
+
+#[test]
+fn a_source_with_conditions_guards_against_strangers() {
+    let tree = servers();
+    tree.write("run/a.pid", "100\n");
+    let pid_file = tree.file("run/a.pid");
+    let group = |exe| {
+        format!("[[group]]\nname = 'web'\npid_file = '{}'\nexe = '{exe}'", pid_file.display())
+    };
+    let right = second_run(&tree, &group("*/nginx"), &[]);
+    assert_eq!(count(&right, "web"), 2);
+    let stranger = second_run(&tree, &group("*/mysqld"), &[]);
+    assert_eq!(count(&stranger, "web"), 0);
+    let said = format!("W! pid file {}: process 100 (nginx) does not fulfil", pid_file.display());
+    assert!(stranger.stderr.starts_with(&said), "{stranger:?}");
+    let by_number = "[[group]]\nname = 'web'\npid = 100\nuser = 33";
+    let said = "W! process 100 (nginx) does not fulfil the conditions of its group";
+    assert!(second_run(&tree, by_number, &[]).stderr.starts_with(said));
+}
+
+#[test]
+fn without_children_a_process_counts_alone_and_for_its_own_time() {
+    let tree = FakeProc::new();
+    let master = |own, children| Process { own, children, ..Process::new(100, 1, "nginx") };
+    let worker = |pid, own| Process { own, ..Process::new(pid, 100, "nginx") };
+    let helper = |own| Process { own, ..Process::new(110, 101, "sh") };
+    tree.add_all(&[master(0, 0), worker(101, 0), worker(102, 500), helper(0)]);
+    let config = Config::new(
+        "[[group]]\nname = 'with'\npid = 100\n\
+         [[group]]\nname = 'alone'\npid = 100\nchildren = false\n\
+         [[group]]\nname = 'both'\npattern = '^nginx$'\nchildren = false\n\
+         [[group]]\nname = 'mixed'\npid = 101\n\
+         [[group]]\nname = 'mixed'\npid = 100\nchildren = false\n\
+         [[group]]\nname = 'reference'\npid = 1\nchildren = false\n",
+    );
+    // Without a sysfs nothing is known of processors, which would bound so short an interval.
+    let job = Job::new(&tree, [config.option(), "--sys=/nowhere".to_owned()]);
+    job.baseline();
+    // Of worker 102 the master inherits 500 ticks that were counted and 60 that were not.
+    tree.remove(102);
+    tree.add_all(&[master(10, 560), worker(101, 20), helper(40)]);
+    tree.add(&Process { own: 1000, ..Process::new(1, 0, "init") });
+    let run = job.run();
+    let lines = run.lines();
+    let cpu = |line: &Line| line.p_cpu().unwrap();
+    // What the reference has used is the measure, however long it took.
+    let tick = cpu(&lines[4]) / 1000.0;
+    let of = |line: &Line| (line.name().to_owned(), line.n_proc(), (cpu(line) / tick).round());
+    let groups: Vec<_> = lines[..4].iter().map(of).collect();
+    let expected = [("with", 3, 130.0), ("alone", 1, 10.0), ("both", 2, 30.0), ("mixed", 3, 70.0)];
+    assert_eq!(groups, expected.map(|(name, count, ticks)| (name.to_owned(), count, ticks)));
+}
+
+#[test]
+fn tags_of_a_group_stand_behind_those_of_every_line() {
+    let text = r#"
+        host = "tengu"
+        [tags]
+        env = "live"
+        [[group]]
+        name = "web"
+        pattern = "nginx"
+        tags = { team = "a b", env = "test" }
+        [[group]]
+        pattern = "^sh$"
+        [group.tags]
+        team = "c"
+        [[group]]
+        pattern = "helper"
+    "#;
+    let tags = |run: &Run| {
+        let spell = |line: &Line| {
+            let tags = line.tags.iter().map(|(key, value)| format!("{key}={value}"));
+            tags.collect::<Vec<_>>().join(",")
+        };
+        run.lines().iter().map(spell).collect::<Vec<_>>()
+    };
+    let config = Config::new(text);
+    let tree = servers();
+    let mut args = vec!["--wait=1ms".to_owned(), "--proc".to_owned()];
+    args.extend([tree.path().display().to_string(), config.option()]);
+    assert_eq!(
+        tags(&run(&args)),
+        [
+            "host=tengu,env=test,team=a b,process_name=web",
+            "host=tengu,env=live,team=c,process_name=sh",
+            "host=tengu,env=live,process_name=helper",
+        ]
+    );
+    args.extend(
+        ["--tag", "env=typed", "--tag=x=1", "--host=oni", "--pid=web:300"].map(str::to_owned),
+    );
+    assert_eq!(
+        tags(&run(&args)),
+        [
+            "host=oni,env=typed,x=1,team=a b,process_name=web",
+            "host=oni,env=typed,x=1,team=c,process_name=sh",
+            "host=oni,env=typed,x=1,process_name=helper",
+        ],
+        "what is typed wins, and adds to the group of its name"
+    );
+}
+
+#[test]
+fn options_of_the_file_hold_unless_others_are_typed() {
+    let tree = servers();
+    let text = |cache: &Path| {
+        format!(
+            "proc = '{}'\ncache_dir = '{}'\ncache_name = 'mine'\nfields = ['n_proc']\nhost = ''\n\
+             format = 'json'\n[[group]]\nname = 'web'\npattern = 'nginx'\n",
+            tree.path().display(),
+            cache.display()
+        )
+    };
+    let cache = tempfile::tempdir().unwrap();
+    let config = Config::new(&text(cache.path()));
+    run([config.option()]).assert_first();
+    assert!(cache.path().join("mine").exists());
+    let json = String::from_utf8(run([config.option()]).stdout).unwrap();
+    let head = r#"{"name":"psstat","tags":{"process_name":"web"},"fields":{"n_proc":3},"#;
+    assert!(json.starts_with(head), "{json}");
+    let typed = run([&config.option(), "--format=influx", "--fields=p_cpu,n_proc"]);
+    assert_eq!((typed.line().p_cpu(), typed.line().n_proc()), (Some(0.0), 3));
+}
+
+#[test]
+fn the_groups_of_the_file_stand_before_those_typed_and_name_the_cache() {
+    let tree = servers();
+    let text = "[[group]]\nname = 'z'\npattern = 'nginx'\n";
+    let run = second_run(&tree, text, &["--pattern", "a:sh"]);
+    assert_eq!(counts(&run), [("z".to_owned(), 3), ("a".to_owned(), 1)]);
+    // Two jobs that differ in a condition alone never share a cache.
+    let cache = tempfile::tempdir().unwrap();
+    for further in ["", "user = 0\n", "children = false\n"] {
+        let config = Config::new(&format!("{text}{further}"));
+        let cache = format!("--cache-dir={}", cache.path().display());
+        let proc = format!("--proc={}", tree.path().display());
+        crate::support::run([&config.option(), &cache, &proc]).assert_first();
+    }
+    assert_eq!(fs::read_dir(cache.path()).unwrap().count(), 3);
+}
+
+#[test]
+fn a_file_that_is_wrong_is_said_with_its_line_and_measures_nothing() {
+    let tree = servers();
+    let proc = format!("--proc={}", tree.path().display());
+    for (text, line, cause) in [
+        ("[[group]]\nname = 'x'\npatern = 'y'\n", 3, "did you mean pattern?"),
+        ("[[group]]\npattern = 'a('\n", 2, "bad regex \"a(\": unclosed group"),
+        ("timeout = 5\n[[group]]\npid = 1\n", 1, "timeout is a string"),
+        ("[[group]]\npid = 1\n\n[[group]\n", 4, ""),
+        ("[[group]]\npid = 1\nmemory = 'pss'\n", 3, "top of the file"),
+    ] {
+        let config = Config::new(text);
+        let place = format!("E! {}:{line}: ", config.path().display());
+        for job in [&["--wait=1ms"][..], &[]] {
+            let said = run([&[config.option().as_str(), &proc], job].concat());
+            said.assert_failed(2, cause);
+            assert!(said.stderr.starts_with(&place), "{said:?}");
+        }
+        for job in ["check", "execd"] {
+            let said = run([job, &config.option(), &proc]);
+            said.assert_failed(2, cause);
+            assert!(said.stderr.starts_with(&place), "{said:?}");
+        }
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let option = |name: &str| format!("--config={}", folder.path().join(name).display());
+    run([option("none")]).assert_failed(2, "No such file");
+    run([option("")]).assert_failed(2, "Is a directory");
+    fs::write(folder.path().join("binary"), b"host = '\xff'").unwrap();
+    run([option("binary")]).assert_failed(2, "not UTF-8");
+    run(["--config", "/dev/zero"]).assert_failed(2, "longer than 1 MiB");
+    fs::write(folder.path().join("empty"), "").unwrap();
+    run([option("empty")]).assert_failed(2, "nothing to measure");
+    run(["--config"]).assert_failed(2, "--config");
+}
+
+#[test]
+fn a_check_measures_nothing() {
+    let config = Config::new(
+        "proc = '/nowhere'\n[[group]]\nname = 'web'\npattern = 'nginx'\nuser = 33\nchildren = false\n\
+         [[group]]\nsystemd = 'ssh'\n",
+    );
+    let said = run(["check", &config.option(), "--pid-file", "db:/run/db.pid"]);
+    assert_eq!((said.status, said.stderr.as_str()), (Some(0), ""));
+    assert_eq!(
+        String::from_utf8(said.stdout).unwrap(),
+        "valid; psstat would measure\n\
+         \x20 web: pattern nginx, user 33, children false\n\
+         \x20 (by their own names): systemd ssh.service\n\
+         \x20 db: pid_file /run/db.pid\n"
+    );
+}
+
+/// The example that ships.
+fn example() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/psstat.toml");
+    fs::read_to_string(path).unwrap()
+}
+
+#[test]
+fn the_example_that_ships_is_valid_and_so_is_all_that_it_shows() {
+    let whole: String = example()
+        .lines()
+        .map(|line| match line.strip_prefix('#') {
+            Some(shown) if !shown.starts_with(' ') && !shown.is_empty() => format!("{shown}\n"),
+            _ => format!("{line}\n"),
+        })
+        .collect();
+    for (text, groups) in [(example(), 4), (whole.clone(), 8)] {
+        // Users are those of this machine.
+        let config = Config::new(&text.replace("\"www-data\"", "33"));
+        let said = run(["check", &config.option()]);
+        let printed = String::from_utf8(said.stdout.clone()).unwrap();
+        assert_eq!(said.status, Some(0), "{said:?}");
+        assert_eq!(printed.lines().count(), 1 + groups, "{printed}");
+    }
+    // It shows every option that there is.
+    let help = String::from_utf8(run(["--help"]).stdout).unwrap();
+    let execd = String::from_utf8(run(["execd", "--help"]).stdout).unwrap();
+    let options = help.lines().chain(execd.lines()).filter_map(|line| {
+        let name = line.trim_start().strip_prefix("--")?;
+        Some(name.split([' ', '=']).next().unwrap().replace('-', "_"))
+    });
+    for option in options.filter(|option| option != "config" && option != "tag") {
+        let key = |line: &str| line.split('=').next().unwrap().trim() == option;
+        assert!(whole.lines().any(key), "{option} is not shown");
+    }
+}
+
+#[test]
+fn the_example_runs() {
+    let tree = servers();
+    let text = example().replace("\"www-data\"", "33").replace("^php-fpm", "nginx");
+    let run = second_run(&tree, &text, &["--sys", "/nowhere"]);
+    assert_eq!(count(&run, "php"), 1);
+    let down = run.lines().into_iter().find(|line| line.name() == "mysql").unwrap();
+    assert_eq!((down.n_proc(), down.p_cpu()), (0, Some(0.0)));
+    let team = ("team".to_owned(), "data".to_owned());
+    assert!(
+        down.tags.contains(&team)
+            && down.tags.contains(&("env".to_owned(), "production".to_owned()))
+    );
+}
+
+// ---- --output -----------------------------------------------------------------------------------
+
+/// A job on the servers whose samples go to a file.
+fn to_file<'t>(tree: &'t FakeProc, file: &Path) -> Job<'t> {
+    Job::new(
+        tree,
+        ["--pattern=web:nginx", "--format=prometheus", "--output", file.to_str().unwrap()],
+    )
+}
+
+#[test]
+fn a_sample_replaces_the_file_whole_and_everybody_may_read_it() {
+    let (tree, folder) = (servers(), tempfile::tempdir().unwrap());
+    let file = folder.path().join("psstat.prom");
+    fs::write(&file, "stale ".repeat(10_000)).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    let job = to_file(&tree, &file);
+    job.run().assert_first();
+    assert!(!fs::read_to_string(&file).unwrap().contains("stale"), "old figures are none");
+    let run = job.run();
+    assert_eq!((run.status, run.stdout.as_slice(), run.stderr.as_str()), (Some(0), &b""[..], ""));
+    let text = fs::read_to_string(&file).unwrap();
+    let line = "psstat_processes{host=\"tengu\",process_name=\"web\"} 3\n";
+    assert!(text.starts_with("# HELP ") && text.ends_with(line), "{text}");
+    let mode = fs::metadata(&file).unwrap().permissions().mode() & 0o7777;
+    assert_eq!(mode, 0o644, "{mode:o}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
+}
+
+#[test]
+fn nothing_but_a_plain_file_of_ones_own_is_replaced() {
+    let (tree, folder) = (servers(), tempfile::tempdir().unwrap());
+    let file = folder.path().join("psstat.prom");
+    let refused = |cause: &str| to_file(&tree, &file).run().assert_failed(1, cause);
+
+    let precious = folder.path().join("precious");
+    fs::write(&precious, "precious").unwrap();
+    std::os::unix::fs::symlink(&precious, &file).unwrap();
+    refused("a symbolic link");
+    assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
+    fs::remove_file(&file).unwrap();
+
+    crate::support::make_fifo(&file);
+    refused("not a plain file");
+    fs::remove_file(&file).unwrap();
+
+    fs::create_dir(&file).unwrap();
+    refused("a directory");
+
+    let gone = folder.path().join("none/psstat.prom");
+    to_file(&tree, &gone).run().assert_failed(1, "there is no such folder");
+    let null = Path::new("/dev/null");
+    to_file(&tree, null).run().assert_failed(1, "cannot write --output /dev/null");
+    assert!(!fs::metadata(null).unwrap().is_file());
+}
