@@ -8,6 +8,7 @@
 //! | `names` | hostile names, and what independent readers make of the lines |
 //! | `cache` | damaged, foreign, contended cache files |
 //! | `errors` | the table of errors of the contract |
+//! | `drop_in` | configurations of the original work, and docs/MIGRATION.md holds |
 //! | `control_groups` | folders that look like control groups, in every hierarchy, with every odd content |
 //! | `systemd` | a real systemd in namespaces, in every mode of control groups |
 //! | `equivalence` | looking at some processes finds what looking at all finds |
@@ -18,6 +19,7 @@
 
 mod cache;
 mod control_groups;
+mod drop_in;
 mod equivalence;
 mod errors;
 mod execd;
