@@ -213,7 +213,8 @@ fn document(args: &[OsString]) -> Option<Result<String, String>> {
     }
 }
 
-/// The original took `-pid 1` and `-pid=1`; makes `--pid` of each such option.
+/// Makes our options of the original's: `--pid` of `-pid 1` and `-pid=1`; `--multi-threaded`, or
+/// nothing, of `-multi-threaded=true` and `=false`. `--single-threaded` is what we do anyway.
 fn double_dashes(args: impl IntoIterator<Item = OsString>, command: &Command) -> Vec<OsString> {
     let known = |name: &[u8]| {
         let mut options = command.get_arguments();
@@ -232,10 +233,22 @@ fn double_dashes(args: impl IntoIterator<Item = OsString>, command: &Command) ->
         let name = bytes[dashes..].split(|&byte| byte == b'=').next().unwrap_or_default();
         let option = known(name).filter(|_| matches!(dashes, 1 | 2));
         let has_value = dashes + name.len() < bytes.len();
+        if name == b"single-threaded" && matches!(dashes, 1 | 2) {
+            continue;
+        }
         match option {
             Some(option) => {
                 let takes_value = option.get_action().takes_values();
-                doubled.push(OsString::from_vec([b"--", &bytes[dashes..]].concat()));
+                let typed = OsString::from_vec([b"--", &bytes[dashes..]].concat());
+                if has_value && !takes_value {
+                    match truth(&bytes[dashes + name.len() + 1..]) {
+                        Some(true) => doubled.push(OsString::from_vec([b"--", name].concat())),
+                        Some(false) => {}
+                        None => doubled.push(typed),
+                    }
+                    continue;
+                }
+                doubled.push(typed);
                 // What follows is its value, whatever it looks like.
                 if takes_value && !has_value {
                     doubled.extend(args.next());
@@ -245,6 +258,15 @@ fn double_dashes(args: impl IntoIterator<Item = OsString>, command: &Command) ->
         }
     }
     doubled
+}
+
+/// A truth value as the original read it.
+fn truth(text: &[u8]) -> Option<bool> {
+    match text {
+        b"1" | b"t" | b"T" | b"true" | b"TRUE" | b"True" => Some(true),
+        b"0" | b"f" | b"F" | b"false" | b"FALSE" | b"False" => Some(false),
+        _ => None,
+    }
 }
 
 /// The first line of clap's message: what is wrong; the cure behind it.

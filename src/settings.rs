@@ -270,7 +270,7 @@ pub fn cache_name(text: &str) -> Result<String, String> {
     match text {
         "" | "." | ".." => Err("it is the name of a file".to_owned()),
         _ if text.contains('/') => {
-            Err("it is a name, without '/'; the folder goes elsewhere".to_owned())
+            Err("it is a name, without '/'; --cache-dir says where".to_owned())
         }
         _ if text.contains('\0') => Err("no file has a NUL in its name".to_owned()),
         _ => Ok(text.to_owned()),

@@ -9,6 +9,7 @@
 //! | `config` | the configuration file, and files that samples go to |
 //! | `cache` | damaged, foreign, contended cache files |
 //! | `errors` | the table of errors of the contract |
+//! | `drop_in` | configurations of the original work, and docs/MIGRATION.md holds |
 //! | `control_groups` | folders that look like control groups, in every hierarchy, with every odd content |
 //! | `systemd` | a real systemd in namespaces, in every mode of control groups |
 //! | `equivalence` | looking at some processes finds what looking at all finds |
@@ -20,6 +21,7 @@
 mod cache;
 mod config;
 mod control_groups;
+mod drop_in;
 mod equivalence;
 mod errors;
 mod execd;
