@@ -184,8 +184,8 @@ pub fn parse(
         args.remove(1);
     }
     let args = double_dashes(args, &command);
-    match command.clone().try_get_matches_from(args) {
-        Ok(matches) => job(&command, &matches, surroundings).map(take).map_err(Error::Usage),
+    match command.try_get_matches_from(args) {
+        Ok(matches) => job(&Typed(matches), surroundings).map(take).map_err(Error::Usage),
         Err(error) if !error.use_stderr() => Ok(Invocation::Print(error.to_string())),
         Err(error) => Err(Error::Usage(first_sentence(&error.to_string()))),
     }
@@ -280,12 +280,7 @@ fn first_sentence(message: &str) -> String {
     }
 }
 
-fn job(
-    command: &Command,
-    matches: &ArgMatches,
-    surroundings: &Surroundings,
-) -> Result<Job, String> {
-    let typed = Typed { command, matches };
+fn job(typed: &Typed, surroundings: &Surroundings) -> Result<Job, String> {
     let mut settings = typed.settings(surroundings)?;
     if let Some(path) = typed.path("config") {
         let text = (surroundings.read_config)(&path)
@@ -293,21 +288,19 @@ fn job(
         settings = settings.over(config::parse(&path, &text, surroundings)?);
     }
     if !typed.understands("wait") {
+        // The file may hold the wait of another kind of job.
         settings.wait = None;
     }
     settings.job(surroundings)
 }
 
 /// What was typed.
-struct Typed<'m> {
-    command: &'m Command,
-    matches: &'m ArgMatches,
-}
+struct Typed(ArgMatches);
 
-impl Typed<'_> {
+impl Typed {
     fn settings(&self, surroundings: &Surroundings) -> Result<Settings, String> {
         let mut settings = Settings {
-            selectors: selectors(self.matches, surroundings)?,
+            selectors: selectors(&self.0, surroundings)?,
             host: self.value("host").map(|host| host.as_bytes().to_vec()),
             cache_dir: self.path("cache-dir"),
             cache_name: self.parsed("cache-name", settings::cache_name)?,
@@ -320,10 +313,10 @@ impl Typed<'_> {
             proc: self.path("proc"),
             sys: self.path("sys"),
             timeout: self.parsed("timeout", settings::duration)?,
-            multi_threaded: self.matches.get_flag("multi-threaded").then_some(true),
+            multi_threaded: self.0.get_flag("multi-threaded").then_some(true),
             ..Settings::default()
         };
-        for tag in self.matches.get_many::<OsString>("tag").into_iter().flatten() {
+        for tag in self.0.get_many::<OsString>("tag").into_iter().flatten() {
             let bytes = tag.as_bytes();
             let bad = |reason: &str| format!("bad --tag {tag:?}: {reason}");
             let split = bytes.iter().position(|&byte| byte == b'=');
@@ -336,11 +329,11 @@ impl Typed<'_> {
 
     /// Whether the command line has that option at all.
     fn understands(&self, option: &str) -> bool {
-        self.command.get_arguments().any(|known| known.get_id() == option)
+        self.0.try_get_one::<OsString>(option).is_ok()
     }
 
     fn value(&self, option: &str) -> Option<&OsString> {
-        if self.understands(option) { self.matches.get_one(option) } else { None }
+        self.0.try_get_one(option).ok().flatten()
     }
 
     fn path(&self, option: &str) -> Option<PathBuf> {
