@@ -2,21 +2,166 @@
 //! they say is what is understood. Pure.
 
 use crate::cli;
-use clap::Command;
+use clap::builder::PossibleValuesParser;
+use clap::{Arg, Command, ValueHint};
 use clap_complete::Shell;
+use clap_mangen::Man;
+use roff::{Inline, Roff, bold, italic, roman};
+use std::io::{self, Write};
 
 /// The subcommands that print a document.
 pub const MAN: &str = "man";
 /// As [`MAN`].
 pub const COMPLETIONS: &str = "completions";
 
+/// The shells that [`completions`] knows.
+const SHELLS: [&str; 5] = ["bash", "elvish", "fish", "powershell", "zsh"];
+
 /// The manual page, as roff(7).
 pub fn manual() -> String {
     let mut page = Vec::new();
-    let manual = clap_mangen::Man::new(whole()).section("1").manual("User Commands");
     // Memory takes whatever is written to it.
-    let _ = manual.render(&mut page);
+    let _ = write_manual(&mut page);
     String::from_utf8_lossy(&page).into_owned()
+}
+
+fn write_manual(page: &mut dyn Write) -> io::Result<()> {
+    let once = Man::new(cli::command()).title("PSSTAT").section("1").manual("User Commands");
+    once.render_title(page)?;
+    once.render_name_section(page)?;
+    synopsis().to_writer(page)?;
+    let help = cli::command().get_after_help().map(ToString::to_string).unwrap_or_default();
+    let (text, examples) = help.split_once("Examples:\n").unwrap_or((&help, ""));
+    description(text).to_writer(page)?;
+    // Selectors have a heading of their own.
+    once.render_options_section(page)?;
+    jobs().to_writer(page)?;
+    surroundings().to_writer(page)?;
+    closing(examples).to_writer(page)
+}
+
+fn synopsis() -> Roff {
+    let mut roff = Roff::new();
+    roff.control("SH", ["SYNOPSIS"]);
+    let job = [italic("SELECTORS"), roman("] ["), italic("OPTIONS"), roman("]")];
+    let named = |name: &str| {
+        let head = [bold("psstat"), roman(" "), bold(name), roman(" [")];
+        [&head[..], &job].concat()
+    };
+    let lines: [Vec<Inline>; 5] = [
+        [&[bold("psstat"), roman(" [")][..], &job].concat(),
+        named(cli::EXECD),
+        vec![bold("psstat check --config"), roman(" "), italic("FILE")],
+        vec![bold("psstat man")],
+        vec![bold("psstat completions"), roman(" "), italic(SHELLS.join("|"))],
+    ];
+    for (at, line) in lines.into_iter().enumerate() {
+        if at > 0 {
+            roff.control("br", []);
+        }
+        roff.text(line);
+    }
+    roff
+}
+
+/// What stands behind the options in `--help`.
+fn description(text: &str) -> Roff {
+    let mut roff = Roff::new();
+    roff.control("SH", ["DESCRIPTION"]);
+    for paragraph in text.trim_end().split("\n\n") {
+        roff.control("PP", []).text([roman(paragraph)]);
+    }
+    roff
+}
+
+/// The other jobs, each with what it understands beside the options of one sample.
+fn jobs() -> Roff {
+    let mut roff = Roff::new();
+    roff.control("SH", ["OTHER COMMANDS"]);
+    let once = cli::command();
+    let knows = |arg: &Arg| once.get_arguments().any(|known| known.get_id() == arg.get_id());
+    for (name, command) in others() {
+        roff.control("TP", []).text([bold(format!("psstat {name}"))]);
+        roff.text([roman(command.get_about().map(ToString::to_string).unwrap_or_default())]);
+        for arg in command.get_arguments().filter(|arg| !knows(arg)) {
+            let value = arg.get_value_names().unwrap_or_default().join(" ");
+            let head = match arg.get_long() {
+                Some(long) => vec![bold(format!("--{long}")), roman(" "), italic(value)],
+                None => vec![italic(arg.get_id().as_str())],
+            };
+            roff.control("RS", []).control("TP", []).text(head);
+            roff.text([roman(arg.get_help().map(ToString::to_string).unwrap_or_default())]);
+            roff.control("RE", []);
+        }
+    }
+    roff
+}
+
+/// What the command line's definition does not tell: files, environment, exit status.
+fn surroundings() -> Roff {
+    let mut roff = Roff::new();
+    let mut section = |name: &str, items: &[(&str, &str)]| {
+        roff.control("SH", [name]);
+        for (item, text) in items {
+            roff.control("TP", []).text([bold(*item)]);
+            roff.text([roman(*text)]);
+        }
+    };
+    section(
+        "FILES",
+        &[
+            (
+                "/tmp/psstat-UID-HASH",
+                "The cache of one job, named after its user and selectors: what the last run saw. \
+                 Safe to delete: the next run is a first run.",
+            ),
+            ("/etc/psstat.toml", "A configuration file, where --config names it."),
+            (
+                "/usr/share/doc/psstat/examples",
+                "An annotated configuration file, and Telegraf's side of it.",
+            ),
+        ],
+    );
+    section(
+        "ENVIRONMENT",
+        &[
+            ("HOST_PROC", "Where procfs is mounted, unless --proc says."),
+            ("HOST_SYS", "Where sysfs is mounted, unless --sys says."),
+        ],
+    );
+    section(
+        "SIGNALS",
+        &[
+            (
+                "SIGTERM",
+                "Ends a run, with whole lines printed or none; status 0. So does SIGINT in psstat \
+                 execd.",
+            ),
+            ("SIGHUP, SIGUSR1, SIGUSR2", "Ask psstat execd for a sample."),
+        ],
+    );
+    section(
+        "EXIT STATUS",
+        &[
+            ("0", "Lines are printed, or a baseline is stored; a 'W! ' says what is missing."),
+            ("1", "The run could not be done; an 'E! ' says why."),
+            ("2", "The command line or the configuration file is wrong; an 'E! ' says where."),
+        ],
+    );
+    roff
+}
+
+/// Examples, as they are typed, and where to read on.
+fn closing(examples: &str) -> Roff {
+    let mut roff = Roff::new();
+    roff.control("SH", ["EXAMPLES"]);
+    for example in examples.lines() {
+        roff.control("PP", []).text([bold(example.trim())]);
+    }
+    roff.control("SH", ["SEE ALSO"]);
+    let pages = [("proc", "(5), "), ("cgroups", "(7), "), ("systemctl", "(1)")];
+    roff.text(pages.map(|(page, section)| [bold(page), roman(section)]).concat());
+    roff
 }
 
 /// The completions of one shell, to be put where that looks for them.
@@ -24,23 +169,37 @@ pub fn manual() -> String {
 /// # Errors
 /// The text names the shells that are known.
 pub fn completions(shell: &str) -> Result<String, String> {
-    let known: Shell = shell
-        .parse()
-        .map_err(|_| format!("bad shell {shell:?}: it is bash, elvish, fish, powershell or zsh"))?;
+    let known: Shell =
+        shell.parse().map_err(|_| format!("bad shell {shell:?}: it is {}", SHELLS.join(", ")))?;
     let mut script = Vec::new();
-    clap_complete::generate(known, &mut whole(), "psstat", &mut script);
+    let commands = others().into_iter().map(|(name, command)| hinted(command).name(name));
+    let mut whole = hinted(cli::command()).subcommands(commands).disable_help_subcommand(true);
+    clap_complete::generate(known, &mut whole, "psstat", &mut script);
     Ok(String::from_utf8_lossy(&script).into_owned())
 }
 
-/// The command line with all its subcommands.
-fn whole() -> Command {
-    let shell =
-        clap::Arg::new("SHELL").required(true).help("bash, elvish, fish, powershell or zsh");
-    cli::command()
-        .subcommand(cli::execd_command().name(cli::EXECD))
-        .subcommand(cli::check_command().name(cli::CHECK))
-        .subcommand(Command::new(MAN).about("Print the manual page"))
-        .subcommand(Command::new(COMPLETIONS).about("Print shell completions").arg(shell))
+/// The subcommands.
+fn others() -> [(&'static str, Command); 4] {
+    let shell = Arg::new("SHELL").required(true).help(SHELLS.join(", "));
+    let shell = shell.value_parser(PossibleValuesParser::new(SHELLS));
+    [
+        (cli::EXECD, cli::execd_command()),
+        (cli::CHECK, cli::check_command()),
+        (MAN, Command::new(MAN).about("Print the manual page")),
+        (COMPLETIONS, Command::new(COMPLETIONS).about("Print shell completions").arg(shell)),
+    ]
+}
+
+/// Tells a shell what may stand behind an option. A run does without: it would pay for it.
+fn hinted(command: Command) -> Command {
+    command.mut_args(|arg| match arg.get_id().as_str() {
+        "config" | "output" | "pid-file" => arg.value_hint(ValueHint::FilePath),
+        "cache-dir" | "proc" | "sys" => arg.value_hint(ValueHint::DirPath),
+        "user" => arg.value_hint(ValueHint::Username),
+        "memory" => arg.value_parser(["rss", "shared-once", "pss"]),
+        "format" => arg.value_parser(["influx", "json", "prometheus"]),
+        _ => arg,
+    })
 }
 
 #[cfg(test)]
@@ -54,25 +213,36 @@ mod tests {
     }
 
     #[test]
-    fn the_manual_page_knows_every_option_of_one_sample() {
+    fn the_manual_page_knows_every_option_of_every_job() {
         let page = manual().replace("\\-", "-");
         assert!(page.starts_with(".ie"), "{page}");
-        for option in cli::command().get_arguments() {
-            let long = option.get_long().unwrap();
+        for long in long_options() {
             assert!(page.contains(&format!("--{long}")), "--{long} is missing");
         }
-        for name in [cli::EXECD, cli::CHECK, MAN, COMPLETIONS] {
-            assert!(page.contains(name), "{name} is missing");
+        for (name, _) in others() {
+            assert!(page.contains(&format!("psstat {name}")), "{name} is missing");
+        }
+        for (section, text) in [
+            ("DESCRIPTION", "Selectors with the same NAME make one group"),
+            ("OTHER COMMANDS", "no cache file is used"),
+            ("EXAMPLES", "--wait 1s --user www-data"),
+        ] {
+            let (_, below) = page
+                .split_once(&format!(".SH \"{section}\"\n"))
+                .or_else(|| page.split_once(&format!(".SH {section}\n")))
+                .unwrap();
+            assert!(below.split("\n.SH ").next().unwrap().contains(text), "{section}: {text}");
         }
     }
 
     #[test]
     fn completions_know_every_option_in_every_shell() {
-        for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        for shell in SHELLS {
             let script = completions(shell).unwrap();
             for long in long_options() {
                 assert!(script.contains(&long), "{shell}: {long} is missing");
             }
+            assert!(script.contains("shared-once"), "{shell}: values are missing");
         }
         assert!(completions("tcsh").unwrap_err().contains("fish"));
     }

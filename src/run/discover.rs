@@ -91,21 +91,20 @@ pub fn roots(
     let own = proc.own_pid();
     let mut asking = Asking::new(proc);
     let mut roots = select::among_all(plan, snapshot, own, &mut asking, out_of_time);
-    let in_groups = select::in_control_groups(plan, snapshot, places.control_groups, own);
-    roots.extend(select::among(in_groups, plan, snapshot, &mut asking, out_of_time));
+    let by_number = |numbered: &Numbered| select::by_pid(numbered.selector, numbered.pid, snapshot);
+    let mut candidates = select::in_control_groups(plan, snapshot, places.control_groups, own);
+    candidates.extend(places.numbered.iter().filter_map(by_number));
+    let found = select::among(candidates, plan, snapshot, &mut asking, out_of_time);
     for numbered in places.numbered {
-        let Some(candidate) = select::by_pid(numbered.selector, numbered.pid, snapshot) else {
-            warn_of_absence(plan, numbered, notes);
-            continue;
-        };
-        let found = select::among(vec![candidate], plan, snapshot, &mut asking, out_of_time);
-        if found.is_empty() {
-            warn_of_stranger(plan, numbered, snapshot, candidate, notes);
-        } else {
-            warn_if_stale(plan, numbered, snapshot, candidate, clocks, notes);
+        match by_number(numbered) {
+            None => warn_of_absence(plan, numbered, notes),
+            Some(root) if found.contains(&root) => {
+                warn_if_stale(plan, numbered, snapshot, root, clocks, notes);
+            }
+            Some(stranger) => warn_of_stranger(plan, numbered, snapshot, stranger, notes),
         }
-        roots.extend(found);
     }
+    roots.extend(found);
     asking.warn(notes);
     roots
 }
