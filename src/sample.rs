@@ -11,22 +11,26 @@ use crate::look::{Births, Range};
 use crate::procfs::{Buffer, Procfs, parse::Stat};
 use crate::units::{BootNanos, CpuNanos, Pid, ProcId, Ticks};
 use std::collections::HashMap;
+use std::ops::Add;
 
-/// CPU time of one process since it started.
+/// What one process answers for since it started, of a quantity that only rises.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Times {
-    /// Its own threads': utime + stime.
-    pub own: Ticks,
-    /// That of the children it has waited for, and of theirs: cutime + cstime.
-    pub children: Ticks,
+pub struct Amounts<Q> {
+    /// Its own threads'.
+    pub own: Q,
+    /// That of the children it has waited for, and of theirs.
+    pub children: Q,
 }
 
-impl Times {
+impl<Q: Add<Output = Q>> Amounts<Q> {
     /// All that it answers for.
-    pub fn total(self) -> Ticks {
+    pub fn total(self) -> Q {
         self.own + self.children
     }
 }
+
+/// CPU time of one process: utime + stime, and cutime + cstime.
+pub type Times = Amounts<Ticks>;
 
 /// What is left of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

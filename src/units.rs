@@ -94,6 +94,25 @@ impl AddAssign for Ticks {
     }
 }
 
+/// What a counter of the kernel shows that is neither time nor memory: events, or bytes that have
+/// passed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Count(pub u64);
+
+impl Count {
+    /// How far this is above `earlier`; nothing where it is below.
+    pub fn since(self, earlier: Count) -> Count {
+        Count(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add for Count {
+    type Output = Count;
+    fn add(self, other: Count) -> Count {
+        Count(self.0.saturating_add(other.0))
+    }
+}
+
 /// Ticks per second: 100 on every Linux that a distribution ships.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hz(pub u64);

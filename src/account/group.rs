@@ -1,7 +1,7 @@
 //! Groups: which processes are counted together, under which name, and what they cost.
 
 use super::counter::{self, Counter};
-use super::cpu::{self, Ledger, Member};
+use super::ledger::{self, Ledger, Member};
 use super::memory::{self, Footprint, MemoryMode};
 use super::tree::{Descent, Tree};
 use crate::label::Label;
@@ -85,7 +85,7 @@ impl State {
             .groups
             .values()
             .flat_map(|known| &known.ledger.members)
-            .map(|member| (member.id, member.times.children))
+            .map(|member| (member.id, member.amounts.children))
             .collect();
         times.sort_unstable();
         times
@@ -350,7 +350,7 @@ fn used(
         .map(|&place| {
             let mut member = member(&snapshot.processes[place]);
             if group.managers.contains(&place) {
-                member.times.children = Ticks(0);
+                member.amounts.children = Ticks(0);
             }
             member
         })
@@ -372,7 +372,8 @@ fn used(
     let has_members = !members.is_empty();
     let since = Ticks::at(before.taken, machine.hz);
     let life_of = |id| snapshot.life_of(id);
-    let (by_ledger, ledger) = cpu::settle(then.map(|known| &known.ledger), since, members, life_of);
+    let (by_ledger, ledger) =
+        ledger::settle(then.map(|known| &known.ledger), since, members, life_of);
     let by_counter = counter::settle(&then.unwrap_or(&nothing).counters, &counters, was_watched);
     let by_ledger = by_ledger.map(|ticks| ticks.nanos(machine.hz));
     let used = if group.counters.is_empty() {
@@ -407,7 +408,7 @@ fn report(
 }
 
 fn member(process: &Process) -> Member {
-    Member { id: process.id, parent: process.parent, times: process.times }
+    Member { id: process.id, parent: process.parent, amounts: process.times }
 }
 
 /// CPU time per time. `elapsed` in nanoseconds; none where no time has passed.

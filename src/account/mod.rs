@@ -2,7 +2,7 @@
 //! constants of the kernel are handed in.
 
 pub mod counter;
-pub mod cpu;
 pub mod group;
+pub mod ledger;
 pub mod memory;
 pub mod tree;

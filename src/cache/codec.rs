@@ -21,11 +21,11 @@
 //! Numbers are LEB128: seven bits a byte, the lowest first, the top bit set on all but the last.
 
 use crate::account::counter::Counter;
-use crate::account::cpu::{Debt, Ledger, Member};
 use crate::account::group::{Known, State};
+use crate::account::ledger::{Debt, Ledger, Member};
 use crate::label::Label;
 use crate::look::View;
-use crate::sample::Times;
+use crate::sample::Amounts;
 use crate::units::{BootNanos, CpuNanos, Pid, ProcId, Ticks};
 use std::fmt;
 
@@ -84,8 +84,8 @@ pub fn encode(state: &State) -> Vec<u8> {
             last = pid;
             put(&mut bytes, u64::from(member.parent.number()));
             put(&mut bytes, member.id.start.0);
-            put(&mut bytes, member.times.own.0);
-            put(&mut bytes, member.times.children.0);
+            put(&mut bytes, member.amounts.own.0);
+            put(&mut bytes, member.amounts.children.0);
         }
         put(&mut bytes, ledger.debts.len() as u64);
         for debt in &ledger.debts {
@@ -221,9 +221,9 @@ impl Reader<'_> {
             }
             let parent = self.pid()?;
             let start = Ticks(self.number()?);
-            let times = Times { own: Ticks(self.number()?), children: Ticks(self.number()?) };
+            let amounts = Amounts { own: Ticks(self.number()?), children: Ticks(self.number()?) };
             let id = ProcId { pid: Pid::new(last), start };
-            ledger.members.push(Member { id, parent, times });
+            ledger.members.push(Member { id, parent, amounts });
         }
         for _ in 0..self.number()? {
             ledger.debts.push(Debt { heir: self.pid()?, owed: Ticks(self.number()?) });
@@ -273,7 +273,7 @@ mod tests {
             Member {
                 id: ProcId { pid: Pid::new(pid), start: Ticks(start) },
                 parent: Pid::new(parent),
-                times: Times { own: Ticks(own), children: Ticks(children) },
+                amounts: Amounts { own: Ticks(own), children: Ticks(children) },
             }
         }
     }
