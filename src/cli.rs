@@ -157,7 +157,12 @@ fn job_command(name: &'static str) -> Command {
             "MODE",
             "How a group's memory is summed: rss, shared-once or pss [default: shared-once]",
         ),
-        ("fields", "LIST", "Which fields, in that order [default: p_cpu,p_mem,n_proc]"),
+        (
+            "fields",
+            "LIST",
+            "Which fields, in that order: p_cpu, p_mem, n_proc, mem, n_thread, n_zombie, n_fd, \
+             uptime [default: p_cpu,p_mem,n_proc]",
+        ),
         ("format", "FORMAT", "influx, json or prometheus [default: influx]"),
         ("proc", "DIR", "Where procfs is mounted [default: HOST_PROC, else /proc]"),
         ("sys", "DIR", "Where sysfs is mounted [default: HOST_SYS, else /sys]"),
@@ -440,7 +445,7 @@ fn tags(matches: &ArgMatches, surroundings: &Surroundings) -> Result<Vec<(Label,
 }
 
 fn fields(matches: &ArgMatches) -> Result<Vec<Field>, String> {
-    let Some(list) = text(matches, "fields")? else { return Ok(Field::ALL.to_vec()) };
+    let Some(list) = text(matches, "fields")? else { return Ok(Field::DEFAULT.to_vec()) };
     let mut fields = Vec::new();
     for name in list.split(',') {
         let known = || Field::ALL.map(Field::name).join(", ");
@@ -646,12 +651,23 @@ mod tests {
     }
 
     #[test]
+    fn the_help_names_every_field() {
+        let command = command();
+        let fields = command.get_arguments().find(|option| option.get_id() == "fields").unwrap();
+        let help = fields.get_help().unwrap().to_string();
+        let (all, default) = help.split_once(" [default: ").unwrap();
+        let (_, all) = all.split_once(": ").unwrap();
+        assert_eq!(all, Field::ALL.map(Field::name).join(", "));
+        assert_eq!(default, format!("{}]", Field::DEFAULT.map(Field::name).join(",")));
+    }
+
+    #[test]
     fn fields_and_formats() {
         let written = |args: &[&str]| {
             let plan = job_of(&[&["--pid", "1"], args].concat()).plan;
             (plan.fields, plan.format)
         };
-        assert_eq!(written(&[]), (Field::ALL.to_vec(), Format::Influx));
+        assert_eq!(written(&[]), (Field::DEFAULT.to_vec(), Format::Influx));
         assert_eq!(
             written(&["--fields", "n_proc,p_cpu", "--format", "json"]),
             (vec![Field::Processes, Field::CpuShare], Format::Json)

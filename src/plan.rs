@@ -156,7 +156,7 @@ impl Plan {
             control_groups,
             tags,
             memory,
-            fields: Field::ALL.to_vec(),
+            fields: Field::DEFAULT.to_vec(),
             format: Format::default(),
         })
     }
@@ -164,6 +164,11 @@ impl Plan {
     /// The same plan, written otherwise.
     pub fn written(self, fields: Vec<Field>, format: Format) -> Plan {
         Plan { fields, format, ..self }
+    }
+
+    /// Whether any of these is written, so that what it takes must be read.
+    pub fn asks_for(&self, fields: &[Field]) -> bool {
+        fields.iter().any(|field| self.fields.contains(field))
     }
 
     /// The text of a sample of this plan.

@@ -54,6 +54,8 @@ pub struct Process {
     pub times: Times,
     /// Whether it still runs.
     pub life: Life,
+    /// How many threads it has.
+    pub threads: u32,
     /// Its name, to be looked up in [`Snapshot::names`].
     pub comm: NameId,
 }
@@ -178,6 +180,7 @@ impl Snapshot {
             parent: stat.parent,
             times: times(stat),
             life,
+            threads: threads(stat),
             comm,
         });
     }
@@ -209,6 +212,11 @@ impl Snapshot {
         let process = self.find(id.pid).map(|place| &self.processes[place]);
         process.filter(|process| process.id == id).map_or(Life::Gone, |process| process.life)
     }
+}
+
+/// The kernel makes no more than `FUTEX_TID_MASK` of them (kernel/fork.c); a made-up procfs may.
+fn threads(stat: &Stat<'_>) -> u32 {
+    u32::try_from(stat.threads).unwrap_or(u32::MAX)
 }
 
 fn times(stat: &Stat<'_>) -> Times {
@@ -441,6 +449,7 @@ pub fn reread_early_children(
                 Ok(stat) if stat.start == process.id.start => {
                     process.parent = stat.parent;
                     process.times = times(&stat);
+                    process.threads = threads(&stat);
                     process.life = if stat.is_alive() { Life::Alive } else { Life::Zombie };
                 }
                 _ => process.life = Life::Gone,

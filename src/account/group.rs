@@ -2,7 +2,8 @@
 
 use super::counter::{self, Counter};
 use super::ledger::{self, Ledger, Member};
-use super::memory::{self, Footprint, MemoryMode};
+use super::memory;
+use super::readings::{self, Readings};
 use super::tree::{Descent, Tree};
 use crate::label::Label;
 use crate::look::View;
@@ -12,6 +13,7 @@ use crate::select::Root;
 use crate::unit;
 use crate::units::{BootNanos, Bytes, CpuNanos, Hz, Pid, ProcId, Ticks};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Processes that are counted together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +49,33 @@ pub struct Report {
     pub memory: Option<f64>,
     /// Processes alive, zombies not counted.
     pub processes: u64,
+    /// Memory in bytes; none where it was not read.
+    pub bytes: Option<Bytes>,
+    /// Threads of the processes alive.
+    pub threads: u64,
+    /// Processes that have ended and that nobody has waited for yet.
+    pub zombies: u64,
+    /// Files that the processes have open; none where that was not read of all of them.
+    pub open_files: Option<u64>,
+    /// How long the oldest process alive has run; nothing where none is alive.
+    pub uptime: Duration,
+}
+
+impl Report {
+    /// A group in which nothing is alive, and of which nothing else is known.
+    pub fn of_nothing(label: Label) -> Report {
+        Report {
+            label,
+            cpu: None,
+            memory: None,
+            processes: 0,
+            bytes: None,
+            threads: 0,
+            zombies: 0,
+            open_files: None,
+            uptime: Duration::ZERO,
+        }
+    }
 }
 
 /// What is remembered from one sample to the next.
@@ -280,20 +309,11 @@ pub struct Sampled<'s> {
     pub boot_id: &'s [u8],
     /// The processes.
     pub snapshot: &'s Snapshot,
-    /// Those whose memory was read: places in the snapshot, sorted.
-    pub measured: &'s [usize],
-    /// Their memory, in the same order; empty where none was read.
-    pub footprints: &'s [Footprint],
+    /// What was read of the members besides.
+    pub readings: &'s Readings,
     /// Whether the hierarchy of control groups could be read, so that one that was not found was
     /// not there.
     pub control_groups_seen: bool,
-}
-
-impl Sampled<'_> {
-    fn footprint(&self, place: usize) -> Footprint {
-        let found = self.measured.binary_search(&place).ok();
-        found.and_then(|at| self.footprints.get(at)).copied().unwrap_or_default()
-    }
 }
 
 /// Reckons what each group cost since `before`, and what to remember. Without `before` there is
@@ -318,7 +338,9 @@ pub fn account(
         if let Some(before) = before {
             let elapsed = sampled.snapshot.taken.since(before.taken);
             let cpu = used.and_then(|used| rate(used, elapsed, machine));
-            reports.extend(report(&group, cpu, &sampled, plan.memory, machine));
+            if let Some(report) = report(plan, &group, &sampled, machine) {
+                reports.push(Report { cpu, ..report });
+            }
         }
         if known.is_worth_keeping() {
             state.groups.insert(group.label, known);
@@ -387,24 +409,35 @@ fn used(
     (used, Known { by_descent: group.by_descent, ledger, counters })
 }
 
-/// A group's line; none where nobody named it and nothing in it is alive.
-fn report(
-    group: &Group,
-    cpu: Option<f64>,
-    sampled: &Sampled<'_>,
-    mode: MemoryMode,
-    machine: &Machine,
-) -> Option<Report> {
-    let life = |place: usize| sampled.snapshot.processes[place].life;
-    let alive = || group.members.iter().copied().filter(|&place| life(place) == Life::Alive);
+/// What a group is at the moment; none where nobody named it and nothing in it is alive.
+fn report(plan: &Plan, group: &Group, sampled: &Sampled<'_>, machine: &Machine) -> Option<Report> {
+    let Sampled { snapshot, readings, .. } = sampled;
+    let with = |life: Life| {
+        let places = group.members.iter().copied();
+        places.filter(move |&place| snapshot.processes[place].life == life)
+    };
+    let alive = || with(Life::Alive);
     let processes = alive().count() as u64 + group.foreign;
     if !group.named && processes == 0 {
         return None;
     }
-    let footprints = alive().map(|place| sampled.footprint(place));
-    let bytes = memory::sum(mode, footprints, machine.page_size);
-    let memory = share(bytes, machine.memory);
-    Some(Report { label: group.label.clone(), cpu, memory, processes })
+    let bytes = readings.footprints.as_ref().map(|footprints| {
+        let footprints = readings.of(footprints, alive()).copied();
+        memory::sum(plan.memory, footprints, machine.page_size)
+    });
+    let open_files = readings.open_files.as_ref();
+    let started = alive().map(|place| snapshot.processes[place].id.start).min();
+    let age = |start: Ticks| snapshot.taken.since(BootNanos(start.nanos(machine.hz).0));
+    Some(Report {
+        memory: bytes.and_then(|bytes| share(bytes, machine.memory)),
+        processes,
+        bytes,
+        threads: alive().map(|place| u64::from(snapshot.processes[place].threads)).sum(),
+        zombies: with(Life::Zombie).count() as u64,
+        open_files: open_files.and_then(|counts| readings::sum(readings.of(counts, alive()))),
+        uptime: Duration::from_nanos(started.map_or(0, age)),
+        ..Report::of_nothing(group.label.clone())
+    })
 }
 
 fn member(process: &Process) -> Member {

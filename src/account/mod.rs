@@ -5,4 +5,5 @@ pub mod counter;
 pub mod group;
 pub mod ledger;
 pub mod memory;
+pub mod readings;
 pub mod tree;

@@ -31,11 +31,33 @@ pub enum Field {
     MemoryShare,
     /// Processes alive.
     Processes,
+    /// Memory in bytes.
+    Memory,
+    /// Threads of the processes alive.
+    Threads,
+    /// Processes that nobody has waited for yet.
+    Zombies,
+    /// Open files.
+    OpenFiles,
+    /// Age of the oldest process.
+    Uptime,
 }
 
 impl Field {
-    /// All of them, in the order in which they are printed unless the user says another.
-    pub const ALL: [Field; 3] = [Field::CpuShare, Field::MemoryShare, Field::Processes];
+    /// Those that are printed unless the user says others, in their order.
+    pub const DEFAULT: [Field; 3] = [Field::CpuShare, Field::MemoryShare, Field::Processes];
+
+    /// All that there are.
+    pub const ALL: [Field; 8] = [
+        Field::CpuShare,
+        Field::MemoryShare,
+        Field::Processes,
+        Field::Memory,
+        Field::Threads,
+        Field::Zombies,
+        Field::OpenFiles,
+        Field::Uptime,
+    ];
 
     /// What it is called on the command line and in the output.
     pub fn name(self) -> &'static str {
@@ -43,6 +65,11 @@ impl Field {
             Field::CpuShare => "p_cpu",
             Field::MemoryShare => "p_mem",
             Field::Processes => "n_proc",
+            Field::Memory => "mem",
+            Field::Threads => "n_thread",
+            Field::Zombies => "n_zombie",
+            Field::OpenFiles => "n_fd",
+            Field::Uptime => "uptime",
         }
     }
 
@@ -51,11 +78,17 @@ impl Field {
         Field::ALL.into_iter().find(|field| field.name() == name)
     }
 
+    /// Its value; none where that is not known, or is no number that every format can hold.
     fn of(self, report: &Report) -> Option<Value> {
         match self {
-            Field::CpuShare => report.cpu.map(|number| Value::Decimal { number, places: 4 }),
-            Field::MemoryShare => report.memory.map(|number| Value::Decimal { number, places: 6 }),
-            Field::Processes => Some(Value::Count(report.processes)),
+            Field::CpuShare => Value::decimal(report.cpu?, 4),
+            Field::MemoryShare => Value::decimal(report.memory?, 6),
+            Field::Processes => Value::count(report.processes),
+            Field::Memory => Value::count(report.bytes?.0),
+            Field::Threads => Value::count(report.threads),
+            Field::Zombies => Value::count(report.zombies),
+            Field::OpenFiles => Value::count(report.open_files?),
+            Field::Uptime => Value::decimal(report.uptime.as_secs_f64(), 2),
         }
     }
 }
@@ -68,6 +101,15 @@ enum Value {
 }
 
 impl Value {
+    fn decimal(number: f64, places: usize) -> Option<Value> {
+        (number.is_finite() && number >= 0.0).then_some(Value::Decimal { number, places })
+    }
+
+    /// InfluxDB's integers are signed: one that is not would cost the whole batch.
+    fn count(number: u64) -> Option<Value> {
+        i64::try_from(number).is_ok().then_some(Value::Count(number))
+    }
+
     /// Writes it as every format does: no more decimals than its places, zeros at the end cut.
     fn write(self, text: &mut String) {
         // A String takes whatever is written to it.

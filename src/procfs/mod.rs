@@ -7,7 +7,7 @@ pub mod parse;
 
 use crate::error::{Error, ReadError, Reason};
 use crate::look::{self, Births, Range};
-use crate::units::{Bytes, Pid, Uid};
+use crate::units::{Bytes, Pid, ProcId, Uid};
 use parse::{Stat, Statm};
 use rustix::fs::{AtFlags, Mode, OFlags, RawDir};
 use rustix::io::Errno;
@@ -282,6 +282,59 @@ impl Procfs {
         }
         let target = rustix::fs::readlinkat(&self.dir, c"self", Vec::new()).ok()?;
         Pid::parse(target.to_bytes())
+    }
+
+    /// Whether that very process is there, ended or not.
+    pub fn is_there(&self, id: ProcId) -> bool {
+        self.stat(id.pid, &mut Buffer::default()).is_ok_and(|stat| stat.start == id.start)
+    }
+
+    /// How many files a process has open: the entries of its `fd` folder.
+    ///
+    /// From Linux 6.2 on the kernel itself tells how many, as the size of that folder, and tells
+    /// everyone (`proc_fd_getattr`, fs/proc/fd.c). Before, and in a copy of a procfs, they are
+    /// counted.
+    ///
+    /// # Errors
+    /// As [`Procfs::stat`]; [`Reason::Denied`] where they must be counted and the process is
+    /// another user's.
+    pub fn open_files(&self, pid: Pid) -> Result<u64, ReadError> {
+        let path = FilePath::new(pid, "fd");
+        if self.genuine {
+            let stat = rustix::fs::statat(&self.dir, path.as_c_str(), AtFlags::empty())
+                .map_err(|errno| self.error(&path, errno.into()))?;
+            match u64::try_from(stat.st_size) {
+                // An older kernel says so of every process; this one has some open.
+                Ok(0) if !self.tells_open_files() => {}
+                Ok(count) => return Ok(count),
+                Err(_) => {}
+            }
+        }
+        let mut count = 0;
+        self.visit(&path, |name| {
+            count += u64::from(name.iter().all(u8::is_ascii_digit));
+        })?;
+        Ok(count)
+    }
+
+    /// Whether the size of an `fd` folder is how many there are.
+    fn tells_open_files(&self) -> bool {
+        rustix::fs::statat(&self.dir, c"self/fd", AtFlags::empty())
+            .is_ok_and(|stat| stat.st_size > 0)
+    }
+
+    /// Calls `visit` with the name of each entry of a folder.
+    fn visit(&self, path: &FilePath, mut visit: impl FnMut(&[u8])) -> Result<(), ReadError> {
+        let failed = |errno: Errno| self.error(path, errno.into());
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = retry(|| rustix::fs::openat(&self.dir, path.as_c_str(), flags, Mode::empty()))
+            .map_err(failed)?;
+        let mut space = [MaybeUninit::uninit(); 8 * 1024];
+        let mut entries = RawDir::new(&folder, &mut space);
+        while let Some(entry) = entries.next() {
+            visit(entry.map_err(failed)?.file_name().to_bytes());
+        }
+        Ok(())
     }
 
     /// What the machine has of memory: `MemTotal` of `meminfo`.

@@ -10,6 +10,7 @@ use crate::cli::Job;
 use crate::error::Error;
 use crate::label::diagnostic;
 use crate::run::STDERR_LINE;
+use crate::run::members::OF_MEMORY;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
@@ -28,7 +29,8 @@ impl Watchdog {
     /// Watches a run that begins now.
     pub fn new(job: &Job) -> Watchdog {
         let watchdog = Watchdog::of_sample(job);
-        let may_hang = !job.plan.cmdlines.is_empty() || job.plan.memory == MemoryMode::Pss;
+        let reads_maps = job.plan.memory == MemoryMode::Pss && job.plan.asks_for(&OF_MEMORY);
+        let may_hang = !job.plan.cmdlines.is_empty() || reads_maps;
         if may_hang {
             let (left, error) = (job.timeout.saturating_add(GRACE), watchdog.error());
             // Where no thread can be made, the run goes without.

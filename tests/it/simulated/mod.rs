@@ -23,6 +23,7 @@ mod world;
 use oracle::{By, Pick, Span};
 use psstat::account::group::{self, Known, Machine, Sampled, State};
 use psstat::account::memory::MemoryMode;
+use psstat::account::readings::Readings;
 use psstat::account::tree::Tree;
 use psstat::cache::codec;
 use psstat::label::Label;
@@ -110,11 +111,11 @@ impl Watch {
         };
         reread_early_children(&proc, &mut snapshot, &tree, &members, has_waited);
 
+        let readings = Readings { members, ..Readings::default() };
         let sampled = Sampled {
             boot_id: b"simulated",
             snapshot: &snapshot,
-            measured: &members,
-            footprints: &[],
+            readings: &readings,
             control_groups_seen: true,
         };
         let machine = Machine { hz: HZ, page_size: 4096, memory: None, processors: None };
