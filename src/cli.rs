@@ -150,7 +150,7 @@ fn job_command(name: &'static str) -> Command {
         (
             "cache-name",
             "NAME",
-            "Its name [default: psstat-, the user's id and a hash of the selectors]",
+            "Its name [default: psstat-, the user's id and a hash of the selectors and fields]",
         ),
         (
             "memory",
@@ -160,8 +160,9 @@ fn job_command(name: &'static str) -> Command {
         (
             "fields",
             "LIST",
-            "Which fields, in that order: p_cpu, p_mem, n_proc, mem, n_thread, n_zombie, n_fd, \
-             uptime [default: p_cpu,p_mem,n_proc]",
+            "Which fields, in that order: p_cpu, p_mem, n_proc, cpu_time, mem,\n\
+             n_thread, n_zombie, n_fd, io_read, io_write, faults_major,\n\
+             ctx_switches, uptime [default: p_cpu,p_mem,n_proc]",
         ),
         ("format", "FORMAT", "influx, json or prometheus [default: influx]"),
         ("proc", "DIR", "Where procfs is mounted [default: HOST_PROC, else /proc]"),
@@ -296,7 +297,8 @@ fn job(
     surroundings: &Surroundings,
 ) -> Result<Job, String> {
     let selectors = selectors(matches, surroundings)?;
-    let key: Vec<u8> = selectors.iter().flat_map(Selector::key).collect();
+    let fields = fields(matches)?;
+    let key = job_key(&selectors, &fields);
     let tags = tags(matches, surroundings)?;
     let memory = match text(matches, "memory")?.as_deref() {
         None | Some("shared-once") => MemoryMode::SharedOnce,
@@ -306,7 +308,7 @@ fn job(
             return Err(format!("bad --memory {other:?}: it is rss, shared-once or pss"));
         }
     };
-    let plan = Plan::new(selectors, tags, memory)?.written(fields(matches)?, format(matches)?);
+    let plan = Plan::new(selectors, tags, memory)?.written(fields, format(matches)?);
     let timeout = match (duration(matches, "timeout")?, wait) {
         (Some(timeout), Some(wait)) if timeout <= wait => {
             return Err("--timeout must be longer than --wait".to_owned());
@@ -334,6 +336,18 @@ fn job(
         multi_threaded: matches.get_flag("multi-threaded"),
         timeout,
     })
+}
+
+/// What tells this job's cache from those of others: its selectors, and the fields for which more
+/// must be remembered. Two jobs that share a cache would each lose what the other does not keep.
+fn job_key(selectors: &[Selector], fields: &[Field]) -> Vec<u8> {
+    let mut key: Vec<u8> = selectors.iter().flat_map(Selector::key).collect();
+    let remembered = Field::ALL.iter().filter(|field| field.is_remembered());
+    for field in remembered.filter(|field| fields.contains(field)) {
+        key.extend_from_slice(field.name().as_bytes());
+        key.push(0);
+    }
+    key
 }
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(4);
@@ -623,7 +637,14 @@ mod tests {
         let one = name(&["--pattern", "a"]);
         assert!(one.starts_with("psstat-1000-") && one.len() == "psstat-1000-".len() + 16, "{one}");
         assert_eq!(one, name(&["-pattern=a", "--tag", "x=y", "--memory", "rss"]));
-        for other in [&["--pattern", "b"][..], &["--pattern", "a:a"], &["--cmdline", "a"]] {
+        assert_eq!(one, name(&["--pattern", "a", "--fields", "n_proc,n_fd,uptime"]));
+        for other in [
+            &["--pattern", "b"][..],
+            &["--pattern", "a:a"],
+            &["--cmdline", "a"],
+            &["--pattern", "a", "--fields", "cpu_time"],
+            &["--pattern", "a", "--fields", "io_read"],
+        ] {
             assert_ne!(one, name(other), "{other:?}");
         }
         assert_eq!(name(&["--pid", "1", "--cache-name", "mine"]), "mine");
@@ -657,7 +678,7 @@ mod tests {
         let help = fields.get_help().unwrap().to_string();
         let (all, default) = help.split_once(" [default: ").unwrap();
         let (_, all) = all.split_once(": ").unwrap();
-        assert_eq!(all, Field::ALL.map(Field::name).join(", "));
+        assert_eq!(all.replace('\n', " "), Field::ALL.map(Field::name).join(", "));
         assert_eq!(default, format!("{}]", Field::DEFAULT.map(Field::name).join(",")));
     }
 

@@ -9,25 +9,8 @@ use crate::account::tree::{Tree, index_of};
 use crate::error::{ReadError, Reason};
 use crate::look::{Births, Range};
 use crate::procfs::{Buffer, Procfs, parse::Stat};
-use crate::units::{BootNanos, CpuNanos, Pid, ProcId, Ticks};
+use crate::units::{Amounts, BootNanos, CpuNanos, Pid, ProcId, Ticks};
 use std::collections::HashMap;
-use std::ops::Add;
-
-/// What one process answers for since it started, of a quantity that only rises.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Amounts<Q> {
-    /// Its own threads'.
-    pub own: Q,
-    /// That of the children it has waited for, and of theirs.
-    pub children: Q,
-}
-
-impl<Q: Add<Output = Q>> Amounts<Q> {
-    /// All that it answers for.
-    pub fn total(self) -> Q {
-        self.own + self.children
-    }
-}
 
 /// CPU time of one process: utime + stime, and cutime + cstime.
 pub type Times = Amounts<Ticks>;

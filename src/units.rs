@@ -113,6 +113,22 @@ impl Add for Count {
     }
 }
 
+/// What one process answers for since it started, of a quantity that only rises.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Amounts<Q> {
+    /// Its own threads'.
+    pub own: Q,
+    /// That of the children it has waited for, and of theirs.
+    pub children: Q,
+}
+
+impl<Q: Add<Output = Q>> Amounts<Q> {
+    /// All that it answers for.
+    pub fn total(self) -> Q {
+        self.own + self.children
+    }
+}
+
 /// Ticks per second: 100 on every Linux that a distribution ships.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hz(pub u64);

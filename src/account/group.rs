@@ -3,15 +3,18 @@
 use super::counter::{self, Counter};
 use super::ledger::{self, Ledger, Member};
 use super::memory;
+use super::rates::{self, Before, Counted, Ledgers, Rate};
 use super::readings::{self, Readings};
+use super::totals::{self, Totals};
 use super::tree::{Descent, Tree};
+use crate::emit::Field;
 use crate::label::Label;
 use crate::look::View;
 use crate::plan::{self, Plan, Source};
 use crate::sample::{ControlGroup, Life, Names, Process, Snapshot};
 use crate::select::Root;
 use crate::unit;
-use crate::units::{BootNanos, Bytes, CpuNanos, Hz, Pid, ProcId, Ticks};
+use crate::units::{BootNanos, Bytes, Count, CpuNanos, Hz, Pid, ProcId, Ticks};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -59,6 +62,10 @@ pub struct Report {
     pub open_files: Option<u64>,
     /// How long the oldest process alive has run; nothing where none is alive.
     pub uptime: Duration,
+    /// CPU time that the group has used since it was first seen; none where that is not kept.
+    pub cpu_time: Option<CpuNanos>,
+    /// What it did per second; those that are known.
+    pub rates: BTreeMap<Rate, f64>,
 }
 
 impl Report {
@@ -74,6 +81,8 @@ impl Report {
             zombies: 0,
             open_files: None,
             uptime: Duration::ZERO,
+            cpu_time: None,
+            rates: BTreeMap::new(),
         }
     }
 }
@@ -93,6 +102,8 @@ pub struct State {
     pub view: Option<View>,
     /// Each group.
     pub groups: BTreeMap<Label, Known>,
+    /// CPU time of each group since it was first seen, where that is asked for.
+    pub totals: Totals,
 }
 
 /// What is remembered of one group.
@@ -105,6 +116,8 @@ pub struct Known {
     pub ledger: Ledger,
     /// The counters of its control groups.
     pub counters: Vec<Counter>,
+    /// What is counted besides.
+    pub rates: Ledgers,
 }
 
 impl State {
@@ -166,7 +179,9 @@ impl Draft {
 
 impl Known {
     fn is_worth_keeping(&self) -> bool {
-        self.ledger != Ledger::default() || !self.counters.is_empty()
+        self.ledger != Ledger::default()
+            || !self.counters.is_empty()
+            || self.rates.values().any(|ledger| *ledger != Ledger::default())
     }
 }
 
@@ -325,28 +340,66 @@ pub fn account(
     before: Option<&State>,
     machine: &Machine,
 ) -> (Vec<Report>, State) {
+    let now = sampled.snapshot.taken;
+    let keeps_totals = plan.asks_for(&[Field::CpuTime]);
     let mut state = State {
         boot_id: sampled.boot_id.to_vec(),
-        taken: sampled.snapshot.taken,
+        taken: now,
         watched: if sampled.control_groups_seen { watched(plan) } else { Vec::new() },
-        view: None,
-        groups: BTreeMap::new(),
+        totals: before.filter(|_| keeps_totals).map(|b| b.totals.clone()).unwrap_or_default(),
+        ..State::default()
     };
     let mut reports = Vec::new();
     for group in groups {
-        let (used, known) = used(plan, &group, &sampled, before, machine);
-        if let Some(before) = before {
-            let elapsed = sampled.snapshot.taken.since(before.taken);
+        let (used, mut known) = used(plan, &group, &sampled, before, machine);
+        let (done, ledgers) = done(plan, &group, &sampled, before, machine);
+        known.rates = ledgers;
+        let cpu_time = keeps_totals
+            .then(|| totals::add(&mut state.totals, &group.label, used.unwrap_or_default(), now));
+        if let Some(before) = before
+            && let Some(report) = report(plan, &group, &sampled, machine)
+        {
+            let elapsed = now.since(before.taken);
             let cpu = used.and_then(|used| rate(used, elapsed, machine));
-            if let Some(report) = report(plan, &group, &sampled, machine) {
-                reports.push(Report { cpu, ..report });
-            }
+            let per_second = |count: Count| count.0 as f64 * 1e9 / elapsed as f64;
+            let done = done.into_iter().filter(|_| elapsed > 0);
+            let rates = done.map(|(rate, count)| (rate, per_second(count))).collect();
+            reports.push(Report { cpu, cpu_time, rates, ..report });
         }
         if known.is_worth_keeping() {
             state.groups.insert(group.label, known);
         }
     }
+    totals::forget(&mut state.totals, now);
     (reports, state)
+}
+
+/// What a group did since `before`, of all that is told per second, as far as it is known; and what
+/// to remember of it.
+fn done(
+    plan: &Plan,
+    group: &Group,
+    sampled: &Sampled<'_>,
+    before: Option<&State>,
+    machine: &Machine,
+) -> (Vec<(Rate, Count)>, Ledgers) {
+    let Sampled { snapshot, readings, .. } = *sampled;
+    let counted = Counted { snapshot, readings, now: Ticks::at(snapshot.taken, machine.hz) };
+    let since = Ticks::at(before.map_or(BootNanos(0), |before| before.taken), machine.hz);
+    let mut all = Vec::new();
+    let mut ledgers = Ledgers::new();
+    for rate in Rate::ALL.into_iter().filter(|&rate| plan.asks_for(&[Field::Rate(rate)])) {
+        let known = before.map(|before| before.groups.get(&group.label));
+        let then = match known {
+            None => Before::Unknown,
+            Some(None) => Before::Absent,
+            Some(Some(known)) => known.rates.get(&rate).map_or(Before::Unknown, Before::Kept),
+        };
+        let (done, ledger) = rates::settle(rate, group, counted, then, since);
+        all.extend(done.map(|done| (rate, done)));
+        ledgers.extend(ledger.map(|ledger| (rate, ledger)));
+    }
+    (all, ledgers)
 }
 
 /// The keys of the selectors that pick control groups.
@@ -380,7 +433,10 @@ fn used(
     let counters = group.counters.iter().map(|(counter, _)| counter.clone()).collect();
     let Some(before) = before else {
         let ledger = Ledger { members, debts: Vec::new() };
-        return (None, Known { by_descent: group.by_descent, ledger, counters });
+        return (
+            None,
+            Known { by_descent: group.by_descent, ledger, counters, ..Known::default() },
+        );
     };
     let nothing = Known::default();
     let then = before.groups.get(&group.label);
@@ -406,7 +462,7 @@ fn used(
             None => by_counter,
         }
     };
-    (used, Known { by_descent: group.by_descent, ledger, counters })
+    (used, Known { by_descent: group.by_descent, ledger, counters, ..Known::default() })
 }
 
 /// What a group is at the moment; none where nobody named it and nothing in it is alive.
@@ -422,7 +478,7 @@ fn report(plan: &Plan, group: &Group, sampled: &Sampled<'_>, machine: &Machine) 
         return None;
     }
     let bytes = readings.footprints.as_ref().map(|footprints| {
-        let footprints = readings.of(footprints, alive()).copied();
+        let footprints = alive().filter_map(|place| readings.at(footprints, place)).copied();
         memory::sum(plan.memory, footprints, machine.page_size)
     });
     let open_files = readings.open_files.as_ref();
@@ -434,7 +490,9 @@ fn report(plan: &Plan, group: &Group, sampled: &Sampled<'_>, machine: &Machine) 
         bytes,
         threads: alive().map(|place| u64::from(snapshot.processes[place].threads)).sum(),
         zombies: with(Life::Zombie).count() as u64,
-        open_files: open_files.and_then(|counts| readings::sum(readings.of(counts, alive()))),
+        open_files: open_files.and_then(|counts| {
+            readings::sum(alive().filter_map(|place| readings.at(counts, place)))
+        }),
         uptime: Duration::from_nanos(started.map_or(0, age)),
         ..Report::of_nothing(group.label.clone())
     })

@@ -15,8 +15,8 @@
 //! was read itself; then the debt waits for one more sample, after which the time is taken for
 //! lost: nobody waited.
 
-use crate::sample::{Amounts, Life};
-use crate::units::{Count, Pid, ProcId, Ticks};
+use crate::sample::Life;
+use crate::units::{Amounts, Count, Pid, ProcId, Ticks};
 use std::cmp::Reverse;
 use std::ops::Add;
 

@@ -5,5 +5,7 @@ pub mod counter;
 pub mod group;
 pub mod ledger;
 pub mod memory;
+pub mod rates;
 pub mod readings;
+pub mod totals;
 pub mod tree;

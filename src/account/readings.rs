@@ -1,6 +1,7 @@
 //! What is read of the members of groups beside their `stat`, each part only if a field needs it.
 
 use super::memory::Footprint;
+use crate::units::{Amounts, Count, Pid};
 
 /// What became of reading a file of one member.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,6 +15,30 @@ pub enum Reading<T> {
     Told(T),
 }
 
+impl<T> Reading<T> {
+    /// The same reading of something made from what was told.
+    pub fn map<U>(self, make: impl FnOnce(T) -> U) -> Reading<U> {
+        match self {
+            Reading::Gone => Reading::Gone,
+            Reading::Unreadable => Reading::Unreadable,
+            Reading::Told(told) => Reading::Told(make(told)),
+        }
+    }
+}
+
+/// Traffic of one process with storage since it started, that of the children it has waited for
+/// in it: the kernel does not tell the two apart (`wait_task_zombie`, kernel/exit.c). In bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Storage {
+    /// Read.
+    pub read: Count,
+    /// Written, or to be written by the page cache.
+    pub written: Count,
+}
+
+/// What is counted of each thread of a process.
+pub type Threads = Vec<(Pid, Count)>;
+
 /// What was read of the members. A part that was not asked for, or could not be finished in time,
 /// is none.
 #[derive(Clone, Debug, Default)]
@@ -24,17 +49,19 @@ pub struct Readings {
     pub footprints: Option<Vec<Footprint>>,
     /// How many files they have open.
     pub open_files: Option<Vec<Reading<u64>>>,
+    /// Their traffic with storage.
+    pub storage: Option<Vec<Reading<Storage>>>,
+    /// Their major page faults.
+    pub faults: Option<Vec<Reading<Amounts<Count>>>>,
+    /// The switches of context of each of their threads.
+    pub switches: Option<Vec<Reading<Threads>>>,
 }
 
 impl Readings {
-    /// The part of those members in that list, which is one of these. The places are in the
-    /// snapshot; of one that was not read nothing is given.
-    pub fn of<'r, T>(
-        &'r self,
-        part: &'r [T],
-        places: impl IntoIterator<Item = usize>,
-    ) -> impl Iterator<Item = &'r T> {
-        places.into_iter().filter_map(|place| part.get(self.members.binary_search(&place).ok()?))
+    /// What that part, one of these, says of the process at that place in the snapshot; none of
+    /// one that was not read.
+    pub fn at<'r, T>(&self, part: &'r [T], place: usize) -> Option<&'r T> {
+        part.get(self.members.binary_search(&place).ok()?)
     }
 }
 
@@ -67,7 +94,8 @@ mod tests {
     #[test]
     fn each_member_finds_its_own() {
         let readings = Readings { members: vec![2, 5, 9], ..Readings::default() };
-        let found: Vec<char> = readings.of(&['a', 'b', 'c'], [9, 3, 2]).copied().collect();
-        assert_eq!(found, ['c', 'a']);
+        let found = [9, 3, 2].map(|place| readings.at(&['a', 'b', 'c'], place).copied());
+        assert_eq!(found, [Some('c'), None, Some('a')]);
+        assert_eq!(readings.at(&['a'], 9), None, "a part that is too short");
     }
 }

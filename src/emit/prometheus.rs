@@ -4,6 +4,7 @@
 //! scrapes.
 
 use super::{Emission, Field, quoted};
+use crate::account::rates::Rate;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
@@ -37,6 +38,11 @@ impl Field {
                 "psstat_processes",
                 "Processes of the group that are alive, children counted.",
             ),
+            Field::CpuTime => Metric {
+                name: "psstat_cpu_seconds_total",
+                kind: "counter",
+                help: "CPU time that the group and all its children have used since psstat first saw it.",
+            },
             Field::Memory => Metric::gauge(
                 "psstat_memory_bytes",
                 "Memory that the group and all its children hold.",
@@ -51,6 +57,22 @@ impl Field {
             Field::OpenFiles => {
                 Metric::gauge("psstat_open_fds", "File descriptors that the group has open.")
             }
+            Field::Rate(Rate::StorageRead) => Metric::gauge(
+                "psstat_io_read_bytes_per_second",
+                "What the group and all its children read from storage since the last sample.",
+            ),
+            Field::Rate(Rate::StorageWrite) => Metric::gauge(
+                "psstat_io_write_bytes_per_second",
+                "What the group and all its children wrote to storage since the last sample.",
+            ),
+            Field::Rate(Rate::MajorFaults) => Metric::gauge(
+                "psstat_major_page_faults_per_second",
+                "Page faults of the group and all its children that waited for storage.",
+            ),
+            Field::Rate(Rate::Switches) => Metric::gauge(
+                "psstat_context_switches_per_second",
+                "Switches of context of all the group's threads.",
+            ),
             Field::Uptime => Metric::gauge(
                 "psstat_uptime_seconds",
                 "Time since the oldest process of the group that is alive has started.",

@@ -141,7 +141,8 @@ impl<'j> Sampler<'j> {
         if before.is_some() {
             self.learn_memory(notes);
         }
-        let reader = Members { plan, source: &self.source, snapshot: &snapshot, watchdog };
+        let reader =
+            Members { plan, source: &self.source, snapshot: &snapshot, tree: &tree, watchdog };
         let readings = reader.read(members, before.is_none(), notes);
         self.bound_short_intervals(before, start.taken);
         let sampled = Sampled {
@@ -366,7 +367,8 @@ fn warn_of_missing_units(plan: &Plan, control_groups: &[ControlGroup], notes: &m
 /// asked for that lacks them.
 fn warn_of_foreign(plan: &Plan, control_groups: &[ControlGroup], notes: &mut Notes) {
     let foreign: u64 = control_groups.iter().map(|group| group.foreign).sum();
-    let lacks_them = |field: &Field| !matches!(field, Field::Processes | Field::CpuShare);
+    let lacks_them =
+        |field: &Field| !matches!(field, Field::Processes | Field::CpuShare | Field::CpuTime);
     if foreign > 0 && plan.fields.iter().any(lacks_them) {
         notes.warn(format!(
             "members of control groups that live in another pid namespace count in n_proc and \
