@@ -121,14 +121,20 @@ fn job_command(name: &'static str) -> Command {
         (
             "cache-name",
             "NAME",
-            "Its name [default: psstat-, the user's id and a hash of the selectors]",
+            "Its name [default: psstat-, the user's id and a hash of the selectors and fields]",
         ),
         (
             "memory",
             "MODE",
             "How a group's memory is summed: rss, shared-once or pss [default: shared-once]",
         ),
-        ("fields", "LIST", "Which fields, in that order [default: p_cpu,p_mem,n_proc]"),
+        (
+            "fields",
+            "LIST",
+            "Which fields, in that order: p_cpu, p_mem, n_proc, cpu_time, mem,\n\
+             n_thread, n_zombie, n_fd, io_read, io_write, faults_major,\n\
+             ctx_switches, uptime [default: p_cpu,p_mem,n_proc]",
+        ),
         ("format", "FORMAT", "influx, json or prometheus [default: influx]"),
         ("output", "FILE", "Replace FILE by each sample, in one step [default: standard output]"),
         ("proc", "DIR", "Where procfs is mounted [default: HOST_PROC, else /proc]"),
@@ -563,7 +569,14 @@ tags = { env = 'live', tier = '1' }
         let one = name(&["--pattern", "a"]);
         assert!(one.starts_with("psstat-1000-") && one.len() == "psstat-1000-".len() + 16, "{one}");
         assert_eq!(one, name(&["-pattern=a", "--tag", "x=y", "--memory", "rss"]));
-        for other in [&["--pattern", "b"][..], &["--pattern", "a:a"], &["--cmdline", "a"]] {
+        assert_eq!(one, name(&["--pattern", "a", "--fields", "n_proc,n_fd,uptime"]));
+        for other in [
+            &["--pattern", "b"][..],
+            &["--pattern", "a:a"],
+            &["--cmdline", "a"],
+            &["--pattern", "a", "--fields", "cpu_time"],
+            &["--pattern", "a", "--fields", "io_read"],
+        ] {
             assert_ne!(one, name(other), "{other:?}");
         }
         assert_eq!(name(&["--pid", "1", "--cache-name", "mine"]), "mine");
@@ -591,12 +604,23 @@ tags = { env = 'live', tier = '1' }
     }
 
     #[test]
+    fn the_help_names_every_field() {
+        let command = command();
+        let fields = command.get_arguments().find(|option| option.get_id() == "fields").unwrap();
+        let help = fields.get_help().unwrap().to_string();
+        let (all, default) = help.split_once(" [default: ").unwrap();
+        let (_, all) = all.split_once(": ").unwrap();
+        assert_eq!(all.replace('\n', " "), Field::ALL.map(Field::name).join(", "));
+        assert_eq!(default, format!("{}]", Field::DEFAULT.map(Field::name).join(",")));
+    }
+
+    #[test]
     fn fields_and_formats() {
         let written = |args: &[&str]| {
             let plan = job_of(&[&["--pid", "1"], args].concat()).plan;
             (plan.fields, plan.format)
         };
-        assert_eq!(written(&[]), (Field::ALL.to_vec(), Format::Influx));
+        assert_eq!(written(&[]), (Field::DEFAULT.to_vec(), Format::Influx));
         assert_eq!(
             written(&["--fields", "n_proc,p_cpu", "--format", "json"]),
             (vec![Field::Processes, Field::CpuShare], Format::Json)

@@ -51,6 +51,9 @@ pub enum Reason {
     Vanished,
     /// It may not be read by this user: `EACCES`, `EPERM`.
     Denied,
+    /// The process lives, and has no such file: the kernel was built without it, or a copy of a
+    /// procfs lacks it.
+    Missing,
     /// It is not what the kernel writes.
     Malformed,
     /// Any other error of the system call.
@@ -73,6 +76,7 @@ impl fmt::Display for ReadError {
         match self.reason {
             Reason::Vanished => f.write_str("no such file or process"),
             Reason::Denied => f.write_str("permission denied"),
+            Reason::Missing => f.write_str("there is none"),
             Reason::Malformed => f.write_str("not what the kernel writes"),
             Reason::Failed(errno) => errno.fmt(f),
         }

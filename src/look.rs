@@ -384,7 +384,7 @@ mod tests {
         let (pid, comm) = (Pid::new(1500), snapshot.names.id(b"x"));
         let id = ProcId { pid, start: Ticks(70) };
         let (parent, times) = (Pid::INIT, Times::default());
-        snapshot.processes.push(Process { id, parent, times, life: Life::Alive, comm });
+        snapshot.processes.push(Process { id, parent, times, life: Life::Alive, threads: 1, comm });
         let root = [Root { selector: 0, process: 0 }];
         let born = [Range { first: Pid::new(1000), last: Pid::new(2000) }];
         let knows = |born: &[Range], since| {

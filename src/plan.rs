@@ -80,7 +80,7 @@ impl Plan {
             tags: selectors.iter().map(|selector| tags_of(selector, &selectors, &tags)).collect(),
             selectors,
             memory,
-            fields: Field::ALL.to_vec(),
+            fields: Field::DEFAULT.to_vec(),
             format: Format::default(),
         })
     }
@@ -88,6 +88,11 @@ impl Plan {
     /// The same plan, written otherwise.
     pub fn written(self, fields: Vec<Field>, format: Format) -> Plan {
         Plan { fields, format, ..self }
+    }
+
+    /// Whether any of these is written, so that what it takes must be read.
+    pub fn asks_for(&self, fields: &[Field]) -> bool {
+        fields.iter().any(|field| self.fields.contains(field))
     }
 
     /// The text of a sample of this plan.

@@ -9,24 +9,11 @@ use crate::account::tree::{Tree, index_of};
 use crate::error::{ReadError, Reason};
 use crate::look::{Births, Range};
 use crate::procfs::{Buffer, Procfs, parse::Stat};
-use crate::units::{BootNanos, CpuNanos, Pid, ProcId, Ticks};
+use crate::units::{Amounts, BootNanos, CpuNanos, Pid, ProcId, Ticks};
 use std::collections::HashMap;
 
-/// CPU time of one process since it started.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Times {
-    /// Its own threads': utime + stime.
-    pub own: Ticks,
-    /// That of the children it has waited for, and of theirs: cutime + cstime.
-    pub children: Ticks,
-}
-
-impl Times {
-    /// All that it answers for.
-    pub fn total(self) -> Ticks {
-        self.own + self.children
-    }
-}
+/// CPU time of one process: utime + stime, and cutime + cstime.
+pub type Times = Amounts<Ticks>;
 
 /// What is left of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +37,8 @@ pub struct Process {
     pub times: Times,
     /// Whether it still runs.
     pub life: Life,
+    /// How many threads it has.
+    pub threads: u32,
     /// Its name, to be looked up in [`Snapshot::names`].
     pub comm: NameId,
 }
@@ -174,6 +163,7 @@ impl Snapshot {
             parent: stat.parent,
             times: times(stat),
             life,
+            threads: threads(stat),
             comm,
         });
     }
@@ -205,6 +195,11 @@ impl Snapshot {
         let process = self.find(id.pid).map(|place| &self.processes[place]);
         process.filter(|process| process.id == id).map_or(Life::Gone, |process| process.life)
     }
+}
+
+/// The kernel makes no more than `FUTEX_TID_MASK` of them (kernel/fork.c); a made-up procfs may.
+fn threads(stat: &Stat<'_>) -> u32 {
+    u32::try_from(stat.threads).unwrap_or(u32::MAX)
 }
 
 fn times(stat: &Stat<'_>) -> Times {
@@ -437,6 +432,7 @@ pub fn reread_early_children(
                 Ok(stat) if stat.start == process.id.start => {
                     process.parent = stat.parent;
                     process.times = times(&stat);
+                    process.threads = threads(&stat);
                     process.life = if stat.is_alive() { Life::Alive } else { Life::Zombie };
                 }
                 _ => process.life = Life::Gone,

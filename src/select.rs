@@ -307,7 +307,7 @@ mod tests {
             let id = ProcId { pid: Pid::new(place as u32 + 1), start: Ticks(0) };
             let comm = snapshot.names.id(person.name.as_bytes());
             let (parent, times, life) = (Pid::NONE, Times::default(), Life::Alive);
-            snapshot.processes.push(Process { id, parent, times, life, comm });
+            snapshot.processes.push(Process { id, parent, times, life, threads: 1, comm });
         }
         snapshot
     }

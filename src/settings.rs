@@ -104,11 +104,11 @@ impl Settings {
     /// # Errors
     /// The text says what does not fit together, and how to mend it.
     pub fn job(self, surroundings: &Surroundings) -> Result<Job, String> {
-        let key: Vec<u8> = self.selectors.iter().flat_map(Selector::key).collect();
+        let fields = self.fields.unwrap_or_else(|| Field::DEFAULT.to_vec());
+        let key = job_key(&self.selectors, &fields);
         let host = Label::new(self.host.as_ref().unwrap_or(&surroundings.host));
         let memory = self.memory.unwrap_or(MemoryMode::SharedOnce);
         let plan = Plan::new(self.selectors, self.tags.with_host(host), memory)?;
-        let fields = self.fields.unwrap_or_else(|| Field::ALL.to_vec());
         let timeout = match (self.timeout, self.wait) {
             (Some(timeout), Some(wait)) if timeout <= wait => {
                 return Err("--timeout must be longer than --wait".to_owned());
@@ -140,6 +140,18 @@ impl Settings {
             timeout,
         })
     }
+}
+
+/// What tells this job's cache from those of others: its selectors, and the fields for which more
+/// must be remembered. Two jobs that share a cache would each lose what the other does not keep.
+fn job_key(selectors: &[Selector], fields: &[Field]) -> Vec<u8> {
+    let mut key: Vec<u8> = selectors.iter().flat_map(Selector::key).collect();
+    let remembered = Field::ALL.iter().filter(|field| field.is_remembered());
+    for field in remembered.filter(|field| fields.contains(field)) {
+        key.extend_from_slice(field.name().as_bytes());
+        key.push(0);
+    }
+    key
 }
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(4);

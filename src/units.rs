@@ -94,6 +94,41 @@ impl AddAssign for Ticks {
     }
 }
 
+/// What a counter of the kernel shows that is neither time nor memory: events, or bytes that have
+/// passed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Count(pub u64);
+
+impl Count {
+    /// How far this is above `earlier`; nothing where it is below.
+    pub fn since(self, earlier: Count) -> Count {
+        Count(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add for Count {
+    type Output = Count;
+    fn add(self, other: Count) -> Count {
+        Count(self.0.saturating_add(other.0))
+    }
+}
+
+/// What one process answers for since it started, of a quantity that only rises.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Amounts<Q> {
+    /// Its own threads'.
+    pub own: Q,
+    /// That of the children it has waited for, and of theirs.
+    pub children: Q,
+}
+
+impl<Q: Add<Output = Q>> Amounts<Q> {
+    /// All that it answers for.
+    pub fn total(self) -> Q {
+        self.own + self.children
+    }
+}
+
 /// Ticks per second: 100 on every Linux that a distribution ships.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hz(pub u64);

@@ -1,9 +1,13 @@
 //! Groups: which processes are counted together, under which name, and what they cost.
 
 use super::counter::{self, Counter};
-use super::cpu::{self, Ledger, Member};
-use super::memory::{self, Footprint, MemoryMode};
+use super::ledger::{self, Ledger, Member};
+use super::memory;
+use super::rates::{self, Before, Counted, Ledgers, Rate};
+use super::readings::{self, Readings};
+use super::totals::{self, Totals};
 use super::tree::{Descent, Tree};
+use crate::emit::Field;
 use crate::label::Label;
 use crate::look::View;
 use crate::plan::{self, Plan};
@@ -11,8 +15,9 @@ use crate::sample::{ControlGroup, Life, Names, Process, Snapshot};
 use crate::select::Root;
 use crate::selector::Source;
 use crate::unit;
-use crate::units::{BootNanos, Bytes, CpuNanos, Hz, Pid, ProcId, Ticks};
+use crate::units::{BootNanos, Bytes, Count, CpuNanos, Hz, Pid, ProcId, Ticks};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Processes that are counted together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,9 +32,11 @@ pub struct Group {
     pub members: Vec<usize>,
     /// Those of them whose CPU time no counter holds: it is reckoned process by process.
     pub ledgered: Vec<usize>,
-    /// Those of the ledgered whose children are not the group's, so that what these used does not
-    /// count; sorted.
-    pub childless: Vec<usize>,
+    /// Those of the ledgered that wait for the children of other groups: what these used is not
+    /// theirs.
+    pub managers: Vec<usize>,
+    /// Those that are here without their children, whose time is not theirs either; sorted.
+    pub lone: Vec<usize>,
     /// The counters of its control groups, none within another, with the selectors that picked
     /// each.
     pub counters: Vec<(Counter, Vec<usize>)>,
@@ -52,6 +59,40 @@ pub struct Report {
     pub memory: Option<f64>,
     /// Processes alive, zombies not counted.
     pub processes: u64,
+    /// Memory in bytes; none where it was not read.
+    pub bytes: Option<Bytes>,
+    /// Threads of the processes alive.
+    pub threads: u64,
+    /// Processes that have ended and that nobody has waited for yet.
+    pub zombies: u64,
+    /// Files that the processes have open; none where that was not read of all of them.
+    pub open_files: Option<u64>,
+    /// How long the oldest process alive has run; nothing where none is alive.
+    pub uptime: Duration,
+    /// CPU time that the group has used since it was first seen; none where that is not kept.
+    pub cpu_time: Option<CpuNanos>,
+    /// What it did per second; those that are known.
+    pub rates: BTreeMap<Rate, f64>,
+}
+
+impl Report {
+    /// A group in which nothing is alive, and of which nothing else is known.
+    pub fn of_nothing(label: Label) -> Report {
+        Report {
+            label,
+            selector: 0,
+            cpu: None,
+            memory: None,
+            processes: 0,
+            bytes: None,
+            threads: 0,
+            zombies: 0,
+            open_files: None,
+            uptime: Duration::ZERO,
+            cpu_time: None,
+            rates: BTreeMap::new(),
+        }
+    }
 }
 
 /// What is remembered from one sample to the next.
@@ -69,6 +110,8 @@ pub struct State {
     pub view: Option<View>,
     /// Each group.
     pub groups: BTreeMap<Label, Known>,
+    /// CPU time of each group since it was first seen, where that is asked for.
+    pub totals: Totals,
 }
 
 /// What is remembered of one group.
@@ -81,6 +124,8 @@ pub struct Known {
     pub ledger: Ledger,
     /// The counters of its control groups.
     pub counters: Vec<Counter>,
+    /// What is counted besides.
+    pub rates: Ledgers,
 }
 
 impl State {
@@ -90,7 +135,7 @@ impl State {
             .groups
             .values()
             .flat_map(|known| &known.ledger.members)
-            .map(|member| (member.id, member.times.children))
+            .map(|member| (member.id, member.amounts.children))
             .collect();
         times.sort_unstable();
         times
@@ -144,7 +189,9 @@ impl Draft {
 
 impl Known {
     fn is_worth_keeping(&self) -> bool {
-        self.ledger != Ledger::default() || !self.counters.is_empty()
+        self.ledger != Ledger::default()
+            || !self.counters.is_empty()
+            || self.rates.values().any(|ledger| *ledger != Ledger::default())
     }
 }
 
@@ -209,7 +256,8 @@ pub fn form(
                 named: draft.named,
                 ledgered: members.clone(),
                 members,
-                childless: lone,
+                managers: Vec::new(),
+                lone,
                 counters: Vec::new(),
                 foreign: 0,
                 by_descent,
@@ -219,9 +267,8 @@ pub fn form(
                 // Process 1 waits for what ran in units, whose counters have counted it already.
                 let is_init = |place: &usize| snapshot.processes[*place].id.pid == Pid::INIT;
                 let init = group.ledgered.iter().copied().find(is_init);
-                group.childless.extend(init);
+                group.managers.extend(init);
             }
-            group.childless.sort_unstable();
             group
         })
         .collect()
@@ -266,7 +313,7 @@ fn add_control_groups(
         } else {
             group.ledgered.extend_from_slice(&places);
             if all[top].unit.as_deref() == Some(unit::MANAGER_SCOPE) {
-                group.childless.extend_from_slice(&places);
+                group.managers.extend_from_slice(&places);
             }
         }
         group.members.extend(places);
@@ -294,20 +341,11 @@ pub struct Sampled<'s> {
     pub boot_id: &'s [u8],
     /// The processes.
     pub snapshot: &'s Snapshot,
-    /// Those whose memory was read: places in the snapshot, sorted.
-    pub measured: &'s [usize],
-    /// Their memory, in the same order; empty where none was read.
-    pub footprints: &'s [Footprint],
+    /// What was read of the members besides.
+    pub readings: &'s Readings,
     /// Whether the hierarchy of control groups could be read, so that one that was not found was
     /// not there.
     pub control_groups_seen: bool,
-}
-
-impl Sampled<'_> {
-    fn footprint(&self, place: usize) -> Footprint {
-        let found = self.measured.binary_search(&place).ok();
-        found.and_then(|at| self.footprints.get(at)).copied().unwrap_or_default()
-    }
 }
 
 /// Reckons what each group cost since `before`, and what to remember. Without `before` there is
@@ -319,26 +357,66 @@ pub fn account(
     before: Option<&State>,
     machine: &Machine,
 ) -> (Vec<Report>, State) {
+    let now = sampled.snapshot.taken;
+    let keeps_totals = plan.asks_for(&[Field::CpuTime]);
     let mut state = State {
         boot_id: sampled.boot_id.to_vec(),
-        taken: sampled.snapshot.taken,
+        taken: now,
         watched: if sampled.control_groups_seen { watched(plan) } else { Vec::new() },
-        view: None,
-        groups: BTreeMap::new(),
+        totals: before.filter(|_| keeps_totals).map(|b| b.totals.clone()).unwrap_or_default(),
+        ..State::default()
     };
     let mut reports = Vec::new();
     for group in groups {
-        let (used, known) = used(plan, &group, &sampled, before, machine);
-        if let Some(before) = before {
-            let elapsed = sampled.snapshot.taken.since(before.taken);
+        let (used, mut known) = used(plan, &group, &sampled, before, machine);
+        let (done, ledgers) = done(plan, &group, &sampled, before, machine);
+        known.rates = ledgers;
+        let cpu_time = keeps_totals
+            .then(|| totals::add(&mut state.totals, &group.label, used.unwrap_or_default(), now));
+        if let Some(before) = before
+            && let Some(report) = report(plan, &group, &sampled, machine)
+        {
+            let elapsed = now.since(before.taken);
             let cpu = used.and_then(|used| rate(used, elapsed, machine));
-            reports.extend(report(&group, cpu, &sampled, plan.memory, machine));
+            let per_second = |count: Count| count.0 as f64 * 1e9 / elapsed as f64;
+            let done = done.into_iter().filter(|_| elapsed > 0);
+            let rates = done.map(|(rate, count)| (rate, per_second(count))).collect();
+            reports.push(Report { cpu, cpu_time, rates, ..report });
         }
         if known.is_worth_keeping() {
             state.groups.insert(group.label, known);
         }
     }
+    totals::forget(&mut state.totals, now);
     (reports, state)
+}
+
+/// What a group did since `before`, of all that is told per second, as far as it is known; and what
+/// to remember of it.
+fn done(
+    plan: &Plan,
+    group: &Group,
+    sampled: &Sampled<'_>,
+    before: Option<&State>,
+    machine: &Machine,
+) -> (Vec<(Rate, Count)>, Ledgers) {
+    let Sampled { snapshot, readings, .. } = *sampled;
+    let counted = Counted { snapshot, readings, now: Ticks::at(snapshot.taken, machine.hz) };
+    let since = Ticks::at(before.map_or(BootNanos(0), |before| before.taken), machine.hz);
+    let mut all = Vec::new();
+    let mut ledgers = Ledgers::new();
+    for rate in Rate::ALL.into_iter().filter(|&rate| plan.asks_for(&[Field::Rate(rate)])) {
+        let known = before.map(|before| before.groups.get(&group.label));
+        let then = match known {
+            None => Before::Unknown,
+            Some(None) => Before::Absent,
+            Some(Some(known)) => known.rates.get(&rate).map_or(Before::Unknown, Before::Kept),
+        };
+        let (done, ledger) = rates::settle(rate, group, counted, then, since);
+        all.extend(done.map(|done| (rate, done)));
+        ledgers.extend(ledger.map(|ledger| (rate, ledger)));
+    }
+    (all, ledgers)
 }
 
 /// The keys of the selectors that pick control groups.
@@ -363,8 +441,8 @@ fn used(
     let members: Vec<Member> = here
         .map(|&place| {
             let mut member = member(&snapshot.processes[place]);
-            if group.childless.binary_search(&place).is_ok() {
-                member.times.children = Ticks(0);
+            if group.managers.contains(&place) || group.lone.binary_search(&place).is_ok() {
+                member.amounts.children = Ticks(0);
             }
             member
         })
@@ -372,7 +450,10 @@ fn used(
     let counters = group.counters.iter().map(|(counter, _)| counter.clone()).collect();
     let Some(before) = before else {
         let ledger = Ledger { members, debts: Vec::new() };
-        return (None, Known { by_descent: group.by_descent, ledger, counters });
+        return (
+            None,
+            Known { by_descent: group.by_descent, ledger, counters, ..Known::default() },
+        );
     };
     let nothing = Known::default();
     let then = before.groups.get(&group.label);
@@ -386,7 +467,8 @@ fn used(
     let has_members = !members.is_empty();
     let since = Ticks::at(before.taken, machine.hz);
     let life_of = |id| snapshot.life_of(id);
-    let (by_ledger, ledger) = cpu::settle(then.map(|known| &known.ledger), since, members, life_of);
+    let (by_ledger, ledger) =
+        ledger::settle(then.map(|known| &known.ledger), since, members, life_of);
     let by_counter = counter::settle(&then.unwrap_or(&nothing).counters, &counters, was_watched);
     let by_ledger = by_ledger.map(|ticks| ticks.nanos(machine.hz));
     let used = if group.counters.is_empty() {
@@ -397,31 +479,45 @@ fn used(
             None => by_counter,
         }
     };
-    (used, Known { by_descent: group.by_descent, ledger, counters })
+    (used, Known { by_descent: group.by_descent, ledger, counters, ..Known::default() })
 }
 
-/// A group's line; none where nobody named it and nothing in it is alive.
-fn report(
-    group: &Group,
-    cpu: Option<f64>,
-    sampled: &Sampled<'_>,
-    mode: MemoryMode,
-    machine: &Machine,
-) -> Option<Report> {
-    let life = |place: usize| sampled.snapshot.processes[place].life;
-    let alive = || group.members.iter().copied().filter(|&place| life(place) == Life::Alive);
+/// What a group is at the moment; none where nobody named it and nothing in it is alive.
+fn report(plan: &Plan, group: &Group, sampled: &Sampled<'_>, machine: &Machine) -> Option<Report> {
+    let Sampled { snapshot, readings, .. } = sampled;
+    let with = |life: Life| {
+        let places = group.members.iter().copied();
+        places.filter(move |&place| snapshot.processes[place].life == life)
+    };
+    let alive = || with(Life::Alive);
     let processes = alive().count() as u64 + group.foreign;
     if !group.named && processes == 0 {
         return None;
     }
-    let footprints = alive().map(|place| sampled.footprint(place));
-    let bytes = memory::sum(mode, footprints, machine.page_size);
-    let memory = share(bytes, machine.memory);
-    Some(Report { label: group.label.clone(), selector: group.selector, cpu, memory, processes })
+    let bytes = readings.footprints.as_ref().map(|footprints| {
+        let footprints = alive().filter_map(|place| readings.at(footprints, place)).copied();
+        memory::sum(plan.memory, footprints, machine.page_size)
+    });
+    let open_files = readings.open_files.as_ref();
+    let started = alive().map(|place| snapshot.processes[place].id.start).min();
+    let age = |start: Ticks| snapshot.taken.since(BootNanos(start.nanos(machine.hz).0));
+    Some(Report {
+        selector: group.selector,
+        memory: bytes.and_then(|bytes| share(bytes, machine.memory)),
+        processes,
+        bytes,
+        threads: alive().map(|place| u64::from(snapshot.processes[place].threads)).sum(),
+        zombies: with(Life::Zombie).count() as u64,
+        open_files: open_files.and_then(|counts| {
+            readings::sum(alive().filter_map(|place| readings.at(counts, place)))
+        }),
+        uptime: Duration::from_nanos(started.map_or(0, age)),
+        ..Report::of_nothing(group.label.clone())
+    })
 }
 
 fn member(process: &Process) -> Member {
-    Member { id: process.id, parent: process.parent, times: process.times }
+    Member { id: process.id, parent: process.parent, amounts: process.times }
 }
 
 /// CPU time per time. `elapsed` in nanoseconds; none where no time has passed.

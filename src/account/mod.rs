@@ -2,7 +2,10 @@
 //! constants of the kernel are handed in.
 
 pub mod counter;
-pub mod cpu;
 pub mod group;
+pub mod ledger;
 pub mod memory;
+pub mod rates;
+pub mod readings;
+pub mod totals;
 pub mod tree;

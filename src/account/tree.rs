@@ -133,6 +133,7 @@ mod tests {
                 parent: Pid::new(parent),
                 times: Times::default(),
                 life: Life::Alive,
+                threads: 1,
                 comm,
             })
             .collect();

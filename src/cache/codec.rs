@@ -16,21 +16,24 @@
 //!            children
 //!   debts    count, then for each: heir, owed
 //!   counters count, then for each: path (length, bytes), id, nanoseconds used
+//!   rates    count, then for each, by rising number: number, members and debts as above
+//! totals     count, then for each: label, nanoseconds used, last seen
 //! ```
 //!
 //! Numbers are LEB128: seven bits a byte, the lowest first, the top bit set on all but the last.
 
 use crate::account::counter::Counter;
-use crate::account::cpu::{Debt, Ledger, Member};
 use crate::account::group::{Known, State};
+use crate::account::ledger::{Debt, Ledger, Member};
+use crate::account::rates::{Ledgers, Rate};
+use crate::account::totals::Total;
 use crate::label::Label;
 use crate::look::View;
-use crate::sample::Times;
-use crate::units::{BootNanos, CpuNanos, Pid, ProcId, Ticks};
+use crate::units::{Amounts, BootNanos, Count, CpuNanos, Pid, ProcId, Ticks};
 use std::fmt;
 
 const MAGIC: &[u8; 8] = b"psstat\r\n";
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 const HEADER: usize = MAGIC.len() + 2 + 4;
 
 /// Why a file is not taken.
@@ -73,31 +76,27 @@ pub fn encode(state: &State) -> Vec<u8> {
         put_view(&mut bytes, view);
     }
     put(&mut bytes, state.groups.len() as u64);
-    for (label, Known { by_descent, ledger, counters }) in &state.groups {
+    for (label, Known { by_descent, ledger, counters, rates }) in &state.groups {
         put_bytes(&mut bytes, label.as_str().as_bytes());
         put(&mut bytes, u64::from(*by_descent));
-        put(&mut bytes, ledger.members.len() as u64);
-        let mut last = 0;
-        for member in &ledger.members {
-            let pid = member.id.pid.number();
-            put(&mut bytes, u64::from(pid - last));
-            last = pid;
-            put(&mut bytes, u64::from(member.parent.number()));
-            put(&mut bytes, member.id.start.0);
-            put(&mut bytes, member.times.own.0);
-            put(&mut bytes, member.times.children.0);
-        }
-        put(&mut bytes, ledger.debts.len() as u64);
-        for debt in &ledger.debts {
-            put(&mut bytes, u64::from(debt.heir.number()));
-            put(&mut bytes, debt.owed.0);
-        }
+        put_ledger(&mut bytes, ledger, |ticks| ticks.0);
         put(&mut bytes, counters.len() as u64);
         for counter in counters {
             put_bytes(&mut bytes, &counter.path);
             put(&mut bytes, counter.id);
             put(&mut bytes, counter.used.0);
         }
+        put(&mut bytes, rates.len() as u64);
+        for (&rate, ledger) in rates {
+            put(&mut bytes, number_of(rate));
+            put_ledger(&mut bytes, ledger, |count| count.0);
+        }
+    }
+    put(&mut bytes, state.totals.len() as u64);
+    for (label, total) in &state.totals {
+        put_bytes(&mut bytes, label.as_str().as_bytes());
+        put(&mut bytes, total.used.0);
+        put(&mut bytes, total.seen.0);
     }
     let checksum = crc32fast::hash(&bytes[HEADER..]);
     bytes[HEADER - 4..HEADER].copy_from_slice(&checksum.to_le_bytes());
@@ -145,6 +144,35 @@ fn put_view(bytes: &mut Vec<u8>, view: &View) {
     put(bytes, view.population);
 }
 
+/// What a rate is called in the file.
+fn number_of(rate: Rate) -> u64 {
+    match rate {
+        Rate::StorageRead => 0,
+        Rate::StorageWrite => 1,
+        Rate::MajorFaults => 2,
+        Rate::Switches => 3,
+    }
+}
+
+fn put_ledger<Q: Copy>(bytes: &mut Vec<u8>, ledger: &Ledger<Q>, number: impl Fn(Q) -> u64) {
+    put(bytes, ledger.members.len() as u64);
+    let mut last = 0;
+    for member in &ledger.members {
+        let pid = member.id.pid.number();
+        put(bytes, u64::from(pid - last));
+        last = pid;
+        put(bytes, u64::from(member.parent.number()));
+        put(bytes, member.id.start.0);
+        put(bytes, number(member.amounts.own));
+        put(bytes, number(member.amounts.children));
+    }
+    put(bytes, ledger.debts.len() as u64);
+    for debt in &ledger.debts {
+        put(bytes, u64::from(debt.heir.number()));
+        put(bytes, number(debt.owed));
+    }
+}
+
 fn put_bytes(bytes: &mut Vec<u8>, text: &[u8]) {
     put(bytes, text.len() as u64);
     bytes.extend_from_slice(text);
@@ -166,17 +194,25 @@ impl Reader<'_> {
             state.view = Some(self.view()?);
         }
         for _ in 0..self.number()? {
-            let text = self.bytes()?;
-            let label = Label::new(text).filter(|label| label.as_str().as_bytes() == text)?;
+            let label = self.label()?;
             if state.groups.last_key_value().is_some_and(|(last, _)| *last >= label) {
                 return None;
             }
             let known = Known {
                 by_descent: self.flag()?,
-                ledger: self.ledger()?,
+                ledger: self.ledger(Ticks)?,
                 counters: self.counters()?,
+                rates: self.rates()?,
             };
             state.groups.insert(label, known);
+        }
+        for _ in 0..self.number()? {
+            let label = self.label()?;
+            if state.totals.last_key_value().is_some_and(|(last, _)| *last >= label) {
+                return None;
+            }
+            let total = Total { used: CpuNanos(self.number()?), seen: BootNanos(self.number()?) };
+            state.totals.insert(label, total);
         }
         Some(state)
     }
@@ -210,8 +246,26 @@ impl Reader<'_> {
         Some(counters)
     }
 
-    fn ledger(&mut self) -> Option<Ledger> {
-        let mut ledger = Ledger::default();
+    fn label(&mut self) -> Option<Label> {
+        let text = self.bytes()?;
+        Label::new(text).filter(|label| label.as_str().as_bytes() == text)
+    }
+
+    fn rates(&mut self) -> Option<Ledgers> {
+        let mut rates = Ledgers::new();
+        for _ in 0..self.number()? {
+            let number = self.number()?;
+            let rate = Rate::ALL.into_iter().find(|&rate| number_of(rate) == number)?;
+            if rates.last_key_value().is_some_and(|(&last, _)| last >= rate) {
+                return None;
+            }
+            rates.insert(rate, self.ledger(Count)?);
+        }
+        Some(rates)
+    }
+
+    fn ledger<Q>(&mut self, quantity: fn(u64) -> Q) -> Option<Ledger<Q>> {
+        let mut ledger = Ledger { members: Vec::new(), debts: Vec::new() };
         let mut last = 0;
         for _ in 0..self.number()? {
             let step = self.number()?;
@@ -221,12 +275,13 @@ impl Reader<'_> {
             }
             let parent = self.pid()?;
             let start = Ticks(self.number()?);
-            let times = Times { own: Ticks(self.number()?), children: Ticks(self.number()?) };
+            let own = quantity(self.number()?);
+            let amounts = Amounts { own, children: quantity(self.number()?) };
             let id = ProcId { pid: Pid::new(last), start };
-            ledger.members.push(Member { id, parent, times });
+            ledger.members.push(Member { id, parent, amounts });
         }
         for _ in 0..self.number()? {
-            ledger.debts.push(Debt { heir: self.pid()?, owed: Ticks(self.number()?) });
+            ledger.debts.push(Debt { heir: self.pid()?, owed: quantity(self.number()?) });
         }
         Some(ledger)
     }
@@ -266,24 +321,25 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    prop_compose! {
-        fn member(pid: u32)(
-            parent in 0..=Pid::MAX.number(), start: u64, own: u64, children: u64,
-        ) -> Member {
-            Member {
-                id: ProcId { pid: Pid::new(pid), start: Ticks(start) },
-                parent: Pid::new(parent),
-                times: Times { own: Ticks(own), children: Ticks(children) },
-            }
-        }
+    fn member<Q: fmt::Debug>(pid: u32, quantity: fn(u64) -> Q) -> impl Strategy<Value = Member<Q>> {
+        let numbers = (0..=Pid::MAX.number(), any::<u64>(), any::<u64>(), any::<u64>());
+        numbers.prop_map(move |(parent, start, own, children)| Member {
+            id: ProcId { pid: Pid::new(pid), start: Ticks(start) },
+            parent: Pid::new(parent),
+            amounts: Amounts { own: quantity(own), children: quantity(children) },
+        })
     }
 
-    fn ledger() -> impl Strategy<Value = Ledger> {
+    fn ledger<Q: Clone + fmt::Debug + 'static>(
+        quantity: fn(u64) -> Q,
+    ) -> impl Strategy<Value = Ledger<Q>> {
         let pids = proptest::collection::btree_set(1..=Pid::MAX.number(), 0..5);
-        let members = pids.prop_flat_map(|pids| pids.into_iter().map(member).collect::<Vec<_>>());
+        let members = pids.prop_flat_map(move |pids| {
+            pids.into_iter().map(|pid| member(pid, quantity)).collect::<Vec<_>>()
+        });
         let debts = proptest::collection::vec(
             (0..=Pid::MAX.number(), any::<u64>())
-                .prop_map(|(heir, owed)| Debt { heir: Pid::new(heir), owed: Ticks(owed) }),
+                .prop_map(move |(heir, owed)| Debt { heir: Pid::new(heir), owed: quantity(owed) }),
             0..3,
         );
         (members, debts).prop_map(|(members, debts)| Ledger { members, debts })
@@ -292,8 +348,12 @@ mod tests {
     fn known() -> impl Strategy<Value = Known> {
         let counter = (proptest::collection::vec(any::<u8>(), 0..9), any::<u64>(), any::<u64>())
             .prop_map(|(path, id, used)| Counter { path, id, used: CpuNanos(used) });
-        (any::<bool>(), ledger(), proptest::collection::vec(counter, 0..3))
-            .prop_map(|(by_descent, ledger, counters)| Known { by_descent, ledger, counters })
+        let counters = proptest::collection::vec(counter, 0..3);
+        let rate = proptest::sample::select(&Rate::ALL[..]);
+        let rates = proptest::collection::btree_map(rate, ledger(Count), 0..4);
+        (any::<bool>(), ledger(Ticks), counters, rates).prop_map(
+            |(by_descent, ledger, counters, rates)| Known { by_descent, ledger, counters, rates },
+        )
     }
 
     prop_compose! {
@@ -311,18 +371,22 @@ mod tests {
     }
 
     fn state() -> impl Strategy<Value = State> {
-        let label = proptest::collection::vec(any::<u8>(), 0..9).prop_map(|b| Label::lossy(&b));
-        let groups = proptest::collection::btree_map(label, known(), 0..4);
+        let label = || proptest::collection::vec(any::<u8>(), 0..9).prop_map(|b| Label::lossy(&b));
+        let groups = proptest::collection::btree_map(label(), known(), 0..4);
+        let total = (any::<u64>(), any::<u64>())
+            .prop_map(|(used, seen)| Total { used: CpuNanos(used), seen: BootNanos(seen) });
+        let totals = proptest::collection::btree_map(label(), total, 0..4);
         let boot_id = proptest::collection::vec(any::<u8>(), 0..40);
         let watched = proptest::collection::vec(any::<u64>(), 0..3);
         let view = proptest::option::of(view());
-        (boot_id, any::<u64>(), watched, view, groups).prop_map(
-            |(boot_id, taken, watched, view, groups)| State {
+        (boot_id, any::<u64>(), watched, view, groups, totals).prop_map(
+            |(boot_id, taken, watched, view, groups, totals)| State {
                 boot_id,
                 taken: BootNanos(taken),
                 watched,
                 view,
                 groups,
+                totals,
             },
         )
     }
@@ -357,6 +421,9 @@ mod tests {
                 // Whatever is taken keeps the promises that the accounting relies on.
                 for known in state.groups.values() {
                     prop_assert!(known.ledger.members.is_sorted_by_key(|member| member.id.pid));
+                    for ledger in known.rates.values() {
+                        prop_assert!(ledger.members.is_sorted_by_key(|member| member.id.pid));
+                    }
                 }
             }
         }

@@ -62,11 +62,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn lines(reports: &[Report], tags: &[(Label, Label)], taken: WallNanos) -> String {
-        super::lines(&Emission { reports, tags: &[tags.to_vec()], fields: &Field::ALL, taken })
+        super::lines(&Emission { reports, tags: &[tags.to_vec()], fields: &Field::DEFAULT, taken })
     }
 
     fn report(name: &[u8], cpu: Option<f64>, memory: Option<f64>, processes: u64) -> Report {
-        Report { label: Label::lossy(name), selector: 0, cpu, memory, processes }
+        Report { cpu, memory, processes, ..Report::of_nothing(Label::lossy(name)) }
     }
 
     fn tags(pairs: &[(&str, &str)]) -> Vec<(Label, Label)> {

@@ -51,19 +51,18 @@ mod tests {
         let label = |text: &[u8]| Label::lossy(text);
         let reports = [
             Report {
-                label: label(b"we\"b\\n"),
-                selector: 0,
                 cpu: Some(0.42),
                 memory: Some(0.001),
                 processes: 5,
+                ..Report::of_nothing(label(b"we\"b\\n"))
             },
-            Report { label: label(b"x"), selector: 0, cpu: None, memory: None, processes: 0 },
+            Report::of_nothing(label(b"x")),
         ];
         let tags = [(label(b"host"), label(b"tengu"))];
         let emission = Emission {
             reports: &reports,
             tags: &[tags.to_vec()],
-            fields: &Field::ALL,
+            fields: &Field::DEFAULT,
             taken: WallNanos(1_562_471_764_000_000_000),
         };
         assert_eq!(

@@ -6,6 +6,7 @@ pub mod json;
 pub mod prometheus;
 
 use crate::account::group::Report;
+use crate::account::rates::Rate;
 use crate::label::{Label, Tags};
 use crate::units::WallNanos;
 use std::fmt::Write as _;
@@ -31,11 +32,42 @@ pub enum Field {
     MemoryShare,
     /// Processes alive.
     Processes,
+    /// CPU time since the group was first seen.
+    CpuTime,
+    /// Memory in bytes.
+    Memory,
+    /// Threads of the processes alive.
+    Threads,
+    /// Processes that nobody has waited for yet.
+    Zombies,
+    /// Open files.
+    OpenFiles,
+    /// What is counted, per second.
+    Rate(Rate),
+    /// Age of the oldest process.
+    Uptime,
 }
 
 impl Field {
-    /// All of them, in the order in which they are printed unless the user says another.
-    pub const ALL: [Field; 3] = [Field::CpuShare, Field::MemoryShare, Field::Processes];
+    /// Those that are printed unless the user says others, in their order.
+    pub const DEFAULT: [Field; 3] = [Field::CpuShare, Field::MemoryShare, Field::Processes];
+
+    /// All that there are.
+    pub const ALL: [Field; 13] = [
+        Field::CpuShare,
+        Field::MemoryShare,
+        Field::Processes,
+        Field::CpuTime,
+        Field::Memory,
+        Field::Threads,
+        Field::Zombies,
+        Field::OpenFiles,
+        Field::Rate(Rate::StorageRead),
+        Field::Rate(Rate::StorageWrite),
+        Field::Rate(Rate::MajorFaults),
+        Field::Rate(Rate::Switches),
+        Field::Uptime,
+    ];
 
     /// What it is called on the command line and in the output.
     pub fn name(self) -> &'static str {
@@ -43,6 +75,16 @@ impl Field {
             Field::CpuShare => "p_cpu",
             Field::MemoryShare => "p_mem",
             Field::Processes => "n_proc",
+            Field::CpuTime => "cpu_time",
+            Field::Memory => "mem",
+            Field::Threads => "n_thread",
+            Field::Zombies => "n_zombie",
+            Field::OpenFiles => "n_fd",
+            Field::Rate(Rate::StorageRead) => "io_read",
+            Field::Rate(Rate::StorageWrite) => "io_write",
+            Field::Rate(Rate::MajorFaults) => "faults_major",
+            Field::Rate(Rate::Switches) => "ctx_switches",
+            Field::Uptime => "uptime",
         }
     }
 
@@ -51,12 +93,33 @@ impl Field {
         Field::ALL.into_iter().find(|field| field.name() == name)
     }
 
+    /// Whether more must be remembered for it from sample to sample than for every job.
+    pub fn is_remembered(self) -> bool {
+        matches!(self, Field::CpuTime | Field::Rate(_))
+    }
+
+    /// Its value; none where that is not known, or is no number that every format can hold.
     fn of(self, report: &Report) -> Option<Value> {
         match self {
-            Field::CpuShare => report.cpu.map(|number| Value::Decimal { number, places: 4 }),
-            Field::MemoryShare => report.memory.map(|number| Value::Decimal { number, places: 6 }),
-            Field::Processes => Some(Value::Count(report.processes)),
+            Field::CpuShare => Value::decimal(report.cpu?, 4),
+            Field::MemoryShare => Value::decimal(report.memory?, 6),
+            Field::Processes => Value::count(report.processes),
+            Field::CpuTime => Value::decimal(report.cpu_time?.0 as f64 / 1e9, 6),
+            Field::Memory => Value::count(report.bytes?.0),
+            Field::Threads => Value::count(report.threads),
+            Field::Zombies => Value::count(report.zombies),
+            Field::OpenFiles => Value::count(report.open_files?),
+            Field::Rate(rate) => Value::decimal(*report.rates.get(&rate)?, rate_places(rate)),
+            Field::Uptime => Value::decimal(report.uptime.as_secs_f64(), 2),
         }
+    }
+}
+
+/// A hundredth of a byte says nothing; one fault in an hour does.
+fn rate_places(rate: Rate) -> usize {
+    match rate {
+        Rate::StorageRead | Rate::StorageWrite => 2,
+        Rate::MajorFaults | Rate::Switches => 4,
     }
 }
 
@@ -68,6 +131,15 @@ enum Value {
 }
 
 impl Value {
+    fn decimal(number: f64, places: usize) -> Option<Value> {
+        (number.is_finite() && number >= 0.0).then_some(Value::Decimal { number, places })
+    }
+
+    /// InfluxDB's integers are signed: one that is not would cost the whole batch.
+    fn count(number: u64) -> Option<Value> {
+        i64::try_from(number).is_ok().then_some(Value::Count(number))
+    }
+
     /// Writes it as every format does: no more decimals than its places, zeros at the end cut.
     fn write(self, text: &mut String) {
         // A String takes whatever is written to it.

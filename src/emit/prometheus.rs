@@ -4,25 +4,80 @@
 //! scrapes.
 
 use super::{Emission, Field, quoted};
+use crate::account::rates::Rate;
 use crate::label::Label;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+/// What a metric is, and how it behaves.
+struct Metric {
+    name: &'static str,
+    /// `gauge` or `counter`.
+    kind: &'static str,
+    help: &'static str,
+}
+
+impl Metric {
+    fn gauge(name: &'static str, help: &'static str) -> Metric {
+        Metric { name, kind: "gauge", help }
+    }
+}
+
 impl Field {
     /// Name and meaning, by Prometheus' rules: base units, a ratio is from 0 to 1.
-    fn metric(self) -> (&'static str, &'static str) {
+    fn metric(self) -> Metric {
         match self {
-            Field::CpuShare => (
+            Field::CpuShare => Metric::gauge(
                 "psstat_cpu_cores",
                 "Processor cores that the group and all its children kept busy since the last sample.",
             ),
-            Field::MemoryShare => (
+            Field::MemoryShare => Metric::gauge(
                 "psstat_memory_ratio",
                 "Part of the machine's memory that the group and all its children hold.",
             ),
-            Field::Processes => {
-                ("psstat_processes", "Processes of the group that are alive, children counted.")
+            Field::Processes => Metric::gauge(
+                "psstat_processes",
+                "Processes of the group that are alive, children counted.",
+            ),
+            Field::CpuTime => Metric {
+                name: "psstat_cpu_seconds_total",
+                kind: "counter",
+                help: "CPU time that the group and all its children have used since psstat first saw it.",
+            },
+            Field::Memory => Metric::gauge(
+                "psstat_memory_bytes",
+                "Memory that the group and all its children hold.",
+            ),
+            Field::Threads => {
+                Metric::gauge("psstat_threads", "Threads of the group's processes that are alive.")
             }
+            Field::Zombies => Metric::gauge(
+                "psstat_zombies",
+                "Processes of the group that have ended and that nobody has waited for.",
+            ),
+            Field::OpenFiles => {
+                Metric::gauge("psstat_open_fds", "File descriptors that the group has open.")
+            }
+            Field::Rate(Rate::StorageRead) => Metric::gauge(
+                "psstat_io_read_bytes_per_second",
+                "What the group and all its children read from storage since the last sample.",
+            ),
+            Field::Rate(Rate::StorageWrite) => Metric::gauge(
+                "psstat_io_write_bytes_per_second",
+                "What the group and all its children wrote to storage since the last sample.",
+            ),
+            Field::Rate(Rate::MajorFaults) => Metric::gauge(
+                "psstat_major_page_faults_per_second",
+                "Page faults of the group and all its children that waited for storage.",
+            ),
+            Field::Rate(Rate::Switches) => Metric::gauge(
+                "psstat_context_switches_per_second",
+                "Switches of context of all the group's threads.",
+            ),
+            Field::Uptime => Metric::gauge(
+                "psstat_uptime_seconds",
+                "Time since the oldest process of the group that is alive has started.",
+            ),
         }
     }
 }
@@ -33,9 +88,9 @@ pub fn page(emission: &Emission<'_>) -> String {
         emission.reports.iter().map(|report| labels(emission.tags(report))).collect();
     let mut text = String::new();
     for &field in emission.fields {
-        let (name, help) = field.metric();
+        let Metric { name, kind, help } = field.metric();
         // A String takes whatever is written to it.
-        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge");
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
         for (report, labels) in emission.reports.iter().zip(&labels) {
             let Some(value) = field.of(report) else { continue };
             let _ = write!(text, "{name}{{{labels}process_name=");
@@ -88,20 +143,19 @@ mod tests {
         let label = |text: &str| Label::lossy(text.as_bytes());
         let reports = [
             Report {
-                label: label("we\"b"),
-                selector: 0,
                 cpu: Some(0.42),
                 memory: Some(0.001),
                 processes: 5,
+                ..Report::of_nothing(label("we\"b"))
             },
-            Report { label: label("x"), selector: 0, cpu: None, memory: Some(0.0), processes: 0 },
+            Report { memory: Some(0.0), ..Report::of_nothing(label("x")) },
         ];
         let tags = [("host", "tengu"), ("my-env", "p"), ("my env", "q"), ("1st", "z")]
             .map(|(key, value)| (label(key), label(value)));
         let emission = Emission {
             reports: &reports,
             tags: &[tags.to_vec()],
-            fields: &Field::ALL,
+            fields: &Field::DEFAULT,
             taken: WallNanos(7),
         };
         let text = page(&emission);

@@ -9,7 +9,7 @@ use super::{Buffer, FilePath, Procfs, retry};
 use crate::error::ReadError;
 use crate::look::{Births, Range};
 use crate::sample::Scan;
-use crate::units::Pid;
+use crate::units::{Amounts, Count, Pid, ProcId};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -80,6 +80,26 @@ impl Held {
         match held.and_then(|files| self.fill(pid, "statm", &mut files.statm, buffer)) {
             Some(count) => self.proc.understood(pid, "statm", parse::statm(&buffer.0[..count])),
             None => self.proc.statm(pid, buffer),
+        }
+    }
+
+    /// As [`Procfs::major_faults`].
+    ///
+    /// # Errors
+    /// As [`Procfs::major_faults`].
+    pub fn major_faults(
+        &self,
+        id: ProcId,
+        buffer: &mut Buffer,
+    ) -> Result<Amounts<Count>, ReadError> {
+        let mut files = self.files.borrow_mut();
+        let held = files.get_mut(&id.pid);
+        match held.and_then(|files| self.fill(id.pid, "stat", &mut files.stat, buffer)) {
+            Some(count) => {
+                let faults = parse::major_faults(&buffer.0[..count]);
+                self.proc.faults_of(id, self.proc.understood(id.pid, "stat", faults)?)
+            }
+            None => self.proc.major_faults(id, buffer),
         }
     }
 

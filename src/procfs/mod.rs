@@ -7,8 +7,8 @@ pub mod parse;
 
 use crate::error::{Error, ReadError, Reason};
 use crate::look::{self, Births, Range};
-use crate::units::{Bytes, Pid, Uid};
-use parse::{Stat, Statm};
+use crate::units::{Amounts, Bytes, Count, Pid, ProcId, Ticks, Uid};
+use parse::{Io, Stat, Statm};
 use rustix::fs::{AtFlags, Mode, OFlags, RawDir};
 use rustix::io::Errno;
 use std::ffi::CStr;
@@ -22,6 +22,9 @@ const PROC_SUPER_MAGIC: i64 = 0x9fa0;
 
 /// A command line may be as long as memory allows; what stands behind this is not looked at.
 pub const CMDLINE_LIMIT: usize = 256 * 1024;
+
+/// A `status` holds the numbers of all groups of a user: 65,536 of them at most (`NGROUPS_MAX`).
+const STATUS_LIMIT: usize = 1024 * 1024;
 
 /// Room for the longest file that is read in one call: `stat` has 52 fields of at most 20 digits
 /// and a name of at most 63 bytes, `status` and `meminfo` about 1.5 KiB up to the line wanted.
@@ -212,21 +215,77 @@ impl Procfs {
     /// # Errors
     /// As [`Procfs::stat`].
     pub fn cmdline(&self, pid: Pid, line: &mut Vec<u8>) -> Result<(), ReadError> {
-        let path = FilePath::new(pid, "cmdline");
-        let file = self.open_file(&path)?;
-        line.clear();
-        while line.len() < CMDLINE_LIMIT {
-            let filled = line.len();
-            line.resize((filled * 2).clamp(1024, CMDLINE_LIMIT), 0);
-            let count = retry(|| rustix::io::read(&file, &mut line[filled..]))
-                .map_err(|errno| self.error(&path, errno.into()))?;
-            line.truncate(filled + count);
-            if count == 0 {
-                break;
-            }
-        }
+        self.read_up_to(&FilePath::new(pid, "cmdline"), CMDLINE_LIMIT, line)?;
         parse::join_arguments(line);
         Ok(())
+    }
+
+    /// Reads `/proc/PID/io`.
+    ///
+    /// # Errors
+    /// As [`Procfs::stat`]; a process of another user gives [`Reason::Denied`].
+    pub fn io(&self, pid: Pid, buffer: &mut Buffer) -> Result<Io, ReadError> {
+        self.parsed(pid, "io", buffer, parse::io)
+    }
+
+    /// Reads the major page faults of `/proc/PID/stat`.
+    ///
+    /// # Errors
+    /// As [`Procfs::stat`]; [`Reason::Vanished`] also where the number is another process's now.
+    pub fn major_faults(
+        &self,
+        id: ProcId,
+        buffer: &mut Buffer,
+    ) -> Result<Amounts<Count>, ReadError> {
+        let faults = self.parsed(id.pid, "stat", buffer, parse::major_faults)?;
+        self.faults_of(id, faults)
+    }
+
+    fn faults_of(
+        &self,
+        id: ProcId,
+        (start, faults): (Ticks, Amounts<Count>),
+    ) -> Result<Amounts<Count>, ReadError> {
+        let stranger = || self.error(&FilePath::new(id.pid, "stat"), Reason::Vanished);
+        if start == id.start { Ok(faults) } else { Err(stranger()) }
+    }
+
+    /// Lists the threads of a process, in the order of the kernel.
+    ///
+    /// # Errors
+    /// As [`Procfs::stat`].
+    pub fn threads(&self, pid: Pid) -> Result<Vec<Pid>, ReadError> {
+        let path = FilePath::new(pid, "task");
+        let mut threads = Vec::new();
+        self.visit(&path, |name| threads.extend(Pid::parse(name)))?;
+        // A process without any has ended.
+        if threads.is_empty() { Err(self.error(&path, Reason::Vanished)) } else { Ok(threads) }
+    }
+
+    /// How often a thread was switched away from: `/proc/PID/task/TID/status`. `text` is space to
+    /// read into.
+    ///
+    /// # Errors
+    /// As [`Procfs::stat`], of the thread; [`Reason::Missing`] where it is there, and the file is
+    /// not.
+    pub fn switches(&self, pid: Pid, tid: Pid, text: &mut Vec<u8>) -> Result<Count, ReadError> {
+        let path = FilePath::of_thread(pid, tid, "status");
+        let read = self.read_up_to(&path, STATUS_LIMIT, text);
+        let reason = match read {
+            Ok(()) if !text.is_empty() => {
+                let switches = parse::switches(text);
+                return switches.ok_or_else(|| self.error(&path, Reason::Malformed));
+            }
+            Ok(()) => Reason::Vanished,
+            Err(error) => error.reason,
+        };
+        let folder = FilePath::of_thread(pid, tid, "");
+        let is_there =
+            || rustix::fs::statat(&self.dir, folder.as_c_str(), AtFlags::empty()).is_ok();
+        match reason {
+            Reason::Vanished if is_there() => Err(self.error(&path, Reason::Missing)),
+            reason => Err(self.error(&path, reason)),
+        }
     }
 
     /// The path of the file that the process runs: where `/proc/PID/exe` leads. A file that has
@@ -284,6 +343,59 @@ impl Procfs {
         Pid::parse(target.to_bytes())
     }
 
+    /// Whether that very process is there, ended or not.
+    pub fn is_there(&self, id: ProcId) -> bool {
+        self.stat(id.pid, &mut Buffer::default()).is_ok_and(|stat| stat.start == id.start)
+    }
+
+    /// How many files a process has open: the entries of its `fd` folder.
+    ///
+    /// From Linux 6.2 on the kernel itself tells how many, as the size of that folder, and tells
+    /// everyone (`proc_fd_getattr`, fs/proc/fd.c). Before, and in a copy of a procfs, they are
+    /// counted.
+    ///
+    /// # Errors
+    /// As [`Procfs::stat`]; [`Reason::Denied`] where they must be counted and the process is
+    /// another user's.
+    pub fn open_files(&self, pid: Pid) -> Result<u64, ReadError> {
+        let path = FilePath::new(pid, "fd");
+        if self.genuine {
+            let stat = rustix::fs::statat(&self.dir, path.as_c_str(), AtFlags::empty())
+                .map_err(|errno| self.error(&path, errno.into()))?;
+            match u64::try_from(stat.st_size) {
+                // An older kernel says so of every process; this one has some open.
+                Ok(0) if !self.tells_open_files() => {}
+                Ok(count) => return Ok(count),
+                Err(_) => {}
+            }
+        }
+        let mut count = 0;
+        self.visit(&path, |name| {
+            count += u64::from(name.iter().all(u8::is_ascii_digit));
+        })?;
+        Ok(count)
+    }
+
+    /// Whether the size of an `fd` folder is how many there are.
+    fn tells_open_files(&self) -> bool {
+        rustix::fs::statat(&self.dir, c"self/fd", AtFlags::empty())
+            .is_ok_and(|stat| stat.st_size > 0)
+    }
+
+    /// Calls `visit` with the name of each entry of a folder.
+    fn visit(&self, path: &FilePath, mut visit: impl FnMut(&[u8])) -> Result<(), ReadError> {
+        let failed = |errno: Errno| self.error(path, errno.into());
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = retry(|| rustix::fs::openat(&self.dir, path.as_c_str(), flags, Mode::empty()))
+            .map_err(failed)?;
+        let mut space = [MaybeUninit::uninit(); 8 * 1024];
+        let mut entries = RawDir::new(&folder, &mut space);
+        while let Some(entry) = entries.next() {
+            visit(entry.map_err(failed)?.file_name().to_bytes());
+        }
+        Ok(())
+    }
+
     /// What the machine has of memory: `MemTotal` of `meminfo`.
     ///
     /// # Errors
@@ -322,6 +434,28 @@ impl Procfs {
     /// Turns what a parser could make nothing of into an error.
     fn understood<T>(&self, pid: Pid, name: &str, parsed: Option<T>) -> Result<T, ReadError> {
         parsed.ok_or_else(|| self.error(&FilePath::new(pid, name), Reason::Malformed))
+    }
+
+    /// Reads the first `limit` bytes of a file into `text`.
+    fn read_up_to(
+        &self,
+        path: &FilePath,
+        limit: usize,
+        text: &mut Vec<u8>,
+    ) -> Result<(), ReadError> {
+        let file = self.open_file(path)?;
+        text.clear();
+        while text.len() < limit {
+            let filled = text.len();
+            text.resize((filled * 2).clamp(1024, limit), 0);
+            let count = retry(|| rustix::io::read(&file, &mut text[filled..]))
+                .map_err(|errno| self.error(path, errno.into()))?;
+            text.truncate(filled + count);
+            if count == 0 {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn read_whole(&self, path: &FilePath) -> Result<Vec<u8>, ReadError> {
@@ -412,7 +546,23 @@ struct FilePath {
 
 impl FilePath {
     fn new(pid: Pid, name: &str) -> FilePath {
-        let mut bytes = [0; 32];
+        let mut path = FilePath { bytes: [0; 32] };
+        let length = path.put_number(0, pid);
+        path.put_name(length, name);
+        path
+    }
+
+    fn of_thread(pid: Pid, tid: Pid, name: &str) -> FilePath {
+        let mut path = FilePath { bytes: [0; 32] };
+        let length = path.put_number(0, pid);
+        let length = path.put_name(length, "task/");
+        let length = path.put_number(length, tid);
+        path.put_name(length, name);
+        path
+    }
+
+    /// Writes a number at that place, and gives the place behind it.
+    fn put_number(&mut self, at: usize, pid: Pid) -> usize {
         let mut digits = [0; 10];
         let mut number = pid.number();
         let mut first = digits.len();
@@ -424,13 +574,20 @@ impl FilePath {
                 break;
             }
         }
-        let count = digits.len() - first;
-        bytes[..count].copy_from_slice(&digits[first..]);
-        if !name.is_empty() {
-            bytes[count] = b'/';
-            bytes[count + 1..count + 1 + name.len()].copy_from_slice(name.as_bytes());
+        let end = at + digits.len() - first;
+        self.bytes[at..end].copy_from_slice(&digits[first..]);
+        end
+    }
+
+    /// Writes a slash and a name, if there is one, and gives the place behind it.
+    fn put_name(&mut self, at: usize, name: &str) -> usize {
+        if name.is_empty() {
+            return at;
         }
-        FilePath { bytes }
+        self.bytes[at] = b'/';
+        let end = at + 1 + name.len();
+        self.bytes[at + 1..end].copy_from_slice(name.as_bytes());
+        end
     }
 
     fn of_system(name: &CStr) -> FilePath {
@@ -455,5 +612,8 @@ mod tests {
         assert_eq!(path(1, "stat").as_c_str(), c"1/stat");
         assert_eq!(path(4194304, "smaps_rollup").as_c_str(), c"4194304/smaps_rollup");
         assert_eq!(path(90, "").as_c_str(), c"90");
+        let longest = FilePath::of_thread(Pid::MAX, Pid::MAX, "status");
+        assert_eq!(longest.as_c_str(), c"4194304/task/4194304/status");
+        assert_eq!(FilePath::of_thread(Pid::INIT, Pid::new(7), "").as_c_str(), c"1/task/7");
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A parser answers nothing where the bytes are not what the kernel writes; it never guesses.
 
-use crate::units::{Bytes, CpuNanos, Pages, Pid, Ticks, Uid};
+use crate::units::{Amounts, Bytes, Count, CpuNanos, Pages, Pid, Ticks, Uid};
 
 /// The fields of `/proc/PID/stat` that psstat reckons with (proc_pid_stat(5)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +68,41 @@ pub fn stat(line: &[u8]) -> Option<Stat<'_>> {
         threads,
         start: Ticks(start),
     })
+}
+
+/// Major page faults in the line of `/proc/PID/stat`, fields 12 and 13: those of the process itself,
+/// and of the children it has waited for; with the start, field 22, which tells whose they are.
+pub fn major_faults(line: &[u8]) -> Option<(Ticks, Amounts<Count>)> {
+    let close = memchr::memrchr(b')', line)?;
+    let mut fields = Fields(line.get(close + 1..)?);
+    // state, ppid, pgrp, session, tty_nr, tpgid, flags, minflt, cminflt
+    fields.skip(9)?;
+    let amounts = Amounts { own: Count(fields.number()?), children: Count(fields.number()?) };
+    // utime, stime, cutime, cstime, priority, nice, num_threads, itrealvalue
+    fields.skip(8)?;
+    Some((Ticks(fields.number()?), amounts))
+}
+
+/// Traffic with storage as `/proc/PID/io` tells it (proc_pid_io(5)), in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Io {
+    /// `read_bytes`: fetched from storage.
+    pub read: Count,
+    /// `write_bytes`: sent to storage, or left to the page cache to be sent.
+    pub written: Count,
+}
+
+/// Reads `/proc/PID/io`.
+pub fn io(text: &[u8]) -> Option<Io> {
+    let line = |key| Fields(line_after(text, key)?).number().map(Count);
+    Some(Io { read: line(b"read_bytes:")?, written: line(b"write_bytes:")? })
+}
+
+/// Switches of context in the `status` of a thread, those it asked for and others
+/// (proc_pid_status(5)).
+pub fn switches(status: &[u8]) -> Option<Count> {
+    let line = |key| Fields(line_after(status, key)?).number().map(Count);
+    Some(line(b"voluntary_ctxt_switches:")? + line(b"nonvoluntary_ctxt_switches:")?)
 }
 
 /// Resident memory of one process as `/proc/PID/statm` tells it (proc_pid_statm(5)).
@@ -383,6 +418,35 @@ mod tests {
     }
 
     #[test]
+    fn counters_of_events() {
+        let faults = (Ticks(2500), Amounts { own: Count(15), children: Count(16) });
+        for comm in [&b"x"[..], b"a) S 1 2 (", b"\n"] {
+            assert_eq!(major_faults(&line(comm, TAIL)), Some(faults));
+        }
+        assert_eq!(major_faults(&line(b"x", &TAIL.replace(" 16 ", " -16 "))), None);
+        assert_eq!(major_faults(b"42 (x) S 7 8 9 10 11 12 13 14 15 16"), None);
+
+        let text = b"rchar: 1\nwchar: 2\nread_bytes: 4096\nwrite_bytes: 8192\n\
+                     cancelled_write_bytes: 9\n";
+        assert_eq!(io(text), Some(Io { read: Count(4096), written: Count(8192) }));
+        for text in [
+            &b""[..],
+            b"read_bytes: 1\n",
+            b"write_bytes: 1\ncancelled_write_bytes: 1\n",
+            b"read_bytes: x\nwrite_bytes: 1\n",
+            b"read_bytes: -1\nwrite_bytes: 1\n",
+            b"read_bytes: 18446744073709551616\nwrite_bytes: 1\n",
+        ] {
+            assert_eq!(io(text), None, "{}", String::from_utf8_lossy(text));
+        }
+
+        let text = b"Name:\tx\nvoluntary_ctxt_switches:\t512\nnonvoluntary_ctxt_switches:\t7\n";
+        assert_eq!(switches(text), Some(Count(519)));
+        assert_eq!(switches(b"nonvoluntary_ctxt_switches:\t7\n"), None);
+        assert_eq!(switches(b"voluntary_ctxt_switches:\t7\n"), None);
+    }
+
+    #[test]
     fn the_effective_user_is_the_second() {
         assert_eq!(status_effective_uid(b"Name:\tx\nUid:\t1\t2\t3\t4\n"), Some(Uid(2)));
         assert_eq!(status_effective_uid(b"Name:\tx\n"), None);
@@ -475,6 +539,9 @@ mod tests {
         fn any_bytes_are_parsed_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             let _ = stat(&bytes);
             let _ = statm(&bytes);
+            let _ = major_faults(&bytes);
+            let _ = io(&bytes);
+            let _ = switches(&bytes);
             let _ = mem_total(&bytes);
             let _ = smaps_rollup_pss(&bytes);
             let _ = status_effective_uid(&bytes);

@@ -264,6 +264,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_next_interval_ends_on_the_beat_however_late_this_one_is_noticed() {
+        let interval = Duration::from_secs(10);
+        let pair = || UnixStream::pair().expect("a pair of sockets").0;
+        let signals = Signals { ask: pair(), end: pair() };
+        let mut requests = Requests::new(signals, Some(interval));
+        assert!(!requests.is_due());
+        for (late, beats) in [(0, 1), (9, 1), (11, 2), (35, 4)] {
+            let due = Instant::now() - Duration::from_secs(late);
+            requests.due = Some(due);
+            assert!(requests.is_due(), "{late} s late");
+            assert_eq!(requests.due, Some(due + interval * beats), "{late} s late");
+            assert!(!requests.is_due(), "those that were missed are left out");
+        }
+    }
+
+    #[test]
     fn pieces_are_whole_lines_where_they_can_be() {
         assert_eq!(first_piece(b"a\nbc\n"), b"a\nbc\n");
         let long = [vec![b'x'; PIPE_BUF - 1], b"\ny\n".to_vec()].concat();

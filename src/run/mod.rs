@@ -2,6 +2,7 @@
 
 pub mod discover;
 pub mod execd;
+pub mod members;
 pub mod notes;
 pub mod once;
 pub mod output;

@@ -2,19 +2,20 @@
 //! it to the accounting.
 
 use crate::account::group::{self, Machine, Report, SHORT, Sampled, State};
-use crate::account::memory::{Footprint, MemoryMode};
 use crate::account::tree::Tree;
-use crate::error::{Error, Reason};
+use crate::emit::Field;
+use crate::error::Error;
 use crate::job::Job;
 use crate::look::{self, Births, Listed, View};
 use crate::plan::Plan;
 use crate::procfs::held::Held;
 use crate::procfs::{Buffer, Procfs, Sysfs};
 use crate::run::discover::{self, Clocks, Numbered, Places, warn_of_unreadable};
+use crate::run::members::Members;
 use crate::run::notes::Notes;
 use crate::run::watchdog::Watchdog;
 use crate::run::{boot_now, wall_now};
-use crate::sample::{self, ControlGroup, Life, Process, Scan, Snapshot, Unreadable};
+use crate::sample::{self, ControlGroup, Process, Scan, Snapshot};
 use crate::select::Root;
 use crate::selector::Source;
 use crate::unit;
@@ -141,24 +142,24 @@ impl<'j> Sampler<'j> {
         };
         sample::reread_early_children(&self.source, &mut snapshot, &tree, &members, has_waited);
 
-        // Nothing is reported of a first sample, so that its memory need not be read.
-        let footprints = match before {
-            Some(_) => self.footprints(&snapshot, &members, watchdog, notes),
-            None => Vec::new(),
-        };
+        if before.is_some() {
+            self.learn_memory(notes);
+        }
+        let reader =
+            Members { plan, source: &self.source, snapshot: &snapshot, tree: &tree, watchdog };
+        let readings = reader.read(members, before.is_none(), notes);
         self.bound_short_intervals(before, start.taken);
         let sampled = Sampled {
             boot_id: &self.boot_id,
             snapshot: &snapshot,
-            measured: &members,
-            footprints: &footprints,
+            readings: &readings,
             control_groups_seen,
         };
         let (reports, mut state) = group::account(plan, groups, sampled, before, &self.machine);
         state.view = view;
         if self.resident {
-            let pids: Vec<Pid> =
-                members.iter().map(|&place| snapshot.processes[place].id.pid).collect();
+            let pid = |&place: &usize| snapshot.processes[place].id.pid;
+            let pids: Vec<Pid> = readings.members.iter().map(pid).collect();
             self.source.hold(&pids);
         }
         Ok(Sample { reports, state, wall: start.wall, looked_at: snapshot.processes.len() })
@@ -293,7 +294,7 @@ impl<'j> Sampler<'j> {
         if hidden {
             count_hidden(control_groups, snapshot);
         } else {
-            warn_of_foreign(control_groups, notes);
+            warn_of_foreign(&self.job.plan, control_groups, notes);
         }
     }
 
@@ -322,69 +323,16 @@ impl<'j> Sampler<'j> {
         false
     }
 
-    /// The memory of each member, in their order.
-    fn footprints(
-        &mut self,
-        snapshot: &Snapshot,
-        members: &[usize],
-        watchdog: &Watchdog,
-        notes: &mut Notes,
-    ) -> Vec<Footprint> {
-        let mut buffer = Buffer::default();
-        match self.source.procfs().mem_total(&mut buffer) {
+    /// Looks up how much memory the machine has, where a part of it is to be told.
+    fn learn_memory(&mut self, notes: &mut Notes) {
+        if !self.job.plan.asks_for(&[Field::MemoryShare]) {
+            return;
+        }
+        match self.source.procfs().mem_total(&mut Buffer::default()) {
             Ok(total) => self.machine.memory = Some(total),
             Err(error) => {
-                notes.warn(format!("p_mem is left out: {error}"));
-                return Vec::new();
-            }
-        }
-        let mut unreadable = Unreadable::default();
-        let mut shares_denied = Unreadable::default();
-        let mut footprints = Vec::with_capacity(members.len());
-        for &place in members {
-            if watchdog.out_of_time() {
-                notes.warn(format!("{}: p_mem is left out", watchdog.error()));
                 self.machine.memory = None;
-                return Vec::new();
-            }
-            let process = &snapshot.processes[place];
-            let footprint = if process.life != Life::Alive {
-                Footprint::None
-            } else {
-                let pid = process.id.pid;
-                self.footprint(pid, &mut buffer, &mut unreadable, &mut shares_denied)
-            };
-            footprints.push(footprint);
-        }
-        warn_of_unreadable(
-            "proportional shares of memory",
-            &shares_denied,
-            "run psstat as root or give it CAP_SYS_PTRACE; until then these count as shared-once",
-            notes,
-        );
-        warn_of_unreadable("sizes of processes", &unreadable, "run psstat as root", notes);
-        footprints
-    }
-
-    fn footprint(
-        &self,
-        pid: Pid,
-        buffer: &mut Buffer,
-        unreadable: &mut Unreadable,
-        shares_denied: &mut Unreadable,
-    ) -> Footprint {
-        if self.job.plan.memory == MemoryMode::Pss {
-            match self.source.procfs().pss(pid, buffer) {
-                Ok(share) => return Footprint::Proportional(share),
-                Err(error) if error.reason == Reason::Vanished => {}
-                Err(error) => shares_denied.note(error),
-            }
-        }
-        match self.source.statm(pid, buffer) {
-            Ok(statm) => Footprint::Resident { resident: statm.resident, shared: statm.shared },
-            Err(error) => {
-                unreadable.note(error);
-                Footprint::None
+                notes.warn(format!("p_mem is left out: {error}"));
             }
         }
     }
@@ -393,6 +341,7 @@ impl<'j> Sampler<'j> {
     fn bound_short_intervals(&mut self, before: Option<&State>, taken: BootNanos) {
         let is_short =
             before.is_some_and(|state| taken.since(state.taken) < SHORT.nanos(self.machine.hz).0);
+        let is_short = is_short && self.job.plan.asks_for(&[Field::CpuShare]);
         self.machine.processors =
             if is_short { Sysfs::new(&self.job.sys).processors_online() } else { None };
     }
@@ -419,13 +368,17 @@ fn warn_of_missing_units(plan: &Plan, control_groups: &[ControlGroup], notes: &m
     }
 }
 
-/// Says that some members cannot be looked at, because they have no number here.
-fn warn_of_foreign(control_groups: &[ControlGroup], notes: &mut Notes) {
+/// Says that some members cannot be looked at, because they have no number here; where a field is
+/// asked for that lacks them.
+fn warn_of_foreign(plan: &Plan, control_groups: &[ControlGroup], notes: &mut Notes) {
     let foreign: u64 = control_groups.iter().map(|group| group.foreign).sum();
-    if foreign > 0 {
+    let lacks_them =
+        |field: &Field| !matches!(field, Field::Processes | Field::CpuShare | Field::CpuTime);
+    if foreign > 0 && plan.fields.iter().any(lacks_them) {
         notes.warn(format!(
             "members of control groups that live in another pid namespace count in n_proc and \
-             p_cpu, not in p_mem: {foreign}; --proc or HOST_PROC with the host's procfs shows them"
+             CPU time, in no other field: {foreign}; --proc or HOST_PROC with the host's procfs \
+             shows them"
         ));
     }
 }

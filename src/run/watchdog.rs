@@ -1,15 +1,16 @@
 //! `--timeout`: a run never lasts longer.
 //!
 //! Whoever loops asks [`Watchdog::out_of_time`]. That does not help where one read hangs: the
-//! kernel takes a process's memory lock to read its command line or its memory map, and a process
-//! in trouble may hold that lock for minutes. For plans that read those files a thread stands by,
-//! and ends the run.
+//! kernel takes a process's memory lock to read its command line or its memory map, and the lock of
+//! its execve(2) to read its traffic with storage; a process in trouble may hold these for minutes.
+//! For plans that read those files a thread stands by, and ends the run.
 
 use crate::account::memory::MemoryMode;
 use crate::error::Error;
 use crate::job::Job;
 use crate::label::diagnostic;
 use crate::run::STDERR_LINE;
+use crate::run::members::{OF_MEMORY, OF_STORAGE};
 use std::io::Write;
 use std::time::{Duration, Instant};
 
@@ -28,7 +29,9 @@ impl Watchdog {
     /// Watches a run that begins now.
     pub fn new(job: &Job) -> Watchdog {
         let watchdog = Watchdog::of_sample(job);
-        let may_hang = !job.plan.cmdlines.is_empty() || job.plan.memory == MemoryMode::Pss;
+        let reads_maps = job.plan.memory == MemoryMode::Pss && job.plan.asks_for(&OF_MEMORY);
+        let reads_io = job.plan.asks_for(&OF_STORAGE);
+        let may_hang = !job.plan.cmdlines.is_empty() || reads_maps || reads_io;
         if may_hang {
             let (left, error) = (job.timeout.saturating_add(GRACE), watchdog.error());
             // Where no thread can be made, the run goes without.

@@ -147,7 +147,7 @@ mod damage {
         };
         // Times from the future of each process: less than known is nothing, not a negative.
         assert_eq!(
-            after(&|state| members(state, &|_, m| m.times.own = Ticks(u64::MAX))),
+            after(&|state| members(state, &|_, m| m.amounts.own = Ticks(u64::MAX))),
             Some(0.0)
         );
         // No such group, no such process, other processes on their pids.
@@ -167,7 +167,7 @@ mod damage {
                     m.parent = psstat::units::Pid::new([102, 100, 101][at]);
                     if at == 2 {
                         m.id.start = Ticks(9);
-                        m.times.own = Ticks(u64::MAX);
+                        m.amounts.own = Ticks(u64::MAX);
                     }
                 });
             }),

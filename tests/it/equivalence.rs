@@ -5,8 +5,8 @@
 //! meanwhile: what both of those hold it must hold, and what neither holds it must not.
 
 use crate::namespace;
-use psstat::account::cpu::Member;
 use psstat::account::group::State;
+use psstat::account::ledger::Member;
 use psstat::cli::{self, Invocation};
 use psstat::job::Job;
 use psstat::run::notes::Notes;

@@ -292,14 +292,16 @@ fn an_interval_does_not_drift() {
     const INTERVAL: f64 = 0.1;
     let mut psstat = resident_of_own_group(&["--interval", "100ms"]);
     let lines = psstat.lines();
-    let times: Vec<f64> = (0..21).map(|_| next(&lines).time as f64 / 1e9).collect();
-    let steps = times.windows(2).map(|pair| ((pair[1] - pair[0]) / INTERVAL).round());
-    // One that was missed on a busy machine is left out; the next is on the beat again.
-    let expected = steps.sum::<f64>() * INTERVAL;
-    let took = times[20] - times[0];
-    println!("{} samples took {took:.3} s, {expected:.1} s expected", times.len() - 1);
-    assert!((took - expected).abs() < 0.6 * INTERVAL, "{times:?}");
-    assert!(took < 3.0 * 20.0 * INTERVAL, "{times:?}");
+    let times: Vec<f64> = (0..30).map(|_| next(&lines).time as f64 / 1e9).collect();
+    // How late each is on the beat of the first. A busy machine delays some, but not all of ten.
+    let late = |time: &f64| {
+        let beats = (time - times[0]) / INTERVAL;
+        beats - beats.round()
+    };
+    let least = |times: &[f64]| times.iter().map(late).fold(f64::INFINITY, f64::min);
+    let drift = least(&times[20..]) - least(&times[..10]);
+    println!("{drift:.3} of an interval in {:.3} s", times[29] - times[0]);
+    assert!(drift.abs() < 0.4, "{times:?}");
     psstat.end().is_good();
 }
 

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `simulated` | made-up histories of processes against an oracle that knows the truth |
 //! | `fake` | folders that look like a procfs, with every odd content |
+//! | `fields` | the same for each field beside the first three |
 //! | `real` | real processes, compared with the kernel's own account |
 //! | `names` | hostile names, and what independent readers make of the lines |
 //! | `config` | the configuration file, and files that samples go to |
@@ -26,6 +27,7 @@ mod equivalence;
 mod errors;
 mod execd;
 mod fake;
+mod fields;
 mod names;
 mod namespace;
 mod real;

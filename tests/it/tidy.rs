@@ -140,7 +140,7 @@ fn only_the_wiring_joins_input_and_output_to_thought() {
     for source in sources("src").iter().filter(|source| !source.is_in(&WIRING)) {
         let does = |regex: &str| !source.found(regex).is_empty();
         let reads = does(r"\b(procfs|store|std::fs|rustix::fs)::");
-        let thinks = does(r"\b(account::(cpu|group)|emit|cli|plan)::");
+        let thinks = does(r"\b(account::(ledger|group)|emit|cli|plan)::");
         assert!(!(reads && thinks), "{} does both", source.name);
         source.assert_without(r"crate::run\b", "nothing knows the wiring but main");
     }

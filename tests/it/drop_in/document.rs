@@ -5,10 +5,6 @@ use crate::support::{Run, psstat};
 use regex::bytes::Regex;
 use std::path::Path;
 
-/// What the page tells of that this build does not take yet. Whoever builds one of them takes it
-/// out of here, and the page's command lines with it are run from then on.
-const TO_COME: [&str; 1] = [",cpu_time,"];
-
 fn page() -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/MIGRATION.md");
     std::fs::read_to_string(path).unwrap()
@@ -76,11 +72,6 @@ fn every_command_line_of_the_page_runs() {
             continue;
         }
         let run = run(line, &world);
-        if TO_COME.iter().any(|part| line.contains(part)) {
-            let is_unknown = run.stderr.contains("is none of p_cpu, p_mem, n_proc");
-            assert!(is_unknown, "built by now: out of TO_COME with it: {line}: {run:?}");
-            continue;
-        }
         assert_eq!(run.status, Some(0), "{line}: {run:?}");
         assert!(!run.stderr.contains("E! "), "{line}: {run:?}");
         ran += 1;

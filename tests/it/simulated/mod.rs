@@ -23,8 +23,10 @@ mod world;
 use oracle::{By, Pick, Span};
 use psstat::account::group::{self, Known, Machine, Sampled, State};
 use psstat::account::memory::MemoryMode;
+use psstat::account::readings::Readings;
 use psstat::account::tree::Tree;
 use psstat::cache::codec;
+use psstat::emit::{Field, Format};
 use psstat::label::Label;
 use psstat::look::{self, Listed, View};
 use psstat::plan::Plan;
@@ -35,7 +37,7 @@ use psstat::select::{self, Ask, Root};
 use psstat::selector::{Conditions, Selector, Source};
 use psstat::units::{BootNanos, Pid, Ticks, Uid};
 use std::collections::BTreeMap;
-use world::{HZ, Interruption, Proc, World};
+use world::{HZ, Interruption, Proc, TICK, World};
 
 /// Takes samples of a world as one run after the other would, with a cache file between them.
 struct Watch {
@@ -71,6 +73,8 @@ struct Seen {
 struct Line {
     /// `p_cpu` times the interval, in ticks.
     used: Option<u64>,
+    /// `cpu_time`, in ticks.
+    total: u64,
     processes: u64,
 }
 
@@ -89,7 +93,9 @@ impl Watch {
                 }
             })
             .collect();
+        let fields = vec![Field::CpuShare, Field::CpuTime, Field::Processes];
         let plan = Plan::new(selectors, Vec::new(), MemoryMode::Rss).unwrap();
+        let plan = plan.written(fields, Format::Influx);
         Watch { plan, cache: None, readers: None, sparing: false }
     }
 
@@ -114,11 +120,11 @@ impl Watch {
         };
         reread_early_children(&proc, &mut snapshot, &tree, &members, has_waited);
 
+        let readings = Readings { members, ..Readings::default() };
         let sampled = Sampled {
             boot_id: b"simulated",
             snapshot: &snapshot,
-            measured: &members,
-            footprints: &[],
+            readings: &readings,
             control_groups_seen: true,
         };
         let machine = Machine { hz: HZ, page_size: 4096, memory: None, processors: None };
@@ -131,7 +137,8 @@ impl Watch {
         let elapsed = taken.since(before.map_or(taken, |state| state.taken));
         let lines = reports.into_iter().map(|report| {
             let used = report.cpu.map(|rate| ticks(rate, elapsed));
-            (report.label.to_string(), Line { used, processes: report.processes })
+            let total = report.cpu_time.unwrap().0 / (TICK * 1000);
+            (report.label.to_string(), Line { used, total, processes: report.processes })
         });
         let span = Span { scan: started..world.log().len(), taken: taken.0 / 1000 };
         let some = (!at_all).then_some(snapshot.processes.len());

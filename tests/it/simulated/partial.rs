@@ -243,7 +243,9 @@ impl Scene {
     fn sample(&mut self) -> Both {
         self.taken.push(self.world.now());
         let [full, sparing] = [&mut self.full, &mut self.sparing].map(|watch| {
-            let seen = watch.sample(&mut self.world);
+            let mut seen = watch.sample(&mut self.world);
+            // What a name taken late has cost is missing from the total for good.
+            seen.lines.values_mut().for_each(|line| line.total = 0);
             (seen.lines, seen.some)
         });
         self.tally.samples += 1;

@@ -1,5 +1,6 @@
 //! A folder that looks like a procfs, written process by process.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -25,6 +26,8 @@ pub struct Process {
     pub own: u64,
     /// Ticks of children that it has waited for, in user mode, as the kernel prints them: signed.
     pub children: i64,
+    /// Major page faults of its own, and of children that it has waited for.
+    pub faults: (u64, u64),
     /// Pages.
     pub resident: u64,
     /// Those of them that are shared.
@@ -49,6 +52,7 @@ impl Process {
             start: 1,
             own: 0,
             children: 0,
+            faults: (1, 2),
             resident: 0,
             shared: 0,
             cmdline: Vec::new(),
@@ -61,12 +65,13 @@ impl Process {
     /// The line of `stat`: 52 fields (proc_pid_stat(5)).
     pub fn stat(&self) -> Vec<u8> {
         let Process { pid, parent, state, threads, start, own, children, .. } = self;
+        let (faults, children_faults) = self.faults;
         let (user, system) = (own - own / 2, own / 2);
         let mut line = format!("{pid} (").into_bytes();
         line.extend_from_slice(&self.comm);
         line.extend_from_slice(
             format!(
-                ") {state} {parent} {pid} {pid} 0 -1 4194560 100 200 1 2 {user} {system} \
+                ") {state} {parent} {pid} {pid} 0 -1 4194560 100 200 {faults} {children_faults} {user} {system} \
                  {children} 0 20 0 {threads} 0 {start} 1048576 50 18446744073709551615 1 1 0 0 0 \
                  0 4096 17475 0 0 0 17 1 0 0 0 0 0 0 0 0 0 0 0 0 0\n"
             )
@@ -127,6 +132,39 @@ impl FakeProc {
         let _ = std::fs::remove_file(&exe);
         if let Some(target) = &process.exe {
             std::os::unix::fs::symlink(target, exe).unwrap();
+        }
+    }
+
+    /// Lets a process have read and written so many bytes of storage.
+    pub fn set_io(&self, pid: u32, read: impl Display, written: impl Display) {
+        let text = format!(
+            "rchar: 1\nwchar: 2\nsyscr: 3\nsyscw: 4\nread_bytes: {read}\nwrite_bytes: {written}\n\
+             cancelled_write_bytes: 5\n"
+        );
+        self.write(format!("{pid}/io"), text);
+    }
+
+    /// Lets a process have just these threads, each switched away from so many times.
+    pub fn set_threads(&self, pid: u32, threads: &[(u32, u64)]) {
+        let _ = std::fs::remove_dir_all(self.file(format!("{pid}/task")));
+        for (tid, count) in threads {
+            let (asked, forced) = (count - count / 3, count / 3);
+            let text = format!(
+                "Name:\tx\nGroups:\t{}\nvoluntary_ctxt_switches:\t{asked}\n\
+                 nonvoluntary_ctxt_switches:\t{forced}\n",
+                // A user may be in so many groups that they fill more than one reading.
+                "1234567 ".repeat(1000),
+            );
+            self.write(format!("{pid}/task/{tid}/status"), text);
+        }
+    }
+
+    /// Lets a process have so many files open.
+    pub fn set_open_files(&self, pid: u32, count: u32) {
+        let _ = std::fs::remove_dir_all(self.file(format!("{pid}/fd")));
+        std::fs::create_dir(self.file(format!("{pid}/fd"))).unwrap();
+        for fd in 0..count {
+            self.write(format!("{pid}/fd/{fd}"), "");
         }
     }
 

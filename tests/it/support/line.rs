@@ -44,6 +44,14 @@ impl Line {
         }
     }
 
+    /// A field of either kind.
+    pub fn value(&self, key: &str) -> Option<f64> {
+        self.field(key).map(|number| match number {
+            Number::Float(number) => number,
+            Number::Integer(number) => number as f64,
+        })
+    }
+
     fn float(&self, key: &str) -> Option<f64> {
         self.field(key).map(|number| match number {
             Number::Float(number) => number,

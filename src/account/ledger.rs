@@ -1,10 +1,12 @@
-//! The ledger: how much CPU time a group used between two samples.
+//! The ledger: how much a group used between two samples, of CPU time or of any other quantity that
+//! only rises and that a parent inherits from the children it waits for.
 //!
-//! A process answers for its own time and for that of the children it has waited for. While it
+//! A process answers for what is its own and for that of the children it has waited for. While it
 //! lives, what it gained since the last sample is what was used. When it ends, its whole life
-//! moves, in one step, into the child time of the parent that waits for it; of that life, all up
-//! to the last sample has been counted already. So each process that has gone leaves a *debt* of
-//! what was counted, to be taken off the gain in child time of the ancestor that inherited it.
+//! moves, in one step, into the children's part of the parent that waits for it; of that life, all
+//! up to the last sample has been counted already. So each process that has gone leaves a *debt* of
+//! what was counted, to be taken off the gain in the children's part of the ancestor that inherited
+//! it.
 //!
 //! Which ancestor that is cannot always be seen. While the parent lives, it is the parent. After
 //! that it is the nearest one that still lives, or, where an orphan was adopted meanwhile, one
@@ -13,68 +15,90 @@
 //! was read itself; then the debt waits for one more sample, after which the time is taken for
 //! lost: nobody waited.
 
-use crate::sample::{Life, Times};
-use crate::units::{Pid, ProcId, Ticks};
+use crate::sample::Life;
+use crate::units::{Amounts, Count, Pid, ProcId, Ticks};
 use std::cmp::Reverse;
+use std::ops::Add;
 
-/// A margin of a tick for each of the four counters of a life. By the kernel's arithmetic, which adds
-/// exact times and cuts afterwards, an inheritance never shows less than was counted of it; were it
-/// to be off by a hair all the same, a whole life would be reported once more.
-const ROUNDING: Ticks = Ticks(4);
+/// What a ledger can be kept of: a counter that only rises. Its default is zero.
+pub trait Quantity: Copy + Ord + Default + Add<Output = Self> {
+    /// How much less than was counted of a process may show where it is inherited.
+    const ROUNDING: Self;
+
+    /// How far this is above `earlier`; nothing where it is below.
+    fn since(self, earlier: Self) -> Self;
+}
+
+impl Quantity for Ticks {
+    /// A tick for each of the four counters of a life. By the kernel's arithmetic, which adds exact
+    /// times and cuts afterwards, an inheritance never shows less than was counted of it; were it to
+    /// be off by a hair all the same, a whole life would be reported once more.
+    const ROUNDING: Ticks = Ticks(4);
+
+    fn since(self, earlier: Ticks) -> Ticks {
+        Ticks::since(self, earlier)
+    }
+}
+
+impl Quantity for Count {
+    /// Whole numbers are added as they are.
+    const ROUNDING: Count = Count(0);
+
+    fn since(self, earlier: Count) -> Count {
+        Count::since(self, earlier)
+    }
+}
 
 /// A member as the ledger remembers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Member {
+pub struct Member<Q = Ticks> {
     /// Who it is.
     pub id: ProcId,
     /// Its parent; often no member.
     pub parent: Pid,
-    /// Its CPU time at the sample.
-    pub times: Times,
+    /// What it answered for at the sample.
+    pub amounts: Amounts<Q>,
 }
 
 /// What was counted of a process that has gone, and has not been seen to arrive anywhere yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Debt {
+pub struct Debt<Q = Ticks> {
     /// The nearest ancestor that was alive when the process was missed.
     pub heir: Pid,
     /// How much of what arrives there has been counted.
-    pub owed: Ticks,
+    pub owed: Q,
 }
 
 /// What is known of one group at one sample.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ledger {
+pub struct Ledger<Q = Ticks> {
     /// The members, sorted by pid, zombies among them.
-    pub members: Vec<Member>,
+    pub members: Vec<Member<Q>>,
     /// What may still arrive.
-    pub debts: Vec<Debt>,
+    pub debts: Vec<Debt<Q>>,
 }
 
-impl Ledger {
+impl<Q> Ledger<Q> {
     /// Whether that very process was a member.
     pub fn knows(&self, id: ProcId) -> bool {
         self.find(id.pid).is_some_and(|member| member.id == id)
     }
 
-    fn find(&self, pid: Pid) -> Option<&Member> {
+    /// The member of that number.
+    pub fn find(&self, pid: Pid) -> Option<&Member<Q>> {
         let place = self.members.binary_search_by_key(&pid, |member| member.id.pid).ok()?;
         Some(&self.members[place])
-    }
-
-    fn holds(&self, id: ProcId) -> bool {
-        self.find(id.pid).is_some_and(|member| member.id == id)
     }
 }
 
 /// What the members gained, before debts.
-struct Gains {
-    /// In child time, by place in the list of members; 0 for those not known before.
-    children: Vec<Ticks>,
+struct Gains<Q> {
+    /// In the children's part, by place in the list of members; 0 for those not known before.
+    children: Vec<Q>,
     /// As `children`, less what was taken off already.
-    left: Vec<Ticks>,
+    left: Vec<Q>,
     /// All else.
-    other: Ticks,
+    other: Q,
     /// Whether any member's gain is known at all.
     known: bool,
 }
@@ -92,14 +116,14 @@ enum Standing {
 
 /// A debt to be settled.
 #[derive(Clone, Copy, Debug)]
-struct Claim {
+struct Claim<Q> {
     standing: Standing,
-    debt: Debt,
+    debt: Debt<Q>,
 }
 
 /// What could not be taken off.
-struct Rest {
-    debt: Debt,
+struct Rest<Q> {
+    debt: Debt<Q>,
     /// Whether someone gained enough, and other debts have taken of that: one of those may be the
     /// late one.
     contested: bool,
@@ -113,12 +137,12 @@ struct Rest {
 ///
 /// The answer is unknown where every member is older than the last sample and none was known to
 /// it: unknown is not zero.
-pub fn settle(
-    before: Option<&Ledger>,
+pub fn settle<Q: Quantity>(
+    before: Option<&Ledger<Q>>,
     since: Ticks,
-    members: Vec<Member>,
+    members: Vec<Member<Q>>,
     life_of: impl Fn(ProcId) -> Life,
-) -> (Option<Ticks>, Ledger) {
+) -> (Option<Q>, Ledger<Q>) {
     let nothing = Ledger::default();
     let before = before.unwrap_or(&nothing);
     let mut gains = gains(before, since, &members);
@@ -139,23 +163,30 @@ pub fn settle(
 }
 
 /// All that is owed, in the order to settle it.
-fn claims(before: &Ledger, now: &Ledger, life_of: impl Fn(ProcId) -> Life) -> Vec<Claim> {
+fn claims<Q: Quantity>(
+    before: &Ledger<Q>,
+    now: &Ledger<Q>,
+    life_of: impl Fn(ProcId) -> Life,
+) -> Vec<Claim<Q>> {
     let mut claims = Vec::new();
     for &debt in &before.debts {
         // Where the heir has ended too, what came to it goes on to its own heir, and may be late
         // once more.
-        let heir_stayed = before.find(debt.heir).is_some_and(|heir| now.holds(heir.id));
+        let heir_stayed = before.find(debt.heir).is_some_and(|heir| now.knows(heir.id));
         let standing = if heir_stayed { Standing::Due } else { Standing::Orphan };
         claims.push(Claim { standing, debt });
     }
     for gone in &before.members {
-        if now.holds(gone.id) || gone.times.total() == Ticks(0) || life_of(gone.id) != Life::Gone {
+        if now.knows(gone.id)
+            || gone.amounts.total() == Q::default()
+            || life_of(gone.id) != Life::Gone
+        {
             continue;
         }
         let parent = before.find(gone.parent);
         let parent_lives = parent.is_some_and(|parent| life_of(parent.id) == Life::Alive);
         let standing = if parent_lives { Standing::Child } else { Standing::Orphan };
-        let debt = Debt { heir: gone.parent, owed: gone.times.total() };
+        let debt = Debt { heir: gone.parent, owed: gone.amounts.total() };
         claims.push(Claim { standing, debt });
     }
     // What one takes that is late, or was lost, may be the inheritance of another. So those of
@@ -165,22 +196,23 @@ fn claims(before: &Ledger, now: &Ledger, life_of: impl Fn(ProcId) -> Life) -> Ve
     claims
 }
 
-fn gains(before: &Ledger, since: Ticks, members: &[Member]) -> Gains {
-    let mut gains = Gains { children: Vec::new(), left: Vec::new(), other: Ticks(0), known: false };
+fn gains<Q: Quantity>(before: &Ledger<Q>, since: Ticks, members: &[Member<Q>]) -> Gains<Q> {
+    let mut gains =
+        Gains { children: Vec::new(), left: Vec::new(), other: Q::default(), known: false };
     gains.children.reserve_exact(members.len());
     for member in members {
-        let mut children = Ticks(0);
+        let mut children = Q::default();
         match before.find(member.id.pid) {
             Some(then) if then.id == member.id => {
                 gains.known = true;
-                gains.other += member.times.own.since(then.times.own);
-                children = member.times.children.since(then.times.children);
+                gains.other = gains.other + member.amounts.own.since(then.amounts.own);
+                children = member.amounts.children.since(then.amounts.children);
             }
             // Born since. A tick of slack: a process gets its start time a moment before it can
             // be seen, and the two may fall into neighbouring ticks (copy_process, kernel/fork.c).
             _ if member.id.start + Ticks(1) >= since => {
                 gains.known = true;
-                gains.other += member.times.total();
+                gains.other = gains.other + member.amounts.total();
             }
             // Older than the last sample, which did not know it as a member: its own baseline.
             _ => {}
@@ -194,7 +226,12 @@ fn gains(before: &Ledger, since: Ticks, members: &[Member]) -> Gains {
 /// Takes a debt off the gains of those who may have inherited it, the nearest first. What could
 /// not be taken off is given back, with the nearest of them as its heir; it is dropped where none
 /// of them lives.
-fn take_off(claim: Claim, before: &Ledger, now: &Ledger, gains: &mut Gains) -> Option<Rest> {
+fn take_off<Q: Quantity>(
+    claim: Claim<Q>,
+    before: &Ledger<Q>,
+    now: &Ledger<Q>,
+    gains: &mut Gains<Q>,
+) -> Option<Rest<Q>> {
     let Claim { standing, debt: Debt { heir, mut owed } } = claim;
     let mut nearest = None;
     let mut contested = false;
@@ -208,11 +245,11 @@ fn take_off(claim: Claim, before: &Ledger, now: &Ledger, gains: &mut Gains) -> O
             && now.members[place].id == then.id
         {
             nearest.get_or_insert(up);
-            if owed <= gains.children[place] + ROUNDING {
+            if owed <= gains.children[place] + Q::ROUNDING {
                 let taken = owed.min(gains.left[place]);
                 gains.left[place] = gains.left[place].since(taken);
                 owed = owed.since(taken);
-                if owed == Ticks(0) {
+                if owed == Q::default() {
                     return None;
                 }
                 contested = true;
@@ -231,7 +268,7 @@ mod tests {
         Member {
             id: ProcId { pid: Pid::new(pid), start: Ticks(start) },
             parent: Pid::new(parent),
-            times: Times { own: Ticks(own), children: Ticks(children) },
+            amounts: Amounts { own: Ticks(own), children: Ticks(children) },
         }
     }
 
@@ -321,7 +358,7 @@ mod tests {
         ]);
         // 12 still lives here, and gained nothing; 13's mother is 12. The adopter is above.
         let mut before = before;
-        before.members[3].times.own = Ticks(400);
+        before.members[3].amounts.own = Ticks(400);
         let now = [member(10, 1, 5, 0, 401), member(12, 11, 7, 500, 0)];
         assert_eq!(used(&before, &now).0, Some(1));
     }
@@ -350,6 +387,22 @@ mod tests {
     fn rounding_of_four_counters_does_not_make_a_life_arrive_twice() {
         let before = ledger(&[member(10, 1, 5, 0, 0), member(11, 10, 6, 1000, 0)]);
         assert_eq!(used(&before, &[member(10, 1, 5, 0, 997)]).0, Some(0));
+    }
+
+    #[test]
+    fn whole_numbers_are_inherited_to_the_last_one() {
+        let count = |pid, parent, own, children| Member {
+            id: ProcId { pid: Pid::new(pid), start: Ticks(5) },
+            parent: Pid::new(parent),
+            amounts: Amounts { own: Count(own), children: Count(children) },
+        };
+        let before =
+            Ledger { members: vec![count(10, 1, 7, 0), count(11, 10, 1000, 0)], debts: Vec::new() };
+        let used = |now| settle(Some(&before), SINCE, vec![now], |_| Life::Gone).0;
+        assert_eq!(used(count(10, 1, 8, 1000)), Some(Count(1)));
+        // A life of 1000 cannot have arrived where 997 have, which are others'.
+        assert_eq!(used(count(10, 1, 7, 997)), Some(Count(997)));
+        assert_eq!(used(count(10, 1, u64::MAX, u64::MAX)), Some(Count(u64::MAX)));
     }
 
     #[test]

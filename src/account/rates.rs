@@ -1,0 +1,184 @@
+//! What a group does per second, of what the kernel counts process by process or thread by thread:
+//! traffic with storage, page faults, switches of context. Each has a ledger of its own, kept only
+//! if it is asked for.
+
+use super::group::Group;
+use super::ledger::{self, Ledger, Member};
+use super::readings::{Reading, Readings};
+use crate::sample::{Life, Process, Snapshot};
+use crate::units::{Amounts, Count, Pid, ProcId, Ticks};
+use std::collections::BTreeMap;
+
+/// Something that is counted, and told per second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rate {
+    /// Bytes read from storage.
+    StorageRead,
+    /// Bytes written to storage.
+    StorageWrite,
+    /// Page faults that had to wait for storage.
+    MajorFaults,
+    /// Switches of context, of each thread.
+    Switches,
+}
+
+impl Rate {
+    /// All of them.
+    pub const ALL: [Rate; 4] =
+        [Rate::StorageRead, Rate::StorageWrite, Rate::MajorFaults, Rate::Switches];
+}
+
+/// What is remembered of a group for its rates: nothing of one that was not asked for, or could
+/// not be read.
+pub type Ledgers = BTreeMap<Rate, Ledger<Count>>;
+
+/// A sample, as far as one rate needs it.
+#[derive(Clone, Copy, Debug)]
+pub struct Counted<'s> {
+    /// All processes.
+    pub snapshot: &'s Snapshot,
+    /// What was read of the members.
+    pub readings: &'s Readings,
+    /// The tick in which this sample began.
+    pub now: Ticks,
+}
+
+/// What is known of a group from the last sample.
+#[derive(Clone, Copy, Debug)]
+pub enum Before<'s> {
+    /// There was no last sample, or it did not count this: what is counted now is a beginning.
+    Unknown,
+    /// The group was not there.
+    Absent,
+    /// It was, and had this ledger.
+    Kept(&'s Ledger<Count>),
+}
+
+/// Reckons what a group did since the last sample, which began in tick `since`, and what to
+/// remember. No ledger where a member could not be read, and no answer where it is not known.
+pub fn settle(
+    rate: Rate,
+    group: &Group,
+    counted: Counted<'_>,
+    before: Before<'_>,
+    since: Ticks,
+) -> (Option<Count>, Option<Ledger<Count>>) {
+    let kept = match before {
+        Before::Kept(ledger) => Some(ledger),
+        Before::Unknown | Before::Absent => None,
+    };
+    let Some(members) = members(rate, group, counted, kept) else { return (None, None) };
+    if let Before::Unknown = before {
+        return (None, Some(Ledger { members, debts: Vec::new() }));
+    }
+    let (done, ledger) = ledger::settle(kept, since, members, |id| counted.life_of(rate, id));
+    (done, Some(ledger))
+}
+
+/// The members as the ledger of that rate knows them; none where one of them could not be read.
+fn members(
+    rate: Rate,
+    group: &Group,
+    counted: Counted<'_>,
+    before: Option<&Ledger<Count>>,
+) -> Option<Vec<Member<Count>>> {
+    let Counted { snapshot, readings, now } = counted;
+    let mut members = Vec::new();
+    for &place in &group.members {
+        let process = &snapshot.processes[place];
+        if let Rate::Switches = rate {
+            match readings.at(readings.switches.as_ref()?, place) {
+                None | Some(Reading::Gone) => {}
+                Some(Reading::Unreadable) => return None,
+                Some(Reading::Told(threads)) => members.extend(
+                    threads.iter().map(|&(tid, count)| thread(process, tid, count, before, now)),
+                ),
+            }
+            continue;
+        }
+        // It waits for what ran in other control groups, and what it inherits is not its own.
+        let is_init = !group.by_descent && process.id.pid == Pid::INIT;
+        let is_lone = group.lone.binary_search(&place).is_ok();
+        if !is_lone && (is_init || group.managers.contains(&place)) {
+            continue;
+        }
+        match inherited(rate, readings, place)? {
+            Reading::Gone => {}
+            Reading::Unreadable => return None,
+            Reading::Told(mut amounts) => {
+                if is_lone && rate == Rate::MajorFaults {
+                    amounts.children = Count(0);
+                }
+                members.push(Member { id: process.id, parent: process.parent, amounts });
+            }
+        }
+    }
+    // Threads of different processes mingle.
+    members.sort_unstable_by_key(|member| member.id.pid);
+    members.dedup_by_key(|member| member.id.pid);
+    Some(members)
+}
+
+/// What a process answers for, of what is inherited; none where that was not read at all.
+fn inherited(rate: Rate, readings: &Readings, place: usize) -> Option<Reading<Amounts<Count>>> {
+    // Its own and what it inherited come as one number, in which inheritances must be found.
+    let merged = |children: Count| Amounts { own: Count(0), children };
+    match rate {
+        Rate::StorageRead => {
+            let reading = readings.at(readings.storage.as_ref()?, place);
+            Some(reading.copied().unwrap_or_default().map(|storage| merged(storage.read)))
+        }
+        Rate::StorageWrite => {
+            let reading = readings.at(readings.storage.as_ref()?, place);
+            Some(reading.copied().unwrap_or_default().map(|storage| merged(storage.written)))
+        }
+        Rate::MajorFaults => {
+            let reading = readings.at(readings.faults.as_ref()?, place);
+            Some(reading.copied().unwrap_or_default())
+        }
+        Rate::Switches => None,
+    }
+}
+
+/// A thread as a member of a ledger, without a parent: nobody inherits its count.
+///
+/// It is known by when it was first seen, because its start would take one more file to read. One
+/// that was not there when its process was is new. All threads of a process that was not there are
+/// taken for as old as that.
+fn thread(
+    process: &Process,
+    tid: Pid,
+    count: Count,
+    before: Option<&Ledger<Count>>,
+    now: Ticks,
+) -> Member<Count> {
+    let started = process.id.start;
+    let then = before.and_then(|before| before.find(tid)).map(|thread| thread.id.start);
+    let start = match then {
+        _ if tid == process.id.pid => started,
+        Some(then) if then >= started => then,
+        _ if before.is_some_and(|before| before.knows(process.id)) => now,
+        _ => started,
+    };
+    Member {
+        id: ProcId { pid: tid, start },
+        parent: Pid::NONE,
+        amounts: Amounts { own: count, children: Count(0) },
+    }
+}
+
+impl Counted<'_> {
+    /// What was left of a process when this was counted, which was after the snapshot.
+    fn life_of(self, rate: Rate, id: ProcId) -> Life {
+        if let Rate::Switches = rate {
+            // Nobody inherits what a thread did, so that none leaves a debt.
+            return Life::Alive;
+        }
+        let Counted { snapshot, readings, .. } = self;
+        let was_read = |place: &usize| readings.members.binary_search(place).is_ok();
+        match snapshot.find(id.pid).filter(was_read) {
+            Some(place) if inherited(rate, readings, place) == Some(Reading::Gone) => Life::Gone,
+            _ => snapshot.life_of(id),
+        }
+    }
+}

@@ -1,0 +1,547 @@
+//! Each field beside the first three, on folders that look like a procfs: what it counts, what it
+//! makes of odd files, and that none of its files is looked at unless it is asked for.
+#![allow(clippy::unwrap_used, reason = "a test ends by panicking")]
+
+use crate::support::fake_proc::{FakeProc, MEMORY_PAGES, Process};
+use crate::support::line::{Line, Number};
+use crate::support::{Job, Run, may_be_root, ticks_since_boot};
+use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
+
+const ALL: &str = "p_cpu,p_mem,n_proc,cpu_time,mem,n_thread,n_zombie,n_fd,io_read,io_write,\
+                   faults_major,ctx_switches,uptime";
+
+/// The fields that are counted, each with a way to set what a process has counted so far.
+const COUNTED: [(&str, Set); 4] = [
+    ("io_read", |tree, pid, count| tree.set_io(pid, count, 7)),
+    ("io_write", |tree, pid, count| tree.set_io(pid, 7, count)),
+    ("faults_major", set_faults),
+    ("ctx_switches", |tree, pid, count| tree.set_threads(pid, &[(pid, count)])),
+];
+
+type Set = fn(&FakeProc, u32, u64);
+
+/// All of them inherited, by a process below process 1 or, from 101 to 199, below process 100.
+fn set_faults(tree: &FakeProc, pid: u32, count: u64) {
+    let parent = if (101..200).contains(&pid) { 100 } else { 1 };
+    tree.add(&Process { faults: (0, count), ..Process::new(pid, parent, "x") });
+}
+
+/// A job that is asked for these fields of the group `web`, all below process 100.
+fn job<'t>(tree: &'t FakeProc, fields: &str) -> Job<'t> {
+    Job::new(tree, ["--pid", "web:100", "--fields", fields])
+}
+
+/// A process 100 with one child, 101, all files as they should be.
+fn usual() -> FakeProc {
+    let tree = FakeProc::new();
+    for pid in [100, 101] {
+        let parent = if pid == 100 { 1 } else { 100 };
+        tree.add(&Process { resident: 50, threads: 2, ..Process::new(pid, parent, "x") });
+        tree.set_io(pid, 1000, 2000);
+        tree.set_threads(pid, &[(pid, 30), (pid + 1000, 9)]);
+        tree.set_open_files(pid, 5);
+    }
+    tree
+}
+
+fn keys(line: &Line) -> String {
+    let keys: Vec<&str> = line.fields.iter().map(|(key, _)| key.as_str()).collect();
+    keys.join(",")
+}
+
+/// How much was counted between two runs, by a rate and the cache's own clock.
+fn counted_by(job: &Job<'_>, field: &str, change: impl FnOnce()) -> (Option<f64>, Run) {
+    let from = job.state().taken;
+    sleep(Duration::from_millis(20));
+    change();
+    let run = job.run();
+    let seconds = job.state().taken.since(from) as f64 / 1e9;
+    (run.line().value(field).map(|rate| (rate * seconds).round()), run)
+}
+
+#[test]
+fn every_field_is_there_in_the_order_asked_for() {
+    let tree = usual();
+    let run = job(&tree, ALL).second_run();
+    assert_eq!((keys(&run.line()).as_str(), run.stderr.as_str()), (ALL, ""));
+    let line = run.line();
+    let page = rustix::param::page_size() as f64;
+    for (key, expected) in [
+        ("n_proc", 2.0),
+        ("mem", 100.0 * page),
+        ("p_mem", 100.0 / MEMORY_PAGES as f64),
+        ("n_thread", 4.0),
+        ("n_zombie", 0.0),
+        ("n_fd", 10.0),
+        ("cpu_time", 0.0),
+        ("io_read", 0.0),
+        ("io_write", 0.0),
+        ("faults_major", 0.0),
+        ("ctx_switches", 0.0),
+    ] {
+        assert_eq!(line.value(key), Some(expected), "{key}");
+    }
+    let is_integer = |key: &str| {
+        matches!(line.fields.iter().find(|(name, _)| name == key), Some((_, Number::Integer(_))))
+    };
+    for key in ALL.split(',') {
+        let count = key.starts_with("n_") || key == "mem";
+        assert_eq!(is_integer(key), count, "{key}");
+    }
+}
+
+#[test]
+fn a_file_that_no_field_needs_is_not_looked_at() {
+    /// Spoils a file, for these fields.
+    type Spoiled = (&'static str, &'static [&'static str], fn(&FakeProc));
+    const SPOILED: [Spoiled; 5] = [
+        ("meminfo", &["p_mem"], |tree| tree.write("meminfo", "garbage")),
+        ("statm", &["p_mem", "mem"], |tree| tree.write("101/statm", "garbage")),
+        ("fd", &["n_fd"], |tree| {
+            std::fs::remove_dir_all(tree.file("101/fd")).unwrap();
+            tree.write("101/fd", "garbage");
+        }),
+        ("io", &["io_read", "io_write"], |tree| tree.write("101/io", "garbage")),
+        ("status", &["ctx_switches"], |tree| tree.write("101/task/1101/status", "garbage")),
+    ];
+    for (file, of_file, spoil) in SPOILED {
+        let tree = usual();
+        spoil(&tree);
+        for field in ALL.split(',') {
+            let run = job(&tree, &format!("n_proc,{field}").replace("n_proc,n_proc", "n_proc"))
+                .second_run();
+            assert_eq!(run.line().n_proc(), 2);
+            let said = run.stderr.starts_with("W! ") && run.stderr.contains(file);
+            assert_eq!(said, of_file.contains(&field), "{file}, {field}: {run:?}");
+            assert_eq!(run.stderr.is_empty(), !said, "{file}, {field}: {run:?}");
+        }
+    }
+    // Nothing but `stat` is there.
+    let tree = usual();
+    for file in ["meminfo", "100/statm", "100/io", "100/status", "101/statm", "101/io"] {
+        std::fs::remove_file(tree.file(file)).unwrap();
+    }
+    for folder in ["100/fd", "100/task", "101/fd", "101/task"] {
+        std::fs::remove_dir_all(tree.file(folder)).unwrap();
+    }
+    let fields = "p_cpu,n_proc,cpu_time,n_thread,n_zombie,faults_major,uptime";
+    let run = job(&tree, fields).second_run();
+    assert_eq!((keys(&run.line()).as_str(), run.stderr.as_str()), (fields, ""));
+}
+
+/// What becomes of a field where a file is odd: it is left out of the line, which stays, and said
+/// once; a group that it does not concern has it.
+#[test]
+fn an_odd_file_leaves_out_its_fields_and_nothing_else() {
+    type Odd = (&'static str, fn(&FakeProc), &'static [&'static str], &'static str);
+    const CASES: [Odd; 14] = [
+        ("no io", |t| remove(t, "101/io"), &["io_read", "io_write"], "CONFIG_TASK_IO_ACCOUNTING"),
+        ("empty io", |t| t.write("101/io", ""), &["io_read", "io_write"], "there is none"),
+        (
+            "half of io",
+            |t| t.write("101/io", "read_bytes: 1\n"),
+            &["io_read", "io_write"],
+            "not what",
+        ),
+        ("io below zero", |t| t.set_io(101, -1, 1), &["io_read", "io_write"], "not what"),
+        (
+            "io beyond 64 bits",
+            |t| t.set_io(101, "18446744073709551616", 1),
+            &["io_read", "io_write"],
+            "not what",
+        ),
+        ("a folder for io", |t| folder(t, "101/io"), &["io_read", "io_write"], "directory"),
+        ("no threads", |t| t.set_threads(101, &[]), &["ctx_switches"], "/101/task: there is none"),
+        (
+            "no status of a thread",
+            |t| remove(t, "101/task/1101/status"),
+            &["ctx_switches"],
+            "/101/task/1101/status: there is none",
+        ),
+        (
+            "empty status",
+            |t| t.write("101/task/101/status", ""),
+            &["ctx_switches"],
+            "there is none",
+        ),
+        (
+            "one of the two counts",
+            |t| t.write("101/task/101/status", "voluntary_ctxt_switches:\t1\n"),
+            &["ctx_switches"],
+            "not what",
+        ),
+        (
+            "a count that is none",
+            |t| {
+                let text = "voluntary_ctxt_switches:\tx\nnonvoluntary_ctxt_switches:\t1\n";
+                t.write("101/task/101/status", text);
+            },
+            &["ctx_switches"],
+            "not what",
+        ),
+        (
+            "a status without end",
+            |t| t.write("101/task/101/status", vec![b'x'; 3 << 20]),
+            &["ctx_switches"],
+            "not what",
+        ),
+        (
+            "no fd",
+            |t| std::fs::remove_dir_all(t.file("101/fd")).unwrap(),
+            &["n_fd"],
+            "there is none",
+        ),
+        (
+            "a file for fd",
+            |t| {
+                std::fs::remove_dir_all(t.file("101/fd")).unwrap();
+                t.write("101/fd", "");
+            },
+            &["n_fd"],
+            "Not a directory",
+        ),
+    ];
+    for (what, spoil, left_out, said) in CASES {
+        let tree = usual();
+        tree.add(&Process::new(300, 1, "other"));
+        tree.set_io(300, 1, 1);
+        tree.set_threads(300, &[(300, 1)]);
+        tree.set_open_files(300, 1);
+        let job = Job::new(&tree, ["--pid", "web:100", "--pid", "other:300", "--fields", ALL]);
+        job.baseline();
+        spoil(&tree);
+        let run = job.run();
+        let lines = run.lines();
+        assert_eq!(keys(&lines[1]), ALL, "{what}");
+        let kept: Vec<&str> = ALL.split(',').filter(|key| !left_out.contains(key)).collect();
+        assert_eq!(keys(&lines[0]), kept.join(","), "{what}");
+        assert_eq!(run.stderr.lines().count(), 1, "{what}: {run:?}");
+        assert!(run.stderr.starts_with("W! 1 ") && run.stderr.contains(said), "{what}: {run:?}");
+        let names = left_out.join(" and ");
+        assert!(run.stderr.contains(&format!("; {names} ")), "{what}: {run:?}");
+
+        // Mended, what is counted is unknown for one sample more.
+        let counted = |key: &&str| COUNTED.iter().any(|(other, _)| other == key);
+        let _ = std::fs::remove_dir(tree.file("101/io"));
+        tree.set_io(101, 5000, 5000);
+        tree.set_threads(101, &[(101, 4000), (1101, 4000)]);
+        let _ = std::fs::remove_file(tree.file("101/fd"));
+        tree.set_open_files(101, 3);
+        let run = job.run();
+        let kept: Vec<&str> =
+            ALL.split(',').filter(|key| !(left_out.contains(key) && counted(key))).collect();
+        assert_eq!((keys(&run.lines()[0]), run.stderr.as_str()), (kept.join(","), ""), "{what}");
+        let run = job.run();
+        assert_eq!((keys(&run.lines()[0]).as_str(), run.stderr.as_str()), (ALL, ""), "{what}");
+    }
+
+    fn remove(tree: &FakeProc, file: &str) {
+        std::fs::remove_file(tree.file(file)).unwrap();
+    }
+
+    fn folder(tree: &FakeProc, file: &str) {
+        remove(tree, file);
+        std::fs::create_dir(tree.file(file)).unwrap();
+    }
+}
+
+#[test]
+fn files_that_may_not_be_read_are_said_with_the_cure() {
+    use std::os::unix::fs::{PermissionsExt, chown};
+    use std::os::unix::process::CommandExt;
+    if !may_be_root("a file that another user may not read") {
+        return;
+    }
+    let tree = usual();
+    let allow = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    allow(tree.path(), 0o755);
+    allow(&tree.file("101/io"), 0o400);
+    allow(&tree.file("101/fd"), 0o500);
+    let job = job(&tree, "n_proc,n_fd,io_write,uptime");
+    chown(job.cache_dir(), Some(65534), Some(65534)).unwrap();
+    let program = crate::support::public_binary();
+    let run = || Run::of(program.command().args(job.arguments()).uid(65534).gid(65534));
+    run();
+    let run = run();
+    assert_eq!(keys(&run.line()), "n_proc,uptime");
+    let said: Vec<&str> = run.stderr.lines().collect();
+    assert_eq!(said.len(), 2, "{run:?}");
+    let path = |file| tree.file(file).display().to_string();
+    assert_eq!(
+        said,
+        [
+            format!(
+                "W! 1 lists of open files cannot be read, such as {}: permission denied: run \
+                 psstat as root; n_fd is left out of their groups' lines",
+                path("101/fd")
+            ),
+            format!(
+                "W! 1 counts of storage traffic cannot be read, such as {}: permission denied: run \
+                 psstat as root; io_write is left out of their groups' lines",
+                path("101/io")
+            ),
+        ]
+    );
+}
+
+#[test]
+fn what_was_counted_of_those_who_stay_come_and_go() {
+    for (field, set) in COUNTED {
+        let inherits = field != "ctx_switches";
+        let tree = FakeProc::new();
+        let (first, second) = (Process::new(100, 1, "x"), Process::new(101, 100, "x"));
+        tree.add_all(&[first, second]);
+        set(&tree, 100, 1000);
+        set(&tree, 101, 500_000);
+        let job = job(&tree, &format!("n_proc,{field}"));
+        job.baseline();
+        let counted = |change: &dyn Fn()| counted_by(&job, field, change).0;
+        assert_eq!(counted(&|| ()), Some(0.0), "{field}");
+        let both = || {
+            set(&tree, 100, 1300);
+            set(&tree, 101, 500_020);
+        };
+        assert_eq!(counted(&both), Some(320.0), "{field}");
+
+        // The child has done 4 more and gone; its life arrives with its parent, if anywhere.
+        let inherited = if inherits { 500_024 } else { 0 };
+        let gone = || {
+            tree.remove(101);
+            set(&tree, 100, 1300 + inherited + 6);
+        };
+        let expected = if inherits { 10.0 } else { 6.0 };
+        assert_eq!(counted(&gone), Some(expected), "{field}: a life that ended makes no spike");
+        assert_eq!(counted(&|| ()), Some(0.0), "{field}");
+
+        // Born since: whole.
+        let born = || {
+            set(&tree, 102, 88);
+            let start = ticks_since_boot();
+            tree.add(&Process { start, faults: (80, 8), ..Process::new(102, 100, "x") });
+        };
+        assert_eq!(counted(&born), Some(88.0), "{field}");
+        // Older than the last sample, and not a member then: its own baseline.
+        let joined = || {
+            tree.add(&Process::new(103, 100, "x"));
+            set(&tree, 103, 900_000);
+        };
+        assert_eq!(counted(&joined), Some(0.0), "{field}");
+        assert_eq!(counted(&|| set(&tree, 103, 900_003)), Some(3.0), "{field}");
+        // A counter that falls has counted nothing, and the largest is a number.
+        assert_eq!(counted(&|| set(&tree, 103, 1)), Some(0.0), "{field}");
+        let huge = counted(&|| set(&tree, 103, u64::MAX)).unwrap();
+        assert!(huge.is_finite() && huge > 1e19, "{field}: {huge}");
+    }
+}
+
+#[test]
+fn all_members_unknown_is_unknown_and_an_empty_group_does_nothing() {
+    for (field, set) in COUNTED {
+        let tree = FakeProc::new();
+        let fields = format!("n_proc,{field}");
+        let job = job(&tree, &fields);
+        job.baseline();
+        assert_eq!(keys(&job.run().line()), fields, "{field}: nobody is there");
+        tree.add(&Process::new(100, 1, "x"));
+        set(&tree, 100, 5000);
+        assert_eq!(keys(&job.run().line()), "n_proc", "{field}: unknown is not 0");
+        let (counted, _) = counted_by(&job, field, || set(&tree, 100, 5001));
+        assert_eq!(counted, Some(1.0), "{field}");
+    }
+}
+
+#[test]
+fn a_field_that_is_asked_for_later_is_left_out_once() {
+    for (field, _) in COUNTED {
+        let tree = usual();
+        let before = Job::new(&tree, ["--pid", "web:100"]);
+        assert_eq!(before.second_run().line().value("p_cpu"), Some(0.0));
+        // Somebody is born, which alone would be known.
+        let born = Process { start: ticks_since_boot(), ..Process::new(102, 100, "x") };
+        tree.add(&born);
+        tree.set_io(102, 1, 1);
+        tree.set_threads(102, &[(102, 1)]);
+        let fields = format!("p_cpu,{field}");
+        let job = before.with(["--pid", "web:100", "--fields", &fields]);
+        let run = job.run();
+        assert_eq!((keys(&run.line()).as_str(), run.stderr.as_str()), ("p_cpu", ""), "{field}");
+        assert_eq!(keys(&job.run().line()), fields);
+        // Not kept while it is not asked for.
+        let job = job.with(["--pid", "web:100"]);
+        job.run();
+        assert!(job.state().groups.values().all(|known| known.rates.is_empty()), "{field}");
+        let job = job.with(["--pid", "web:100", "--fields", &fields]);
+        assert_eq!(keys(&job.run().line()), "p_cpu", "{field}");
+    }
+}
+
+#[test]
+fn a_thread_that_ends_takes_nothing_away_and_one_born_since_counts_whole() {
+    let tree = usual();
+    let job = job(&tree, "ctx_switches");
+    job.baseline();
+    let counted = |threads: &[(u32, u64)]| {
+        counted_by(&job, "ctx_switches", || tree.set_threads(101, threads)).0
+    };
+    assert_eq!(counted(&[(101, 30), (1101, 19)]), Some(10.0));
+    assert_eq!(counted(&[(101, 31)]), Some(1.0), "one of 19 has ended");
+    assert_eq!(counted(&[(101, 31), (1102, 7), (1103, 4)]), Some(11.0), "two were born");
+    assert_eq!(counted(&[(101, 31), (1102, 8), (1103, 4)]), Some(1.0), "and are known now");
+    assert_eq!(counted(&[(1102, 8), (1103, 4), (101, 31)]), Some(0.0), "in any order");
+    // A process 101 that is another one, and younger: all its threads are.
+    let born = || {
+        tree.add(&Process { start: ticks_since_boot(), ..Process::new(101, 100, "x") });
+        tree.set_threads(101, &[(101, 2), (1102, 3)]);
+    };
+    assert_eq!(counted_by(&job, "ctx_switches", born).0, Some(5.0));
+}
+
+#[test]
+fn zombies_have_no_files_and_no_memory_but_what_they_did() {
+    let tree = usual();
+    let fields = "n_proc,n_zombie,n_thread,n_fd,mem,io_read,uptime";
+    let job = job(&tree, fields);
+    job.baseline();
+    let (counted, run) = counted_by(&job, "io_read", || {
+        tree.add(&Process { state: 'Z', resident: 99, ..Process::new(101, 100, "x") });
+        std::fs::remove_dir_all(tree.file("101/fd")).unwrap();
+        tree.set_io(101, 1024, 2000);
+    });
+    assert_eq!((counted, run.stderr.as_str()), (Some(24.0), ""));
+    let values = ["n_proc", "n_zombie", "n_thread", "n_fd"].map(|key| run.line().value(key));
+    assert_eq!(values, [Some(1.0), Some(1.0), Some(2.0), Some(5.0)]);
+    let page = rustix::param::page_size() as f64;
+    assert_eq!(run.line().value("mem"), Some(50.0 * page));
+}
+
+#[test]
+fn the_oldest_tells_the_uptime() {
+    let tree = FakeProc::new();
+    let fields = "n_proc,uptime";
+    assert_eq!(job(&tree, fields).second_run().line().value("uptime"), Some(0.0), "down");
+    let hz = rustix::param::clock_ticks_per_second();
+    let start = ticks_since_boot() - 12 * hz;
+    tree.add(&Process { start, ..Process::new(100, 1, "x") });
+    tree.add(&Process { start: start + hz, ..Process::new(101, 100, "x") });
+    // Older, and dead.
+    tree.add(&Process { start: 1, state: 'Z', ..Process::new(102, 100, "x") });
+    let uptime = || job(&tree, fields).second_run().line().value("uptime").unwrap();
+    let at_least = |least: f64, uptime: f64| assert!(uptime >= least && uptime < least + 600.0);
+    at_least(12.0, uptime());
+    // A start in the future is none to subtract.
+    tree.remove(101);
+    tree.add(&Process { start: u64::MAX, ..Process::new(100, 1, "x") });
+    assert_eq!(uptime(), 0.0);
+}
+
+#[test]
+fn what_no_format_can_hold_is_left_out() {
+    let tree = usual();
+    tree.write("101/statm", format!("9 {} 0 1 0 1 0\n", u64::MAX / 4096));
+    let run = job(&tree, "n_proc,mem").second_run();
+    assert_eq!(keys(&run.line()), "n_proc");
+}
+
+#[test]
+fn cpu_time_adds_up_and_goes_on_after_an_absence() {
+    let tree = FakeProc::new();
+    let process = |own| Process { own, ..Process::new(100, 1, "x") };
+    let seconds = |ticks: u64| ticks as f64 / rustix::param::clock_ticks_per_second() as f64;
+    let job = Job::new(&tree, ["--pattern", "^x$", "--pid", "n:100", "--fields", "cpu_time"]);
+    tree.add(&process(500));
+    job.baseline();
+    let totals = || {
+        let lines = job.run().lines();
+        lines.iter().map(|line| line.value("cpu_time").unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(totals(), [0.0, 0.0], "since it was first seen");
+    tree.add(&process(510));
+    assert_eq!(totals(), [seconds(10); 2]);
+    assert_eq!(totals(), [seconds(10); 2]);
+    tree.remove(100);
+    assert_eq!(totals(), [seconds(10)], "the named group alone has a line");
+    tree.add(&Process { start: ticks_since_boot(), ..process(3) });
+    assert_eq!(totals(), [seconds(13); 2]);
+    // A past that nobody saw is in no total.
+    tree.remove(100);
+    totals();
+    tree.add(&process(70_000));
+    assert_eq!(totals(), [seconds(13); 2]);
+    assert_eq!(job.state().totals.len(), 2);
+}
+
+#[test]
+fn totals_of_names_that_change_do_not_pile_up_in_the_cache() {
+    const NAMES: u32 = 300;
+    let tree = FakeProc::new();
+    let job = Job::new(&tree, ["--pattern", "^evil", "--fields", "cpu_time,n_proc"]);
+    job.baseline();
+    let mut sizes = Vec::new();
+    for round in 0..8 {
+        for at in 0..NAMES {
+            let start = ticks_since_boot();
+            let pid = 1000 + at;
+            let name = format!("evil{round}\n{at}");
+            tree.write(
+                format!("{pid}/stat"),
+                Process { start, own: 4, ..Process::new(pid, 1, name) }.stat(),
+            );
+        }
+        assert_eq!(job.run().lines().len(), NAMES as usize);
+        let state = job.state();
+        assert!(state.totals.len() <= 1024 + NAMES as usize, "{}", state.totals.len());
+        sizes.push(std::fs::metadata(job.cache()).unwrap().len());
+    }
+    assert!(sizes[7] < sizes[5] + 2000, "{sizes:?}");
+}
+
+#[test]
+fn every_format_has_every_field() {
+    let tree = usual();
+    let text = |format: &str| {
+        let args = ["--pid", "web:100", "--fields", ALL, "--format", format];
+        let job = Job::new(&tree, args);
+        job.run();
+        let run = job.run();
+        assert_eq!((run.status, run.stderr.as_str()), (Some(0), ""));
+        String::from_utf8(run.stdout).unwrap()
+    };
+    let json = text("json");
+    for key in ALL.split(',') {
+        assert!(json.contains(&format!("\"{key}\":")), "{key}: {json}");
+    }
+    let page = text("prometheus");
+    let mut names = Vec::new();
+    for block in page.split("# HELP ").skip(1) {
+        let lines: Vec<&str> = block.lines().collect();
+        let (name, help) = lines[0].split_once(' ').unwrap();
+        assert!(help.ends_with('.'), "{block}");
+        let kind = if name.ends_with("_total") { "counter" } else { "gauge" };
+        assert_eq!(lines[1], format!("# TYPE {name} {kind}"));
+        assert!(lines[2].starts_with(&format!("{name}{{host=\"tengu\",")), "{block}");
+        assert_eq!(lines.len(), 3, "{block}");
+        names.push(name.strip_prefix("psstat_").unwrap());
+    }
+    assert_eq!(
+        names,
+        [
+            "cpu_cores",
+            "memory_ratio",
+            "processes",
+            "cpu_seconds_total",
+            "memory_bytes",
+            "threads",
+            "zombies",
+            "open_fds",
+            "io_read_bytes_per_second",
+            "io_write_bytes_per_second",
+            "major_page_faults_per_second",
+            "context_switches_per_second",
+            "uptime_seconds",
+        ]
+    );
+}
