@@ -16,7 +16,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 
 /// Names, and what stands in `process_name` for each. At most 15 bytes, as of a real process.
-const NAMES: [(&[u8], &str); 42] = [
+const NAMES: [(&[u8], &str); 44] = [
     (b"nginx", "nginx"),
     (b"a) b", "a) b"),
     (b"nginx) S 4242 1", "nginx) S 4242 1"),
@@ -26,12 +26,14 @@ const NAMES: [(&[u8], &str); 42] = [
     (b"foo\\", "foo"),
     (b"bar\\\\", "bar"),
     (b"a\\b", "a\\b"),
-    (b"a\\\\b", "a\\\\b"),
-    (b"a\\,b", "a\\,b"),
-    (b"a\\ b", "a\\ b"),
-    (b"a\\=b", "a\\=b"),
-    (b"a\\\\,b", "a\\\\,b"),
-    (b"\\,", "\\,"),
+    (b"a\\\\b", "a?\\b"),
+    (b"a\\,b", "a?,b"),
+    (b"a\\ b", "a? b"),
+    (b"a\\=b", "a?=b"),
+    (b"a\\\\,b", "a??,b"),
+    (b"\\,", "?,"),
+    (b"x\\,a\\=y", "x?,a?=y"),
+    (b"a\\ \\=\"", "a? ?=\""),
     (b"\\n", "\\n"),
     (b"", "?"),
     (b"\\", "?"),
