@@ -5,7 +5,8 @@
 //! | `simulated` | made-up histories of processes against an oracle that knows the truth |
 //! | `fake` | folders that look like a procfs, with every odd content |
 //! | `real` | real processes, compared with the kernel's own account |
-//! | `names` | hostile names, and what independent readers make of the lines |
+//! | `names` | hostile names, and what a strict reader makes of the lines |
+//! | `servers` | the lines and pages in real databases: InfluxDB, VictoriaMetrics, Prometheus |
 //! | `cache` | damaged, foreign, contended cache files |
 //! | `errors` | the table of errors of the contract |
 //! | `control_groups` | folders that look like control groups, in every hierarchy, with every odd content |
@@ -25,6 +26,7 @@ mod fake;
 mod names;
 mod namespace;
 mod real;
+mod servers;
 mod simulated;
 mod support;
 mod systemd;
