@@ -308,6 +308,7 @@ def replay(
         "memory_by_psstat": by_psstat,
         "disk": disk,
         "queries": answers,
+        "load": os.getloadavg()[1],
     }
 
 
@@ -401,12 +402,16 @@ def options() -> argparse.Namespace:
     add("--hosts", type=int, default=1000, help="hosts of the fleet (default 1000)")
     add("--samples", type=int, default=360, help="samples per host (default 360: an hour)")
     add(
-        "--all-samples", type=int, default=6,
-        help="samples per host of procstat with all fields (default 6: it has so many series)",
+        "--all-samples", type=int, default=3,
+        help="samples per host of procstat with all fields (default 3: it has so many series)",
     )
     add("--interval", type=int, default=10, help="seconds between two samples (default 10)")
     add("--only", choices=PROGRAMS, help="replay the lines of one program alone")
     add("--recorded", type=int, default=60, help="real samples to take (default 60)")
+    add(
+        "--spacing", type=float, default=1.0,
+        help="seconds between them (default 1; p_cpu is as fine as 10 ms are of that)",
+    )
     add("--limit", type=int, default=900, help="seconds after which it gives up (default 900)")
     add("--output", type=Path, metavar="FILE", help="where the raw results go")
     return parser.parse_args()
@@ -433,7 +438,7 @@ def main() -> None:
         # postgres runs as another user.
         folder.chmod(0o755)
         say(f"taking {chosen.recorded} samples of real services")
-        recordings, about_groups = record(chosen.recorded, 0.5, folder)
+        recordings, about_groups = record(chosen.recorded, chosen.spacing, folder)
         results.add("services", **about_groups)
         wire, runs = {}, {}
         for name, recording in recordings.items():
