@@ -260,3 +260,54 @@ fn counted(samples: &[page::Sample]) -> BTreeMap<String, usize> {
     };
     of.map(pair).collect()
 }
+
+/// The queries that the documentation proposes in that language.
+fn documented(language: &str) -> Vec<&'static str> {
+    let begin = format!("```{language}\n");
+    let blocks = include_str!("../../docs/FLEET.md").split(&begin).skip(1);
+    blocks.flat_map(|block| block.split("```").next().unwrap().lines()).collect()
+}
+
+/// Lines of two hosts, of which one has a service named `web` and the other has lost it.
+fn up_and_down() -> Vec<u8> {
+    let lines = |host: &str, pid: u32| {
+        let tree = FakeProc::new();
+        tree.add(&Process::new(100, 1, "nginx"));
+        let selector = format!("web:{pid}");
+        let job = Job::new(&tree, ["--pid", &selector, "--tag", &format!("host={host}")]);
+        job.baseline();
+        tree.add(&Process { own: 1, resident: 1000, ..Process::new(100, 1, "nginx") });
+        job.run().stdout
+    };
+    [lines("up", 100), lines("down", 4242)].concat()
+}
+
+#[test]
+fn the_documented_queries_tell_which_host_is_down() {
+    let lines = up_and_down();
+    let read = line::read(&lines);
+    assert_eq!(read.iter().map(Line::n_proc).collect::<Vec<_>>(), [1, 0]);
+
+    if let Some(influxd) = Influxd::start() {
+        influxd.write(&lines);
+        let queries = documented("influxql");
+        assert_eq!(queries.len(), 4);
+        let answers: Vec<String> = queries.iter().map(|query| influxd.answer(query)).collect();
+        assert!(answers.iter().all(|answer| answer.contains("\"values\"")), "{answers:#?}");
+        assert!(answers[1].contains("\"down\"") && !answers[1].contains("\"up\""), "{answers:#?}");
+        assert!(answers[2].contains("\"down\"") && answers[2].contains("\"up\""), "{answers:#?}");
+    }
+    if let Some(server) = VictoriaMetrics::start() {
+        server.write(&lines);
+        assert_eq!(server.series(6).len(), 6);
+        let queries = documented("promql");
+        assert_eq!(queries.len(), 7);
+        let hosts: Vec<Vec<String>> =
+            queries.iter().map(|query| server.hosts_of_answer(query)).collect();
+        let fleet = || vec![String::new()];
+        let host = |name: &str| vec![name.to_owned()];
+        assert_eq!(hosts[..2], [fleet(), host("down")], "{hosts:?}");
+        assert_eq!(hosts[2], ["up", "down"]);
+        assert_eq!(hosts[3..], [host("up"), fleet(), fleet(), fleet()], "{hosts:?}");
+    }
+}

@@ -1,8 +1,7 @@
 //! A real InfluxDB 1.x.
 
-use super::Point;
-use super::json;
 use super::process::{Ports, Program, Server};
+use super::{Point, http, json};
 use std::path::Path;
 
 const INFLUXD: Program = Program { name: "influxd", arguments, ready: "/ping" };
@@ -40,6 +39,11 @@ impl Influxd {
     pub fn write(&self, lines: &[u8]) {
         let answer = self.server.post("/write?db=x", lines);
         assert_eq!((answer.status, answer.body.as_str()), (204, ""));
+    }
+
+    /// What it says to a query, as it is.
+    pub fn answer(&self, query: &str) -> String {
+        self.server.page(&format!("/query?db=x&q={}", http::parameter(query)))
     }
 
     /// All points of `psstat`, sorted, the names of the columns beside their values.

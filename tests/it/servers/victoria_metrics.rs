@@ -1,7 +1,7 @@
 //! A real VictoriaMetrics.
 
 use super::process::{Ports, Program, Server, until};
-use super::{Series, json};
+use super::{Series, http, json};
 use std::path::Path;
 
 const VICTORIA_METRICS: Program = Program { name: "victoria-metrics", arguments, ready: "/health" };
@@ -24,6 +24,8 @@ fn arguments(folder: &Path, ports: Ports) -> Vec<String> {
         format!("-storageDataPath={}", folder.join("data").display()),
         format!("-httpListenAddr=127.0.0.1:{}", ports.http),
         "-memory.allowedBytes=64MB".to_owned(),
+        // Not the usual half minute, in which a query does not look.
+        "-search.latencyOffset=0s".to_owned(),
     ]
 }
 
@@ -51,6 +53,18 @@ impl VictoriaMetrics {
         let log = self.server.log();
         let said = log.lines().filter(|line| !line.contains("\tinfo\t")).map(str::to_owned);
         counted.chain(said).collect()
+    }
+
+    /// The hosts of what a query finds, in its order; an empty one where it is of no host. Asked
+    /// until it finds anything: a query does not look at the last second.
+    pub fn hosts_of_answer(&self, query: &str) -> Vec<String> {
+        let path = format!("/api/v1/query?query={}", http::parameter(query));
+        let host = |one: &json::Value| one.at("metric").texts().remove("host").unwrap_or_default();
+        let ask = || {
+            let answer = json::read(&self.server.page(&path));
+            answer.at("data").at("result").items().iter().map(host).collect()
+        };
+        until(|hosts: &Vec<String>| !hosts.is_empty(), ask)
     }
 
     /// All series of `psstat`, sorted, once there are as many; at last, those that there are.
