@@ -37,6 +37,9 @@ BATCH = 1000
 
 PROGRAMS = ["psstat", "procstat, lean", "procstat, all fields"]
 
+# Those among whose fields are counters.
+COUNTERS = ["procstat, all fields"]
+
 # The group that does not run: psstat prints a line of zeros for it.
 DOWN = "backup"
 
@@ -215,15 +218,16 @@ class Server:
 
 
 class Wander:
-    """The order in which a host shows the recorded samples: on, and now and then elsewhere, so that
-    no two hosts and no two hours are alike. A counter must not fall: then it is just on."""
+    """The order in which a host shows the recorded samples: on from one of its own, and now and then
+    elsewhere, so that no two hosts and no two hours are alike. Counters must not fall: with them it
+    is just on, and never round."""
 
-    def __init__(self, number: int, count: int, jumps: bool):
+    def __init__(self, number: int, recorded: int, wanted: int, jumps: bool):
         self.random = random.Random(number)
-        self.count = count
+        self.count = recorded
         self.jumps = jumps
         self.seen: set[int] = set()
-        self.at = self.random.randrange(count) if jumps else -1
+        self.at = self.random.randrange(recorded if jumps else recorded - wanted + 1) - 1
 
     def next(self) -> int:
         jump = self.jumps and self.random.random() < 0.1
@@ -240,8 +244,8 @@ def replay(
     server = Server(folder)
     try:
         before = server.memory()
-        jumps = count > len(recording.samples)
-        fleet = [(host(n), Wander(n, len(recording.samples), jumps)) for n in range(hosts)]
+        recorded, jumps = len(recording.samples), recording.name not in COUNTERS
+        fleet = [(host(n), Wander(n, recorded, count, jumps)) for n in range(hosts)]
         draw = random.Random(1)
         # Each host has its own moment of the interval, and is up to 5 ms late.
         moments = [draw.randrange(interval * 10**9) for _ in range(hosts)]
@@ -392,6 +396,37 @@ def table(wire: dict[str, dict], runs: dict[str, dict]) -> str:
     return text
 
 
+# So few samples in a series say nothing of what a sample costs on disk in the long run.
+ENOUGH = 100
+
+
+def projection(wire: dict[str, dict], runs: dict[str, dict], interval: int) -> str:
+    """What that means for fleets, in Markdown: multiplied, not measured."""
+    text = f"| hosts | | {' | '.join(runs)} |\n|---:|---|{'---:|' * len(runs)}\n"
+    for hosts in (1, 100, 10_000):
+        intervals = 86_400 / interval * hosts
+
+        def gigabytes(count: float) -> str:
+            return f"{count / 1e9:.2g} GB" if count >= 1e8 else f"{count / 1e6:.2g} MB"
+
+        def disk(name: str) -> str:
+            run = runs[name]
+            if run["samples_per_series"] < ENOUGH:
+                return "not measured"
+            each = run["disk"]["samples"] / run["samples"]
+            return gigabytes(intervals * wire[name]["fields"] * each)
+
+        rows = {
+            "samples per second": lambda name: f"{hosts * wire[name]['fields'] / interval:,.1f}",
+            "a day on the wire": lambda name: gigabytes(intervals * wire[name]["bytes"]),
+            "the same, gzip": lambda name: gigabytes(intervals * wire[name]["gzip_bytes"]),
+            "a day on disk": disk,
+        }
+        for title, cell in rows.items():
+            text += f"| {hosts:,} | {title} | {' | '.join(cell(name) for name in runs)} |\n"
+    return text
+
+
 def growth(run: dict) -> int:
     return run["memory_after"]["resident"] - run["memory_before"]["resident"]
 
@@ -445,14 +480,14 @@ def main() -> None:
             wire[name] = recording.on_the_wire()
             results.add("wire", program=name, **wire[name])
         for name in [chosen.only] if chosen.only else PROGRAMS:
-            count = chosen.all_samples if name.endswith("all fields") else chosen.samples
+            count = chosen.all_samples if name in COUNTERS else chosen.samples
             say(f"{name}: {chosen.hosts} hosts, {count} samples each")
             runs[name] = replay(
                 recordings[name], chosen.hosts, count, chosen.interval, until, folder / "server"
             )
             results.add("replay", program=name, **runs[name])
     say(f"raw results: {results.path}")
-    print(table(wire, runs), end="")
+    print(table(wire, runs), projection(wire, runs, chosen.interval), sep="\n", end="")
 
 
 def say(text: str) -> None:
