@@ -218,9 +218,9 @@ class Server:
 
 
 class Wander:
-    """The order in which a host shows the recorded samples: on from one of its own, and now and then
-    elsewhere, so that no two hosts and no two hours are alike. Counters must not fall: with them it
-    is just on, and never round."""
+    """The order in which a host shows the recorded samples: on from one of its own, now and then
+    elsewhere, so that no two hosts and no two hours are alike. Counters must not fall: with them
+    it is just on, and never round."""
 
     def __init__(self, number: int, recorded: int, wanted: int, jumps: bool):
         self.random = random.Random(number)
@@ -341,7 +341,7 @@ QUERIES = [
 
 
 def queries(server: Server, now: int) -> list[dict[str, object]]:
-    """The queries of docs/FLEET.md at the end of the replay: how many series each gave, how fast."""
+    """Queries as in docs/FLEET.md at the end of the replay: how many series each gave, how fast."""
     answers = []
     for query in QUERIES:
         parameters = urllib.parse.urlencode({"query": query, "time": now // 10**9})
