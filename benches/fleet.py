@@ -407,7 +407,8 @@ def projection(wire: dict[str, dict], runs: dict[str, dict], interval: int) -> s
         intervals = 86_400 / interval * hosts
 
         def gigabytes(count: float) -> str:
-            return f"{count / 1e9:.2g} GB" if count >= 1e8 else f"{count / 1e6:.2g} MB"
+            number, unit = (count / 1e9, "GB") if count >= 1e8 else (count / 1e6, "MB")
+            return f"{number:,.0f} {unit}" if number >= 10 else f"{number:.2g} {unit}"
 
         def disk(name: str) -> str:
             run = runs[name]
