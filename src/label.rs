@@ -1,8 +1,9 @@
 //! Text that psstat did not choose, made fit to be a tag: the names that processes give
 //! themselves, unit ids, what the user typed.
 //!
-//! Invariant: a [`Label`] is never empty, holds no control character, is valid UTF-8 and does not
-//! end in a backslash. What each output format escapes on top of that is that format's business.
+//! Invariant: a [`Label`] is never empty, holds no control character, is valid UTF-8, does not end
+//! in a backslash, and holds none before a backslash, comma, equals sign or space. What each output
+//! format escapes on top of that is that format's business.
 
 use std::fmt;
 use std::fmt::Write as _;
@@ -26,6 +27,12 @@ impl Label {
     /// Control characters become the two characters `\n`, `\t`, `\r`, or `?`; a byte that is no
     /// UTF-8 becomes `?`; backslashes at the end are cut, because in line protocol one would
     /// escape the comma or space that ends the tag.
+    ///
+    /// A backslash before `\`, `,`, `=` or a space becomes `?`, because the readers of line protocol
+    /// do not agree on what the two of them are. Telegraf and InfluxDB 1 give the backslash back.
+    /// VictoriaMetrics takes `\\` for one backslash, and then what follows it for the end of the tag.
+    /// InfluxDB does so too where it looks for the end of the line: a double quote in such a name
+    /// could then take the next line of the batch with it.
     pub fn lossy(bytes: &[u8]) -> Label {
         Label::new(bytes).unwrap_or_else(|| Label(Label::NAMELESS.into()))
     }
@@ -35,6 +42,13 @@ impl Label {
         let mut text = String::with_capacity(bytes.len());
         printable(bytes, &mut text);
         text.truncate(text.trim_end_matches('\\').len());
+        let ambiguous =
+            |at: usize| matches!(text.as_bytes().get(at + 1), Some(b'\\' | b',' | b'=' | b' '));
+        let ambiguous: Vec<usize> =
+            text.match_indices('\\').map(|(at, _)| at).filter(|&at| ambiguous(at)).collect();
+        for at in ambiguous {
+            text.replace_range(at..=at, "?");
+        }
         (!text.is_empty()).then(|| Label(text.into()))
     }
 
@@ -114,6 +128,8 @@ mod tests {
         assert_eq!(label(b"#x"), "#x");
         assert_eq!(label(b"\"q\""), "\"q\"");
         assert_eq!(label(b"a,b=c d"), "a,b=c d", "escaping is the format's business");
+        assert_eq!(label(b"a\\,b\\=c\\ d\\\\e"), "a?,b?=c? d?\\e");
+        assert_eq!(label(b"a\\\nb"), "a?\\nb");
         assert_eq!(Label::new(b"\\\\"), None);
     }
 
@@ -127,10 +143,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_label_keeps_its_invariant(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
+        fn a_label_keeps_its_invariant(
+            bytes in proptest::collection::vec(
+                prop_oneof![any::<u8>(), proptest::sample::select(&b"\\\\,= \n"[..])], 0..40,
+            ),
+        ) {
             let label = Label::lossy(&bytes);
             prop_assert!(!label.as_str().is_empty());
             prop_assert!(!label.as_str().ends_with('\\'));
+            for ambiguous in ["\\\\", "\\,", "\\=", "\\ "] {
+                prop_assert!(!label.as_str().contains(ambiguous));
+            }
             prop_assert!(!label.as_str().chars().any(char::is_control));
             prop_assert_eq!(&Label::lossy(label.as_str().as_bytes()), &label, "stable");
         }

@@ -6,7 +6,8 @@
 //! | `fake` | folders that look like a procfs, with every odd content |
 //! | `fields` | the same for each field beside the first three |
 //! | `real` | real processes, compared with the kernel's own account |
-//! | `names` | hostile names, and what independent readers make of the lines |
+//! | `names` | hostile names, and what a strict reader makes of the lines |
+//! | `servers` | the lines and pages in real databases: InfluxDB, VictoriaMetrics, Prometheus |
 //! | `config` | the configuration file, and files that samples go to |
 //! | `cache` | damaged, foreign, contended cache files |
 //! | `errors` | the table of errors of the contract |
@@ -31,6 +32,7 @@ mod fields;
 mod names;
 mod namespace;
 mod real;
+mod servers;
 mod simulated;
 mod support;
 mod systemd;

@@ -1,22 +1,19 @@
 //! Hostile names: a process names itself, with any bytes but NUL. No name may break a line, lose
 //! a batch, or move a process to another parent.
 //!
-//! What is printed is read by two independent readers: the strict one of `support::line`, and a
-//! real InfluxDB.
+//! What is printed is read by the strict reader of `support::line` here, and by real databases in
+//! `servers`.
 #![allow(clippy::unwrap_used, reason = "a test ends by panicking")]
 
-mod influxd;
-
 use crate::support::fake_proc::{FakeProc, Process};
-use crate::support::line::{Line, Number};
+use crate::support::line::Line;
 use crate::support::{Job, Run, psstat};
-use influxd::Influxd;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 
 /// Names, and what stands in `process_name` for each. At most 15 bytes, as of a real process.
-const NAMES: [(&[u8], &str); 42] = [
+pub const NAMES: [(&[u8], &str); 44] = [
     (b"nginx", "nginx"),
     (b"a) b", "a) b"),
     (b"nginx) S 4242 1", "nginx) S 4242 1"),
@@ -26,12 +23,14 @@ const NAMES: [(&[u8], &str); 42] = [
     (b"foo\\", "foo"),
     (b"bar\\\\", "bar"),
     (b"a\\b", "a\\b"),
-    (b"a\\\\b", "a\\\\b"),
-    (b"a\\,b", "a\\,b"),
-    (b"a\\ b", "a\\ b"),
-    (b"a\\=b", "a\\=b"),
-    (b"a\\\\,b", "a\\\\,b"),
-    (b"\\,", "\\,"),
+    (b"a\\\\b", "a?\\b"),
+    (b"a\\,b", "a?,b"),
+    (b"a\\ b", "a? b"),
+    (b"a\\=b", "a?=b"),
+    (b"a\\\\,b", "a??,b"),
+    (b"\\,", "?,"),
+    (b"x\\,a\\=y", "x?,a?=y"),
+    (b"a\\ \\=\"", "a? ?=\""),
     (b"\\n", "\\n"),
     (b"", "?"),
     (b"\\", "?"),
@@ -62,7 +61,7 @@ const NAMES: [(&[u8], &str); 42] = [
 ];
 
 /// How many processes there must be under each text.
-fn expected() -> BTreeMap<String, usize> {
+pub fn expected() -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for (_, text) in NAMES {
         *counts.entry(text.to_owned()).or_insert(0) += 1;
@@ -70,12 +69,12 @@ fn expected() -> BTreeMap<String, usize> {
     counts
 }
 
-fn found(lines: &[Line]) -> BTreeMap<String, usize> {
+pub fn found(lines: &[Line]) -> BTreeMap<String, usize> {
     lines.iter().map(|line| (line.name().to_owned(), line.n_proc())).collect()
 }
 
 /// Process 100 has a child under each name; 1 and 4242 have none of them.
-fn tree_of_all_names() -> FakeProc {
+pub fn tree_of_all_names() -> FakeProc {
     let tree = FakeProc::new();
     tree.add_all(&[Process::new(100, 1, "mother"), Process::new(4242, 1, "stranger")]);
     for (at, (name, _)) in NAMES.iter().enumerate() {
@@ -86,7 +85,7 @@ fn tree_of_all_names() -> FakeProc {
 }
 
 /// A `--pid` for each of them.
-fn each_by_pid() -> Vec<String> {
+pub fn each_by_pid() -> Vec<String> {
     (0..NAMES.len()).flat_map(|at| ["--pid".to_owned(), (200 + at).to_string()]).collect()
 }
 
@@ -138,12 +137,12 @@ fn names_that_would_print_the_same_are_one_line() {
 }
 
 /// A real process that bears a name of its own choice until it is dropped.
-struct Named {
+pub struct Named {
     child: Child,
 }
 
 impl Named {
-    fn new(name: &[u8]) -> Named {
+    pub fn new(name: &[u8]) -> Named {
         // The shell writes to its own comm; an empty name takes a NUL, for no bytes are no write.
         let octal =
             |bytes: &[u8]| -> String { bytes.iter().map(|byte| format!("\\{byte:03o}")).collect() };
@@ -158,7 +157,7 @@ impl Named {
         Named { child }
     }
 
-    fn pid(&self) -> String {
+    pub fn pid(&self) -> String {
         self.child.id().to_string()
     }
 }
@@ -194,39 +193,4 @@ fn real_processes_may_bear_every_name() {
     let args = ["--wait", "10ms", "--pid", &own, "--pattern", "all:."];
     let lines = Run::of(psstat().args(args)).lines();
     assert!(lines[0].n_proc() > NAMES.len(), "{lines:?}");
-}
-
-#[test]
-fn influxdb_takes_every_line_and_gives_the_same_back() {
-    let Some(influxd) = Influxd::start() else {
-        eprintln!("skipped: influxd is not installed (scripts/install-test-packages does it)");
-        return;
-    };
-    let tree = tree_of_all_names();
-    let tags = ["env=a b,c=d", "k e,y==v\\", "ü=\"q\"", "b\\,=x"];
-    let tags = tags.iter().flat_map(|tag| ["--tag", tag]).map(str::to_owned);
-    let run = Job::new(&tree, each_by_pid().into_iter().chain(tags)).second_run();
-    let lines = run.lines();
-    assert_eq!(found(&lines), expected());
-    let answer = influxd.write(&run.stdout);
-    assert_eq!(answer, (204, String::new()));
-
-    let (columns, points) = influxd.points();
-    assert_eq!(points.len(), lines.len(), "each line is a series of its own");
-    let mut given_back: Vec<BTreeMap<String, String>> =
-        points.into_iter().map(|point| columns.iter().cloned().zip(point).collect()).collect();
-    let mut written: Vec<BTreeMap<String, String>> = lines.iter().map(as_point).collect();
-    given_back.sort();
-    written.sort();
-    assert_eq!(given_back, written);
-}
-
-/// What InfluxDB is to show of a line.
-fn as_point(line: &Line) -> BTreeMap<String, String> {
-    let fields = line.fields.iter().map(|(key, number)| match number {
-        Number::Float(number) => (key.clone(), number.to_string()),
-        Number::Integer(number) => (key.clone(), number.to_string()),
-    });
-    let time = ("time".to_owned(), line.time.to_string());
-    line.tags.iter().cloned().chain(fields).chain([time]).collect()
 }

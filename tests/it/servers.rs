@@ -1,0 +1,340 @@
+//! What real databases make of what psstat prints: every line and page is taken, and comes back as
+//! it was, tags and values, whatever processes and folders call themselves.
+//!
+//! Each test starts its own servers, on free ports of 127.0.0.1.
+#![allow(clippy::unwrap_used, reason = "a test ends by panicking")]
+
+mod http;
+mod influxd;
+mod json;
+mod page;
+mod process;
+mod prometheus;
+mod victoria_metrics;
+
+use crate::names::{self, NAMES, Named};
+use crate::support::fake_proc::{FakeProc, Process};
+use crate::support::line::{self, Line, Number};
+use crate::support::{Job, Run, psstat};
+use influxd::Influxd;
+use prometheus::Prometheus;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+use std::process::Command;
+use victoria_metrics::VictoriaMetrics;
+
+/// All fields that psstat knows. One that is added here is tested in every database.
+const FIELDS: [&str; 13] = [
+    "p_cpu",
+    "p_mem",
+    "n_proc",
+    "cpu_time",
+    "mem",
+    "n_thread",
+    "n_zombie",
+    "n_fd",
+    "io_read",
+    "io_write",
+    "faults_major",
+    "ctx_switches",
+    "uptime",
+];
+
+/// Tags with everything that a key or a value can hold.
+const TAGS: [&str; 12] = [
+    "host=the, =host",
+    "env=a b,c=d",
+    "k e,y==v\\",
+    "ü=\"q\"",
+    "b\\,=x",
+    "c\\ d=\\=\\ \\,\\\\e",
+    "d'=\\n\n\t\r",
+    "#e= f",
+    "1f=\u{1f400}",
+    "g=null",
+    "h=\"",
+    "p_cpu_=1i",
+];
+
+/// A point of InfluxDB: columns, their values as text.
+type Point = BTreeMap<String, String>;
+
+/// A series of VictoriaMetrics, its name among the labels.
+#[derive(Clone, Debug, PartialEq)]
+struct Series {
+    labels: BTreeMap<String, String>,
+    values: Vec<f64>,
+    millis: Vec<i64>,
+}
+
+/// Something for psstat to look at, held as long as it is to be looked at.
+enum World {
+    /// Processes under all hostile names, with the most and the least of everything.
+    MadeUp(FakeProc),
+    /// Real processes under all hostile names.
+    Real(Vec<Named>),
+    /// Processes in control groups with long and hostile paths.
+    Grouped(FakeProc),
+}
+
+impl World {
+    fn all() -> [World; 3] {
+        let real = NAMES.iter().map(|(name, _)| Named::new(name)).collect();
+        let grouped = FakeProc::new();
+        for (at, path) in long_paths().iter().enumerate() {
+            let pid = 100 + at as u32;
+            grouped.add(&Process::new(pid, 1, "member"));
+            has_done(&grouped, pid, 1);
+            grouped.write(format!("{pid}/cgroup"), format!("0::/{path}\n"));
+        }
+        [World::MadeUp(names::tree_of_all_names()), World::Real(real), World::Grouped(grouped)]
+    }
+
+    /// Lets psstat look at it, so that every line has all fields; gives what it takes as a command,
+    /// and what must live until it has run.
+    fn job(&self, format: &str) -> (Command, Option<Job<'_>>) {
+        let fields = FIELDS.join(",");
+        let options = ["--format", format, "--fields", &fields].map(str::to_owned);
+        match self {
+            World::MadeUp(tree) => {
+                let pids = || (0..NAMES.len() as u32).map(|at| 200 + at);
+                pids().for_each(|pid| has_done(tree, pid, 1));
+                let tags = TAGS.iter().flat_map(|tag| ["--tag", tag]).map(str::to_owned);
+                let args = names::each_by_pid().into_iter().chain(tags).chain(options);
+                let job = Job::new(tree, args);
+                job.run();
+                // Each has used more than the one before, the last more than any machine could: but
+                // no more than 15 digits say, for VictoriaMetrics keeps no more of a number.
+                for (at, (name, _)) in NAMES.iter().enumerate() {
+                    let own = if at + 1 == NAMES.len() { 1 << 20 } else { at as u64 };
+                    let resident = [0, 1, 999_999, 3_000_000].get(at).copied();
+                    let resident = resident.unwrap_or(1000 + at as u64);
+                    let process = Process::new(200 + at as u32, 100, name);
+                    let pid = process.pid;
+                    tree.add(&Process { own, resident, ..process });
+                    has_done(tree, pid, 1 + at as u64);
+                }
+                (job.command(), Some(job))
+            }
+            World::Real(processes) => {
+                let mut command = psstat();
+                command.args(["--wait", "10ms", "--host", "real"]).args(options);
+                for process in processes {
+                    command.args(["--pid", &process.pid()]);
+                }
+                (command, None)
+            }
+            World::Grouped(tree) => {
+                let nowhere = tree.file("no-sys").display().to_string();
+                let args = ["--cgroup", "*", "--sys", &nowhere].map(str::to_owned);
+                let job = Job::new(tree, args.into_iter().chain(options));
+                job.run();
+                (job.command(), Some(job))
+            }
+        }
+    }
+
+    /// How many processes there are under each name.
+    fn expected(&self) -> BTreeMap<String, usize> {
+        match self {
+            World::MadeUp(_) | World::Real(_) => names::expected(),
+            // Every folder on the way is a control group too, and holds that process.
+            World::Grouped(_) => long_paths().iter().flat_map(|path| folders(path)).collect(),
+        }
+    }
+
+    /// What psstat prints of it.
+    fn lines(&self) -> Vec<u8> {
+        let (mut command, job) = self.job("influx");
+        let run = Run::of(&mut command);
+        drop(job);
+        assert_same(names::found(&run.lines()), self.expected());
+        run.stdout
+    }
+}
+
+/// Lets a process have used so much of all that a field of its own tells.
+fn has_done(tree: &FakeProc, pid: u32, much: u64) {
+    tree.set_io(pid, 4096 * much, 512 * much);
+    tree.set_threads(pid, &[(pid, 10 * much)]);
+    tree.set_open_files(pid, 3);
+}
+
+/// Paths of control groups as long as a path can be, in which no byte is changed to be printed.
+fn long_paths() -> Vec<String> {
+    let parts = ["a, b=c", "docker-", "\"q\"", "my\\x2dunit", "größe", "\u{1f400}"];
+    parts.map(|part| vec![part.repeat(200 / part.len()); 19].join("/")).into()
+}
+
+/// All folders on the way to a path, each with one process.
+fn folders(path: &str) -> impl Iterator<Item = (String, usize)> {
+    let ends = path.match_indices('/').map(|(end, _)| end).chain([path.len()]);
+    ends.map(|end| (path[..end].to_owned(), 1))
+}
+
+/// Checks that both are the same; shows where they part, for all of it would be too much to read.
+fn assert_same<T: PartialEq + Debug>(
+    found: impl IntoIterator<Item = T>,
+    expected: impl IntoIterator<Item = T>,
+) {
+    let (mut found, mut expected) = (found.into_iter(), expected.into_iter());
+    loop {
+        let pair = (found.next(), expected.next());
+        assert_eq!(pair.0, pair.1);
+        if pair.0.is_none() {
+            return;
+        }
+    }
+}
+
+/// All lines, of all worlds.
+fn all_lines() -> Vec<Vec<u8>> {
+    World::all().iter().map(World::lines).collect()
+}
+
+/// A field's value as text and as a number.
+fn value(number: Number) -> (String, f64) {
+    match number {
+        Number::Float(number) => (number.to_string(), number),
+        Number::Integer(number) => (number.to_string(), number as f64),
+    }
+}
+
+#[test]
+fn influxdb_takes_every_line_and_gives_the_same_back() {
+    let Some(influxd) = Influxd::start() else { return };
+    let mut written: Vec<Point> = Vec::new();
+    for lines in all_lines() {
+        influxd.write(&lines);
+        written.extend(line::read(&lines).iter().map(as_point));
+    }
+    written.sort();
+    assert_same(influxd.points(), written);
+}
+
+/// What InfluxDB is to show of a line.
+fn as_point(line: &Line) -> Point {
+    let fields = line.fields.iter().map(|(key, number)| (key.clone(), value(*number).0));
+    let time = ("time".to_owned(), line.time.to_string());
+    line.tags.iter().cloned().chain(fields).chain([time]).collect()
+}
+
+#[test]
+fn victoria_metrics_takes_every_line_and_gives_the_same_back() {
+    let Some(server) = VictoriaMetrics::start() else { return };
+    let mut written: Vec<Series> = Vec::new();
+    for lines in all_lines() {
+        server.write(&lines);
+        written.extend(line::read(&lines).iter().flat_map(as_series));
+    }
+    written.sort_by(|one, other| one.labels.cmp(&other.labels));
+    assert_same(server.complaints(), Vec::new());
+    assert_same(server.series(written.len()), written);
+}
+
+/// What VictoriaMetrics is to show of a line: a series of each field, time cut to milliseconds.
+fn as_series(line: &Line) -> Vec<Series> {
+    let series = |(key, number): &(String, Number)| {
+        let name = ("__name__".to_owned(), format!("psstat_{key}"));
+        let labels = line.tags.iter().cloned().chain([name]).collect();
+        Series { labels, values: vec![value(*number).1], millis: vec![line.time / 1_000_000] }
+    };
+    line.fields.iter().map(series).collect()
+}
+
+#[test]
+fn prometheus_scrapes_every_page_and_gives_the_same_back() {
+    let Some(prometheus) = Prometheus::start() else { return };
+    for world in World::all() {
+        let (mut command, job) = world.job("prometheus");
+        let written = page::read(&prometheus.publish(&mut command));
+        drop(job);
+        assert_eq!(metrics(&written).len(), FIELDS.len(), "{:?}", metrics(&written));
+        assert_same(counted(&written), world.expected());
+        assert_same(prometheus.samples(&written), written);
+        assert_eq!(prometheus.scrape_error(), Some(0.0));
+    }
+}
+
+#[test]
+fn promtool_has_no_complaint_about_a_page() {
+    for world in World::all() {
+        let (mut command, job) = world.job("prometheus");
+        let page = String::from_utf8(Run::of(&mut command).stdout).unwrap();
+        drop(job);
+        assert_same(counted(&page::read(&page)), world.expected());
+        let Some(said) = prometheus::lint(&page) else { return };
+        assert_eq!(said, "");
+    }
+    let empty = FakeProc::new();
+    let job = Job::new(&empty, ["--format", "prometheus", "--pattern", "nothing"]);
+    job.run();
+    let page = job.run();
+    let page = String::from_utf8(page.stdout).unwrap();
+    assert_eq!(page::read(&page), []);
+    assert_eq!(prometheus::lint(&page).as_deref(), Some(""));
+}
+
+fn metrics(samples: &[page::Sample]) -> BTreeSet<&str> {
+    samples.iter().map(|sample| sample.name.as_str()).collect()
+}
+
+/// How many processes a page says there are under each name.
+fn counted(samples: &[page::Sample]) -> BTreeMap<String, usize> {
+    let of = samples.iter().filter(|sample| sample.name == "psstat_processes");
+    let pair = |sample: &page::Sample| {
+        (sample.labels["process_name"].clone(), sample.value.to_string().parse().unwrap())
+    };
+    of.map(pair).collect()
+}
+
+/// The queries that the documentation proposes in that language.
+fn documented(language: &str) -> Vec<&'static str> {
+    let begin = format!("```{language}\n");
+    let blocks = include_str!("../../docs/FLEET.md").split(&begin).skip(1);
+    blocks.flat_map(|block| block.split("```").next().unwrap().lines()).collect()
+}
+
+/// Lines of two hosts, of which one has a service named `web` and the other has lost it.
+fn up_and_down() -> Vec<u8> {
+    let lines = |host: &str, pid: u32| {
+        let tree = FakeProc::new();
+        tree.add(&Process::new(100, 1, "nginx"));
+        let selector = format!("web:{pid}");
+        let job = Job::new(&tree, ["--pid", &selector, "--tag", &format!("host={host}")]);
+        job.baseline();
+        tree.add(&Process { own: 1, resident: 1000, ..Process::new(100, 1, "nginx") });
+        job.run().stdout
+    };
+    [lines("up", 100), lines("down", 4242)].concat()
+}
+
+#[test]
+fn the_documented_queries_tell_which_host_is_down() {
+    let lines = up_and_down();
+    let read = line::read(&lines);
+    assert_eq!(read.iter().map(Line::n_proc).collect::<Vec<_>>(), [1, 0]);
+
+    if let Some(influxd) = Influxd::start() {
+        influxd.write(&lines);
+        let queries = documented("influxql");
+        assert_eq!(queries.len(), 4);
+        let answers: Vec<String> = queries.iter().map(|query| influxd.answer(query)).collect();
+        assert!(answers.iter().all(|answer| answer.contains("\"values\"")), "{answers:#?}");
+        assert!(answers[1].contains("\"down\"") && !answers[1].contains("\"up\""), "{answers:#?}");
+        assert!(answers[2].contains("\"down\"") && answers[2].contains("\"up\""), "{answers:#?}");
+    }
+    if let Some(server) = VictoriaMetrics::start() {
+        server.write(&lines);
+        assert_eq!(server.series(6).len(), 6);
+        let queries = documented("promql");
+        assert_eq!(queries.len(), 7);
+        let hosts: Vec<Vec<String>> =
+            queries.iter().map(|query| server.hosts_of_answer(query)).collect();
+        let fleet = || vec![String::new()];
+        let host = |name: &str| vec![name.to_owned()];
+        assert_eq!(hosts[..2], [fleet(), host("down")], "{hosts:?}");
+        assert_eq!(hosts[2], ["up", "down"]);
+        assert_eq!(hosts[3..], [host("up"), fleet(), fleet(), fleet()], "{hosts:?}");
+    }
+}

@@ -1,0 +1,66 @@
+//! A real InfluxDB 1.x.
+
+use super::process::{Ports, Program, Server};
+use super::{Point, http, json};
+use std::path::Path;
+
+const INFLUXD: Program = Program { name: "influxd", arguments, ready: "/ping" };
+
+pub struct Influxd {
+    server: Server,
+}
+
+fn arguments(folder: &Path, ports: Ports) -> Vec<String> {
+    let dir = folder.display();
+    let Ports { http, other } = ports;
+    let text = format!(
+        "reporting-disabled = true\nbind-address = \"127.0.0.1:{other}\"\n\
+         [meta]\ndir = \"{dir}/meta\"\n\
+         [data]\ndir = \"{dir}/data\"\nwal-dir = \"{dir}/wal\"\n\
+         [monitor]\nstore-enabled = false\n\
+         [continuous_queries]\nenabled = false\n\
+         [http]\nbind-address = \"127.0.0.1:{http}\"\nlog-enabled = false\n"
+    );
+    let config = folder.join("influxdb.conf");
+    std::fs::write(&config, text).expect("its folder takes files");
+    ["run", "-config", &config.to_string_lossy()].map(str::to_owned).into()
+}
+
+impl Influxd {
+    /// Starts one with a database `x`; none where it is not installed.
+    pub fn start() -> Option<Influxd> {
+        let server = Server::start(&INFLUXD)?;
+        let created = server.post("/query?q=CREATE+DATABASE+x", b"");
+        assert_eq!(created.status, 200, "{created:?}");
+        Some(Influxd { server })
+    }
+
+    /// Writes lines, every one of which it must take.
+    pub fn write(&self, lines: &[u8]) {
+        let answer = self.server.post("/write?db=x", lines);
+        assert_eq!((answer.status, answer.body.as_str()), (204, ""));
+    }
+
+    /// What it says to a query, as it is.
+    pub fn answer(&self, query: &str) -> String {
+        self.server.page(&format!("/query?db=x&q={}", http::parameter(query)))
+    }
+
+    /// All points of `psstat`, sorted, the names of the columns beside their values.
+    pub fn points(&self) -> Vec<Point> {
+        let text = self.server.page("/query?db=x&epoch=ns&q=SELECT+*+FROM+psstat");
+        let answer = json::read(&text);
+        let series = answer.at("results").item(0).at("series").item(0);
+        let columns: Vec<String> =
+            series.at("columns").items().iter().map(json::Value::text).collect();
+        let point = |row: &json::Value| {
+            let pairs = columns.iter().zip(row.items());
+            // A tag or field that this point has not is null.
+            let known = pairs.filter(|(_, value)| !value.is_null());
+            known.map(|(name, value)| (name.clone(), value.text())).collect()
+        };
+        let mut points: Vec<Point> = series.at("values").items().iter().map(point).collect();
+        points.sort();
+        points
+    }
+}

@@ -1,0 +1,125 @@
+//! A real Prometheus that scrapes a real node_exporter, whose textfile collector reads pages from
+//! a folder.
+
+use super::page::Sample;
+use super::process::{Ports, Program, Server, until};
+use super::{http, json};
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+const NODE_EXPORTER: Program =
+    Program { name: "prometheus-node-exporter", arguments: of_node_exporter, ready: "/metrics" };
+
+const PROMETHEUS: Program =
+    Program { name: "prometheus", arguments: of_prometheus, ready: "/-/ready" };
+
+/// The folder of pages, in that of node_exporter.
+const PAGES: &str = "pages";
+
+/// The file that tells Prometheus whom to scrape; it may be written at any time.
+const TARGETS: &str = "targets.json";
+
+pub struct Prometheus {
+    server: Server,
+    exporter: Server,
+}
+
+fn of_node_exporter(folder: &Path, ports: Ports) -> Vec<String> {
+    let pages = folder.join(PAGES);
+    std::fs::create_dir(&pages).expect("its folder takes folders");
+    vec![
+        "--collector.disable-defaults".to_owned(),
+        "--collector.textfile".to_owned(),
+        format!("--collector.textfile.directory={}", pages.display()),
+        format!("--web.listen-address=127.0.0.1:{}", ports.http),
+    ]
+}
+
+fn of_prometheus(folder: &Path, ports: Ports) -> Vec<String> {
+    let text = format!(
+        "global:\n  scrape_interval: 1s\nscrape_configs:\n  - job_name: node\n    \
+         file_sd_configs:\n      - files: [{TARGETS}]\n        refresh_interval: 1s\n"
+    );
+    let config = folder.join("prometheus.yml");
+    std::fs::write(&config, text).expect("its folder takes files");
+    vec![
+        format!("--config.file={}", config.display()),
+        format!("--storage.tsdb.path={}", folder.join("data").display()),
+        format!("--web.listen-address=127.0.0.1:{}", ports.http),
+    ]
+}
+
+impl Prometheus {
+    /// Starts both; none where one is not installed.
+    pub fn start() -> Option<Prometheus> {
+        let exporter = Server::start(&NODE_EXPORTER)?;
+        let server = Server::start(&PROMETHEUS)?;
+        let targets = format!("[{{\"targets\": [\"127.0.0.1:{}\"]}}]", exporter.port());
+        let unfinished = server.file("unfinished");
+        std::fs::write(&unfinished, targets).expect("written");
+        std::fs::rename(unfinished, server.file(TARGETS)).expect("renamed");
+        Some(Prometheus { server, exporter })
+    }
+
+    /// Lets a run of psstat put its page where node_exporter reads it; gives the page.
+    pub fn publish(&self, command: &mut Command) -> String {
+        let page = self.exporter.file(PAGES).join("psstat.prom");
+        let output = command.arg("--output").arg(&page).output().expect("psstat runs");
+        assert!(output.status.success() && output.stdout.is_empty(), "{output:?}");
+        std::fs::read_to_string(page).expect("UTF-8")
+    }
+
+    /// What node_exporter says of its own reading: 0 where every page was well-formed.
+    pub fn scrape_error(&self) -> Option<f64> {
+        let page = self.exporter.page("/metrics");
+        let name = "node_textfile_scrape_error ";
+        page.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.parse().unwrap())
+    }
+
+    /// What Prometheus has of psstat, sorted, once that is as expected; at last, however it is.
+    /// The labels that it adds itself, who was scraped and why, are checked and left out.
+    pub fn samples(&self, expected: &[Sample]) -> Vec<Sample> {
+        until(|samples: &Vec<Sample>| samples == expected, || self.now())
+    }
+
+    fn now(&self) -> Vec<Sample> {
+        let query = http::parameter("{__name__=~\"psstat_.*\"}");
+        let answer = json::read(&self.server.page(&format!("/api/v1/query?query={query}")));
+        assert_eq!(answer.at("status").text(), "success");
+        let instance = format!("127.0.0.1:{}", self.exporter.port());
+        let sample = |of: &json::Value| {
+            let mut labels = of.at("metric").texts();
+            let name = labels.remove("__name__").expect("a name");
+            assert_eq!(labels.remove("instance").as_ref(), Some(&instance));
+            assert_eq!(labels.remove("job").as_deref(), Some("node"));
+            let value = of.at("value").item(1).text().parse().expect("a number");
+            Sample { name, labels, value }
+        };
+        let answer = answer.at("data").at("result").items().iter().map(sample);
+        let mut samples: Vec<Sample> = answer.collect();
+        samples.sort_by(Sample::order);
+        samples
+    }
+}
+
+/// What `promtool check metrics` says of a page: nothing where all is well; none where it is not
+/// installed.
+pub fn lint(page: &str) -> Option<String> {
+    let mut command = Command::new("promtool");
+    command.args(["check", "metrics"]).stdin(Stdio::piped());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = match command.spawn() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            eprintln!("skipped: promtool is not installed (scripts/install-test-packages does it)");
+            return None;
+        }
+        child => child.expect("promtool runs"),
+    };
+    child.stdin.take().expect("a pipe").write_all(page.as_bytes()).expect("promtool reads");
+    let output = child.wait_with_output().expect("promtool ends");
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    assert_eq!(output.status.success(), said.is_empty(), "{:?}: {said}", output.status);
+    Some(said)
+}
