@@ -16,7 +16,7 @@
 //! burn MILLIS               uses so much CPU time
 //! threads COUNT MILLIS      so many threads at once use so much CPU time each
 //! busy                      starts a thread that uses CPU time from now on
-//! idle                      ends all those threads
+//! idle                      ends all those threads, and those of `nappers`
 //! name COMM                 takes another name
 //! subreaper                 adopts orphans among its descendants from now on
 //! spawn NAME                starts an actor as its child; tells its pid
@@ -24,6 +24,12 @@
 //! linger PID                waits until that child is a zombie, and leaves it one
 //! chains COUNT DEPTH MILLIS one chain after the other, each waited for
 //! sh SCRIPT                 runs sh -c SCRIPT, and waits for it
+//! io                        its traffic with storage by its own /proc/self/io: read, written
+//! write PATH KIB            writes a new file of that size, to storage
+//! read PATH                 reads a file, from storage
+//! switches                  getrusage(2): how often its threads were switched away from
+//! nappers COUNT TIMES       starts so many threads; each sleeps so often, and then stays
+//! open COUNT                opens so many files, and keeps them open
 //! exit                      ends, without an answer
 //! ```
 //!
@@ -33,10 +39,12 @@
 
 use nix::sys::resource::{Usage, UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitId, WaitIdOptions, WaitOptions, waitid, waitpid};
 use rustix::time::{ClockId, clock_gettime};
 use std::error::Error;
+use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
@@ -62,11 +70,20 @@ struct Actor {
     stage: PathBuf,
     busy: Vec<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
+    /// Threads that wait for the other end of theirs to be dropped.
+    nappers: Vec<(mpsc::Sender<()>, JoinHandle<()>)>,
+    files: Vec<File>,
 }
 
 impl Actor {
     fn new(stage: PathBuf) -> Actor {
-        Actor { stage, busy: Vec::new(), stop: Arc::default() }
+        Actor {
+            stage,
+            busy: Vec::new(),
+            stop: Arc::default(),
+            nappers: Vec::new(),
+            files: Vec::new(),
+        }
     }
 
     fn serve(mut self, name: &str) -> Outcome<()> {
@@ -118,6 +135,34 @@ impl Actor {
                     thread.join().map_err(|_| "a thread panicked")?;
                 }
                 self.stop.store(false, Ordering::Relaxed);
+                for (stay, thread) in self.nappers.drain(..) {
+                    drop(stay);
+                    thread.join().map_err(|_| "a thread panicked")?;
+                }
+            }
+            "io" => return io(),
+            "write" => {
+                let (path, kib) = rest.rsplit_once(' ').ok_or("write PATH KIB")?;
+                let mut file = File::create(path)?;
+                for _ in 0..kib.parse::<u64>()? {
+                    file.write_all(&[1; 1024])?;
+                }
+                file.sync_all()?;
+            }
+            "read" => read_from_storage(rest)?,
+            "switches" => {
+                let usage = getrusage(UsageWho::RUSAGE_SELF)?;
+                let all = usage.voluntary_context_switches() + usage.involuntary_context_switches();
+                return Ok(all.to_string());
+            }
+            "nappers" => match numbers()?[..] {
+                [count, times] => self.start_nappers(count, times)?,
+                _ => return Err("nappers COUNT TIMES".into()),
+            },
+            "open" => {
+                for _ in 0..rest.parse::<u64>()? {
+                    self.files.push(File::open("/dev/null")?);
+                }
             }
             "name" => rustix::thread::set_name(&std::ffi::CString::new(rest)?)?,
             "subreaper" => rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?,
@@ -142,6 +187,47 @@ impl Actor {
         }
         Ok("done".to_owned())
     }
+}
+
+impl Actor {
+    /// Ends when all of them have slept, and stay.
+    fn start_nappers(&mut self, count: u64, times: u64) -> Outcome<()> {
+        let (rested, has_rested) = mpsc::channel();
+        for _ in 0..count {
+            let rested = rested.clone();
+            let (stay, until) = mpsc::channel::<()>();
+            let thread = std::thread::spawn(move || {
+                for _ in 0..times {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                let _ = rested.send(());
+                drop(rested);
+                // Nothing is ever sent.
+                let _ = until.recv();
+            });
+            self.nappers.push((stay, thread));
+        }
+        (0..count).try_for_each(|_| has_rested.recv())?;
+        Ok(())
+    }
+}
+
+/// Past the page cache, which asks for a buffer that begins with a page.
+fn read_from_storage(path: &str) -> Outcome<()> {
+    const BLOCK: usize = 4096;
+    let flags = OFlags::RDONLY | OFlags::DIRECT | OFlags::CLOEXEC;
+    let file = rustix::fs::open(path, flags, Mode::empty())?;
+    let mut space = vec![0u8; 2 * BLOCK];
+    let start = space.as_ptr().align_offset(BLOCK);
+    while rustix::io::read(&file, &mut space[start..start + BLOCK])? > 0 {}
+    Ok(())
+}
+
+fn io() -> Outcome<String> {
+    let text = std::fs::read_to_string("/proc/self/io")?;
+    let line = |key| text.lines().find_map(|line| line.strip_prefix(key));
+    let (read, written) = (line("read_bytes: "), line("write_bytes: "));
+    Ok(format!("{} {}", read.ok_or("no read_bytes")?, written.ok_or("no write_bytes")?))
 }
 
 fn end_with_lifeline(ready: mpsc::Sender<()>) -> ! {

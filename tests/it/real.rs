@@ -12,6 +12,7 @@
 //! | `kernel` | what `/proc` says, read by other files than psstat reads |
 //! | `needs` | what a test needs of the machine |
 //! | `cpu` | conservation and no spikes, whoever dies, is adopted, or is never waited for |
+//! | `fields` | each field beside the first three |
 //! | `lives` | processes that come, go, change their name, end half |
 //! | `selecting` | each selector, and psstat beside itself |
 //! | `memory` | workers that share a segment; PostgreSQL |
@@ -19,6 +20,7 @@
 //! | `namespaces` | recycled pids, other mounts of procfs, hidden processes |
 
 mod cpu;
+mod fields;
 mod kernel;
 mod lives;
 mod memory;

@@ -17,6 +17,18 @@ pub fn pss(pid: u32) -> u64 {
     kilobytes(&Path::new("/proc").join(pid.to_string()).join("smaps_rollup"), "Pss")
 }
 
+/// Threads of a process.
+pub fn threads(pid: u32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the process lives");
+    let line = text.lines().find_map(|line| line.strip_prefix("Threads:"));
+    line.expect("the line is there").trim().parse().expect("a number")
+}
+
+/// Files that a process has open, counted one by one.
+pub fn open_files(pid: u32) -> u64 {
+    std::fs::read_dir(format!("/proc/{pid}/fd")).expect("the process lives").count() as u64
+}
+
 fn kilobytes(path: &Path, key: &str) -> u64 {
     let text = std::fs::read_to_string(path).expect("the process lives");
     let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
