@@ -40,13 +40,17 @@ pub struct Members<'m> {
     pub watchdog: &'m Watchdog,
 }
 
+const AS_ROOT: &str = "run psstat as root";
+
 /// What a file of a process tells, and for whom.
 #[derive(Clone, Copy)]
 struct Source<'s> {
     what: &'s str,
     fields: &'s [Field],
+    /// What helps where it may not be read.
+    denied: &'s str,
     /// What helps where there is no such file.
-    absence: &'s str,
+    absent: &'s str,
 }
 
 /// Puts what was read in some order back into that of the members.
@@ -84,7 +88,9 @@ impl Members<'_> {
             let source = Source {
                 what: "counts of storage traffic",
                 fields: &OF_STORAGE,
-                absence: "the kernel must be built with CONFIG_TASK_IO_ACCOUNTING",
+                // The file is its owner's (fs/proc/base.c), and asks for the right to trace as well.
+                denied: "run psstat as root, or give it CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE",
+                absent: "the kernel must be built with CONFIG_TASK_IO_ACCOUNTING",
             };
             let storage = self.count(source, &members, notes, |process| {
                 let io = self.source.procfs().io(process.id.pid, &mut buffer)?;
@@ -93,14 +99,23 @@ impl Members<'_> {
             readings.storage = storage.map(|storage| put_back(storage, &order));
         }
         if self.plan.asks_for(&OF_FAULTS) {
-            let source = Source { what: "counts of page faults", fields: &OF_FAULTS, absence: "" };
+            let source = Source {
+                what: "counts of page faults",
+                fields: &OF_FAULTS,
+                denied: AS_ROOT,
+                absent: "",
+            };
             let read = |process: &Process| self.source.major_faults(process.id, &mut buffer);
             let faults = self.count(source, &members, notes, read);
             readings.faults = faults.map(|faults| put_back(faults, &order));
         }
         if self.plan.asks_for(&OF_SWITCHES) {
-            let source =
-                Source { what: "counts of context switches", fields: &OF_SWITCHES, absence: "" };
+            let source = Source {
+                what: "counts of context switches",
+                fields: &OF_SWITCHES,
+                denied: AS_ROOT,
+                absent: "",
+            };
             let mut text = Vec::new();
             let read = |process: &Process| self.switches(process, &mut text);
             // One process may have so many threads that it is given up in the middle.
@@ -186,8 +201,8 @@ impl Members<'_> {
     fn warn(&self, source: Source<'_>, unreadable: &Unreadable, notes: &mut Notes) {
         let Some(first) = &unreadable.first else { return };
         let cure = match first.reason {
-            Reason::Denied => "run psstat as root",
-            Reason::Missing => source.absence,
+            Reason::Denied => source.denied,
+            Reason::Missing => source.absent,
             _ => "",
         };
         let colon = if cure.is_empty() { "" } else { ": " };
@@ -246,8 +261,12 @@ impl Members<'_> {
 
     /// How many files each member has open.
     fn open_files(&self, members: &[usize], notes: &mut Notes) -> Option<Vec<Reading<u64>>> {
-        let source =
-            Source { what: "lists of open files", fields: &[Field::OpenFiles], absence: "" };
+        let source = Source {
+            what: "lists of open files",
+            fields: &[Field::OpenFiles],
+            denied: AS_ROOT,
+            absent: "",
+        };
         let proc = self.source.procfs();
         let mut unreadable = Unreadable::default();
         let counts = self.each(members, source.fields, notes, |process| match process.life {

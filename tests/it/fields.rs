@@ -281,7 +281,7 @@ fn files_that_may_not_be_read_are_said_with_the_cure() {
             ),
             format!(
                 "W! 1 counts of storage traffic cannot be read, such as {}: permission denied: run \
-                 psstat as root; io_write is left out of their groups' lines",
+                 psstat as root, or give it CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE; io_write is left out of their groups' lines",
                 path("101/io")
             ),
         ]
