@@ -16,6 +16,7 @@
 //! | `systemd` | a real systemd in namespaces, in every mode of control groups |
 //! | `equivalence` | looking at some processes finds what looking at all finds |
 //! | `execd` | the resident job, driven as Telegraf drives it |
+//! | `packages` | the .deb and the .rpm, and what README says to do with them |
 //! | `tidy` | who may import what |
 
 #![allow(missing_docs, reason = "tests say what they test by their names")]
@@ -31,6 +32,7 @@ mod fake;
 mod fields;
 mod names;
 mod namespace;
+mod packages;
 mod real;
 mod servers;
 mod simulated;

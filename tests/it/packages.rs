@@ -1,0 +1,223 @@
+//! Both packages, as `scripts/package` builds them: checked by Debian's linters; installed, tried and
+//! removed on a machine of their own; and what README tells a new user to do with them, word by word.
+//!
+//! The machine is the sandbox of `tests/systemd`, with a real systemd over a throw-away overlay of
+//! this one; `packages/checks.py` runs inside. Where no sandbox can be made (without root, without
+//! systemd), standard error says that it was skipped, and why.
+#![allow(clippy::unwrap_used, reason = "a test ends by panicking")]
+
+use std::fs;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+
+const PACKAGE: &str = env!("CARGO_MANIFEST_DIR");
+
+/// The status by which the sandbox says that it cannot run here.
+const CANNOT: i32 = 77;
+
+/// What must have been checked of the .deb, so that no check can get lost unseen.
+const CHECKS_OF_DEB: [&str; 19] = [
+    "it_comes_and_goes_where_no_systemd_runs",
+    "a_telegraf_that_was_there_before_is_left_alone_until_it_is_restarted",
+    "its_files_are_those",
+    "the_drop_in_is_noticed",
+    "psstat_is_that_version",
+    "psstat_needs_nothing_beside_it",
+    "anyone_may_run_it",
+    "the_manual_page_is_found_and_well_formed",
+    "bash_completes",
+    "exec_prints_lines_from_the_second_run_on",
+    "the_cache_folder_is_private",
+    "a_restart_keeps_the_baseline",
+    "execd_prints_lines_in_every_signal_mode",
+    "the_cache_folder_goes_when_telegraf_stops_and_comes_when_it_starts",
+    "without_telegraf_the_drop_in_does_nothing",
+    "systemd_has_no_complaint_about_the_units",
+    "the_textfile_service_may_do_what_it_needs_to",
+    "nothing_is_left_after_removal",
+    "nothing_has_come_or_gone",
+];
+
+/// And of the .rpm, which holds the same.
+const CHECKS_OF_RPM: [&str; 12] = [
+    "a_telegraf_that_was_there_before_is_left_alone_until_it_is_restarted",
+    "its_files_are_those",
+    "after_a_reload_the_drop_in_is_noticed",
+    "psstat_is_that_version",
+    "psstat_needs_nothing_beside_it",
+    "anyone_may_run_it",
+    "the_manual_page_is_found_and_well_formed",
+    "bash_completes",
+    "exec_prints_lines_from_the_second_run_on",
+    "the_cache_folder_is_private",
+    "nothing_is_left_after_removal",
+    "nothing_has_come_or_gone",
+];
+
+/// And of README.
+const CHECKS_OF_README: [&str; 6] = [
+    "every_block_of_its_two_sections_works",
+    "the_version_is_said",
+    "first_lines_come",
+    "the_lines_are_in_influxdb",
+    "telegraf_gets_lines_from_the_example",
+    "every_example_is_named",
+];
+
+#[test]
+fn the_deb_is_installed_tried_and_removed() {
+    all_checks_pass("deb", &CHECKS_OF_DEB);
+}
+
+#[test]
+fn the_rpm_is_installed_tried_and_removed() {
+    all_checks_pass("rpm", &CHECKS_OF_RPM);
+}
+
+#[test]
+fn readme_leads_from_installation_to_lines_in_influxdb() {
+    all_checks_pass("readme", &CHECKS_OF_README);
+}
+
+#[test]
+fn built_twice_they_are_the_same_bytes() {
+    let first = packages();
+    let second = build("packages-again");
+    for (one, other) in [(&first.deb, &second.deb), (&first.rpm, &second.rpm)] {
+        assert_eq!(one.file_name(), other.file_name());
+        assert!(fs::read(one).unwrap() == fs::read(other).unwrap(), "{one:?} has changed");
+    }
+}
+
+#[test]
+fn linters_have_nothing_to_say() {
+    let packages = packages();
+    let mut lintian = Command::new("lintian");
+    lintian.args(["--fail-on", "error,warning"]).arg(&packages.deb);
+    if let Some(output) = output_of(lintian) {
+        assert!(output.status.success() && output.stdout.is_empty(), "{output:?}");
+    }
+    let mut rpmlint = Command::new("rpmlint");
+    rpmlint.arg("-c").arg(format!("{PACKAGE}/packaging/rpm/rpmlint.toml")).arg(&packages.rpm);
+    if let Some(output) = output_of(rpmlint) {
+        let printed = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && printed.contains("0 errors, 0 warnings"), "{printed}");
+    }
+}
+
+/// What the packages say of themselves, beside the files in them.
+#[test]
+fn they_depend_on_nothing() {
+    let packages = packages();
+    let mut dpkg = Command::new("dpkg-deb");
+    dpkg.arg("-f").arg(&packages.deb).args(["Package", "Version", "Architecture", "Depends"]);
+    if let Some(output) = output_of(dpkg) {
+        let printed = String::from_utf8_lossy(&output.stdout);
+        let version = format!("Version: {}-1\n", env!("CARGO_PKG_VERSION"));
+        assert!(printed.contains("Package: psstat\n") && printed.contains(&version), "{printed}");
+        assert!(printed.contains("Depends: \n") || !printed.contains("Depends"), "{printed}");
+        let architecture = if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" };
+        assert!(printed.contains(&format!("Architecture: {architecture}\n")), "{printed}");
+    }
+    let mut rpm = Command::new("rpm");
+    rpm.args(["-qp", "--requires"]).arg(&packages.rpm);
+    if let Some(output) = output_of(rpm) {
+        let printed = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && !printed.is_empty(), "{output:?}");
+        // What rpm itself must know to read the package.
+        let others: Vec<_> = printed.lines().filter(|line| !line.starts_with("rpmlib(")).collect();
+        assert!(others.is_empty(), "{others:?}");
+        assert!(packages.rpm.to_string_lossy().ends_with(end_of_its_name()), "{packages:?}");
+    }
+}
+
+fn end_of_its_name() -> &'static str {
+    if cfg!(target_arch = "x86_64") { "-1.x86_64.rpm" } else { "-1.aarch64.rpm" }
+}
+
+#[derive(Debug)]
+struct Packages {
+    deb: PathBuf,
+    rpm: PathBuf,
+}
+
+/// The packages, built once for all tests.
+fn packages() -> &'static Packages {
+    static PACKAGES: OnceLock<Packages> = OnceLock::new();
+    PACKAGES.get_or_init(|| build("packages"))
+}
+
+/// Builds both into a folder of that name, which holds nothing else.
+fn build(name: &str) -> Packages {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = fs::remove_dir_all(&folder);
+    let built = Command::new(format!("{PACKAGE}/scripts/package")).arg(&folder).output().unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    let printed = String::from_utf8(built.stdout).unwrap();
+    let paths: Vec<PathBuf> = printed.lines().map(PathBuf::from).collect();
+    let [deb, rpm] = paths.as_slice() else { panic!("scripts/package printed {printed}") };
+    Packages { deb: deb.clone(), rpm: rpm.clone() }
+}
+
+/// What a tool prints; none, and said so, where there is no such tool.
+fn output_of(mut command: Command) -> Option<Output> {
+    match command.output() {
+        Ok(output) => Some(output),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            skipped(&format!("{} is not installed", command.get_program().display()));
+            None
+        }
+        Err(error) => panic!("{command:?}: {error}"),
+    }
+}
+
+fn all_checks_pass(what: &str, checks: &[&str]) {
+    // Whichever hierarchy of control groups there is: what is tested here is the same in all.
+    let mut said = String::new();
+    for mode in ["v2", "hybrid", "legacy"] {
+        let output = in_sandbox(mode, what);
+        said = String::from_utf8_lossy(&output.stderr).into_owned();
+        if output.status.code() == Some(CANNOT) {
+            continue;
+        }
+        let printed = String::from_utf8_lossy(&output.stdout);
+        let passed: Vec<&str> =
+            printed.lines().filter_map(|line| line.strip_prefix("ok ")).collect();
+        assert!(output.status.success(), "{what}, {}:\n{printed}\n{said}", output.status);
+        assert_eq!(passed, checks, "{what}:\n{printed}");
+        return;
+    }
+    skipped(&format!("the {what}: {}", said.lines().last().unwrap_or("no reason given")));
+}
+
+/// Runs the checks in a sandbox, into which all that they need goes as an archive on standard input.
+fn in_sandbox(mode: &str, what: &str) -> Output {
+    let packages = packages();
+    let mut tar = Command::new("tar")
+        .args(["-c", "-C"])
+        .arg(packages.deb.parent().unwrap())
+        .args([packages.deb.file_name().unwrap(), packages.rpm.file_name().unwrap()])
+        .args(["-C", PACKAGE, "README.md"])
+        .args(["-C", &format!("{PACKAGE}/tests/it/packages"), "checks.py", "telegraf.py"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let unpack = "mkdir /opt/packages && tar -x -C /opt/packages \
+                  && exec python3 /opt/packages/checks.py \"$1\"";
+    let output = Command::new(format!("{PACKAGE}/tests/systemd/sandbox"))
+        .args([mode, env!("CARGO_BIN_EXE_psstat"), "sh", "-c", unpack, "sh", what])
+        .stdin(tar.stdout.take().unwrap())
+        .output()
+        .unwrap();
+    // Where the sandbox cannot run, nobody has read it.
+    let _ = tar.kill();
+    tar.wait().unwrap();
+    output
+}
+
+/// Says so even where the test runner keeps back what passing tests print by macros.
+fn skipped(reason: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED: psstat's packages: {reason}");
+}
