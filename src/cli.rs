@@ -547,7 +547,7 @@ tags = { env = 'live', tier = '1' }
         assert_eq!(tags(&["--host", "oni"]), ["host=oni"]);
         assert_eq!(tags(&["--host", ""]), [""; 0]);
         assert_eq!(tags(&["--host", "", "--tag", "host=x"]), ["host=x"]);
-        for tag in ["x", "=x", "x=", "process_name=x", "time=1", "x=\\"] {
+        for tag in ["x", "=x", "x=", "process_name=x", "time=1", "__name__=x", "x=\\"] {
             assert!(error_of(&["--pid", "1", "--tag", tag]).starts_with("bad --tag"), "{tag}");
         }
         for twice in ["a=2", "a\\=2"] {

@@ -173,6 +173,10 @@ impl TagList {
         let value = Label::new(value).ok_or("the value is empty")?;
         match key.as_str() {
             "process_name" => return Err("psstat itself writes process_name".to_owned()),
+            "__name__" => {
+                let text = "Prometheus and VictoriaMetrics keep that key for themselves";
+                return Err(format!("{text}; choose another"));
+            }
             // InfluxDB drops every point with such a tag.
             "time" | "_field" | "_measurement" => {
                 return Err("InfluxDB keeps that key for itself; choose another".to_owned());

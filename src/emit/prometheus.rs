@@ -82,12 +82,16 @@ impl Field {
     }
 }
 
-/// Writes the page: metric by metric, group by group.
+/// Writes the page: metric by metric, group by group. A metric of which nothing is known is left
+/// out, so that the page of a first run is empty.
 pub fn page(emission: &Emission<'_>) -> String {
     let labels: Vec<String> =
         emission.reports.iter().map(|report| labels(emission.tags(report))).collect();
     let mut text = String::new();
     for &field in emission.fields {
+        if !emission.reports.iter().any(|report| field.of(report).is_some()) {
+            continue;
+        }
         let Metric { name, kind, help } = field.metric();
         // A String takes whatever is written to it.
         let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
@@ -172,6 +176,10 @@ mod tests {
             ]
         );
         assert_eq!(text.matches("# TYPE ").count(), 3);
+        let fields = [Field::CpuShare, Field::Processes];
+        let text = page(&Emission { reports: &reports[1..], fields: &fields, ..emission });
+        assert_eq!(text.matches("# TYPE ").count(), 1, "{text}");
+        assert_eq!(page(&Emission { reports: &[], ..emission }), "");
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! | `names` | hostile names, and what a strict reader makes of the lines |
 //! | `servers` | the lines and pages in real databases: InfluxDB, VictoriaMetrics, Prometheus |
 //! | `config` | the configuration file, and files that samples go to |
+//! | `formats` | docs/FORMATS.md holds, for every field and format |
 //! | `cache` | damaged, foreign, contended cache files |
 //! | `errors` | the table of errors of the contract |
 //! | `drop_in` | configurations of the original work, and docs/MIGRATION.md holds |
@@ -30,6 +31,7 @@ mod errors;
 mod execd;
 mod fake;
 mod fields;
+mod formats;
 mod names;
 mod namespace;
 mod packages;

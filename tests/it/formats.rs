@@ -1,0 +1,138 @@
+//! docs/FORMATS.md holds: what is printed is what it says, for every field.
+#![allow(clippy::unwrap_used, reason = "a test ends by panicking")]
+
+use crate::names;
+use crate::support::fake_proc::{FakeProc, Process};
+use crate::support::{Job, Run};
+use regex::bytes::Regex;
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+fn page() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/FORMATS.md");
+    std::fs::read_to_string(path).unwrap()
+}
+
+/// The rows of the page's table of fields: field, metric, type.
+fn table() -> Vec<[String; 3]> {
+    let row =
+        Regex::new(r"(?m-u)^\| `([a-z_]+)` \| `(psstat_[a-z_]+)` \| (gauge|counter) \|").unwrap();
+    let text = |part: &[u8]| String::from_utf8(part.to_vec()).unwrap();
+    let page = page();
+    let rows = row.captures_iter(page.as_bytes());
+    rows.map(|found| [1, 2, 3].map(|at| text(&found[at]))).collect()
+}
+
+/// A machine with one process, all of whose files tell something.
+fn tree() -> FakeProc {
+    let tree = FakeProc::new();
+    tree.add(&Process { resident: 7, ..Process::new(100, 1, "web") });
+    tree.set_io(100, 1, 1);
+    tree.set_threads(100, &[(100, 1)]);
+    tree.set_open_files(100, 3);
+    tree
+}
+
+/// The second run with all fields of the table, in its order.
+fn run(tree: &FakeProc, further: &[&str]) -> Run {
+    let fields: Vec<String> = table().into_iter().map(|[field, ..]| field).collect();
+    let fields = fields.join(",");
+    let args = ["--pid", "web:100", "--fields", &fields, "--tag", "env=production"];
+    Job::new(tree, [&args[..], further].concat()).second_run()
+}
+
+#[test]
+fn the_table_of_fields_is_that_of_the_help() {
+    let help = crate::support::run(["--help"]);
+    let help = String::from_utf8(help.stdout).unwrap();
+    let (_, list) = help.split_once("in that order: ").unwrap();
+    let (list, _) = list.split_once('[').unwrap();
+    let known: Vec<&str> = list.split([',', ' ', '\n']).filter(|word| !word.is_empty()).collect();
+    let rows = table();
+    let described: Vec<&str> = rows.iter().map(|[field, ..]| field.as_str()).collect();
+    assert_eq!(described, known);
+}
+
+#[test]
+fn metrics_have_the_names_and_types_of_the_table() {
+    let page = run(&tree(), &["--format", "prometheus"]);
+    let page = String::from_utf8(page.stdout).unwrap();
+    let types: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
+    let expected: Vec<String> =
+        table().into_iter().map(|[_, metric, kind]| format!("{metric} {kind}")).collect();
+    assert_eq!(types, expected);
+    for [_, metric, _] in table() {
+        let labels = "{host=\"tengu\",env=\"production\",process_name=\"web\"} ";
+        assert!(page.contains(&format!("\n{metric}{labels}")), "{metric}: {page}");
+    }
+}
+
+#[test]
+fn an_object_has_the_keys_that_are_documented() {
+    let json = run(&tree(), &["--format", "json"]);
+    let json = String::from_utf8(json.stdout).unwrap();
+    let shape = Regex::new(r#"(?-u):("[^"]*"|-?[0-9.]+)"#).unwrap();
+    let keys_alone = shape.replace_all(json.as_bytes(), &b":_"[..]);
+    let fields: Vec<String> = table().iter().map(|[field, ..]| format!("\"{field}\":_")).collect();
+    let expected = format!(
+        "{{\"name\":_,\"tags\":{{\"host\":_,\"env\":_,\"process_name\":_}},\"fields\":{{{}}},\
+         \"timestamp\":_}}\n",
+        fields.join(",")
+    );
+    assert_eq!(String::from_utf8_lossy(&keys_alone), expected);
+    // And the example of the page has no other.
+    let (_, example) =
+        page().split_once("```json\n").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    let example = example.split('\n').next().unwrap().to_owned();
+    let key = Regex::new(r#"(?-u)"([a-z_]+)":"#).unwrap();
+    let keys = |text: &str| -> BTreeSet<Vec<u8>> {
+        key.captures_iter(text.as_bytes()).map(|found| found[1].to_vec()).collect()
+    };
+    assert!(keys(&example).is_subset(&keys(&json)), "{example}");
+}
+
+#[test]
+fn every_hostile_name_makes_json_that_others_read() {
+    let tree = names::tree_of_all_names();
+    let args = [names::each_by_pid(), vec!["--format=json".to_owned()]].concat();
+    let printed = Job::new(&tree, args).second_run();
+    assert_eq!(printed.status, Some(0), "{printed:?}");
+    let reader = "import json, sys\n\
+                  for line in sys.stdin.buffer:\n    \
+                  read = json.loads(line.decode())\n    \
+                  print(json.dumps([read['tags']['process_name'], read['fields']['n_proc']]))";
+    let mut python = Command::new("python3")
+        .args(["-c", reader])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = python.stdin.take().unwrap();
+    let lines = printed.stdout.clone();
+    let writer = std::thread::spawn(move || stdin.write_all(&lines));
+    let output = python.wait_with_output().unwrap();
+    writer.join().unwrap().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let read = String::from_utf8(output.stdout).unwrap();
+    let mut read: Vec<&str> = read.lines().collect();
+    let quoted = |text: &str| {
+        let mut quoted = String::from("\"");
+        for unit in text.encode_utf16() {
+            match char::from_u32(u32::from(unit)) {
+                Some(c @ ('"' | '\\')) => quoted.extend(['\\', c]),
+                Some(c) if c.is_ascii() => quoted.push(c),
+                _ => quoted.push_str(&format!("\\u{unit:04x}")),
+            }
+        }
+        quoted + "\""
+    };
+    let mut expected: Vec<String> = names::expected()
+        .iter()
+        .map(|(name, count)| format!("[{}, {count}]", quoted(name)))
+        .collect();
+    read.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(read, expected);
+}
