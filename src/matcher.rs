@@ -5,8 +5,8 @@ use regex::bytes::{RegexSet, RegexSetBuilder};
 /// The regexes of one kind of selector, matched in one pass however many they are.
 #[derive(Debug)]
 pub struct Matcher {
-    /// None where there is nothing to match: to build an empty set took a twelfth of a whole run's
-    /// instructions, and there are five matchers.
+    /// None where there is nothing to match: to build an empty set took a twelfth of the
+    /// instructions up to the first sample, and there are five matchers.
     set: Option<RegexSet>,
     /// The selector that each regex of the set belongs to.
     selectors: Vec<usize>,
