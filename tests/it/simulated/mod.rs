@@ -6,6 +6,7 @@
 //! | `oracle` | from that log, what a group used and who was in it |
 //! | `history` | random histories |
 //! | `properties` | what holds in all of them |
+//! | `alone` | in all of them, groups without children tell what each root used itself |
 //! | `partial` | in all of them, looking at some processes tells what looking at all of them does |
 //! | `rules` | for each rule of the ledger, a history that fails without it |
 //!
@@ -13,6 +14,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a made-up world that contradicts itself is a failed test")]
 
+mod alone;
 mod history;
 mod oracle;
 mod partial;
@@ -80,17 +82,23 @@ struct Line {
 
 impl Watch {
     fn new(picks: &[Pick]) -> Watch {
+        Watch::of(picks, true)
+    }
+
+    /// The same groups, with the descendants of their roots or without.
+    fn of(picks: &[Pick], children: bool) -> Watch {
         let selectors = picks
             .iter()
             .map(|pick| {
                 let name = pick.label.map(|label| Label::lossy(label.as_bytes()));
-                match pick.by {
+                let selector = match pick.by {
                     By::Pid(pid) => Selector::new(name, Source::Pid(pid)),
                     By::Name(names) => {
                         let pattern = Some(format!("^({})$", names.join("|")));
                         Selector::of_all(name, Conditions { pattern, ..Conditions::default() })
                     }
-                }
+                };
+                Selector { children, ..selector }
             })
             .collect();
         let fields = vec![Field::CpuShare, Field::CpuTime, Field::Processes];

@@ -251,6 +251,32 @@ pub fn truth(log: &[Event], group: Group<'_>, last: &Span, this: &Span) -> Truth
     truth
 }
 
+/// One process by itself, without what it has inherited.
+#[derive(Clone, Copy, Debug)]
+pub struct Single {
+    /// Its CPU time as the kernel shows it, in ticks.
+    pub ticks: u64,
+    /// Its CPU time, in microseconds.
+    pub own: u64,
+    /// When it started, in ticks.
+    pub start: u64,
+    /// Whether it is a root of the group.
+    pub is_root: bool,
+    pub is_alive: bool,
+}
+
+/// All who ever lived, by life, after that part of the log.
+pub fn everyone(log: &[Event], group: Group<'_>) -> Vec<Single> {
+    let single = |process: Process| Single {
+        ticks: process.own.ticks(),
+        own: process.own.total(),
+        start: process.start / TICK,
+        is_root: process.state != State::Gone && group.has_root(process.pid, process.comm),
+        is_alive: process.state == State::Alive,
+    };
+    Replay::of(log).0.into_iter().map(single).collect()
+}
+
 /// What the kernel shows of all members together, in ticks, after that part of the log.
 pub fn shown(log: &[Event], group: Group<'_>) -> u64 {
     let replay = Replay::of(log);
