@@ -18,7 +18,7 @@ const PACKAGE: &str = env!("CARGO_MANIFEST_DIR");
 const CANNOT: i32 = 77;
 
 /// What must have been checked of the .deb, so that no check can get lost unseen.
-const CHECKS_OF_DEB: [&str; 19] = [
+const CHECKS_OF_DEB: [&str; 20] = [
     "it_comes_and_goes_where_no_systemd_runs",
     "a_telegraf_that_was_there_before_is_left_alone_until_it_is_restarted",
     "its_files_are_those",
@@ -36,6 +36,7 @@ const CHECKS_OF_DEB: [&str; 19] = [
     "without_telegraf_the_drop_in_does_nothing",
     "systemd_has_no_complaint_about_the_units",
     "the_textfile_service_may_do_what_it_needs_to",
+    "an_upgrade_takes_its_place_and_keeps_the_baseline",
     "nothing_is_left_after_removal",
     "nothing_has_come_or_gone",
 ];

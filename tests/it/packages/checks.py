@@ -367,6 +367,24 @@ def deb(check):
         require(files == FILES_OF_DEB, f"not in both: {sorted(files ^ FILES_OF_DEB)}")
         require(not run("dpkg", "-V", "psstat"), "files are not as they were packed")
 
+    def an_upgrade_takes_its_place_and_keeps_the_baseline():
+        """The same files under a later version, put over the one that Telegraf's stand-in uses."""
+        systemctl("start", "telegraf")
+        eventually(f"{CACHE}", CACHE.exists)
+        marker = CACHE / "marker"
+        marker.touch()
+        tree, later = HERE / "later", HERE / "later.deb"
+        run("dpkg-deb", "-R", file, str(tree))
+        control = tree / "DEBIAN" / "control"
+        control.write_text(control.read_text().replace(f"Version: {version}-1", "Version: 99-1"))
+        run("dpkg-deb", "-b", str(tree), str(later))
+        run("dpkg", "-i", str(later))
+        require(run("dpkg-query", "-W", "-f", "${Version}", "psstat") == "99-1", "not upgraded")
+        its_files_are_those()
+        the_drop_in_is_noticed()
+        require(marker.exists() and shown("telegraf", "ActiveState") == "active", "disturbed")
+        systemctl("stop", "telegraf")
+
     def nothing_is_left_after_removal():
         run("dpkg", "-r", "psstat")
         require(DROP_IN not in shown("telegraf", "DropInPaths"), "systemd has not been told")
@@ -395,6 +413,7 @@ def deb(check):
     check(without_telegraf_the_drop_in_does_nothing)
     check(systemd_has_no_complaint_about_the_units)
     check(the_textfile_service_may_do_what_it_needs_to)
+    check(an_upgrade_takes_its_place_and_keeps_the_baseline)
     check(nothing_is_left_after_removal)
     forget_telegraf()
     check(nothing_has_come_or_gone, before, set())
