@@ -266,6 +266,14 @@ fn double_dashes(args: impl IntoIterator<Item = OsString>, command: &Command) ->
     doubled
 }
 
+/// The original printed values of tags as they were typed, so that its users escape what line
+/// protocol wants escaped. No tag could show such a backslash otherwise (see [`Label::lossy`]).
+fn without_escapes(value: &[u8]) -> Vec<u8> {
+    let is_escape =
+        |at: usize| value[at] == b'\\' && matches!(value.get(at + 1), Some(b',' | b'=' | b' '));
+    (0..value.len()).filter(|&at| !is_escape(at)).map(|at| value[at]).collect()
+}
+
 /// A truth value as the original read it.
 fn truth(text: &[u8]) -> Option<bool> {
     match text {
@@ -327,7 +335,7 @@ impl Typed {
             let bad = |reason: &str| format!("bad --tag {tag:?}: {reason}");
             let split = bytes.iter().position(|&byte| byte == b'=');
             let split = split.ok_or_else(|| bad("it is written KEY=VALUE"))?;
-            let pushed = settings.tags.push(&bytes[..split], &bytes[split + 1..]);
+            let pushed = settings.tags.push(&bytes[..split], &without_escapes(&bytes[split + 1..]));
             pushed.map_err(|reason| bad(&reason))?;
         }
         Ok(settings)
@@ -544,6 +552,7 @@ tags = { env = 'live', tier = '1' }
         assert_eq!(tags(&[]), ["host=tengu"]);
         assert_eq!(tags(&["--tag", "z=1", "--tag", "a=b=c"]), ["host=tengu", "z=1", "a=b=c"]);
         assert_eq!(tags(&["--tag", "z=1", "--tag", "host=oni"]), ["host=oni", "z=1"]);
+        assert_eq!(tags(&["--tag", "a=b\\ c\\,d\\=e\\f"]), ["host=tengu", "a=b c,d=e\\f"]);
         assert_eq!(tags(&["--host", "oni"]), ["host=oni"]);
         assert_eq!(tags(&["--host", ""]), [""; 0]);
         assert_eq!(tags(&["--host", "", "--tag", "host=x"]), ["host=x"]);
