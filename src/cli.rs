@@ -38,18 +38,19 @@ const SELECTORS: [(&str, &str, &str); 8] = [
 ];
 
 const ABOUT: &str = "What a group of processes costs: CPU, memory and number of a service and all \
-                     its children, in Influx line protocol";
+                     its children";
 
-const EXECD_ABOUT: &str = "The resident job, for Telegraf's execd: one sample per line feed on \
-                           standard input and per SIGHUP, SIGUSR1 or SIGUSR2. State is kept in \
-                           memory, no cache file is used";
+const EXECD_ABOUT: &str = "\
+The resident job, for Telegraf's execd: one sample per line feed on standard input and per SIGHUP,
+SIGUSR1 or SIGUSR2. It ends when standard input does, with --interval too. State is kept in memory,
+no cache file is used";
 
 const AFTER_HELP: &str = "\
-Each selector picks processes; these and all their descendants make a group, and each group is \
-one line. Selectors with the same NAME make one group; without NAME, processes are grouped by \
-their own names. For --systemd and --cgroup all processes in the control group make the group. \
-NAME may hold letters, digits, '_', '.', '-', '@' and spaces; a leading ':' says \
-'no name' where the value itself holds a ':'.
+Each selector picks processes; these and all their descendants make a group, and each group is
+one line. Selectors with the same NAME make one group; without NAME, processes are grouped by
+their own names. For --systemd and --cgroup all processes in the control group make the group.
+NAME may hold letters, digits, '_', '.', '-', '@' and spaces; a leading ':' says 'no name' where
+the value itself holds a ':'. A DURATION is written 500ms, 1s or 2m.
 
 The first run stores a baseline and prints no line. Later runs print. --wait 1s prints at once.
 
@@ -57,10 +58,12 @@ Examples:
   psstat --tag env=production --pid-file nginx:/run/nginx.pid --pattern mysql:mysqld
   psstat --wait 1s --user www-data
   psstat --systemd 'nginx*' --systemd pg:'postgresql@*' --cgroup 'user.slice/*'
-  psstat --config /etc/psstat.toml --format prometheus --output /var/lib/node_exporter/psstat.prom";
+  psstat check --config /etc/psstat.toml
+  psstat --systemd nginx --format prometheus --output /var/lib/prometheus/node-exporter/psstat.prom";
 
-const CHECK_ABOUT: &str = "Reads the command line and the configuration file, says what they make \
-                           psstat measure, and measures nothing";
+const CHECK_ABOUT: &str = "\
+Reads the command line and the configuration file, says what they make psstat measure, and
+measures nothing";
 
 /// The name of the resident job.
 pub const EXECD: &str = "execd";
@@ -114,20 +117,16 @@ fn job_command(name: &'static str) -> Command {
         (
             "config",
             "FILE",
-            "A TOML file of groups, tags and options; what is typed here adds to it and wins",
+            "A TOML file of groups, tags and options; what is typed adds to it\nand wins",
         ),
         ("host", "NAME", "Value of the host tag [default: the host's name]; empty: no such tag"),
         ("cache-dir", "DIR", "Folder of the cache file [default: /tmp]"),
         (
             "cache-name",
             "NAME",
-            "Its name [default: psstat-, the user's id and a hash of the selectors and fields]",
+            "Its name [default: psstat-, the user's id and a hash of selectors and\nfields]",
         ),
-        (
-            "memory",
-            "MODE",
-            "How a group's memory is summed: rss, shared-once or pss [default: shared-once]",
-        ),
+        ("memory", "MODE", "How memory is summed: rss, shared-once or pss [default: shared-once]"),
         (
             "fields",
             "LIST",
@@ -139,13 +138,12 @@ fn job_command(name: &'static str) -> Command {
         ("output", "FILE", "Replace FILE by each sample, in one step [default: standard output]"),
         ("proc", "DIR", "Where procfs is mounted [default: HOST_PROC, else /proc]"),
         ("sys", "DIR", "Where sysfs is mounted [default: HOST_SYS, else /sys]"),
-        ("timeout", "DURATION", "A run never lasts longer [default: 4s]"),
+        ("timeout", "DURATION", "A run never lasts longer [default: 4s, and what --wait says]"),
     ];
     let tag = value("tag", "KEY=VALUE", "A tag on every line; may be repeated");
     Command::new(name)
         .disable_help_flag(true)
         .disable_version_flag(true)
-        .term_width(100)
         .version(env!("CARGO_PKG_VERSION"))
         .args(selectors)
         .arg(tag.action(ArgAction::Append))
@@ -539,6 +537,15 @@ tags = { env = 'live', tier = '1' }
         for argument in command().get_arguments() {
             let long = argument.get_long().unwrap();
             assert!(help.contains(&format!("--{long}")), "--{long} is not in the help");
+        }
+    }
+
+    #[test]
+    fn help_fits_a_terminal_of_100_columns() {
+        for args in [&["--help"][..], &["execd", "--help"], &["check", "--help"]] {
+            let Ok(Invocation::Print(help)) = parsed(args) else { panic!("{args:?}") };
+            let wide: Vec<&str> = help.lines().filter(|line| line.chars().count() > 100).collect();
+            assert!(wide.is_empty(), "{args:?}: {wide:?}");
         }
     }
 

@@ -112,13 +112,14 @@ fn surroundings() -> Roff {
         &[
             (
                 "/tmp/psstat-UID-HASH",
-                "The cache of one job, named after its user and selectors: what the last run saw. \
-                 Safe to delete: the next run is a first run.",
+                "The cache of one job, named after its user, selectors and fields: what the last \
+                 run saw. Safe to delete: the next run is a first run.",
             ),
             ("/etc/psstat.toml", "A configuration file, where --config names it."),
             (
                 "/usr/share/doc/psstat/examples",
-                "An annotated configuration file, and Telegraf's side of it.",
+                "An annotated configuration file, snippets for Telegraf, and units for \
+                 node_exporter's textfile collector.",
             ),
         ],
     );

@@ -11,14 +11,14 @@
 //! | `config` | the configuration file, and files that samples go to |
 //! | `formats` | docs/FORMATS.md holds, for every field and format |
 //! | `cache` | damaged, foreign, contended cache files |
-//! | `errors` | the table of errors of the contract |
+//! | `errors` | what each kind of error prints, where, and its exit status |
 //! | `drop_in` | configurations of the original work, and docs/MIGRATION.md holds |
 //! | `control_groups` | folders that look like control groups, in every hierarchy, with every odd content |
 //! | `systemd` | a real systemd in namespaces, in every mode of control groups |
 //! | `equivalence` | looking at some processes finds what looking at all finds |
 //! | `execd` | the resident job, driven as Telegraf drives it |
 //! | `packages` | the .deb and the .rpm, and what README says to do with them |
-//! | `tidy` | who may import what |
+//! | `tidy` | who may import what, and links of the documents |
 
 #![allow(missing_docs, reason = "tests say what they test by their names")]
 

@@ -6,8 +6,9 @@
 //! systemd), standard error says that it was skipped, and why.
 #![allow(clippy::unwrap_used, reason = "a test ends by panicking")]
 
+use crate::support::skip;
 use std::fs;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -167,7 +168,7 @@ fn output_of(mut command: Command) -> Option<Output> {
     match command.output() {
         Ok(output) => Some(output),
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            skipped(&format!("{} is not installed", command.get_program().display()));
+            skip(&format!("{} is not installed", command.get_program().display()));
             None
         }
         Err(error) => panic!("{command:?}: {error}"),
@@ -190,7 +191,7 @@ fn all_checks_pass(what: &str, checks: &[&str]) {
         assert_eq!(passed, checks, "{what}:\n{printed}");
         return;
     }
-    skipped(&format!("the {what}: {}", said.lines().last().unwrap_or("no reason given")));
+    skip(said.lines().last().unwrap_or("no reason given"));
 }
 
 /// Runs the checks in a sandbox, into which all that they need goes as an archive on standard input.
@@ -216,9 +217,4 @@ fn in_sandbox(mode: &str, what: &str) -> Output {
     let _ = tar.kill();
     tar.wait().unwrap();
     output
-}
-
-/// Says so even where the test runner keeps back what passing tests print by macros.
-fn skipped(reason: &str) {
-    let _ = writeln!(std::io::stderr(), "SKIPPED: psstat's packages: {reason}");
 }

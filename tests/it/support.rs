@@ -11,6 +11,7 @@ use psstat::account::group::State;
 use psstat::cache::codec;
 use rustix::time::{ClockId, clock_gettime};
 use std::ffi::{OsStr, OsString};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -19,6 +20,15 @@ pub fn psstat() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_psstat"));
     command.env_remove("HOST_PROC").env_remove("HOST_SYS").stdin(Stdio::null());
     command
+}
+
+/// Says that the test of this thread is skipped, or part of it: on standard error, past the test
+/// harness, which keeps what passing tests print.
+pub fn skip(reason: &str) {
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test");
+    // If standard error is gone there is nobody left to tell.
+    let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {reason}");
 }
 
 /// Runs the binary with these arguments.

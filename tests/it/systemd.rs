@@ -4,7 +4,7 @@
 //! Skipped, with the reason on standard error, where no sandbox can be made: without root, without
 //! systemd, or without the hierarchies of a mode.
 
-use std::io::Write;
+use crate::support::skip;
 use std::process::Command;
 
 /// The status by which the sandbox says that it cannot run here.
@@ -63,7 +63,7 @@ fn all_checks_pass(mode: &str, further: &[&str]) {
     let printed = String::from_utf8_lossy(&output.stdout);
     let said = String::from_utf8_lossy(&output.stderr);
     if output.status.code() == Some(CANNOT) {
-        skipped(mode, &said);
+        skip(said.lines().last().unwrap_or("no reason given"));
         return;
     }
     let failed: Vec<&str> = printed.lines().filter(|line| !line.starts_with("ok ")).collect();
@@ -79,10 +79,4 @@ fn all_checks_pass(mode: &str, further: &[&str]) {
     passed.sort_unstable();
     expected.sort_unstable();
     assert_eq!(passed, expected, "{mode} mode");
-}
-
-/// Says so even where the test runner keeps back what passing tests print by macros.
-fn skipped(mode: &str, said: &str) {
-    let reason = said.lines().last().unwrap_or("no reason given");
-    let _ = writeln!(std::io::stderr(), "SKIPPED: psstat on systemd in {mode} mode: {reason}");
 }

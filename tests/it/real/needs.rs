@@ -1,16 +1,7 @@
-//! What a test needs of the machine beyond a Linux. Each question that is answered by no says so
-//! on standard error, past the test harness, which keeps what passing tests print.
+//! What a test needs of the machine beyond a Linux. Each question that is answered by no says so.
 
-use std::io::Write;
+pub use crate::support::skip;
 use std::process::{Command, Stdio};
-
-/// Says that the test of this thread is skipped.
-pub fn skip(reason: &str) {
-    let thread = std::thread::current();
-    let test = thread.name().unwrap_or("a test");
-    // If standard error is gone there is nobody left to tell.
-    let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {reason}");
-}
 
 /// Whether the tests run as root.
 pub fn root() -> bool {
