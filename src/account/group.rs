@@ -440,11 +440,10 @@ fn used(
     let here = group.ledgered.iter().filter(|&&place| snapshot.processes[place].life != Life::Gone);
     let members: Vec<Member> = here
         .map(|&place| {
-            let mut member = member(&snapshot.processes[place]);
-            if group.managers.contains(&place) || group.lone.binary_search(&place).is_ok() {
-                member.amounts.children = Ticks(0);
-            }
-            member
+            let member = member(&snapshot.processes[place]);
+            let is_alone =
+                group.managers.contains(&place) || group.lone.binary_search(&place).is_ok();
+            if is_alone { member.alone() } else { member }
         })
         .collect();
     let counters = group.counters.iter().map(|(counter, _)| counter.clone()).collect();

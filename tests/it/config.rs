@@ -177,6 +177,39 @@ fn without_children_a_process_counts_alone_and_for_its_own_time() {
 }
 
 #[test]
+fn one_that_gets_its_children_back_does_not_bring_their_past() {
+    let tree = FakeProc::new();
+    let world = |ticks, children| {
+        tree.add(&Process { own: ticks, children, ..Process::new(100, 1, "nginx") });
+        tree.add(&Process { own: 100 * ticks, ..Process::new(1, 0, "init") });
+    };
+    // What the reference has used is the measure, however long it took.
+    let config = |children| {
+        Config::new(&format!(
+            "[[group]]\nname = 'x'\npid = 100\nchildren = {children}\n\
+             [[group]]\nname = 'reference'\npid = 1\nchildren = false\n"
+        ))
+    };
+    let (alone, whole) = (config(false), config(true));
+    let args = |config: &Config| [config.option(), "--sys=/nowhere".to_owned()];
+    let ticks = |run: Run| {
+        let lines = run.lines();
+        (lines[0].p_cpu().unwrap() / lines[1].p_cpu().unwrap() * 1000.0).round()
+    };
+    world(0, 5000);
+    let job = Job::new(&tree, args(&alone));
+    job.baseline();
+    world(10, 5020);
+    let job = job.with(args(&whole));
+    assert_eq!(ticks(job.run()), 10.0, "what its children did before was not counted");
+    world(20, 5040);
+    assert_eq!(ticks(job.run()), 30.0);
+    world(30, 9040);
+    let job = job.with(args(&alone));
+    assert_eq!(ticks(job.run()), 10.0, "what its children did is not its own any more");
+}
+
+#[test]
 fn tags_of_a_group_stand_behind_those_of_every_line() {
     let text = r#"
         host = "tengu"
