@@ -210,6 +210,21 @@ fn one_that_gets_its_children_back_does_not_bring_their_past() {
 }
 
 #[test]
+fn tags_of_a_named_group_do_not_change_with_what_runs() {
+    let text = "[[group]]\nuser = 0\ntags = { team = 'a' }\n\
+                [[group]]\nname = 'nginx'\npattern = 'nginx'\ntags = { team = 'b' }\n";
+    let tree = servers();
+    let tags = || {
+        let run = second_run(&tree, text, &[]);
+        run.lines().into_iter().find(|line| line.name() == "nginx").unwrap().tags
+    };
+    let with_one_of_its_own_name = tags();
+    assert!(with_one_of_its_own_name.contains(&("team".to_owned(), "b".to_owned())));
+    tree.remove(100);
+    assert_eq!(tags(), with_one_of_its_own_name);
+}
+
+#[test]
 fn tags_of_a_group_stand_behind_those_of_every_line() {
     let text = r#"
         host = "tengu"
