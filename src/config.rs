@@ -23,6 +23,7 @@ use crate::matcher::Matcher;
 use crate::selector::{Conditions, Selector, Source};
 use crate::settings::{self, Settings, Surroundings, TagList};
 use crate::units::Uid;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -263,16 +264,16 @@ impl<'a> Entry<'a> {
         let tables =
             tables.ok_or_else(|| self.error("a group is written [[group]], with two brackets"))?;
         let mut selectors: Vec<Selector> = Vec::new();
+        let mut tags_of_groups: BTreeMap<(Label, Label), Label> = BTreeMap::new();
         for (span, table) in tables {
             let selector = self.file.group(&span, table, surroundings)?;
-            for (key, value) in &selector.tags {
+            let named = selector.name.iter();
+            for (name, (key, value)) in
+                named.flat_map(|name| selector.tags.iter().map(move |tag| (name, tag)))
+            {
                 // Selectors of one name are one group, which has one line.
-                let differs = |other: &Selector| {
-                    other.name.is_some()
-                        && other.name == selector.name
-                        && other.tags.iter().any(|(known, other)| known == key && other != value)
-                };
-                if selectors.iter().any(differs) {
+                let known = tags_of_groups.entry((name.clone(), key.clone()));
+                if known.or_insert_with(|| value.clone()) != value {
                     let what = format!(
                         "tag {key} has another value in the other [[group]] of this name: they \
                          make one group, with one line"
