@@ -11,6 +11,7 @@
 //! | `config` | the configuration file, and files that samples go to |
 //! | `cache` | damaged, foreign, contended cache files |
 //! | `errors` | the table of errors of the contract |
+//! | `completions` | the completions, as a real shell takes them |
 //! | `drop_in` | configurations of the original work, and docs/MIGRATION.md holds |
 //! | `control_groups` | folders that look like control groups, in every hierarchy, with every odd content |
 //! | `systemd` | a real systemd in namespaces, in every mode of control groups |
@@ -22,6 +23,7 @@
 #![allow(missing_docs, reason = "tests say what they test by their names")]
 
 mod cache;
+mod completions;
 mod config;
 mod control_groups;
 mod drop_in;
