@@ -370,6 +370,18 @@ fn a_check_measures_nothing() {
     );
 }
 
+#[test]
+fn a_check_takes_what_any_job_takes_and_finds_what_fails_any() {
+    let config = Config::new("timeout = '1s'\n[[group]]\npid = 1\n");
+    let check = |further: &str| run(["check", &config.option(), further]);
+    assert_eq!(check("--wait=500ms").status, Some(0));
+    assert_eq!(check("--interval=10s").status, Some(0));
+    let cause = "--timeout must be longer than --wait";
+    check("--wait=2s").assert_failed(2, cause);
+    let config = Config::new("timeout = '1s'\nwait = '2s'\n[[group]]\npid = 1\n");
+    run(["check", &config.option()]).assert_failed(2, cause);
+}
+
 /// The example that ships.
 fn example() -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/psstat.toml");
