@@ -18,7 +18,7 @@
 //! Whatever is not understood is an error that names file, line and cure: a word that is passed
 //! over in silence is a group that nobody watches.
 
-use crate::label::Label;
+use crate::label::{Label, excerpt};
 use crate::matcher::Matcher;
 use crate::selector::{Conditions, Selector, Source};
 use crate::settings::{self, Settings, Surroundings, TagList};
@@ -56,6 +56,9 @@ const GROUP: [&str; 11] = [
     "children", "tags",
 ];
 
+/// What the parser says of a key that is there twice, without saying which.
+const DUPLICATE: &str = "duplicate key";
+
 /// As like as that, a word was meant.
 const LIKENESS: f64 = 0.8;
 
@@ -66,8 +69,13 @@ const LIKENESS: f64 = 0.8;
 pub fn parse(path: &Path, text: &str, surroundings: &Surroundings) -> Result<Settings, String> {
     let file = File { path, text };
     let table = DeTable::parse(text).map_err(|error| {
-        let message = error.message().lines().collect::<Vec<_>>().join(", ");
-        file.error(&error.span().unwrap_or_default(), &message)
+        let span = error.span().unwrap_or_default();
+        let mut message = error.message().lines().collect::<Vec<_>>().join(", ");
+        if message == DUPLICATE {
+            let key = excerpt(text.get(span.clone()).unwrap_or_default());
+            message = format!("{DUPLICATE} {key}: take one of the two out");
+        }
+        file.error(&span, &message)
     })?;
     let mut settings = Settings::default();
     for entry in file.entries(table.get_ref()) {
@@ -122,13 +130,13 @@ impl<'a> Entry<'a> {
 
     /// Says that the value is of the right type and yet wrong.
     fn bad(self, reason: &str) -> String {
-        let value = &self.file.text[self.value.span()];
+        let value = excerpt(&self.file.text[self.value.span()]);
         self.error(&format!("bad {} {value}: {reason}", self.key))
     }
 
     fn mistyped(self, expected: &str, example: &str) -> String {
         let found = self.value.get_ref().type_str();
-        let key = self.key;
+        let key = excerpt(self.key);
         self.error(&format!(
             "{key} is {expected}, as in {key} = {example}; this is of type {found}"
         ))
@@ -189,7 +197,7 @@ impl<'a> Entry<'a> {
             Some(word) => format!("did you mean {word}?"),
             None => format!("there may be {}", known.join(", ")),
         };
-        self.error(&format!("unknown key {:?} {place}: {cure}", self.key))
+        self.error(&format!("unknown key {:?} {place}: {cure}", excerpt(self.key)))
     }
 
     fn option(self, settings: &mut Settings) -> Result<(), String> {
@@ -250,7 +258,9 @@ impl<'a> Entry<'a> {
         for tag in self.file.entries(table) {
             let value = tag.text("production")?;
             let pushed = tags.push(tag.key.as_bytes(), value.as_bytes());
-            pushed.map_err(|reason| tag.error(&format!("bad tag {:?}: {reason}", tag.key)))?;
+            pushed.map_err(|reason| {
+                tag.error(&format!("bad tag {:?}: {reason}", excerpt(tag.key)))
+            })?;
         }
         Ok(tags)
     }

@@ -349,8 +349,11 @@ fn a_file_that_cannot_be_read_is_said() {
     run([option("binary")]).assert_failed(2, "not UTF-8");
     run(["--config", "/dev/zero"]).assert_failed(2, "longer than 1 MiB");
     fs::write(folder.path().join("empty"), "").unwrap();
-    run([option("empty")]).assert_failed(2, "nothing to measure");
+    run([option("empty")]).assert_failed(2, "empty: nothing to measure: add a [[group]]");
     run(["--config"]).assert_failed(2, "--config");
+    run(["--config="]).assert_failed(2, "bad --config \"\"");
+    crate::support::make_fifo(&folder.path().join("fifo"));
+    run([option("fifo")]).assert_failed(2, "nothing to measure");
 }
 
 #[test]
@@ -380,6 +383,25 @@ fn a_check_takes_what_any_job_takes_and_finds_what_fails_any() {
     check("--wait=2s").assert_failed(2, cause);
     let config = Config::new("timeout = '1s'\nwait = '2s'\n[[group]]\npid = 1\n");
     run(["check", &config.option()]).assert_failed(2, cause);
+}
+
+#[test]
+fn what_is_wrong_with_a_long_value_is_in_the_line() {
+    let long = "é".repeat(2000);
+    for (text, cause) in [
+        (format!("[[group]]\npattern = '{long}('\n"), "unclosed group"),
+        (format!("memory = '{long}'\n[[group]]\npid = 1\n"), "it is rss, shared-once or pss"),
+        (format!("[[group]]\nuser = '{long}'\n"), "no such user"),
+        (format!("[[group]]\n'{long}' = 1\n"), "there may be name, pid"),
+        (format!("[tags]\n'{long}' = ''\n[[group]]\npid = 1\n"), "the value is empty"),
+        (format!("[tags]\n'{long}' = 1\n[[group]]\npid = 1\n"), "this is of type integer"),
+        ("host = 'a'\nhost = 'b'\n".to_owned(), "2: duplicate key host: take one"),
+    ] {
+        run(["check", &Config::new(&text).option()]).assert_failed(2, cause);
+    }
+    run([format!("--pid={long}")]).assert_failed(2, "not the number of a process");
+    run([format!("--tag={long}")]).assert_failed(2, "it is written KEY=VALUE");
+    run([format!("--memory={long}")]).assert_failed(2, "it is rss, shared-once or pss");
 }
 
 /// The example that ships.
@@ -484,6 +506,9 @@ fn nothing_but_a_plain_file_of_ones_own_is_replaced() {
 
     let gone = folder.path().join("none/psstat.prom");
     to_file(&tree, &gone).run().assert_failed(1, "there is no such folder");
+    let nowhere = Job::new(&tree, ["--pattern=web:nginx", "--output="]);
+    Run::of(nowhere.command().current_dir(folder.path())).assert_failed(2, "bad --output");
+    assert!(!folder.path().join(".new").exists());
     let null = Path::new("/dev/null");
     to_file(&tree, null).run().assert_failed(1, "cannot write --output /dev/null");
     assert!(!fs::metadata(null).unwrap().is_file());
