@@ -127,14 +127,19 @@ fn tags_of(selectors: &[Selector], common: &[(Label, Label)]) -> Vec<Tags> {
             of_groups.entry(name).or_default().extend(&selector.tags);
         }
     }
-    let own = |selector: &Selector| match &selector.name {
-        Some(name) => with_own(common, of_groups[name].iter().copied()),
-        None => with_own(common, selector.tags.iter()),
+    let of_groups: BTreeMap<&Label, Tags> =
+        of_groups.into_iter().map(|(name, own)| (name, with_own(common, own))).collect();
+    let tags = |selector: &Selector| match &selector.name {
+        Some(name) => of_groups[name].clone(),
+        None => with_own(common, &selector.tags),
     };
-    selectors.iter().map(own).collect()
+    selectors.iter().map(tags).collect()
 }
 
-fn with_own<'t>(common: &[(Label, Label)], own: impl Iterator<Item = &'t (Label, Label)>) -> Tags {
+fn with_own<'t>(
+    common: &[(Label, Label)],
+    own: impl IntoIterator<Item = &'t (Label, Label)>,
+) -> Tags {
     let mut tags = common.to_vec();
     let mut has_host = common.iter().any(|(key, _)| key.as_str() == "host");
     for (key, value) in own {
