@@ -5,7 +5,7 @@ use crate::config;
 use crate::documents;
 use crate::error::Error;
 use crate::job::Job;
-use crate::label::Label;
+use crate::label::{Label, excerpt};
 use crate::selector::{Conditions, Selector, Source, split_name};
 use crate::settings::{self, Settings, Surroundings};
 use clap::builder::OsStringValueParser;
@@ -75,11 +75,7 @@ pub const CHECK: &str = "check";
 pub fn command() -> Command {
     const USAGE: &str = "psstat [SELECTORS] [OPTIONS]\n       psstat execd [SELECTORS] [OPTIONS]\n       \
                          psstat check --config FILE\n       psstat man | completions SHELL";
-    job_command("psstat").about(ABOUT).after_help(AFTER_HELP).override_usage(USAGE).arg(value(
-        "wait",
-        "DURATION",
-        "Take two samples that far apart in this run; no cache file",
-    ))
+    job_command("psstat").about(ABOUT).after_help(AFTER_HELP).override_usage(USAGE).arg(wait())
 }
 
 /// The command line of the resident job.
@@ -87,14 +83,23 @@ pub fn execd_command() -> Command {
     job_command("psstat execd")
         .about(EXECD_ABOUT)
         .override_usage("psstat execd [SELECTORS] [OPTIONS]")
-        .arg(value("interval", "DURATION", "Sample by itself, that far apart"))
+        .arg(interval())
 }
 
-/// The command line of the check.
+/// The command line of the check: it takes what any other job takes, because the file may hold it.
 pub fn check_command() -> Command {
     job_command("psstat check")
         .about(CHECK_ABOUT)
         .override_usage("psstat check --config FILE [SELECTORS] [OPTIONS]")
+        .args([wait(), interval()])
+}
+
+fn wait() -> Arg {
+    value("wait", "DURATION", "Take two samples that far apart in this run; no cache file")
+}
+
+fn interval() -> Arg {
+    value("interval", "DURATION", "Sample by itself, that far apart")
 }
 
 fn value(name: &'static str, placeholder: &'static str, help: &'static str) -> Arg {
@@ -294,10 +299,17 @@ fn first_sentence(message: &str) -> String {
 
 fn job(typed: &Typed, surroundings: &Surroundings) -> Result<Job, String> {
     let mut settings = typed.settings(surroundings)?;
-    if let Some(path) = typed.path("config") {
+    if let Some(path) = typed.path("config")? {
         let text = (surroundings.read_config)(&path)
             .map_err(|reason| format!("cannot read --config {}: {reason}", path.display()))?;
         settings = settings.over(config::parse(&path, &text, surroundings)?);
+        if settings.selectors.is_empty() {
+            return Err(format!(
+                "{}: nothing to measure: add a [[group]], as in [[group]] and below it pid_file = \
+                 \"/run/nginx.pid\"",
+                path.display()
+            ));
+        }
     }
     if !typed.understands("wait") {
         // The file may hold the wait of another kind of job.
@@ -314,23 +326,23 @@ impl Typed {
         let mut settings = Settings {
             selectors: selectors(&self.0, surroundings)?,
             host: self.value("host").map(|host| host.as_bytes().to_vec()),
-            cache_dir: self.path("cache-dir"),
+            cache_dir: self.path("cache-dir")?,
             cache_name: self.parsed("cache-name", settings::cache_name)?,
             wait: self.parsed("wait", settings::duration)?,
             interval: self.parsed("interval", settings::duration)?,
             fields: self.parsed("fields", |list| settings::fields(list.split(',')))?,
             memory: self.parsed("memory", settings::memory)?,
             format: self.parsed("format", settings::format)?,
-            output: self.path("output"),
-            proc: self.path("proc"),
-            sys: self.path("sys"),
+            output: self.path("output")?,
+            proc: self.path("proc")?,
+            sys: self.path("sys")?,
             timeout: self.parsed("timeout", settings::duration)?,
             multi_threaded: self.0.get_flag("multi-threaded").then_some(true),
             ..Settings::default()
         };
         for tag in self.0.get_many::<OsString>("tag").into_iter().flatten() {
             let bytes = tag.as_bytes();
-            let bad = |reason: &str| format!("bad --tag {tag:?}: {reason}");
+            let bad = |reason: &str| format!("bad --tag {}: {reason}", quoted(tag));
             let split = bytes.iter().position(|&byte| byte == b'=');
             let split = split.ok_or_else(|| bad("it is written KEY=VALUE"))?;
             let pushed = settings.tags.push(&bytes[..split], &without_escapes(&bytes[split + 1..]));
@@ -348,8 +360,13 @@ impl Typed {
         self.0.try_get_one(option).ok().flatten()
     }
 
-    fn path(&self, option: &str) -> Option<PathBuf> {
-        self.value(option).map(PathBuf::from)
+    fn path(&self, option: &str) -> Result<Option<PathBuf>, String> {
+        match self.value(option) {
+            Some(path) if path.is_empty() => {
+                Err(format!("bad --{option} \"\": nothing stands in it"))
+            }
+            path => Ok(path.map(PathBuf::from)),
+        }
     }
 
     fn parsed<T>(
@@ -358,10 +375,15 @@ impl Typed {
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Result<Option<T>, String> {
         let Some(value) = self.value(option) else { return Ok(None) };
-        let bad = |reason: String| format!("bad --{option} {value:?}: {reason}");
+        let bad = |reason: String| format!("bad --{option} {}: {reason}", quoted(value));
         let text = value.to_str().ok_or_else(|| bad("not UTF-8".to_owned()))?;
         parse(text).map(Some).map_err(bad)
     }
+}
+
+/// What was typed, as an error quotes it.
+fn quoted(typed: &OsStr) -> String {
+    format!("{:?}", excerpt(&typed.to_string_lossy()))
 }
 
 /// All selectors in the order typed, across their kinds.
@@ -377,7 +399,8 @@ fn selectors(matches: &ArgMatches, surroundings: &Surroundings) -> Result<Vec<Se
 }
 
 fn selector(kind: &str, value: &OsStr, surroundings: &Surroundings) -> Result<Selector, String> {
-    let bad = |reason: &str| format!("bad --{kind} {value:?}: {reason}");
+    let typed = value;
+    let bad = |reason: &str| format!("bad --{kind} {}: {reason}", quoted(typed));
     // A path need not be UTF-8. Its name, being before the first ':', is split off as bytes.
     let (name, value) = match value.to_str() {
         Some(text) => {
@@ -695,7 +718,7 @@ tags = { env = 'live', tier = '1' }
              pid 7\n"
         );
         assert!(error_of(&["check"]).contains("nothing to measure"));
-        assert!(error_of(&["check", "--wait", "1s"]).contains("unexpected argument"));
+        assert!(error_of(&["check", "--wait", "1s"]).contains("nothing to measure"));
     }
 
     #[test]

@@ -18,11 +18,12 @@
 //! Whatever is not understood is an error that names file, line and cure: a word that is passed
 //! over in silence is a group that nobody watches.
 
-use crate::label::Label;
+use crate::label::{Label, excerpt};
 use crate::matcher::Matcher;
 use crate::selector::{Conditions, Selector, Source};
 use crate::settings::{self, Settings, Surroundings, TagList};
 use crate::units::Uid;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -55,6 +56,9 @@ const GROUP: [&str; 11] = [
     "children", "tags",
 ];
 
+/// What the parser says of a key that is there twice, without saying which.
+const DUPLICATE: &str = "duplicate key";
+
 /// As like as that, a word was meant.
 const LIKENESS: f64 = 0.8;
 
@@ -65,8 +69,13 @@ const LIKENESS: f64 = 0.8;
 pub fn parse(path: &Path, text: &str, surroundings: &Surroundings) -> Result<Settings, String> {
     let file = File { path, text };
     let table = DeTable::parse(text).map_err(|error| {
-        let message = error.message().lines().collect::<Vec<_>>().join(", ");
-        file.error(&error.span().unwrap_or_default(), &message)
+        let span = error.span().unwrap_or_default();
+        let mut message = error.message().lines().collect::<Vec<_>>().join(", ");
+        if message == DUPLICATE {
+            let key = excerpt(text.get(span.clone()).unwrap_or_default());
+            message = format!("{DUPLICATE} {key}: take one of the two out");
+        }
+        file.error(&span, &message)
     })?;
     let mut settings = Settings::default();
     for entry in file.entries(table.get_ref()) {
@@ -121,13 +130,13 @@ impl<'a> Entry<'a> {
 
     /// Says that the value is of the right type and yet wrong.
     fn bad(self, reason: &str) -> String {
-        let value = &self.file.text[self.value.span()];
+        let value = excerpt(&self.file.text[self.value.span()]);
         self.error(&format!("bad {} {value}: {reason}", self.key))
     }
 
     fn mistyped(self, expected: &str, example: &str) -> String {
         let found = self.value.get_ref().type_str();
-        let key = self.key;
+        let key = excerpt(self.key);
         self.error(&format!(
             "{key} is {expected}, as in {key} = {example}; this is of type {found}"
         ))
@@ -188,7 +197,7 @@ impl<'a> Entry<'a> {
             Some(word) => format!("did you mean {word}?"),
             None => format!("there may be {}", known.join(", ")),
         };
-        self.error(&format!("unknown key {:?} {place}: {cure}", self.key))
+        self.error(&format!("unknown key {:?} {place}: {cure}", excerpt(self.key)))
     }
 
     fn option(self, settings: &mut Settings) -> Result<(), String> {
@@ -249,7 +258,9 @@ impl<'a> Entry<'a> {
         for tag in self.file.entries(table) {
             let value = tag.text("production")?;
             let pushed = tags.push(tag.key.as_bytes(), value.as_bytes());
-            pushed.map_err(|reason| tag.error(&format!("bad tag {:?}: {reason}", tag.key)))?;
+            pushed.map_err(|reason| {
+                tag.error(&format!("bad tag {:?}: {reason}", excerpt(tag.key)))
+            })?;
         }
         Ok(tags)
     }
@@ -263,16 +274,16 @@ impl<'a> Entry<'a> {
         let tables =
             tables.ok_or_else(|| self.error("a group is written [[group]], with two brackets"))?;
         let mut selectors: Vec<Selector> = Vec::new();
+        let mut tags_of_groups: BTreeMap<(Label, Label), Label> = BTreeMap::new();
         for (span, table) in tables {
             let selector = self.file.group(&span, table, surroundings)?;
-            for (key, value) in &selector.tags {
+            let named = selector.name.iter();
+            for (name, (key, value)) in
+                named.flat_map(|name| selector.tags.iter().map(move |tag| (name, tag)))
+            {
                 // Selectors of one name are one group, which has one line.
-                let differs = |other: &Selector| {
-                    other.name.is_some()
-                        && other.name == selector.name
-                        && other.tags.iter().any(|(known, other)| known == key && other != value)
-                };
-                if selectors.iter().any(differs) {
+                let known = tags_of_groups.entry((name.clone(), key.clone()));
+                if known.or_insert_with(|| value.clone()) != value {
                     let what = format!(
                         "tag {key} has another value in the other [[group]] of this name: they \
                          make one group, with one line"

@@ -26,7 +26,10 @@ pub fn manual() -> String {
 }
 
 fn write_manual(page: &mut dyn Write) -> io::Result<()> {
-    let once = Man::new(cli::command()).title("PSSTAT").section("1").manual("User Commands");
+    // The date is blank, so that the same source gives the same page. An empty one would not do:
+    // roff(7) would take what stands behind it in its place.
+    let once = Man::new(cli::command()).title("PSSTAT").section("1").date(" ");
+    let once = once.manual("User Commands");
     once.render_title(page)?;
     once.render_name_section(page)?;
     synopsis().to_writer(page)?;
@@ -176,7 +179,18 @@ pub fn completions(shell: &str) -> Result<String, String> {
     let commands = others().into_iter().map(|(name, command)| hinted(command).name(name));
     let mut whole = hinted(cli::command()).subcommands(commands).disable_help_subcommand(true);
     clap_complete::generate(known, &mut whole, "psstat", &mut script);
-    Ok(String::from_utf8_lossy(&script).into_owned())
+    let script = String::from_utf8_lossy(&script).into_owned();
+    Ok(if known == Shell::Fish { mended_for_fish(&script) } else { script })
+}
+
+/// The script for fish with what its generator leaves out. It asks a parser whether a subcommand
+/// stands there already, which refuses an option whose value is still to be typed: no value was
+/// offered then. And it knows no values but those of options.
+fn mended_for_fish(script: &str) -> String {
+    let script = script.replace("\n    or return\n", "\n    or return 0\n");
+    let using = "complete -c psstat -n \"__fish_psstat_using_subcommand";
+    let shells = SHELLS.join(" ");
+    format!("{script}{using} {COMPLETIONS}\" -f -a \"{shells}\"\n{using} {MAN}\" -f\n")
 }
 
 /// The subcommands.
@@ -217,6 +231,9 @@ mod tests {
     fn the_manual_page_knows_every_option_of_every_job() {
         let page = manual().replace("\\-", "-");
         assert!(page.starts_with(".ie"), "{page}");
+        let version = env!("CARGO_PKG_VERSION");
+        let title = format!(".TH PSSTAT 1 \" \" \"psstat {version}\" \"User Commands\"");
+        assert!(page.contains(&title), "{page}");
         for long in long_options() {
             assert!(page.contains(&format!("--{long}")), "--{long} is missing");
         }

@@ -5,6 +5,7 @@
 //! in a backslash, and holds none before a backslash, comma, equals sign or space. What each output
 //! format escapes on top of that is that format's business.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::fmt::Write as _;
 
@@ -97,6 +98,17 @@ pub fn diagnostic(prefix: &str, text: &str, limit: usize) -> String {
     }
     line.push('\n');
     line
+}
+
+/// So much of a value is quoted in an error: what is wrong with it must be in the line as well.
+const EXCERPT: usize = 100;
+
+/// A value as an error quotes it: where it is long, its beginning.
+pub fn excerpt(text: &str) -> Cow<'_, str> {
+    if text.len() <= EXCERPT {
+        return text.into();
+    }
+    format!("{}...", &text[..text.floor_char_boundary(EXCERPT)]).into()
 }
 
 #[cfg(test)]

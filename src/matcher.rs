@@ -1,5 +1,6 @@
 //! Regexes and globs, matched against many texts: those of all selectors of a kind in one pass.
 
+use crate::label::excerpt;
 use regex::bytes::{RegexSet, RegexSetBuilder};
 
 /// The regexes of one kind of selector, matched in one pass however many they are.
@@ -32,7 +33,7 @@ impl<'t> Regex<'t> {
     fn blame(&self, error: &regex::Error) -> String {
         let error = error.to_string();
         let reason = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
-        format!("bad {} {:?}: {reason}", self.kind, self.typed)
+        format!("bad {} {:?}: {reason}", self.kind, excerpt(self.typed))
     }
 }
 

@@ -10,6 +10,7 @@ use crate::label::{Label, Tags};
 use crate::matcher::Matcher;
 use crate::selector::{Selector, Source};
 use crate::units::WallNanos;
+use std::collections::BTreeMap;
 
 /// FNV-1a, 64 bits: the same in every version of psstat, which the standard library's hashes do
 /// not promise.
@@ -77,7 +78,7 @@ impl Plan {
             exes: Matcher::of_globs(of(|picked| picked.conditions.exe.as_ref()))?,
             units: Matcher::of_globs(units)?,
             control_groups: Matcher::of_globs(control_groups)?,
-            tags: selectors.iter().map(|selector| tags_of(selector, &selectors, &tags)).collect(),
+            tags: tags_of(&selectors, &tags),
             selectors,
             memory,
             fields: Field::DEFAULT.to_vec(),
@@ -117,15 +118,31 @@ impl Plan {
     }
 }
 
-/// The tags of a selector's lines: those of every line, then those of all selectors that make the
-/// same group. Of one key the group's own value holds, in the place of the other.
-fn tags_of(selector: &Selector, all: &[Selector], common: &[(Label, Label)]) -> Tags {
-    let of_group =
-        all.iter().filter(|other| selector.name.is_some() && other.name == selector.name);
-    let unnamed = selector.name.is_none().then_some(selector);
+/// The tags of the lines of each selector: those of every line, then those of all selectors that
+/// make the same group. Of one key the group's own value holds, in the place of the other.
+fn tags_of(selectors: &[Selector], common: &[(Label, Label)]) -> Vec<Tags> {
+    let mut of_groups: BTreeMap<&Label, Vec<&(Label, Label)>> = BTreeMap::new();
+    for selector in selectors {
+        if let Some(name) = &selector.name {
+            of_groups.entry(name).or_default().extend(&selector.tags);
+        }
+    }
+    let of_groups: BTreeMap<&Label, Tags> =
+        of_groups.into_iter().map(|(name, own)| (name, with_own(common, own))).collect();
+    let tags = |selector: &Selector| match &selector.name {
+        Some(name) => of_groups[name].clone(),
+        None => with_own(common, &selector.tags),
+    };
+    selectors.iter().map(tags).collect()
+}
+
+fn with_own<'t>(
+    common: &[(Label, Label)],
+    own: impl IntoIterator<Item = &'t (Label, Label)>,
+) -> Tags {
     let mut tags = common.to_vec();
     let mut has_host = common.iter().any(|(key, _)| key.as_str() == "host");
-    for (key, value) in of_group.chain(unnamed).flat_map(|selector| &selector.tags) {
+    for (key, value) in own {
         match tags.iter_mut().find(|(known, _)| known == key) {
             Some((_, known)) => known.clone_from(value),
             None if key.as_str() == "host" && !has_host => {

@@ -24,7 +24,8 @@ use std::time::Duration;
 pub struct Group {
     /// What it is called in the output.
     pub label: Label,
-    /// The first selector that makes it.
+    /// Whose tags its line bears: the first selector that names it, whatever else falls into it by
+    /// its own name; where none does, the first that picked any of it.
     pub selector: usize,
     /// Whether the user named it: then it is reported even when nothing is in it.
     pub named: bool,
@@ -51,7 +52,7 @@ pub struct Group {
 pub struct Report {
     /// What it is called.
     pub label: Label,
-    /// The first selector that makes its group: its tags are those of the line.
+    /// The selector of its group: its tags are those of the line.
     pub selector: usize,
     /// CPU time per time, 1 for one core kept busy; none where it is not known yet.
     pub cpu: Option<f64>,
@@ -164,7 +165,8 @@ pub const SHORT: Ticks = Ticks(10);
 struct Draft {
     /// The first selector that makes it.
     order: usize,
-    named: bool,
+    /// The first selector that names it.
+    named_by: Option<usize>,
     /// Places of its roots in the snapshot.
     roots: Vec<usize>,
     /// Places of those that come without their children.
@@ -209,7 +211,7 @@ pub fn form(
     let mut drafts: BTreeMap<Label, Draft> = BTreeMap::new();
     for (order, selector) in plan.selectors.iter().enumerate() {
         if let Some(name) = &selector.name {
-            let draft = || Draft { order, named: true, ..Draft::default() };
+            let draft = || Draft { order, named_by: Some(order), ..Draft::default() };
             let draft = drafts.entry(name.clone()).or_insert_with(draft);
             draft.counts_control_groups |= selector.takes_control_groups();
         }
@@ -252,8 +254,8 @@ pub fn form(
             members.sort_unstable();
             let mut group = Group {
                 label,
-                selector: draft.order,
-                named: draft.named,
+                selector: draft.named_by.unwrap_or(draft.order),
+                named: draft.named_by.is_some(),
                 ledgered: members.clone(),
                 members,
                 managers: Vec::new(),
@@ -440,11 +442,10 @@ fn used(
     let here = group.ledgered.iter().filter(|&&place| snapshot.processes[place].life != Life::Gone);
     let members: Vec<Member> = here
         .map(|&place| {
-            let mut member = member(&snapshot.processes[place]);
-            if group.managers.contains(&place) || group.lone.binary_search(&place).is_ok() {
-                member.amounts.children = Ticks(0);
-            }
-            member
+            let member = member(&snapshot.processes[place]);
+            let is_alone =
+                group.managers.contains(&place) || group.lone.binary_search(&place).is_ok();
+            if is_alone { member.alone() } else { member }
         })
         .collect();
     let counters = group.counters.iter().map(|(counter, _)| counter.clone()).collect();

@@ -54,7 +54,8 @@ impl Quantity for Count {
 pub struct Member<Q = Ticks> {
     /// Who it is.
     pub id: ProcId,
-    /// Its parent; often no member.
+    /// Its parent; often no member. Its own number where it stands here without its children: then
+    /// it inherits nothing, and leaves nothing to anybody.
     pub parent: Pid,
     /// What it answered for at the sample.
     pub amounts: Amounts<Q>,
@@ -76,6 +77,21 @@ pub struct Ledger<Q = Ticks> {
     pub members: Vec<Member<Q>>,
     /// What may still arrive.
     pub debts: Vec<Debt<Q>>,
+}
+
+impl<Q: Default> Member<Q> {
+    /// The same without its children.
+    pub fn alone(mut self) -> Member<Q> {
+        self.parent = self.id.pid;
+        self.amounts.children = Q::default();
+        self
+    }
+}
+
+impl<Q> Member<Q> {
+    fn is_alone(&self) -> bool {
+        self.parent == self.id.pid
+    }
 }
 
 impl<Q> Ledger<Q> {
@@ -206,7 +222,11 @@ fn gains<Q: Quantity>(before: &Ledger<Q>, since: Ticks, members: &[Member<Q>]) -
             Some(then) if then.id == member.id => {
                 gains.known = true;
                 gains.other = gains.other + member.amounts.own.since(then.amounts.own);
-                children = member.amounts.children.since(then.amounts.children);
+                // What the children did of one that stood alone was never counted: all of its past
+                // would come at once.
+                if !then.is_alone() {
+                    children = member.amounts.children.since(then.amounts.children);
+                }
             }
             // Born since. A tick of slack: a process gets its start time a moment before it can
             // be seen, and the two may fall into neighbouring ticks (copy_process, kernel/fork.c).
@@ -254,6 +274,9 @@ fn take_off<Q: Quantity>(
                 }
                 contested = true;
             }
+        }
+        if then.is_alone() {
+            break;
         }
         up = then.parent;
     }

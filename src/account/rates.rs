@@ -105,11 +105,10 @@ fn members(
         match inherited(rate, readings, place)? {
             Reading::Gone => {}
             Reading::Unreadable => return None,
-            Reading::Told(mut amounts) => {
-                if is_lone && rate == Rate::MajorFaults {
-                    amounts.children = Count(0);
-                }
-                members.push(Member { id: process.id, parent: process.parent, amounts });
+            Reading::Told(amounts) => {
+                let member = Member { id: process.id, parent: process.parent, amounts };
+                let is_alone = is_lone && rate == Rate::MajorFaults;
+                members.push(if is_alone { member.alone() } else { member });
             }
         }
     }

@@ -11,6 +11,7 @@ pub mod watchdog;
 
 use crate::settings::Surroundings;
 use crate::units::{BootNanos, Uid, WallNanos};
+use rustix::fs::{Mode, OFlags};
 use rustix::time::{ClockId, clock_gettime};
 use std::fs::File;
 use std::io::Read;
@@ -36,9 +37,16 @@ const CONFIG_LIMIT: u64 = 1 << 20;
 
 /// Reads a configuration file; the error says why it cannot be read.
 fn read_config(path: &Path) -> Result<String, String> {
+    // Not to be kept waiting by a FIFO into which nobody writes; where somebody does, as in
+    // `--config <(...)`, all of it is waited for.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let explain = |errno| std::io::Error::from(errno).to_string();
+    let file = rustix::fs::open(path, flags, Mode::empty()).map_err(explain)?;
+    rustix::fs::fcntl_setfl(&file, OFlags::empty()).map_err(explain)?;
     let mut text = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(CONFIG_LIMIT + 1).read_to_end(&mut text))
+    File::from(file)
+        .take(CONFIG_LIMIT + 1)
+        .read_to_end(&mut text)
         .map_err(|error| error.to_string())?;
     if text.len() as u64 > CONFIG_LIMIT {
         return Err("longer than 1 MiB: is that the right file?".to_owned());

@@ -177,6 +177,54 @@ fn without_children_a_process_counts_alone_and_for_its_own_time() {
 }
 
 #[test]
+fn one_that_gets_its_children_back_does_not_bring_their_past() {
+    let tree = FakeProc::new();
+    let world = |ticks, children| {
+        tree.add(&Process { own: ticks, children, ..Process::new(100, 1, "nginx") });
+        tree.add(&Process { own: 100 * ticks, ..Process::new(1, 0, "init") });
+    };
+    // What the reference has used is the measure, however long it took.
+    let config = |children| {
+        Config::new(&format!(
+            "[[group]]\nname = 'x'\npid = 100\nchildren = {children}\n\
+             [[group]]\nname = 'reference'\npid = 1\nchildren = false\n"
+        ))
+    };
+    let (alone, whole) = (config(false), config(true));
+    let args = |config: &Config| [config.option(), "--sys=/nowhere".to_owned()];
+    let ticks = |run: Run| {
+        let lines = run.lines();
+        (lines[0].p_cpu().unwrap() / lines[1].p_cpu().unwrap() * 1000.0).round()
+    };
+    world(0, 5000);
+    let job = Job::new(&tree, args(&alone));
+    job.baseline();
+    world(10, 5020);
+    let job = job.with(args(&whole));
+    assert_eq!(ticks(job.run()), 10.0, "what its children did before was not counted");
+    world(20, 5040);
+    assert_eq!(ticks(job.run()), 30.0);
+    world(30, 9040);
+    let job = job.with(args(&alone));
+    assert_eq!(ticks(job.run()), 10.0, "what its children did is not its own any more");
+}
+
+#[test]
+fn tags_of_a_named_group_do_not_change_with_what_runs() {
+    let text = "[[group]]\nuser = 0\ntags = { team = 'a' }\n\
+                [[group]]\nname = 'nginx'\npattern = 'nginx'\ntags = { team = 'b' }\n";
+    let tree = servers();
+    let tags = || {
+        let run = second_run(&tree, text, &[]);
+        run.lines().into_iter().find(|line| line.name() == "nginx").unwrap().tags
+    };
+    let with_one_of_its_own_name = tags();
+    assert!(with_one_of_its_own_name.contains(&("team".to_owned(), "b".to_owned())));
+    tree.remove(100);
+    assert_eq!(tags(), with_one_of_its_own_name);
+}
+
+#[test]
 fn tags_of_a_group_stand_behind_those_of_every_line() {
     let text = r#"
         host = "tengu"
@@ -301,8 +349,11 @@ fn a_file_that_cannot_be_read_is_said() {
     run([option("binary")]).assert_failed(2, "not UTF-8");
     run(["--config", "/dev/zero"]).assert_failed(2, "longer than 1 MiB");
     fs::write(folder.path().join("empty"), "").unwrap();
-    run([option("empty")]).assert_failed(2, "nothing to measure");
+    run([option("empty")]).assert_failed(2, "empty: nothing to measure: add a [[group]]");
     run(["--config"]).assert_failed(2, "--config");
+    run(["--config="]).assert_failed(2, "bad --config \"\"");
+    crate::support::make_fifo(&folder.path().join("fifo"));
+    run([option("fifo")]).assert_failed(2, "nothing to measure");
 }
 
 #[test]
@@ -320,6 +371,37 @@ fn a_check_measures_nothing() {
          \x20 (by their own names): systemd ssh.service\n\
          \x20 db: pid_file /run/db.pid\n"
     );
+}
+
+#[test]
+fn a_check_takes_what_any_job_takes_and_finds_what_fails_any() {
+    let config = Config::new("timeout = '1s'\n[[group]]\npid = 1\n");
+    let check = |further: &str| run(["check", &config.option(), further]);
+    assert_eq!(check("--wait=500ms").status, Some(0));
+    assert_eq!(check("--interval=10s").status, Some(0));
+    let cause = "--timeout must be longer than --wait";
+    check("--wait=2s").assert_failed(2, cause);
+    let config = Config::new("timeout = '1s'\nwait = '2s'\n[[group]]\npid = 1\n");
+    run(["check", &config.option()]).assert_failed(2, cause);
+}
+
+#[test]
+fn what_is_wrong_with_a_long_value_is_in_the_line() {
+    let long = "é".repeat(2000);
+    for (text, cause) in [
+        (format!("[[group]]\npattern = '{long}('\n"), "unclosed group"),
+        (format!("memory = '{long}'\n[[group]]\npid = 1\n"), "it is rss, shared-once or pss"),
+        (format!("[[group]]\nuser = '{long}'\n"), "no such user"),
+        (format!("[[group]]\n'{long}' = 1\n"), "there may be name, pid"),
+        (format!("[tags]\n'{long}' = ''\n[[group]]\npid = 1\n"), "the value is empty"),
+        (format!("[tags]\n'{long}' = 1\n[[group]]\npid = 1\n"), "this is of type integer"),
+        ("host = 'a'\nhost = 'b'\n".to_owned(), "2: duplicate key host: take one"),
+    ] {
+        run(["check", &Config::new(&text).option()]).assert_failed(2, cause);
+    }
+    run([format!("--pid={long}")]).assert_failed(2, "not the number of a process");
+    run([format!("--tag={long}")]).assert_failed(2, "it is written KEY=VALUE");
+    run([format!("--memory={long}")]).assert_failed(2, "it is rss, shared-once or pss");
 }
 
 /// The example that ships.
@@ -424,6 +506,9 @@ fn nothing_but_a_plain_file_of_ones_own_is_replaced() {
 
     let gone = folder.path().join("none/psstat.prom");
     to_file(&tree, &gone).run().assert_failed(1, "there is no such folder");
+    let nowhere = Job::new(&tree, ["--pattern=web:nginx", "--output="]);
+    Run::of(nowhere.command().current_dir(folder.path())).assert_failed(2, "bad --output");
+    assert!(!folder.path().join(".new").exists());
     let null = Path::new("/dev/null");
     to_file(&tree, null).run().assert_failed(1, "cannot write --output /dev/null");
     assert!(!fs::metadata(null).unwrap().is_file());

@@ -12,6 +12,7 @@
 //! | `formats` | docs/FORMATS.md holds, for every field and format |
 //! | `cache` | damaged, foreign, contended cache files |
 //! | `errors` | what each kind of error prints, where, and its exit status |
+//! | `completions` | the completions, as a real shell takes them |
 //! | `drop_in` | configurations of the original work, and docs/MIGRATION.md holds |
 //! | `control_groups` | folders that look like control groups, in every hierarchy, with every odd content |
 //! | `systemd` | a real systemd in namespaces, in every mode of control groups |
@@ -23,6 +24,7 @@
 #![allow(missing_docs, reason = "tests say what they test by their names")]
 
 mod cache;
+mod completions;
 mod config;
 mod control_groups;
 mod drop_in;

@@ -1,0 +1,39 @@
+//! The completions, as a real shell takes them.
+#![allow(clippy::unwrap_used, reason = "a test ends by panicking")]
+
+use crate::support::run;
+use std::fs;
+use std::process::Command;
+
+/// What fish offers behind that much of a command line, in a folder with one file.
+fn offered_by_fish(typed: &str) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("psstat.fish");
+    fs::write(&script, run(["completions", "fish"]).stdout).unwrap();
+    let complete = format!("source {}; complete -C '{typed}'", script.display());
+    let mut fish = Command::new("fish");
+    let answer = fish.args(["--no-config", "-c", &complete]).env("HOME", folder.path());
+    let answer = answer.current_dir(folder.path()).output().unwrap();
+    let text = String::from_utf8(answer.stdout).unwrap();
+    text.lines().map(|line| line.split('\t').next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn fish_offers_options_values_and_subcommands() {
+    for (typed, expected) in [
+        ("psstat --form", &["--format"][..]),
+        ("psstat --format ", &["influx", "json", "prometheus"]),
+        ("psstat --pid 1 --memory ", &["pss", "rss", "shared-once"]),
+        ("psstat execd --inter", &["--interval"]),
+        ("psstat execd --format=js", &["--format=json"]),
+        ("psstat check --memory r", &["rss"]),
+        ("psstat comp", &["completions"]),
+        ("psstat completions ", &["bash", "elvish", "fish", "powershell", "zsh"]),
+        ("psstat man ", &[]),
+        ("psstat --config ps", &["psstat.fish"]),
+    ] {
+        let mut offered = offered_by_fish(typed);
+        offered.sort();
+        assert_eq!(offered, expected, "{typed}");
+    }
+}
