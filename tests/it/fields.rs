@@ -400,6 +400,23 @@ fn a_thread_that_ends_takes_nothing_away_and_one_born_since_counts_whole() {
     assert_eq!(counted_by(&job, "ctx_switches", born).0, Some(5.0));
 }
 
+/// What the thread did under its own number was counted when it did it.
+#[test]
+fn a_thread_that_executes_a_file_in_place_of_the_first_brings_nothing_old() {
+    let tree = usual();
+    let job = job(&tree, "ctx_switches");
+    tree.set_threads(101, &[(101, 30), (1101, 9000), (1102, 400)]);
+    job.baseline();
+    let counted = |threads: &[(u32, u64)]| {
+        counted_by(&job, "ctx_switches", || tree.set_threads(101, threads)).0
+    };
+    assert_eq!(counted(&[(101, 9002), (1103, 5)]), Some(7.0), "1101 is 101 now, and has another");
+    assert_eq!(counted(&[(101, 9003), (1103, 5)]), Some(1.0));
+    assert_eq!(counted(&[(101, 9004)]), Some(1.0), "one that just ended");
+    assert_eq!(counted(&[(101, 9004), (1104, 8000)]), Some(8000.0));
+    assert_eq!(counted(&[(101, 8001)]), Some(0.0), "1104 is 101 now, which had done more");
+}
+
 #[test]
 fn zombies_have_no_files_and_no_memory_but_what_they_did() {
     let tree = usual();
