@@ -206,12 +206,13 @@ impl Members<'_> {
             _ => "",
         };
         let colon = if cure.is_empty() { "" } else { ": " };
-        notes.warn(format!(
+        let text = format!(
             "{} {} cannot be read, such as {first}{colon}{cure}; {} of their groups' lines",
             unreadable.count,
             source.what,
             self.left_out(source.fields)
-        ));
+        );
+        notes.warn_about(format!("{}: {}", source.what, first.reason), text);
     }
 
     /// The memory of each member.
