@@ -145,9 +145,16 @@ impl<'j> Sampler<'j> {
         if before.is_some() {
             self.learn_memory(notes);
         }
-        let reader =
-            Members { plan, source: &self.source, snapshot: &snapshot, tree: &tree, watchdog };
-        let readings = reader.read(members, before.is_none(), notes);
+        let reader = Members {
+            plan,
+            source: &self.source,
+            snapshot: &snapshot,
+            tree: &tree,
+            before,
+            hz: self.machine.hz,
+            watchdog,
+        };
+        let readings = reader.read(members, notes);
         self.bound_short_intervals(before, start.taken);
         let sampled = Sampled {
             boot_id: &self.boot_id,
