@@ -72,8 +72,13 @@ impl From<Errno> for Reason {
 
 impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.path.display())?;
-        match self.reason {
+        write!(f, "{}: {}", self.path.display(), self.reason)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Reason::Vanished => f.write_str("no such file or process"),
             Reason::Denied => f.write_str("permission denied"),
             Reason::Missing => f.write_str("there is none"),

@@ -47,6 +47,13 @@ pub struct Group {
     pub by_descent: bool,
 }
 
+impl Group {
+    /// Whether all its processes can be looked at, so that what is added up of them is no part.
+    fn is_seen_whole(&self) -> bool {
+        self.foreign == 0
+    }
+}
+
 /// What a group cost since the last sample.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
@@ -62,14 +69,14 @@ pub struct Report {
     pub processes: u64,
     /// Memory in bytes; none where it was not read.
     pub bytes: Option<Bytes>,
-    /// Threads of the processes alive.
-    pub threads: u64,
-    /// Processes that have ended and that nobody has waited for yet.
-    pub zombies: u64,
+    /// Threads of the processes alive; none where some of these cannot be looked at.
+    pub threads: Option<u64>,
+    /// Processes that have ended and that nobody has waited for yet; none as above.
+    pub zombies: Option<u64>,
     /// Files that the processes have open; none where that was not read of all of them.
     pub open_files: Option<u64>,
-    /// How long the oldest process alive has run; nothing where none is alive.
-    pub uptime: Duration,
+    /// How long the oldest process alive has run, no time where none is alive; none as above.
+    pub uptime: Option<Duration>,
     /// CPU time that the group has used since it was first seen; none where that is not kept.
     pub cpu_time: Option<CpuNanos>,
     /// What it did per second; those that are known.
@@ -86,10 +93,10 @@ impl Report {
             memory: None,
             processes: 0,
             bytes: None,
-            threads: 0,
-            zombies: 0,
+            threads: None,
+            zombies: None,
             open_files: None,
-            uptime: Duration::ZERO,
+            uptime: None,
             cpu_time: None,
             rates: BTreeMap::new(),
         }
@@ -381,7 +388,7 @@ pub fn account(
             let elapsed = now.since(before.taken);
             let cpu = used.and_then(|used| rate(used, elapsed, machine));
             let per_second = |count: Count| count.0 as f64 * 1e9 / elapsed as f64;
-            let done = done.into_iter().filter(|_| elapsed > 0);
+            let done = done.into_iter().filter(|_| elapsed > 0 && group.is_seen_whole());
             let rates = done.map(|(rate, count)| (rate, per_second(count))).collect();
             reports.push(Report { cpu, cpu_time, rates, ..report });
         }
@@ -499,7 +506,8 @@ fn report(plan: &Plan, group: &Group, sampled: &Sampled<'_>, machine: &Machine) 
         let footprints = alive().filter_map(|place| readings.at(footprints, place)).copied();
         memory::sum(plan.memory, footprints, machine.page_size)
     });
-    let open_files = readings.open_files.as_ref();
+    let is_whole = group.is_seen_whole();
+    let open_files = readings.open_files.as_ref().filter(|_| is_whole);
     let started = alive().map(|place| snapshot.processes[place].id.start).min();
     let age = |start: Ticks| snapshot.taken.since(BootNanos(start.nanos(machine.hz).0));
     Some(Report {
@@ -507,12 +515,13 @@ fn report(plan: &Plan, group: &Group, sampled: &Sampled<'_>, machine: &Machine) 
         memory: bytes.and_then(|bytes| share(bytes, machine.memory)),
         processes,
         bytes,
-        threads: alive().map(|place| u64::from(snapshot.processes[place].threads)).sum(),
-        zombies: with(Life::Zombie).count() as u64,
+        threads: is_whole
+            .then(|| alive().map(|place| u64::from(snapshot.processes[place].threads)).sum()),
+        zombies: is_whole.then(|| with(Life::Zombie).count() as u64),
         open_files: open_files.and_then(|counts| {
             readings::sum(alive().filter_map(|place| readings.at(counts, place)))
         }),
-        uptime: Duration::from_nanos(started.map_or(0, age)),
+        uptime: is_whole.then(|| Duration::from_nanos(started.map_or(0, age))),
         ..Report::of_nothing(group.label.clone())
     })
 }

@@ -212,6 +212,13 @@ fn claims<Q: Quantity>(
     claims
 }
 
+/// Whether a process was born since a sample that began in tick `since`. A tick of slack: it gets
+/// its start time a moment before it can be seen, and the two may fall into neighbouring ticks
+/// (copy_process, kernel/fork.c).
+pub fn is_born_since(id: ProcId, since: Ticks) -> bool {
+    id.start + Ticks(1) >= since
+}
+
 fn gains<Q: Quantity>(before: &Ledger<Q>, since: Ticks, members: &[Member<Q>]) -> Gains<Q> {
     let mut gains =
         Gains { children: Vec::new(), left: Vec::new(), other: Q::default(), known: false };
@@ -228,9 +235,7 @@ fn gains<Q: Quantity>(before: &Ledger<Q>, since: Ticks, members: &[Member<Q>]) -
                     children = member.amounts.children.since(then.amounts.children);
                 }
             }
-            // Born since. A tick of slack: a process gets its start time a moment before it can
-            // be seen, and the two may fall into neighbouring ticks (copy_process, kernel/fork.c).
-            _ if member.id.start + Ticks(1) >= since => {
+            _ if is_born_since(member.id, since) => {
                 gains.known = true;
                 gains.other = gains.other + member.amounts.total();
             }

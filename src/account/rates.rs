@@ -7,7 +7,8 @@ use super::ledger::{self, Ledger, Member};
 use super::readings::{Reading, Readings};
 use crate::sample::{Life, Process, Snapshot};
 use crate::units::{Amounts, Count, Pid, ProcId, Ticks};
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Something that is counted, and told per second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,7 +72,9 @@ pub fn settle(
     if let Before::Unknown = before {
         return (None, Some(Ledger { members, debts: Vec::new() }));
     }
-    let (done, ledger) = ledger::settle(kept, since, members, |id| counted.life_of(rate, id));
+    let kept = kept.map(|kept| after_exec(kept, &members));
+    let life_of = |id| counted.life_of(rate, id);
+    let (done, ledger) = ledger::settle(kept.as_deref(), since, members, life_of);
     (done, Some(ledger))
 }
 
@@ -139,7 +142,45 @@ fn inherited(rate: Rate, readings: &Readings, place: usize) -> Option<Reading<Am
     }
 }
 
-/// A thread as a member of a ledger, without a parent: nobody inherits its count.
+/// The ledger with the counts of those who go by other numbers now.
+///
+/// A thread that calls execve(2) takes the number of the first one, and its own count along; all
+/// others end (`de_thread`, fs/exec.c). What it did under its old number was counted there. So where
+/// none of the other threads has stayed, the greatest count of theirs that the first one can have
+/// taken over is where its own begins: where they ended otherwise, that is too low, never too high.
+fn after_exec<'l>(before: &'l Ledger<Count>, now: &[Member<Count>]) -> Cow<'l, Ledger<Count>> {
+    let find = |pid| {
+        let place = now.binary_search_by_key(&pid, |member| member.id.pid).ok()?;
+        Some(&now[place])
+    };
+    let threads = || before.members.iter().filter(|member| is_thread(member));
+    let stay = |thread: &&Member<Count>| find(thread.id.pid).is_some_and(|now| now.id == thread.id);
+    let stayed: BTreeSet<Pid> = threads().filter(stay).map(|thread| thread.parent).collect();
+    let mut ledger = Cow::Borrowed(before);
+    for thread in threads().filter(|thread| !stayed.contains(&thread.parent)) {
+        let first = thread.parent;
+        let Ok(place) = ledger.members.binary_search_by_key(&first, |member| member.id.pid) else {
+            continue;
+        };
+        let then = &ledger.members[place];
+        let is_taken_over = |now: &Member<Count>| {
+            now.id == then.id && (then.amounts.own..=now.amounts.own).contains(&thread.amounts.own)
+        };
+        if find(first).is_some_and(is_taken_over) {
+            ledger.to_mut().members[place].amounts.own = thread.amounts.own;
+        }
+    }
+    ledger
+}
+
+/// Whether that is another thread than the first of its process: that process is its parent then,
+/// as [`thread`] puts it.
+fn is_thread(member: &Member<Count>) -> bool {
+    member.parent != Pid::NONE
+}
+
+/// A thread as a member of a ledger. Nobody inherits its count: the first one of a process has no
+/// parent, and the parent of the others says only where they belong.
 ///
 /// It is known by when it was first seen, because its start would take one more file to read. One
 /// that was not there when its process was is new. All threads of a process that was not there are
@@ -161,7 +202,7 @@ fn thread(
     };
     Member {
         id: ProcId { pid: tid, start },
-        parent: Pid::NONE,
+        parent: if tid == process.id.pid { Pid::NONE } else { process.id.pid },
         amounts: Amounts { own: count, children: Count(0) },
     }
 }

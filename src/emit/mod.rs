@@ -106,11 +106,11 @@ impl Field {
             Field::Processes => Value::count(report.processes),
             Field::CpuTime => Value::decimal(report.cpu_time?.0 as f64 / 1e9, 6),
             Field::Memory => Value::count(report.bytes?.0),
-            Field::Threads => Value::count(report.threads),
-            Field::Zombies => Value::count(report.zombies),
+            Field::Threads => Value::count(report.threads?),
+            Field::Zombies => Value::count(report.zombies?),
             Field::OpenFiles => Value::count(report.open_files?),
             Field::Rate(rate) => Value::decimal(*report.rates.get(&rate)?, rate_places(rate)),
-            Field::Uptime => Value::decimal(report.uptime.as_secs_f64(), 2),
+            Field::Uptime => Value::decimal(report.uptime?.as_secs_f64(), 2),
         }
     }
 }

@@ -202,7 +202,8 @@ pub fn warn_of_unreadable(what: &str, unreadable: &Unreadable, cure: &str, notes
     let Some(first) = &unreadable.first else { return };
     let count = unreadable.count;
     let cure = if first.reason == Reason::Denied { format!(": {cure}") } else { String::new() };
-    notes.warn(format!("{count} {what} cannot be read, such as {first}{cure}"));
+    let text = format!("{count} {what} cannot be read, such as {first}{cure}");
+    notes.warn_about(format!("{what}: {}", first.reason), text);
 }
 
 /// The number in a pid file, and when that was last written, in nanoseconds since 1970.

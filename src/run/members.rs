@@ -1,6 +1,8 @@
 //! Reads what fields need of the members of groups beside their `stat`: each file only if one of
 //! its fields is asked for.
 
+use crate::account::group::State;
+use crate::account::ledger;
 use crate::account::memory::{Footprint, MemoryMode};
 use crate::account::rates::Rate;
 use crate::account::readings::{Reading, Readings, Storage, Threads};
@@ -14,6 +16,7 @@ use crate::run::discover::warn_of_unreadable;
 use crate::run::notes::Notes;
 use crate::run::watchdog::Watchdog;
 use crate::sample::{Life, Process, Snapshot, Unreadable};
+use crate::units::{Count, Hz, Ticks};
 
 /// The fields that need the memory of the members.
 pub const OF_MEMORY: [Field; 2] = [Field::MemoryShare, Field::Memory];
@@ -36,6 +39,10 @@ pub struct Members<'m> {
     pub snapshot: &'m Snapshot,
     /// Who descends from whom.
     pub tree: &'m Tree,
+    /// What is known of the last sample.
+    pub before: Option<&'m State>,
+    /// Ticks per second.
+    pub hz: Hz,
     /// When to give up.
     pub watchdog: &'m Watchdog,
 }
@@ -63,8 +70,9 @@ fn put_back<T>(read: Vec<T>, order: &[usize]) -> Vec<T> {
 impl Members<'_> {
     /// Reads `members`, places in the snapshot, sorted. What cannot be read is said in `notes`.
     ///
-    /// Nothing is reported of the `first` sample, so that only what counts up is read then.
-    pub fn read(&self, members: Vec<usize>, first: bool, notes: &mut Notes) -> Readings {
+    /// Nothing is reported of the first sample, so that only what counts up is read then.
+    pub fn read(&self, members: Vec<usize>, notes: &mut Notes) -> Readings {
+        let first = self.before.is_none();
         let mut readings = Readings { members, ..Readings::default() };
         if !first && self.plan.asks_for(&OF_MEMORY) {
             readings.footprints = self.footprints(&readings.members, notes);
@@ -93,8 +101,10 @@ impl Members<'_> {
                 absent: "the kernel must be built with CONFIG_TASK_IO_ACCOUNTING",
             };
             let storage = self.count(source, &members, notes, |process| {
-                let io = self.source.procfs().io(process.id.pid, &mut buffer)?;
-                Ok(Storage { read: io.read, written: io.written })
+                match self.source.procfs().io(process.id.pid, &mut buffer) {
+                    Ok(io) => Ok(Storage { read: io.read, written: io.written }),
+                    Err(error) => self.counted_of_zombie(process, &error).ok_or(error),
+                }
             });
             readings.storage = storage.map(|storage| put_back(storage, &order));
         }
@@ -140,6 +150,28 @@ impl Members<'_> {
         })?;
         self.warn(source, &unreadable, notes);
         Some(counts)
+    }
+
+    /// What had been counted of the traffic of a process that has ended since, where nobody but
+    /// root may ask any more: the files of a process without memory are root's (`task_dump_owner`,
+    /// fs/proc/base.c). What it did after that shows when it is waited for, at its parent.
+    fn counted_of_zombie(&self, process: &Process, error: &ReadError) -> Option<Storage> {
+        let before = self.before?;
+        if process.life != Life::Zombie || error.reason != Reason::Denied {
+            return None;
+        }
+        let is_new = ledger::is_born_since(process.id, Ticks::at(before.taken, self.hz));
+        let counted = |rate: Rate| {
+            if !self.plan.asks_for(&[Field::Rate(rate)]) {
+                return Some(Count(0));
+            }
+            let mut ledgers = before.groups.values().filter_map(|known| known.rates.get(&rate));
+            let known = ledgers.find_map(|ledger| {
+                ledger.find(process.id.pid).filter(|member| member.id == process.id)
+            });
+            known.map(|member| member.amounts.total()).or(is_new.then_some(Count(0)))
+        };
+        Some(Storage { read: counted(Rate::StorageRead)?, written: counted(Rate::StorageWrite)? })
     }
 
     /// The switches of each thread that has not ended meanwhile.
@@ -206,12 +238,13 @@ impl Members<'_> {
             _ => "",
         };
         let colon = if cure.is_empty() { "" } else { ": " };
-        notes.warn(format!(
+        let text = format!(
             "{} {} cannot be read, such as {first}{colon}{cure}; {} of their groups' lines",
             unreadable.count,
             source.what,
             self.left_out(source.fields)
-        ));
+        );
+        notes.warn_about(format!("{}: {}", source.what, first.reason), text);
     }
 
     /// The memory of each member.

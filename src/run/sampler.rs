@@ -145,9 +145,16 @@ impl<'j> Sampler<'j> {
         if before.is_some() {
             self.learn_memory(notes);
         }
-        let reader =
-            Members { plan, source: &self.source, snapshot: &snapshot, tree: &tree, watchdog };
-        let readings = reader.read(members, before.is_none(), notes);
+        let reader = Members {
+            plan,
+            source: &self.source,
+            snapshot: &snapshot,
+            tree: &tree,
+            before,
+            hz: self.machine.hz,
+            watchdog,
+        };
+        let readings = reader.read(members, notes);
         self.bound_short_intervals(before, start.taken);
         let sampled = Sampled {
             boot_id: &self.boot_id,
@@ -375,10 +382,11 @@ fn warn_of_foreign(plan: &Plan, control_groups: &[ControlGroup], notes: &mut Not
     let lacks_them =
         |field: &Field| !matches!(field, Field::Processes | Field::CpuShare | Field::CpuTime);
     if foreign > 0 && plan.fields.iter().any(lacks_them) {
-        notes.warn(format!(
+        let text = format!(
             "members of control groups that live in another pid namespace count in n_proc and \
-             CPU time, in no other field: {foreign}; --proc or HOST_PROC with the host's procfs \
-             shows them"
-        ));
+             CPU time, not in memory, and all other fields of their groups are left out: \
+             {foreign}; --proc or HOST_PROC with the host's procfs shows them"
+        );
+        notes.warn_about("foreign", text);
     }
 }

@@ -194,6 +194,19 @@ fn processes_of_other_pid_namespaces_are_counted_and_said() {
     );
 }
 
+/// What is added up of some of the processes would look like the sum of all.
+#[test]
+fn of_processes_of_other_pid_namespaces_no_sum_is_told() {
+    let machine = with_services(Mounted::V2);
+    machine.write(machine.group(NGINX).join("cgroup.procs"), "0\n10\n0\n");
+    let fields = "--fields=p_cpu,n_proc,cpu_time,n_thread,n_zombie,faults_major,uptime";
+    let sample = machine.sample(&["--systemd=nginx", "--systemd=cron", fields]);
+    assert_eq!(sample.keys("nginx"), "cpu_time,n_proc,p_cpu");
+    let all = "cpu_time,faults_major,n_proc,n_thread,n_zombie,p_cpu,uptime";
+    assert_eq!(sample.keys("cron"), all, "which has no part in it");
+    assert!(sample.said.contains("are left out: 2;"), "{sample:?}");
+}
+
 #[test]
 fn only_numbers_of_processes_that_exist_count() {
     for (list, count) in [

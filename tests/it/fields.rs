@@ -288,6 +288,53 @@ fn files_that_may_not_be_read_are_said_with_the_cure() {
     );
 }
 
+/// The files of a process that has given up its memory are root's, whoever's it was.
+#[test]
+fn a_zombie_whose_traffic_only_root_may_read_takes_nothing_away() {
+    use std::os::unix::fs::{PermissionsExt, chown};
+    use std::os::unix::process::CommandExt;
+    if !may_be_root("a file that another user may not read") {
+        return;
+    }
+    let tree = usual();
+    std::fs::set_permissions(tree.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let job = job(&tree, "io_write,n_zombie");
+    chown(job.cache_dir(), Some(65534), Some(65534)).unwrap();
+    let program = crate::support::public_binary();
+    let run = || Run::of(program.command().args(job.arguments()).uid(65534).gid(65534));
+    let counted = || {
+        let from = job.state().taken;
+        sleep(Duration::from_millis(20));
+        let run = run();
+        let seconds = job.state().taken.since(from) as f64 / 1e9;
+        (run.line().value("io_write").map(|rate| (rate * seconds).round()), run.stderr)
+    };
+    let end = |pid: u32, start: u64| {
+        tree.add(&Process { state: 'Z', start, ..Process::new(pid, 100, "x") });
+        tree.set_io(pid, 1, 1);
+        let denied = std::fs::Permissions::from_mode(0o400);
+        std::fs::set_permissions(tree.file(format!("{pid}/io")), denied).unwrap();
+    };
+    let started = Process::new(101, 100, "x").start;
+    run();
+    end(101, started);
+    end(102, ticks_since_boot());
+    let none = String::new;
+    assert_eq!(counted(), (Some(0.0), none()), "one that was known, and one born since");
+    tree.set_io(100, 1000, 2003);
+    assert_eq!(counted(), (Some(3.0), none()));
+    // The one had written 2000 and 5 more, the other 70: now both have been waited for.
+    tree.remove(101);
+    tree.remove(102);
+    tree.set_io(100, 1000, 2003 + 2005 + 70);
+    assert_eq!(counted(), (Some(75.0), none()));
+    // Of one that is older and was not known nobody can say how much is old.
+    end(103, started);
+    let (io, said) = counted();
+    assert_eq!(io, None);
+    assert!(said.starts_with("W! 1 counts of storage traffic cannot be read"), "{said}");
+}
+
 #[test]
 fn what_was_counted_of_those_who_stay_come_and_go() {
     for (field, set) in COUNTED {
@@ -398,6 +445,23 @@ fn a_thread_that_ends_takes_nothing_away_and_one_born_since_counts_whole() {
         tree.set_threads(101, &[(101, 2), (1102, 3)]);
     };
     assert_eq!(counted_by(&job, "ctx_switches", born).0, Some(5.0));
+}
+
+/// What the thread did under its own number was counted when it did it.
+#[test]
+fn a_thread_that_executes_a_file_in_place_of_the_first_brings_nothing_old() {
+    let tree = usual();
+    let job = job(&tree, "ctx_switches");
+    tree.set_threads(101, &[(101, 30), (1101, 9000), (1102, 400)]);
+    job.baseline();
+    let counted = |threads: &[(u32, u64)]| {
+        counted_by(&job, "ctx_switches", || tree.set_threads(101, threads)).0
+    };
+    assert_eq!(counted(&[(101, 9002), (1103, 5)]), Some(7.0), "1101 is 101 now, and has another");
+    assert_eq!(counted(&[(101, 9003), (1103, 5)]), Some(1.0));
+    assert_eq!(counted(&[(101, 9004)]), Some(1.0), "one that just ended");
+    assert_eq!(counted(&[(101, 9004), (1104, 8000)]), Some(8000.0));
+    assert_eq!(counted(&[(101, 8001)]), Some(0.0), "1104 is 101 now, which had done more");
 }
 
 #[test]

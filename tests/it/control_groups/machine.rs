@@ -292,6 +292,12 @@ impl Sample {
         fields.get(field).copied()
     }
 
+    /// The fields of a line, sorted.
+    pub fn keys(&self, name: &str) -> String {
+        let fields = self.fields.get(name).into_iter().flatten();
+        fields.map(|(key, _)| key.as_str()).collect::<Vec<_>>().join(",")
+    }
+
     pub fn count(&self, name: &str) -> u64 {
         self.field(name, "n_proc").unwrap() as u64
     }
