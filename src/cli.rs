@@ -84,6 +84,9 @@ pub fn execd_command() -> Command {
         .about(EXECD_ABOUT)
         .override_usage("psstat execd [SELECTORS] [OPTIONS]")
         .arg(interval())
+        // Taken, so that the same options do for both jobs, and without a meaning here.
+        .mut_arg("cache-dir", |arg| arg.hide(true))
+        .mut_arg("cache-name", |arg| arg.hide(true))
 }
 
 /// The command line of the check: it takes what any other job takes, because the file may hold it.
@@ -178,10 +181,10 @@ pub fn parse(
     surroundings: &Surroundings,
 ) -> Result<Invocation, Error> {
     let mut args: Vec<OsString> = args.into_iter().collect();
-    if let Some(document) = document(&args) {
-        return document.map(Invocation::Print).map_err(Error::Usage);
-    }
     let asks_for = |name: &str| args.get(1).is_some_and(|arg| arg == name);
+    if asks_for(documents::MAN) || asks_for(documents::COMPLETIONS) {
+        return document(args.split_off(1));
+    }
     let (command, take): (Command, Take) = if asks_for(EXECD) {
         (execd_command(), |job| Invocation::Execd(Box::new(job)))
     } else if asks_for(CHECK) {
@@ -193,33 +196,52 @@ pub fn parse(
         args.remove(1);
     }
     let args = double_dashes(args, &command);
-    match command.try_get_matches_from(args) {
+    match matches(command, args)? {
         Ok(matches) => job(&Typed(matches), surroundings).map(take).map_err(Error::Usage),
-        Err(error) if !error.use_stderr() => Ok(Invocation::Print(error.to_string())),
-        Err(error) => Err(Error::Usage(first_sentence(&error.to_string()))),
+        Err(text) => Ok(Invocation::Print(text)),
     }
+}
+
+/// What a command line says by its definition; or the text that it asks for, help or version.
+fn matches(command: Command, args: Vec<OsString>) -> Result<Result<ArgMatches, String>, Error> {
+    let name = command.get_name().to_owned();
+    match command.try_get_matches_from(args) {
+        Ok(matches) => Ok(Ok(matches)),
+        Err(error) if !error.use_stderr() => Ok(Err(error.to_string())),
+        Err(error) => Err(Error::Usage(first_sentence(&error.to_string(), &name))),
+    }
+}
+
+/// What `man` or `completions SHELL` asks for.
+fn document(args: Vec<OsString>) -> Result<Invocation, Error> {
+    let is_manual = args[0] == documents::MAN;
+    let command =
+        if is_manual { documents::man_command() } else { documents::completions_command() };
+    let text = match matches(command, args)? {
+        Err(help) => Ok(help),
+        Ok(_) if is_manual => Ok(documents::manual()),
+        Ok(matches) => {
+            documents::completions(matches.get_one::<String>("SHELL").map_or("", String::as_str))
+        }
+    };
+    text.map(Invocation::Print).map_err(Error::Usage)
 }
 
 /// What becomes of a job.
 type Take = fn(Job) -> Invocation;
 
-/// What a job measures, for people.
+/// What a job measures, for people: group by group, with the tags of its lines. An option that has
+/// slipped below `[tags]` shows there.
 fn summary(job: &Job) -> String {
-    let selectors = job.plan.selectors.iter();
-    let lines: String = selectors.map(|selector| format!("  {selector}\n")).collect();
-    format!("valid; psstat would measure\n{lines}")
-}
-
-/// The text that `man` or `completions SHELL` asks for, where the command line does.
-fn document(args: &[OsString]) -> Option<Result<String, String>> {
-    match args.get(1)?.to_str()? {
-        documents::MAN => Some(Ok(documents::manual())),
-        documents::COMPLETIONS => {
-            let shell = args.get(2).map_or("", |shell| shell.to_str().unwrap_or_default());
-            Some(documents::completions(shell))
-        }
-        _ => None,
+    let plan = &job.plan;
+    let mut text = String::from("valid; psstat would measure\n");
+    for (selector, tags) in plan.selectors.iter().zip(&plan.tags) {
+        let tags: Vec<String> = tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        text += &format!("  {selector}\n    tags: {}\n", tags.join(", "));
     }
+    let fields: Vec<&str> = plan.fields.iter().map(|field| field.name()).collect();
+    text += &format!("  fields: {}; memory: {}\n", fields.join(", "), plan.memory.name());
+    text
 }
 
 /// Makes our options of the original's: `--pid` of `-pid 1` and `-pid=1`; `--multi-threaded`, or
@@ -287,13 +309,13 @@ fn truth(text: &[u8]) -> Option<bool> {
 }
 
 /// The first line of clap's message: what is wrong; the cure behind it.
-fn first_sentence(message: &str) -> String {
+fn first_sentence(message: &str, command: &str) -> String {
     let mut lines = message.lines().map(str::trim).filter(|line| !line.is_empty());
     let first = lines.next().unwrap_or_default().trim_start_matches("error: ");
     let tip = lines.find_map(|line| line.strip_prefix("tip: "));
     match tip {
         Some(tip) => format!("{first}: {tip}"),
-        None => format!("{first}: see psstat --help"),
+        None => format!("{first}: see {command} --help"),
     }
 }
 
@@ -714,9 +736,14 @@ tags = { env = 'live', tier = '1' }
         };
         assert_eq!(
             text,
-            "valid; psstat would measure\n  web: pattern nginx, user 33\n  (by their own names): \
-             pid 7\n"
+            "valid; psstat would measure\n  web: pattern nginx, user 33\n    tags: host=file, \
+             env=live, team=a, tier=1\n  (by their own names): pid 7\n    tags: host=file, \
+             env=test, team=a\n  fields: p_cpu, p_mem, n_proc; memory: shared-once\n"
         );
+        assert!(error_of(&["execd", "--wait", "1s"]).ends_with("see psstat execd --help"));
+        assert!(error_of(&["man", "more"]).ends_with("see psstat man --help"));
+        assert!(error_of(&["completions"]).contains("name bash, "));
+        assert!(matches!(parsed(&["completions", "--help"]), Ok(Invocation::Print(_))));
         assert!(error_of(&["check"]).contains("nothing to measure"));
         assert!(error_of(&["check", "--wait", "1s"]).contains("nothing to measure"));
     }

@@ -174,7 +174,7 @@ fn closing(examples: &str) -> Roff {
 /// The text names the shells that are known.
 pub fn completions(shell: &str) -> Result<String, String> {
     let known: Shell =
-        shell.parse().map_err(|_| format!("bad shell {shell:?}: it is {}", SHELLS.join(", ")))?;
+        shell.parse().map_err(|_| format!("bad shell {shell:?}: name {}", SHELLS.join(", ")))?;
     let mut script = Vec::new();
     let commands = others().into_iter().map(|(name, command)| hinted(command).name(name));
     let mut whole = hinted(cli::command()).subcommands(commands).disable_help_subcommand(true);
@@ -193,15 +193,24 @@ fn mended_for_fish(script: &str) -> String {
     format!("{script}{using} {COMPLETIONS}\" -f -a \"{shells}\"\n{using} {MAN}\" -f\n")
 }
 
+/// The command line that prints the manual page.
+pub fn man_command() -> Command {
+    Command::new("psstat man").about("Print the manual page")
+}
+
+/// The command line that prints completions.
+pub fn completions_command() -> Command {
+    let shell = Arg::new("SHELL").help(SHELLS.join(", "));
+    Command::new("psstat completions").about("Print shell completions").arg(shell)
+}
+
 /// The subcommands.
 fn others() -> [(&'static str, Command); 4] {
-    let shell = Arg::new("SHELL").required(true).help(SHELLS.join(", "));
-    let shell = shell.value_parser(PossibleValuesParser::new(SHELLS));
     [
         (cli::EXECD, cli::execd_command()),
         (cli::CHECK, cli::check_command()),
-        (MAN, Command::new(MAN).about("Print the manual page")),
-        (COMPLETIONS, Command::new(COMPLETIONS).about("Print shell completions").arg(shell)),
+        (MAN, man_command()),
+        (COMPLETIONS, completions_command()),
     ]
 }
 
@@ -212,6 +221,7 @@ fn hinted(command: Command) -> Command {
         "cache-dir" | "proc" | "sys" => arg.value_hint(ValueHint::DirPath),
         "user" => arg.value_hint(ValueHint::Username),
         "memory" => arg.value_parser(["rss", "shared-once", "pss"]),
+        "SHELL" => arg.value_parser(PossibleValuesParser::new(SHELLS)),
         "format" => arg.value_parser(["influx", "json", "prometheus"]),
         _ => arg,
     })

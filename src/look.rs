@@ -295,7 +295,7 @@ pub fn knows_all_descendants(
     roots.iter().all(|&root| {
         let id = snapshot.processes[root].id;
         (id.start >= since && born.iter().any(|range| range.holds(id.pid)))
-            || ledgers.iter().any(|ledger| ledger.knows(id))
+            || ledgers.iter().any(|ledger| ledger.knows_with_children(id))
     })
 }
 

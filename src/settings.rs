@@ -224,12 +224,9 @@ impl TagList {
 /// # Errors
 /// Names those that there are.
 pub fn memory(text: &str) -> Result<MemoryMode, String> {
-    match text {
-        "rss" => Ok(MemoryMode::Rss),
-        "shared-once" => Ok(MemoryMode::SharedOnce),
-        "pss" => Ok(MemoryMode::Pss),
-        _ => Err("it is rss, shared-once or pss".to_owned()),
-    }
+    let modes = [MemoryMode::Rss, MemoryMode::SharedOnce, MemoryMode::Pss];
+    let mode = modes.into_iter().find(|mode| mode.name() == text);
+    mode.ok_or_else(|| "it is rss, shared-once or pss".to_owned())
 }
 
 /// Reads the name of an output format.

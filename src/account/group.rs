@@ -43,7 +43,7 @@ pub struct Group {
     pub counters: Vec<(Counter, Vec<usize>)>,
     /// Processes that run in its control groups and have no number here.
     pub foreign: u64,
-    /// Whether all that descends from a member is a member.
+    /// Whether all that descends from a member is a member, but from those that are alone.
     pub by_descent: bool,
 }
 
@@ -125,8 +125,8 @@ pub struct State {
 /// What is remembered of one group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Known {
-    /// Whether all that descends from a member is a member too: so it is but in groups that hold
-    /// processes for their control group, or without their children.
+    /// Whether all that descends from a member is a member too, but from those that the ledger has
+    /// alone: so it is but in groups that hold processes for their control group.
     pub by_descent: bool,
     /// Its processes, as far as no counter holds their CPU time.
     pub ledger: Ledger,
@@ -256,7 +256,7 @@ pub fn form(
             lone.retain(|place| members.binary_search(place).is_err());
             lone.sort_unstable();
             lone.dedup();
-            let by_descent = draft.control_groups.is_empty() && lone.is_empty();
+            let by_descent = draft.control_groups.is_empty();
             members.extend_from_slice(&lone);
             members.sort_unstable();
             let mut group = Group {

@@ -95,6 +95,11 @@ impl<Q> Member<Q> {
 }
 
 impl<Q> Ledger<Q> {
+    /// Whether that very process was a member together with its children.
+    pub fn knows_with_children(&self, id: ProcId) -> bool {
+        self.find(id.pid).is_some_and(|member| member.id == id && !member.is_alone())
+    }
+
     /// Whether that very process was a member.
     pub fn knows(&self, id: ProcId) -> bool {
         self.find(id.pid).is_some_and(|member| member.id == id)

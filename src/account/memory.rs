@@ -15,6 +15,17 @@ pub enum MemoryMode {
     Pss,
 }
 
+impl MemoryMode {
+    /// What it is called where it is chosen.
+    pub fn name(self) -> &'static str {
+        match self {
+            MemoryMode::Rss => "rss",
+            MemoryMode::SharedOnce => "shared-once",
+            MemoryMode::Pss => "pss",
+        }
+    }
+}
+
 /// The memory of one member, as far as the mode asked for it and the kernel told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Footprint {

@@ -297,7 +297,7 @@ impl<'j> Sampler<'j> {
         notes: &mut Notes,
     ) {
         let hidden = self.warn_of_hidden(snapshot, notes);
-        warn_of_missing_units(&self.job.plan, control_groups, notes);
+        warn_of_missing(&self.job.plan, control_groups, notes);
         if hidden {
             count_hidden(control_groups, snapshot);
         } else {
@@ -362,15 +362,23 @@ fn count_hidden(control_groups: &mut [ControlGroup], snapshot: &Snapshot) {
     }
 }
 
-/// Says which units were named, have no line of their own, and are not there: a misspelt one would
-/// be silent for ever.
-fn warn_of_missing_units(plan: &Plan, control_groups: &[ControlGroup], notes: &mut Notes) {
-    for (selector, picked) in plan.selectors.iter().enumerate() {
-        if let (Source::Unit(id), None) = (&picked.source, &picked.name)
-            && !unit::is_glob(id)
-            && !control_groups.iter().any(|group| group.selectors.contains(&selector))
-        {
-            notes.warn(format!("--systemd {id}: no such unit runs"));
+/// Says which units and control groups were spelt out, have no line of their own, and are not there:
+/// a misspelt one would be silent for ever.
+fn warn_of_missing(plan: &Plan, control_groups: &[ControlGroup], notes: &mut Notes) {
+    let nameless = plan.selectors.iter().enumerate().filter(|(_, picked)| picked.name.is_none());
+    for (selector, picked) in nameless {
+        if control_groups.iter().any(|group| group.selectors.contains(&selector)) {
+            continue;
+        }
+        match &picked.source {
+            Source::Unit(id) if !unit::is_glob(id) => {
+                notes.warn(format!("--systemd {id}: no such unit runs"));
+            }
+            Source::ControlGroup(path) if !unit::is_glob(path) => {
+                let path = if path.is_empty() { "/" } else { path };
+                notes.warn(format!("--cgroup {path}: there is no such control group"));
+            }
+            _ => {}
         }
     }
 }

@@ -362,14 +362,18 @@ fn a_check_measures_nothing() {
         "proc = '/nowhere'\n[[group]]\nname = 'web'\npattern = 'nginx'\nuser = 33\nchildren = false\n\
          [[group]]\nsystemd = 'ssh'\n",
     );
-    let said = run(["check", &config.option(), "--pid-file", "db:/run/db.pid"]);
+    let said = run(["check", &config.option(), "--pid-file", "db:/run/db.pid", "--host=tengu"]);
     assert_eq!((said.status, said.stderr.as_str()), (Some(0), ""));
     assert_eq!(
         String::from_utf8(said.stdout).unwrap(),
         "valid; psstat would measure\n\
          \x20 web: pattern nginx, user 33, children false\n\
+         \x20   tags: host=tengu\n\
          \x20 (by their own names): systemd ssh.service\n\
-         \x20 db: pid_file /run/db.pid\n"
+         \x20   tags: host=tengu\n\
+         \x20 db: pid_file /run/db.pid\n\
+         \x20   tags: host=tengu\n\
+         \x20 fields: p_cpu, p_mem, n_proc; memory: shared-once\n"
     );
 }
 
@@ -425,7 +429,7 @@ fn the_example_that_ships_is_valid_and_so_is_all_that_it_shows() {
         let said = run(["check", &config.option()]);
         let printed = String::from_utf8(said.stdout.clone()).unwrap();
         assert_eq!(said.status, Some(0), "{said:?}");
-        assert_eq!(printed.lines().count(), 1 + groups, "{printed}");
+        assert_eq!(printed.lines().count(), 1 + 2 * groups + 1, "{printed}");
     }
     // It shows every option that there is.
     let help = String::from_utf8(run(["--help"]).stdout).unwrap();

@@ -1014,7 +1014,7 @@ mod surroundings {
         assert_eq!(tags(&["--host", "\\"]), ["process_name=nginx"], "nothing is left of it");
         assert_eq!(
             tags(&["-tag", "z=1", "--tag=a,b =c=d\\,", "--host=x y", "--tag", "ключ=значение"]),
-            ["host=x y", "z=1", "a,b =c=d?,", "ключ=значение", "process_name=nginx"]
+            ["host=x y", "z=1", "a,b =c=d,", "ключ=значение", "process_name=nginx"]
         );
         assert_eq!(
             tags(&["--tag", "z=1", "--tag", "host=oni", "--host", "lost"]),
