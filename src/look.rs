@@ -302,6 +302,9 @@ pub fn knows_all_descendants(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::account::group::Known;
+    use crate::account::ledger::{Ledger, Member};
+    use crate::label::Label;
     use crate::sample::{Life, Process, Times};
 
     fn births(newest: u32, tasks: u64, pid_max: u64, forks: Option<u64>) -> Births {
@@ -393,6 +396,27 @@ mod tests {
         assert!(knows(&born, 70), "in the tick of the last sample");
         assert!(!knows(&born, 71));
         assert!(!knows(&[], 70));
+    }
+
+    #[test]
+    fn the_children_are_known_of_those_that_were_members_with_them() {
+        let mut snapshot = Snapshot::default();
+        let (comm, parent) = (snapshot.names.id(b"x"), Pid::INIT);
+        let id = ProcId { pid: Pid::new(1500), start: Ticks(70) };
+        let (times, threads) = (Times::default(), 1);
+        snapshot.processes.push(Process { id, parent, times, life: Life::Alive, threads, comm });
+        let root = [Root { selector: 0, process: 0 }];
+        let member = Member { id, parent, amounts: times };
+        let knows = |member: Member, by_descent| {
+            let ledger = Ledger { members: vec![member], debts: Vec::new() };
+            let known = Known { by_descent, ledger, ..Known::default() };
+            let groups = [(Label::lossy(b"x"), known)].into();
+            let before = State { groups, ..State::default() };
+            knows_all_descendants(&before, &[], Ticks(80), &snapshot, &root)
+        };
+        assert!(knows(member, true));
+        assert!(!knows(member.alone(), true), "a past that nobody has looked at");
+        assert!(!knows(member, false), "there for its control group");
     }
 
     #[test]
