@@ -17,7 +17,7 @@ use proptest::test_runner::{TestCaseResult, TestRunner};
 use psstat::look::{ROTATION, ROTATION_MINIMUM};
 use psstat::units::{BootNanos, Pid, ProcId};
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Every third number from the first one of a new round on belongs to a bystander.
 const BYSTANDERS: u32 = 400;
@@ -426,4 +426,54 @@ fn numbers_of_choice_are_found_in_a_round() {
         scene.live(Law::Any, later, agree)?;
         Ok(scene.tally)
     });
+}
+
+/// After so many samples, before each of which so many are born that live for ten, a child of the
+/// root is born on the number of a process that has just ended, and is found in a round.
+fn is_found_in_a_round(samples: usize, births: usize) {
+    const LIFE: usize = 10;
+    let mut world = World::new(32_768);
+    let root = world.fork(Pid::INIT).unwrap();
+    for _ in 0..302 {
+        world.fork(Pid::INIT).unwrap();
+    }
+    world.idle(12_000 * TICK);
+    let mut watch = Watch::new(&[Pick { label: Some("root"), by: By::Pid(root) }]);
+    watch.sparing = true;
+    let mut newborns = VecDeque::new();
+    let mut sample = |world: &mut World| {
+        newborns.extend((0..births).map(|_| world.fork(Pid::INIT).unwrap()));
+        if newborns.len() > births * LIFE {
+            newborns.drain(..births).for_each(|oldest| world.exit_and_wait(oldest));
+        }
+        world.idle(100 * TICK);
+        watch.sample(world)
+    };
+    assert_eq!(sample(&mut world).some, None);
+    for _ in 0..samples {
+        assert!(sample(&mut world).some.is_some_and(|looked_at| looked_at < 300));
+    }
+    let choice = Pid::new(96);
+    world.exit_and_wait(choice);
+    world.idle(TICK);
+    world.fork_with_pid(root, choice).unwrap();
+    let round = world.population().div_ceil(ROTATION_MINIMUM as usize);
+    let mut processes = (0..round).map(|_| sample(&mut world).lines["root"].processes);
+    assert!(
+        processes.any(|processes| processes == 2),
+        "after {samples} samples with {births} births each, not found in {round}"
+    );
+}
+
+/// Were a sample spent on what is left of a round, the next round would begin too late.
+#[test]
+fn a_round_begins_in_the_sample_that_ends_the_one_before() {
+    (1..40).for_each(|samples| is_found_in_a_round(samples, 0));
+}
+
+/// Were those that are born part of a round, and more of them than are looked at, then rotation
+/// would walk behind them until the numbers come round, and see nobody else.
+#[test]
+fn births_do_not_hold_up_rotation() {
+    (1..40).for_each(|samples| is_found_in_a_round(samples, 20));
 }
