@@ -22,11 +22,13 @@ const YOUTH: usize = 64;
 /// At the first sample nothing is known of earlier ones; so many numbers are taken for young.
 const FIRST_YOUNG: u32 = 256;
 
-/// Rotation comes to each process once in so many samples, where names or the like pick roots.
+/// Rotation comes to each process once in so many samples, where names or the like pick roots and
+/// there are no more processes than it met in its last round.
 pub const ROTATION: u64 = 128;
 
-/// Rotation looks at so many processes at least, and at no more where only numbers pick roots:
-/// then it is there for those few that were made with a chosen number (clone3(2), `set_tid`).
+/// Rotation looks at so many processes at least, births not counted, and at no more where only
+/// numbers pick roots: then it is there for those few that were made with a chosen number
+/// (clone3(2), `set_tid`).
 pub const ROTATION_MINIMUM: u64 = 16;
 
 /// As few processes are all looked at in each sample: that is cheap, and misses nothing.
@@ -95,7 +97,7 @@ pub struct View {
     pub cursor: Pid,
     /// How many processes rotation has met in this round.
     pub met: u64,
-    /// How many there are, as of the round before.
+    /// How many there are: those met in the last round, or in a look at all since.
     pub population: u64,
 }
 
@@ -177,7 +179,8 @@ impl View {
             .collect()
     }
 
-    /// How many processes rotation looks at in one sample.
+    /// How many processes rotation looks at in one sample, beside as many as were born since the
+    /// last one.
     pub fn share(&self, names_pick: bool) -> u64 {
         if names_pick && self.population <= SMALL_POPULATION {
             u64::MAX
@@ -188,19 +191,22 @@ impl View {
         }
     }
 
-    /// Moves rotation on over the processes that it met, which were `share` or, at the end of the
-    /// round, fewer.
-    pub fn rotate(&mut self, met: &[Pid], share: u64) {
-        self.met += met.len() as u64;
-        match met.last() {
-            Some(last) if met.len() as u64 >= share => {
-                self.cursor = Pid::new(last.number() + 1);
-            }
-            _ => {
-                self.population = std::mem::take(&mut self.met);
-                self.cursor = Pid::INIT;
-            }
-        }
+    /// Moves rotation on over the processes that it met: those `ahead` of where it stood, and where
+    /// these were fewer than `share`, those `behind`, from the beginning of the next round.
+    pub fn rotate(&mut self, ahead: &[Pid], behind: &[Pid], share: u64) {
+        let (ahead_count, behind_count) = (ahead.len() as u64, behind.len() as u64);
+        let all_met = ahead_count + behind_count < share;
+        let last = if all_met {
+            (self.population, self.met) = (ahead_count + behind_count, 0);
+            None
+        } else if ahead_count < share {
+            (self.population, self.met) = (self.met + ahead_count, behind_count);
+            behind.last()
+        } else {
+            self.met += ahead_count;
+            ahead.last()
+        };
+        self.cursor = last.map_or(Pid::INIT, |last| Pid::new(last.number() + 1));
     }
 }
 
@@ -250,14 +256,27 @@ pub fn list_some(
     let Some(born) = view.born(births, taken.since(before.taken)) else { return Ok(None) };
     let mut pids = always;
     pids.extend(members(before).into_iter().map(|id| id.pid));
-    for &range in born.iter().chain(&view.young(names_pick)) {
+    let known = pids.len();
+    for &range in &born {
         source.pids_from(view.offset, range, u64::MAX, &mut pids)?;
     }
-    let met = pids.len();
-    let share = view.share(names_pick);
-    let others = Range { first: view.cursor, last: Pid::MAX };
-    source.pids_from(view.offset, others, share, &mut pids)?;
-    view.rotate(&pids[met..], share);
+    let newborns = (pids.len() - known) as u64;
+    for range in view.young(names_pick) {
+        source.pids_from(view.offset, range, u64::MAX, &mut pids)?;
+    }
+    // Those born since may all stand where rotation comes next. It looks at as many more, or else it
+    // might walk behind births until the numbers come round.
+    let share = view.share(names_pick).saturating_add(newborns);
+    let begin = pids.len();
+    let ahead = Range { first: view.cursor, last: Pid::MAX };
+    source.pids_from(view.offset, ahead, share, &mut pids)?;
+    let end = pids.len();
+    let left = share - (end - begin) as u64;
+    if left > 0 && view.cursor > Pid::INIT {
+        let behind = Range { first: Pid::INIT, last: Pid::new(view.cursor.number() - 1) };
+        source.pids_from(view.offset, behind, left, &mut pids)?;
+    }
+    view.rotate(&pids[begin..end], &pids[end..], share);
     pids.sort_unstable();
     pids.dedup();
     Ok(Some(Listed { pids, born, view: view.after(births) }))
@@ -425,9 +444,12 @@ mod tests {
         assert_eq!(view.share(true), 32);
         assert_eq!(View { population: 256, ..View::default() }.share(true), u64::MAX);
         assert_eq!(view.share(false), 16);
-        view.rotate(&[Pid::new(1), Pid::new(7)], 2);
-        assert_eq!((view.cursor, view.met), (Pid::new(8), 2));
-        view.rotate(&[Pid::new(9)], 2);
-        assert_eq!((view.cursor, view.met, view.population), (Pid::INIT, 0, 3));
+        let pids = [1, 7, 9].map(Pid::new);
+        view.rotate(&pids[..2], &[], 2);
+        assert_eq!((view.cursor, view.met, view.population), (Pid::new(8), 2, 4000));
+        view.rotate(&pids[2..], &pids[..1], 2);
+        assert_eq!((view.cursor, view.met, view.population), (Pid::new(2), 1, 3));
+        view.rotate(&pids[1..], &pids[..1], 4);
+        assert_eq!((view.cursor, view.met, view.population), (Pid::INIT, 0, 3), "all at once");
     }
 }

@@ -17,7 +17,7 @@ use proptest::test_runner::{TestCaseResult, TestRunner};
 use psstat::look::{ROTATION, ROTATION_MINIMUM};
 use psstat::units::{BootNanos, Pid, ProcId};
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Every third number from the first one of a new round on belongs to a bystander.
 const BYSTANDERS: u32 = 400;
@@ -139,6 +139,8 @@ struct Scene {
     taken: Vec<BootNanos>,
     /// The processes on numbers of choice, with the number of samples taken before their birth.
     chosen: BTreeMap<Pid, usize>,
+    /// The most processes that there ever were between two steps.
+    peak: usize,
     tally: Tally,
 }
 
@@ -172,8 +174,8 @@ impl Scene {
             watch.sparing = sparing;
             watch
         });
-        let (taken, chosen) = (Vec::new(), BTreeMap::new());
-        Scene { world, full, sparing, taken, chosen, tally: Tally::default() }
+        let (taken, chosen, peak) = (Vec::new(), BTreeMap::new(), world.population());
+        Scene { world, full, sparing, taken, chosen, peak, tally: Tally::default() }
     }
 
     /// Lives through a history. `check` is called with both watches after each sample.
@@ -200,6 +202,7 @@ impl Scene {
                     check(self, &both)?;
                 }
             }
+            self.peak = self.peak.max(self.world.population());
             self.tally.rounds += usize::from(self.world.last_pid() < then);
         }
         Ok(())
@@ -262,6 +265,13 @@ impl Scene {
             full: members(&self.full),
             sparing: members(&self.sparing),
         }
+    }
+
+    /// So many samples at the most pass until rotation comes to a process on a number of choice:
+    /// it passes all that there are when that is born, and others on numbers of choice after it.
+    /// Of those that are born on others' it takes no notice.
+    fn round(&self) -> usize {
+        (self.peak + self.chosen.len()).div_ceil(ROTATION_MINIMUM as usize)
     }
 
     /// So many samples in which nothing happens.
@@ -396,34 +406,90 @@ fn names_taken_late_are_found_in_a_round() {
 }
 
 /// Who was born on a number of choice is not among those given out, and is found by rotation.
+fn found_in_a_round(steps: &[Step], later: &[Step]) -> Result<Tally, TestCaseError> {
+    let mut scene = Scene::new(&numbers());
+    scene.rest(1);
+    scene.live(Law::Any, steps, |scene, both| {
+        both.finds_no_others()?;
+        for (label, id, _) in both.missed() {
+            let sample = scene.taken.len();
+            let born = scene.chosen.get(&id.pid);
+            prop_assert!(
+                born.is_some_and(|born| sample - born < scene.round()),
+                "sample {sample}: {label} without {id:?}, born after {born:?} samples"
+            );
+        }
+        Ok(())
+    })?;
+    // What the one knew before the other is settled in two more samples.
+    scene.rest(scene.round() + 2);
+    let chosen: Vec<Pid> = scene.chosen.keys().copied().collect();
+    for pid in chosen {
+        scene.world.set_apart(pid, false);
+    }
+    scene.live(Law::Any, &[Step::Sample], agree)?;
+    scene.live(Law::Any, later, agree)?;
+    Ok(scene.tally)
+}
+
 #[test]
 fn numbers_of_choice_are_found_in_a_round() {
     let both = (steps(Kind::ChosenPids, 10..80), steps(Kind::Plain, 0..20));
-    try_on(100, both, [80, 30], |(steps, later)| {
-        let mut scene = Scene::new(&numbers());
-        scene.rest(1);
-        let mut population = 0;
-        let round = |population: usize| population / ROTATION_MINIMUM as usize + 3;
-        scene.live(Law::Any, steps, |scene, both| {
-            population = population.max(scene.world.population());
-            both.finds_no_others()?;
-            for (label, id, _) in both.missed() {
-                let sample = scene.taken.len();
-                let born = scene.chosen.get(&id.pid);
-                prop_assert!(
-                    born.is_some_and(|born| sample - born <= round(population)),
-                    "sample {sample}: {label} without {id:?}, born before {born:?}"
-                );
-            }
-            Ok(())
-        })?;
-        scene.rest(round(population) + 2);
-        let chosen: Vec<Pid> = scene.chosen.keys().copied().collect();
-        for pid in chosen {
-            scene.world.set_apart(pid, false);
+    try_on(100, both, [80, 30], |(steps, later)| found_in_a_round(steps, later));
+}
+
+/// A history without a sample. Its round is as long as any.
+#[test]
+fn a_number_of_choice_is_found_in_a_round_that_nobody_counted() {
+    found_in_a_round(&[Step::ChosenPid { who: 9, pid: 789 }], &[]).unwrap();
+}
+
+/// After so many samples, before each of which so many are born that live for ten, a child of the
+/// root is born on the number of a process that has just ended, and is found in a round.
+fn is_found_in_a_round(samples: usize, births: usize) {
+    const LIFE: usize = 10;
+    let mut world = World::new(32_768);
+    let root = world.fork(Pid::INIT).unwrap();
+    for _ in 0..302 {
+        world.fork(Pid::INIT).unwrap();
+    }
+    world.idle(12_000 * TICK);
+    let mut watch = Watch::new(&[Pick { label: Some("root"), by: By::Pid(root) }]);
+    watch.sparing = true;
+    let mut newborns = VecDeque::new();
+    let mut sample = |world: &mut World| {
+        newborns.extend((0..births).map(|_| world.fork(Pid::INIT).unwrap()));
+        if newborns.len() > births * LIFE {
+            newborns.drain(..births).for_each(|oldest| world.exit_and_wait(oldest));
         }
-        scene.live(Law::Any, &[Step::Sample], agree)?;
-        scene.live(Law::Any, later, agree)?;
-        Ok(scene.tally)
-    });
+        world.idle(100 * TICK);
+        watch.sample(world)
+    };
+    assert_eq!(sample(&mut world).some, None);
+    for _ in 0..samples {
+        assert!(sample(&mut world).some.is_some_and(|looked_at| looked_at < 300));
+    }
+    let choice = Pid::new(96);
+    world.exit_and_wait(choice);
+    world.idle(TICK);
+    world.fork_with_pid(root, choice).unwrap();
+    let round = world.population().div_ceil(ROTATION_MINIMUM as usize);
+    let mut processes = (0..round).map(|_| sample(&mut world).lines["root"].processes);
+    assert!(
+        processes.any(|processes| processes == 2),
+        "after {samples} samples with {births} births each, not found in {round}"
+    );
+}
+
+/// Were a sample spent on what is left of a round, the next round would begin too late.
+#[test]
+fn a_round_begins_in_the_sample_that_ends_the_one_before() {
+    (1..40).for_each(|samples| is_found_in_a_round(samples, 0));
+}
+
+/// Were those that are born part of a round, and more of them than are looked at, then rotation
+/// would walk behind them until the numbers come round, and see nobody else.
+#[test]
+fn births_do_not_hold_up_rotation() {
+    (1..40).for_each(|samples| is_found_in_a_round(samples, 20));
 }
