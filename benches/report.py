@@ -185,18 +185,11 @@ def bounds(raw: Raw) -> str:
             f"{raw.per_sample(at, 'execd, pid-file') / held:.2f} for all of the sample",
             None,
         )
-    cpu = {at: raw.spread(at, "pid-file", "cpu", 1000).median for at in raw.populations}
-    row(
-        f"{TITLES['pid-file']}: CPU, ms",
-        "follows M, not N",
-        at_each(raw, {at: f"{milliseconds:.1f}" for at, milliseconds in cpu.items()}),
-        None,
-    )
     smallest = min(raw.populations)
-    if raw.has(smallest, "cgroup"):
-        cpu = {at: raw.spread(at, "cgroup", "cpu", 1000).median for at in raw.populations}
+    for key in [key for key in ("pid-file", "cgroup") if raw.has(smallest, key)]:
+        cpu = {at: raw.spread(at, key, "cpu", 1000).median for at in raw.populations}
         row(
-            f"{TITLES['cgroup']}: CPU, ms",
+            f"{TITLES[key]}: CPU, ms",
             "follows M, not N",
             at_each(raw, {at: f"{milliseconds:.1f}" for at, milliseconds in cpu.items()}),
             None,

@@ -477,21 +477,13 @@ mod tests {
     use crate::account::memory::MemoryMode;
     use crate::emit::{Field, Format};
     use crate::job::Baseline;
-    use crate::units::Uid;
     use std::time::Duration;
 
     fn surroundings() -> Surroundings {
-        Surroundings {
-            host: b"tengu".to_vec(),
-            host_proc: None,
-            host_sys: None,
-            user: Uid(1000),
-            find_user: |name| (name == "www-data").then_some(Uid(33)),
-            read_config: |path| match path.to_str() {
-                Some("web.toml") => Ok(WEB.to_owned()),
-                _ => Err("no such file".to_owned()),
-            },
-        }
+        Surroundings::made_up(|path| match path.to_str() {
+            Some("web.toml") => Ok(WEB.to_owned()),
+            _ => Err("no such file".to_owned()),
+        })
     }
 
     const WEB: &str = "\

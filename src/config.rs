@@ -391,19 +391,9 @@ mod tests {
     use crate::units::Pid;
     use proptest::prelude::*;
 
-    fn surroundings() -> Surroundings {
-        Surroundings {
-            host: b"tengu".to_vec(),
-            host_proc: None,
-            host_sys: None,
-            user: Uid(1000),
-            find_user: |name| (name == "www-data").then_some(Uid(33)),
-            read_config: |_| Err("there is none".to_owned()),
-        }
-    }
-
     fn read(text: &str) -> Result<Settings, String> {
-        parse(Path::new("/etc/psstat.toml"), text, &surroundings())
+        let surroundings = Surroundings::made_up(|_| Err("there is none".to_owned()));
+        parse(Path::new("/etc/psstat.toml"), text, &surroundings)
     }
 
     #[test]

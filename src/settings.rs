@@ -31,6 +31,21 @@ pub struct Surroundings {
     pub read_config: fn(&Path) -> Result<String, String>,
 }
 
+#[cfg(test)]
+impl Surroundings {
+    /// Those of a made-up host `tengu`, which has one user and these files.
+    pub fn made_up(read_config: fn(&Path) -> Result<String, String>) -> Surroundings {
+        Surroundings {
+            host: b"tengu".to_vec(),
+            host_proc: None,
+            host_sys: None,
+            user: Uid(1000),
+            find_user: |name| (name == "www-data").then_some(Uid(33)),
+            read_config,
+        }
+    }
+}
+
 /// What one source of settings says. What it leaves open is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
