@@ -33,9 +33,10 @@ from pathlib import Path
 import report
 
 ROOT = Path(__file__).resolve().parent.parent
-RELEASE = ROOT / "target/release"
+HOST = subprocess.run(["rustc", "--print", "host-tuple"], capture_output=True, text=True, check=True).stdout.strip()
+RELEASE = ROOT / "target" / HOST / "release"
 PSSTAT = RELEASE / "psstat"
-PSSTAT_DYNAMIC = ROOT / "target/dynamic/release/psstat"
+PSSTAT_DYNAMIC = ROOT / "target/dynamic" / HOST / "release/psstat"
 FLOOR = RELEASE / "examples/floor"
 CROWD = RELEASE / "examples/crowd"
 METER = RELEASE / "examples/meter"

@@ -296,7 +296,7 @@ fn counted(samples: &[page::Sample]) -> BTreeMap<String, usize> {
 /// The queries that the documentation proposes in that language.
 fn documented(language: &str) -> Vec<&'static str> {
     let begin = format!("```{language}\n");
-    let blocks = include_str!("../../docs/FLEET.md").split(&begin).skip(1);
+    let blocks = include_str!("../../../../docs/FLEET.md").split(&begin).skip(1);
     blocks.flat_map(|block| block.split("```").next().unwrap().lines()).collect()
 }
 

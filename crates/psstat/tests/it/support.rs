@@ -15,6 +15,9 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+/// The root of the repository.
+pub const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+
 /// The binary under test, in an environment that says nothing about mounts.
 pub fn psstat() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_psstat"));

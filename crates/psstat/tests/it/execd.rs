@@ -708,7 +708,7 @@ fn a_recycled_pid_is_a_new_process() {
 /// The short form of what shows more the longer it runs.
 #[test]
 fn a_short_soak() {
-    let soak = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/soak"))
+    let soak = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/soak"))
         .args(["--seconds", "12", "--missed", "0.5", "--psstat", PSSTAT])
         .output()
         .expect("Python is there");

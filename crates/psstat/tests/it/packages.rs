@@ -6,7 +6,7 @@
 //! systemd), standard error says that it was skipped, and why.
 #![allow(clippy::unwrap_used, reason = "a test ends by panicking")]
 
-use crate::support::skip;
+use crate::support::{REPOSITORY, skip};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -155,7 +155,8 @@ fn packages() -> &'static Packages {
 fn build(name: &str) -> Packages {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = fs::remove_dir_all(&folder);
-    let built = Command::new(format!("{PACKAGE}/scripts/package")).arg(&folder).output().unwrap();
+    let built =
+        Command::new(format!("{REPOSITORY}/scripts/package")).arg(&folder).output().unwrap();
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     let printed = String::from_utf8(built.stdout).unwrap();
     let paths: Vec<PathBuf> = printed.lines().map(PathBuf::from).collect();
@@ -201,7 +202,7 @@ fn in_sandbox(mode: &str, what: &str) -> Output {
         .args(["-c", "-C"])
         .arg(packages.deb.parent().unwrap())
         .args([packages.deb.file_name().unwrap(), packages.rpm.file_name().unwrap()])
-        .args(["-C", PACKAGE, "README.md"])
+        .args(["-C", REPOSITORY, "README.md"])
         .args(["-C", &format!("{PACKAGE}/tests/it/packages"), "checks.py", "telegraf.py"])
         .stdout(Stdio::piped())
         .spawn()

@@ -1,12 +1,12 @@
 //! docs/MIGRATION.md, read: what it shows is run.
 
 use super::{World, split};
-use crate::support::{Run, psstat};
+use crate::support::{REPOSITORY, Run, psstat};
 use regex::bytes::Regex;
 use std::path::Path;
 
 fn page() -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/MIGRATION.md");
+    let path = Path::new(REPOSITORY).join("docs/MIGRATION.md");
     std::fs::read_to_string(path).unwrap()
 }
 

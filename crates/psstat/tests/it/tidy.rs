@@ -2,6 +2,7 @@
 //! lead where they say.
 #![allow(clippy::unwrap_used, reason = "a test ends by panicking")]
 
+use crate::support::REPOSITORY;
 use regex::bytes::Regex;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -157,7 +158,7 @@ fn main_is_a_paragraph() {
 
 #[test]
 fn nothing_is_unsafe() {
-    for folder in ["src", "tests", "benches", "examples", "fuzz"] {
+    for folder in ["src", "tests", "examples", "../../benches"] {
         for source in sources(folder) {
             source.assert_without(
                 r"\bunsafe\s*(\{|fn\b|impl\b|trait\b|extern\b)",
@@ -165,7 +166,7 @@ fn nothing_is_unsafe() {
             );
         }
     }
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+    let manifest = Path::new(REPOSITORY).join("Cargo.toml");
     assert!(fs::read_to_string(manifest).unwrap().contains("unsafe_code = \"forbid\""));
 }
 
@@ -178,7 +179,7 @@ fn modules_say_what_they_own() {
 
 /// README, CHANGELOG and all below `docs`, each with its text.
 fn documents() -> Vec<(PathBuf, String)> {
-    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let package = Path::new(REPOSITORY);
     let mut paths = vec![package.join("README.md"), package.join("CHANGELOG.md")];
     for entry in fs::read_dir(package.join("docs")).unwrap() {
         paths.push(entry.unwrap().path());

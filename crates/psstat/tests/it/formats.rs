@@ -3,7 +3,7 @@
 
 use crate::names;
 use crate::support::fake_proc::{FakeProc, Process};
-use crate::support::{Job, Run};
+use crate::support::{Job, REPOSITORY, Run};
 use regex::bytes::Regex;
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 fn page() -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/FORMATS.md");
+    let path = Path::new(REPOSITORY).join("docs/FORMATS.md");
     std::fs::read_to_string(path).unwrap()
 }
 

@@ -4,7 +4,7 @@
 
 use crate::support::fake_proc::{FakeProc, Process};
 use crate::support::line::Line;
-use crate::support::{Job, Run, run};
+use crate::support::{Job, REPOSITORY, Run, run};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -410,7 +410,7 @@ fn what_is_wrong_with_a_long_value_is_in_the_line() {
 
 /// The example that ships.
 fn example() -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/psstat.toml");
+    let path = Path::new(REPOSITORY).join("packaging/psstat.toml");
     fs::read_to_string(path).unwrap()
 }
 
