@@ -18,13 +18,15 @@
 //! Whatever is not understood is an error that names file, line and cure: a word that is passed
 //! over in silence is a group that nobody watches.
 
-use crate::label::{Label, excerpt};
-use crate::matcher::Matcher;
-use crate::selector::{Conditions, Selector, Source};
 use crate::settings::{self, Settings, Surroundings, TagList};
-use crate::units::Uid;
+use psstat_core::field::Fields;
+use psstat_core::model::label::{Label, excerpt};
+use psstat_core::model::units::Uid;
+use psstat_core::select::matcher::{Matcher, PatternError};
+use psstat_core::select::selector::{Conditions, Selector, Source};
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml::Spanned;
@@ -172,7 +174,7 @@ impl<'a> Entry<'a> {
     fn matched(
         self,
         example: &str,
-        matcher: impl Fn(&str) -> Result<Matcher, String>,
+        matcher: impl Fn(&str) -> Result<Matcher, PatternError>,
     ) -> Result<String, String> {
         let text = self.text(example)?;
         if text.is_empty() {
@@ -236,7 +238,7 @@ impl<'a> Entry<'a> {
     }
 
     /// A list of strings; or one string with commas, as on the command line.
-    fn fields(self) -> Result<Vec<crate::emit::Field>, String> {
+    fn fields(self) -> Result<Fields, String> {
         let mistyped = || self.mistyped("a list of strings", "[\"p_cpu\", \"n_proc\"]");
         let names: Vec<&str> = match self.value.get_ref() {
             DeValue::String(list) => list.split(',').collect(),
@@ -312,7 +314,9 @@ impl<'a> File<'a> {
         for entry in self.entries(table) {
             let place = match entry.key {
                 "pid" => Some(entry.pid()?),
-                "pid_file" => Some(Source::PidFile(entry.path("/run/nginx.pid")?)),
+                "pid_file" => {
+                    Some(Source::PidFile(entry.path("/run/nginx.pid")?.into_os_string().into_vec()))
+                }
                 "systemd" => Some(settings::unit(&entry.glob("nginx")?)),
                 "cgroup" => Some(settings::control_group(&entry.glob("user.slice/*")?)),
                 _ => None,
@@ -386,10 +390,11 @@ impl Entry<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::account::memory::MemoryMode;
-    use crate::emit::{Field, Format};
-    use crate::units::Pid;
     use proptest::prelude::*;
+    use psstat_core::emit::Format;
+    use psstat_core::field::{Field, Fields};
+    use psstat_core::model::memory::MemoryMode;
+    use psstat_core::model::units::Pid;
 
     fn read(text: &str) -> Result<Settings, String> {
         let surroundings = Surroundings::made_up(|_| Err("there is none".to_owned()));
@@ -472,7 +477,7 @@ mod tests {
             cache_name: Some("web".to_owned()),
             wait: Some(Duration::from_millis(500)),
             interval: Some(Duration::from_secs(10)),
-            fields: Some(vec![Field::Processes, Field::CpuShare]),
+            fields: Some(Fields::new([Field::Processes, Field::CpuShare])),
             memory: Some(MemoryMode::Pss),
             format: Some(Format::Json),
             output: Some("/tmp/out".into()),

@@ -1,91 +1,69 @@
-//! What can go wrong: for the whole run ([`Error`]), and for one file of one process
-//! ([`ReadError`]), where 'gone', 'forbidden' and 'unreadable' are three different things.
+//! Why the program ends without doing what it was asked for.
 
-use rustix::io::Errno;
-use std::fmt;
+use crate::files::cache::CacheError;
+use crate::files::output::OutputError;
+use crate::settings::UsageError;
+use psstat_core::engine::SampleError;
 use std::path::PathBuf;
+use std::time::Duration;
+use thiserror::Error;
 
-/// Why a run ends without its lines.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Why the program ends without doing what it was asked for.
+#[derive(Debug, Error)]
 pub enum Error {
-    /// What was typed makes no sense: exit status 2. The text says what and how to mend it.
-    Usage(String),
-    /// The run could not be done: exit status 1. The text says what and why.
-    Failed(String),
+    /// The command line or the configuration file makes no sense.
+    #[error(transparent)]
+    Usage(#[from] UsageError),
+    /// procfs cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The sample took too long.
+    #[error(
+        "the run took longer than its timeout of {}: give it more with --timeout",
+        humantime::format_duration(*.0)
+    )]
+    Timeout(Duration),
+    /// No sample could be taken.
+    #[error(transparent)]
+    Sample(SampleError),
+    /// The cache file cannot be read or written.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// The sample cannot be written.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    /// The signal handlers cannot be installed.
+    #[error("cannot handle signals: {0}")]
+    Signals(#[source] std::io::Error),
 }
 
 impl Error {
-    /// The status that the program ends with.
+    /// The exit status: 2 for wrong usage, 1 for everything else.
     pub fn exit_status(&self) -> u8 {
         match self {
             Error::Usage(_) => 2,
-            Error::Failed(_) => 1,
+            _ => 1,
+        }
+    }
+
+    /// Why a sample could not be taken within `timeout`.
+    pub fn of_sample(error: SampleError, timeout: Duration) -> Error {
+        match error {
+            SampleError::OutOfTime => Error::Timeout(timeout),
+            other => Error::Sample(other),
         }
     }
 }
 
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Error::Usage(text) | Error::Failed(text) => f.write_str(text),
-        }
-    }
-}
-
-impl std::error::Error for Error {}
-
-/// Why one file below `/proc` or `/sys` gave nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReadError {
-    /// Which file.
+/// Why procfs cannot be opened.
+#[derive(Debug, Error)]
+#[error(
+    "cannot open {}: {source}: is procfs mounted there? Set --proc or HOST_PROC to where it is",
+    path.display()
+)]
+pub struct OpenError {
+    /// The directory.
     pub path: PathBuf,
-    /// Which of the reasons that matter to the caller.
-    pub reason: Reason,
+    /// The reason.
+    pub source: std::io::Error,
 }
-
-/// The reasons that callers tell apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
-    /// The process has ended: `ENOENT` when its file is opened, `ESRCH` when it is read
-    /// (fs/proc/base.c). No error: processes end.
-    Vanished,
-    /// It may not be read by this user: `EACCES`, `EPERM`.
-    Denied,
-    /// The process lives, and has no such file: the kernel was built without it, or a copy of a
-    /// procfs lacks it.
-    Missing,
-    /// It is not what the kernel writes.
-    Malformed,
-    /// Any other error of the system call.
-    Failed(Errno),
-}
-
-impl From<Errno> for Reason {
-    fn from(errno: Errno) -> Reason {
-        match errno {
-            Errno::NOENT | Errno::SRCH => Reason::Vanished,
-            Errno::ACCESS | Errno::PERM => Reason::Denied,
-            other => Reason::Failed(other),
-        }
-    }
-}
-
-impl fmt::Display for ReadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.path.display(), self.reason)
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Reason::Vanished => f.write_str("no such file or process"),
-            Reason::Denied => f.write_str("permission denied"),
-            Reason::Missing => f.write_str("there is none"),
-            Reason::Malformed => f.write_str("not what the kernel writes"),
-            Reason::Failed(errno) => errno.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for ReadError {}

@@ -1,39 +1,46 @@
-//! A job: what to measure, and where and how. What is typed and what is written in a file become
-//! this, by way of [`Settings`](crate::settings::Settings).
+//! A job: what to measure, where, and how. The command line and the configuration file become a job
+//! by way of [`Settings`](crate::settings::Settings).
 
-use crate::plan::Plan;
+use psstat_core::plan::Plan;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What to measure, and where and how.
+/// What to measure, where, and how.
 #[derive(Debug)]
 pub struct Job {
-    /// What to measure.
+    /// What to measure and how to print it.
     pub plan: Plan,
-    /// Where procfs is mounted.
-    pub proc: PathBuf,
-    /// Where sysfs is mounted.
-    pub sys: PathBuf,
-    /// What a sample is compared with, where the run takes one.
+    /// Where procfs and sysfs are mounted.
+    pub mounts: Mounts,
+    /// What a sample is compared with, if the run takes only one.
     pub baseline: Baseline,
-    /// The file that each sample replaces; none: standard output.
+    /// The file that each sample replaces. `None` means standard output.
     pub output: Option<PathBuf>,
-    /// How far apart a resident process samples by itself; none: only when asked.
+    /// The time between two samples of a resident process. `None` means only on request.
     pub interval: Option<Duration>,
-    /// Whether `/proc` is read by several threads.
+    /// Whether `/proc` is read on several threads.
     pub multi_threaded: bool,
-    /// How long the run may last.
+    /// How long a run may take.
     pub timeout: Duration,
+}
+
+/// Where procfs and sysfs are mounted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mounts {
+    /// procfs.
+    pub proc: PathBuf,
+    /// sysfs.
+    pub sys: PathBuf,
 }
 
 /// What a sample is compared with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Baseline {
-    /// The sample that the run before has left in this file.
+    /// The state that the run before left in this file.
     Cache {
-        /// The file's folder.
+        /// The file's directory.
         dir: PathBuf,
-        /// Its name.
+        /// The file's name.
         name: String,
     },
     /// Another sample, taken that long before by the same run.

@@ -1,56 +1,37 @@
-//! psstat tells what a group of processes costs: CPU, memory and number of processes of a service
-//! and all its children.
+//! psstat reports what a group of processes costs: CPU, memory and number of processes of a service
+//! and all its children, for Telegraf.
 //!
-//! Data goes one way:
+//! This crate is the program: it reads the command line and the kernel, and writes lines. The
+//! computation is in [`psstat_core`].
 //!
-//! ```text
-//! argv, file ─► settings ─► plan ─► sample ─► select ─► account ─► emit
-//!               (pure)      (pure)  (/proc)   (pure)    (pure)     (pure, into one buffer,
-//!                                                                  one write)
-//! ```
+//! Each module imports only modules that stand above it in this table.
 //!
-//! | module | owns | invariant |
-//! |---|---|---|
-//! | [`units`] | the quantities | no bare integer crosses a module's border |
-//! | [`label`] | text fit for tags | no name that a process gives itself can break a line |
-//! | [`mod@unit`] | how systemd names units and their control groups | pure |
-//! | [`error`] | what can go wrong | a vanished process is no error |
-//! | [`cli`] | the command line | pure: what it must ask the system is handed in |
-//! | [`config`] | the configuration file | pure; whatever it does not understand is an error |
-//! | [`settings`] | what either says, value by value | pure; decides nothing before both are read |
-//! | [`job`] | what to measure, where and how | nothing is left open |
-//! | [`documents`] | manual page, completions | made from the command line's definition |
-//! | [`selector`] | what picks the roots of a group | pure |
-//! | [`matcher`] | regexes and globs | pure; all of a kind in one pass |
-//! | [`plan`] | what is to be done | valid once made |
-//! | [`procfs`] | `/proc` and `/sys` | nothing else opens a file there; parsing is pure |
-//! | [`sample`] | what was seen | a parent is read before its children |
-//! | [`look`] | which processes to look at | pure; where it is not sure, all |
-//! | [`select`] | roots of groups | pure |
-//! | [`account`] | trees, ledger, memory, groups | pure; knows neither files nor clocks |
-//! | [`cache`] | what is kept between runs | the codec is pure; the store writes only its own file |
-//! | [`mod@replace`] | files that are replaced in one step | touches a plain file of its own user, or none |
-//! | [`emit`] | output formats | pure |
-//! | [`run`] | the wiring | the only place that joins input and output to thought |
+//! | module | what it owns |
+//! |---|---|
+//! | [`deadline`] | `--timeout` |
+//! | [`job`] | what to measure, where, and how |
+//! | [`sys`] | system calls, and what their errors mean |
+//! | [`files`] | files outside `/proc` and `/sys`: cache, output, pid files, configuration |
+//! | [`settings`] | what the command line and the file say, value by value |
+//! | [`error`], [`messages`] | standard error |
+//! | [`procfs`], [`cgroupfs`] | files below `/proc` and `/sys` |
+//! | [`machine`] | the machine that psstat runs on |
+//! | [`config`] | the configuration file |
+//! | [`environment`] | what the meaning of command line and file depends on |
+//! | [`cli`] | the command line |
+//! | [`commands`] | one file per command |
 
-pub mod account;
-pub mod cache;
+pub mod cgroupfs;
 pub mod cli;
+pub mod commands;
 pub mod config;
-pub mod documents;
-pub mod emit;
+pub mod deadline;
+pub mod environment;
 pub mod error;
+pub mod files;
 pub mod job;
-pub mod label;
-pub mod look;
-pub mod matcher;
-pub mod plan;
+pub mod machine;
+pub mod messages;
 pub mod procfs;
-pub mod replace;
-pub mod run;
-pub mod sample;
-pub mod select;
-pub mod selector;
 pub mod settings;
-pub mod unit;
-pub mod units;
+pub mod sys;

@@ -2,17 +2,23 @@
 //! value; how two sources are laid over each other; and what becomes of it in the end. Pure: what
 //! must be asked of the system is handed in as [`Surroundings`].
 
-use crate::account::memory::MemoryMode;
-use crate::emit::{Field, Format};
-use crate::job::{Baseline, Job};
-use crate::label::Label;
-use crate::plan::{self, Plan};
-use crate::selector::{Selector, Source};
-use crate::unit;
-use crate::units::{Pid, Uid};
+use crate::job::{Baseline, Job, Mounts};
+use psstat_core::emit::Format;
+use psstat_core::field::{Field, Fields};
+use psstat_core::model::label::Label;
+use psstat_core::model::memory::MemoryMode;
+use psstat_core::model::units::{Pid, Uid};
+use psstat_core::plan::{Options, Plan};
+use psstat_core::select::selector::{self, Selector, Source};
+use psstat_core::select::systemd;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// What is wrong with the command line or the configuration file, and how to fix it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct UsageError(pub String);
 
 /// What settings mean depends on these.
 #[derive(Debug)]
@@ -64,7 +70,7 @@ pub struct Settings {
     /// How far apart a resident process samples by itself.
     pub interval: Option<Duration>,
     /// Which fields are written, in that order.
-    pub fields: Option<Vec<Field>>,
+    pub fields: Option<Fields>,
     /// How memory is summed.
     pub memory: Option<MemoryMode>,
     /// The output format.
@@ -119,11 +125,16 @@ impl Settings {
     /// # Errors
     /// The text says what does not fit together, and how to mend it.
     pub fn job(self, surroundings: &Surroundings) -> Result<Job, String> {
-        let fields = self.fields.unwrap_or_else(|| Field::DEFAULT.to_vec());
+        let fields = self.fields.unwrap_or_default();
         let key = job_key(&self.selectors, &fields);
         let host = Label::new(self.host.as_ref().unwrap_or(&surroundings.host));
-        let memory = self.memory.unwrap_or(MemoryMode::SharedOnce);
-        let plan = Plan::new(self.selectors, self.tags.with_host(host), memory)?;
+        let options = Options {
+            tags: self.tags.with_host(host),
+            memory: self.memory.unwrap_or_default(),
+            fields,
+            format: self.format.unwrap_or_default(),
+        };
+        let plan = Plan::new(self.selectors, options).map_err(|error| error.to_string())?;
         let timeout = match (self.timeout, self.wait) {
             (Some(timeout), Some(wait)) if timeout <= wait => {
                 return Err("--timeout must be longer than --wait".to_owned());
@@ -131,7 +142,8 @@ impl Settings {
             (Some(timeout), _) => timeout,
             (None, wait) => DEFAULT_TIMEOUT.saturating_add(wait.unwrap_or_default()),
         };
-        let default_name = || format!("psstat-{}-{:016x}", surroundings.user.0, plan::hash(&key));
+        let default_name =
+            || format!("psstat-{}-{:016x}", surroundings.user.0, selector::hash(&key));
         let baseline = match self.wait {
             Some(wait) => Baseline::Wait(wait),
             None => Baseline::Cache {
@@ -145,9 +157,11 @@ impl Settings {
                 .unwrap_or_else(|| PathBuf::from(default))
         };
         Ok(Job {
-            plan: plan.written(fields, self.format.unwrap_or_default()),
-            proc: mount(self.proc, &surroundings.host_proc, "/proc"),
-            sys: mount(self.sys, &surroundings.host_sys, "/sys"),
+            plan,
+            mounts: Mounts {
+                proc: mount(self.proc, &surroundings.host_proc, "/proc"),
+                sys: mount(self.sys, &surroundings.host_sys, "/sys"),
+            },
             baseline,
             output: self.output,
             interval: self.interval,
@@ -159,10 +173,10 @@ impl Settings {
 
 /// What tells this job's cache from those of others: its selectors, and the fields for which more
 /// must be remembered. Two jobs that share a cache would each lose what the other does not keep.
-fn job_key(selectors: &[Selector], fields: &[Field]) -> Vec<u8> {
+fn job_key(selectors: &[Selector], fields: &Fields) -> Vec<u8> {
     let mut key: Vec<u8> = selectors.iter().flat_map(Selector::key).collect();
-    let remembered = Field::ALL.iter().filter(|field| field.is_remembered());
-    for field in remembered.filter(|field| fields.contains(field)) {
+    let keeping = Field::all().filter(|field| field.row().keeps_state);
+    for field in keeping.filter(|field| fields.as_slice().contains(field)) {
         key.extend_from_slice(field.name().as_bytes());
         key.push(0);
     }
@@ -239,9 +253,7 @@ impl TagList {
 /// # Errors
 /// Names those that there are.
 pub fn memory(text: &str) -> Result<MemoryMode, String> {
-    let modes = [MemoryMode::Rss, MemoryMode::SharedOnce, MemoryMode::Pss];
-    let mode = modes.into_iter().find(|mode| mode.name() == text);
-    mode.ok_or_else(|| "it is rss, shared-once or pss".to_owned())
+    MemoryMode::named(text).ok_or_else(|| "it is rss, shared-once or pss".to_owned())
 }
 
 /// Reads the name of an output format.
@@ -249,22 +261,17 @@ pub fn memory(text: &str) -> Result<MemoryMode, String> {
 /// # Errors
 /// Names those that there are.
 pub fn format(text: &str) -> Result<Format, String> {
-    match text {
-        "influx" => Ok(Format::Influx),
-        "json" => Ok(Format::Json),
-        "prometheus" => Ok(Format::Prometheus),
-        _ => Err("it is influx, json or prometheus".to_owned()),
-    }
+    Format::named(text).ok_or_else(|| "it is influx, json or prometheus".to_owned())
 }
 
 /// Reads the names of fields.
 ///
 /// # Errors
 /// Names the fields that there are, or the one that is there twice.
-pub fn fields<'t>(names: impl Iterator<Item = &'t str>) -> Result<Vec<Field>, String> {
+pub fn fields<'t>(names: impl Iterator<Item = &'t str>) -> Result<Fields, String> {
     let mut fields = Vec::new();
     for name in names {
-        let known = || Field::ALL.map(Field::name).join(", ");
+        let known = || Field::all().map(Field::name).collect::<Vec<_>>().join(", ");
         let field =
             Field::named(name.trim()).ok_or_else(|| format!("{name:?} is none of {}", known()))?;
         if fields.contains(&field) {
@@ -275,7 +282,7 @@ pub fn fields<'t>(names: impl Iterator<Item = &'t str>) -> Result<Vec<Field>, St
     if fields.is_empty() {
         return Err("it names no field".to_owned());
     }
-    Ok(fields)
+    Ok(Fields::new(fields))
 }
 
 /// Reads a length of time.
@@ -326,7 +333,7 @@ pub fn user(text: &str, surroundings: &Surroundings) -> Result<Uid, String> {
 
 /// The systemd units that a name or glob means.
 pub fn unit(text: &str) -> Source {
-    Source::Unit(unit::expand(text))
+    Source::Unit(systemd::expand(text))
 }
 
 /// The control groups that a glob means, slashes at its ends or none.

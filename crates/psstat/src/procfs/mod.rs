@@ -1,17 +1,23 @@
-//! The only place that knows `/proc`: where it is mounted, which of its files say what, and what
-//! the errors of reading them mean. It has no opinion on what is read.
+//! Reads files below `/proc`: where it is mounted, which of its files says what, and what the errors
+//! of reading them mean.
 
-pub mod cgroup;
-pub mod held;
-pub mod parse;
+pub mod fd_cache;
+mod file_path;
 
-use crate::error::{Error, ReadError, Reason};
-use crate::look::{self, Births, Range};
-use crate::units::{Amounts, Bytes, Count, Pid, ProcId, Ticks, Uid};
-use parse::{Io, Stat, Statm};
+use crate::error::OpenError;
+use crate::sys::{self, retry};
+use file_path::FilePath;
+use psstat_core::discovery::tracker;
+use psstat_core::model::births::{Births, PidRange};
+use psstat_core::model::memory::Statm;
+use psstat_core::model::process::Stat;
+use psstat_core::model::read_error::{ReadError, Reason};
+use psstat_core::model::readings::Storage;
+use psstat_core::model::snapshot::Buffer;
+use psstat_core::model::units::{Amounts, Bytes, Count, Pid, ProcId, Ticks, Uid};
+use psstat_core::parse::{line, procfs as parse};
 use rustix::fs::{AtFlags, Mode, OFlags, RawDir};
 use rustix::io::Errno;
-use std::ffi::CStr;
 use std::io::Read;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
@@ -26,10 +32,6 @@ pub const CMDLINE_LIMIT: usize = 256 * 1024;
 /// A `status` holds the numbers of all groups of a user: 65,536 of them at most (`NGROUPS_MAX`).
 const STATUS_LIMIT: usize = 1024 * 1024;
 
-/// Room for the longest file that is read in one call: `stat` has 52 fields of at most 20 digits
-/// and a name of at most 63 bytes, `status` and `meminfo` about 1.5 KiB up to the line wanted.
-const BUFFER_SIZE: usize = 4096;
-
 /// A mounted procfs, or a folder that looks like one.
 #[derive(Debug)]
 pub struct Procfs {
@@ -38,29 +40,14 @@ pub struct Procfs {
     genuine: bool,
 }
 
-/// Space that one reader of files reuses for all of them.
-#[derive(Debug)]
-pub struct Buffer(Box<[u8; BUFFER_SIZE]>);
-
-impl Default for Buffer {
-    fn default() -> Buffer {
-        Buffer(Box::new([0; BUFFER_SIZE]))
-    }
-}
-
 impl Procfs {
-    /// Opens the folder where procfs is mounted.
+    /// Opens the directory where procfs is mounted.
     ///
     /// # Errors
-    /// [`Error::Failed`] where it is no folder or may not be opened.
-    pub fn open(path: &Path) -> Result<Procfs, Error> {
+    /// [`OpenError`] if it is not a directory, or may not be opened.
+    pub fn open(path: &Path) -> Result<Procfs, OpenError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let failed = |errno: Errno| {
-            Error::Failed(format!(
-                "cannot open {}: {errno}: is procfs mounted there? --proc or HOST_PROC says where",
-                path.display()
-            ))
-        };
+        let failed = |errno: Errno| OpenError { path: path.to_owned(), source: errno.into() };
         let dir = rustix::fs::open(path, flags, Mode::empty()).map_err(failed)?;
         let genuine = rustix::fs::fstatfs(&dir).map_err(failed)?.f_type as i64 == PROC_SUPER_MAGIC;
         Ok(Procfs { dir, path: path.to_owned(), genuine })
@@ -108,7 +95,7 @@ impl Procfs {
     pub fn pids_from(
         &self,
         offset: i64,
-        range: Range,
+        range: PidRange,
         limit: u64,
         pids: &mut Vec<Pid>,
     ) -> Result<(), ReadError> {
@@ -133,7 +120,10 @@ impl Procfs {
         position: u64,
         mut visit: impl FnMut(Pid, u64) -> bool,
     ) -> Result<(), ReadError> {
-        let failed = |errno: Errno| ReadError { path: self.path.clone(), reason: errno.into() };
+        let failed = |errno: Errno| ReadError {
+            path: self.path.display().to_string(),
+            reason: sys::reason(errno),
+        };
         rustix::fs::seek(&self.dir, rustix::fs::SeekFrom::Start(position)).map_err(failed)?;
         // What is behind a short range need not be listed; the whole list comes in few calls.
         let mut space = [MaybeUninit::uninit(); 32 * 1024];
@@ -165,8 +155,8 @@ impl Procfs {
         }
         let mut buffer = Buffer::default();
         let text = self.read(&FilePath::of_system(c"sys/kernel/pid_max"), &mut buffer).ok()?;
-        let pid_max = parse::number(text)?;
-        let forks = if look::needs_forks(pid_max, interval_nanos) {
+        let pid_max = line::number(text)?;
+        let forks = if tracker::needs_forks(pid_max, interval_nanos) {
             Some(parse::forks(&self.read_whole(&FilePath::of_system(c"stat")).ok()?)?)
         } else {
             None
@@ -224,7 +214,7 @@ impl Procfs {
     ///
     /// # Errors
     /// As [`Procfs::stat`]; a process of another user gives [`Reason::Denied`].
-    pub fn io(&self, pid: Pid, buffer: &mut Buffer) -> Result<Io, ReadError> {
+    pub fn io(&self, pid: Pid, buffer: &mut Buffer) -> Result<Storage, ReadError> {
         self.parsed(pid, "io", buffer, parse::io)
     }
 
@@ -297,7 +287,7 @@ impl Procfs {
     pub fn exe(&self, pid: Pid) -> Result<Vec<u8>, ReadError> {
         let path = FilePath::new(pid, "exe");
         let target = rustix::fs::readlinkat(&self.dir, path.as_c_str(), Vec::new())
-            .map_err(|errno| self.error(&path, errno.into()))?;
+            .map_err(|errno| self.error(&path, sys::reason(errno)))?;
         let mut target = target.into_bytes();
         if target.ends_with(b" (deleted)") {
             target.truncate(target.len() - b" (deleted)".len());
@@ -321,7 +311,7 @@ impl Procfs {
         let path = FilePath::new(pid, "");
         rustix::fs::statat(&self.dir, path.as_c_str(), AtFlags::empty())
             .map(|stat| Uid(stat.st_uid))
-            .map_err(|errno| self.error(&path, errno.into()))
+            .map_err(|errno| self.error(&path, sys::reason(errno)))
     }
 
     /// Reads `/proc/PID/cgroup` whole: which control group the process is in, hierarchy by
@@ -361,7 +351,7 @@ impl Procfs {
         let path = FilePath::new(pid, "fd");
         if self.genuine {
             let stat = rustix::fs::statat(&self.dir, path.as_c_str(), AtFlags::empty())
-                .map_err(|errno| self.error(&path, errno.into()))?;
+                .map_err(|errno| self.error(&path, sys::reason(errno)))?;
             match u64::try_from(stat.st_size) {
                 // An older kernel says so of every process; this one has some open.
                 Ok(0) if !self.tells_open_files() => {}
@@ -384,7 +374,7 @@ impl Procfs {
 
     /// Calls `visit` with the name of each entry of a folder.
     fn visit(&self, path: &FilePath, mut visit: impl FnMut(&[u8])) -> Result<(), ReadError> {
-        let failed = |errno: Errno| self.error(path, errno.into());
+        let failed = |errno: Errno| self.error(path, sys::reason(errno));
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = retry(|| rustix::fs::openat(&self.dir, path.as_c_str(), flags, Mode::empty()))
             .map_err(failed)?;
@@ -449,7 +439,7 @@ impl Procfs {
             let filled = text.len();
             text.resize((filled * 2).clamp(1024, limit), 0);
             let count = retry(|| rustix::io::read(&file, &mut text[filled..]))
-                .map_err(|errno| self.error(path, errno.into()))?;
+                .map_err(|errno| self.error(path, sys::reason(errno)))?;
             text.truncate(filled + count);
             if count == 0 {
                 break;
@@ -463,7 +453,7 @@ impl Procfs {
         let mut text = Vec::new();
         std::fs::File::from(file).read_to_end(&mut text).map_err(|error| {
             let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
-            self.error(path, errno.into())
+            self.error(path, sys::reason(errno))
         })?;
         Ok(text)
     }
@@ -471,7 +461,7 @@ impl Procfs {
     fn read<'b>(&self, path: &FilePath, buffer: &'b mut Buffer) -> Result<&'b [u8], ReadError> {
         let file = self.open_file(path)?;
         let count = retry(|| rustix::io::read(&file, &mut buffer.0[..]))
-            .map_err(|errno| self.error(path, errno.into()))?;
+            .map_err(|errno| self.error(path, sys::reason(errno)))?;
         Ok(&buffer.0[..count])
     }
 
@@ -480,33 +470,13 @@ impl Procfs {
         // files know nothing of the flag.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         retry(|| rustix::fs::openat(&self.dir, path.as_c_str(), flags, Mode::empty()))
-            .map_err(|errno| self.error(path, errno.into()))
+            .map_err(|errno| self.error(path, sys::reason(errno)))
     }
 
     #[cold]
     fn error(&self, path: &FilePath, reason: Reason) -> ReadError {
         let below = String::from_utf8_lossy(path.as_c_str().to_bytes()).into_owned();
-        ReadError { path: self.path.join(below), reason }
-    }
-}
-
-/// A mounted sysfs.
-#[derive(Debug)]
-pub struct Sysfs {
-    path: PathBuf,
-}
-
-impl Sysfs {
-    /// The sysfs that is mounted at `path`.
-    pub fn new(path: &Path) -> Sysfs {
-        Sysfs { path: path.to_owned() }
-    }
-
-    /// How many processors run: `devices/system/cpu/online` (cpu-hotplug in the kernel's
-    /// documentation); none where that cannot be read.
-    pub fn processors_online(&self) -> Option<u64> {
-        let text = std::fs::read(self.path.join("devices/system/cpu/online")).ok()?;
-        parse::cpu_list(&text)
+        ReadError { path: self.path.join(below).display().to_string(), reason }
     }
 }
 
@@ -526,94 +496,5 @@ impl Calibration {
             self.contradicted |= self.offset.is_some() && self.offset != offset;
             self.offset = offset.filter(|_| !self.contradicted);
         }
-    }
-}
-
-/// A signal may interrupt a call that would block; no call here leaves work half done.
-fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
-    loop {
-        match call() {
-            Err(Errno::INTR) => {}
-            result => return result,
-        }
-    }
-}
-
-/// A path below `/proc`, made without asking for memory: one is needed for each process.
-struct FilePath {
-    bytes: [u8; 32],
-}
-
-impl FilePath {
-    fn new(pid: Pid, name: &str) -> FilePath {
-        let mut path = FilePath { bytes: [0; 32] };
-        let length = path.put_number(0, pid);
-        path.put_name(length, name);
-        path
-    }
-
-    fn of_thread(pid: Pid, tid: Pid, name: &str) -> FilePath {
-        let mut path = FilePath { bytes: [0; 32] };
-        let length = path.put_number(0, pid);
-        let length = path.put_name(length, "task/");
-        let length = path.put_number(length, tid);
-        path.put_name(length, name);
-        path
-    }
-
-    /// Writes a number at that place, and gives the place behind it.
-    fn put_number(&mut self, at: usize, pid: Pid) -> usize {
-        let mut digits = [0; 10];
-        let mut number = pid.number();
-        let mut first = digits.len();
-        loop {
-            first -= 1;
-            digits[first] = b'0' + (number % 10) as u8;
-            number /= 10;
-            if number == 0 {
-                break;
-            }
-        }
-        let end = at + digits.len() - first;
-        self.bytes[at..end].copy_from_slice(&digits[first..]);
-        end
-    }
-
-    /// Writes a slash and a name, if there is one, and gives the place behind it.
-    fn put_name(&mut self, at: usize, name: &str) -> usize {
-        if name.is_empty() {
-            return at;
-        }
-        self.bytes[at] = b'/';
-        let end = at + 1 + name.len();
-        self.bytes[at + 1..end].copy_from_slice(name.as_bytes());
-        end
-    }
-
-    fn of_system(name: &CStr) -> FilePath {
-        let mut bytes = [0; 32];
-        bytes[..name.to_bytes().len()].copy_from_slice(name.to_bytes());
-        FilePath { bytes }
-    }
-
-    fn as_c_str(&self) -> &CStr {
-        // The longest path made above leaves the last byte zero.
-        CStr::from_bytes_until_nul(&self.bytes).unwrap_or(c"")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_are_made_of_pid_and_name() {
-        let path = |pid, name| FilePath::new(Pid::new(pid), name).as_c_str().to_owned();
-        assert_eq!(path(1, "stat").as_c_str(), c"1/stat");
-        assert_eq!(path(4194304, "smaps_rollup").as_c_str(), c"4194304/smaps_rollup");
-        assert_eq!(path(90, "").as_c_str(), c"90");
-        let longest = FilePath::of_thread(Pid::MAX, Pid::MAX, "status");
-        assert_eq!(longest.as_c_str(), c"4194304/task/4194304/status");
-        assert_eq!(FilePath::of_thread(Pid::INIT, Pid::new(7), "").as_c_str(), c"1/task/7");
     }
 }

@@ -4,10 +4,10 @@
 
 use crate::support::fake_proc::{FakeProc, Process};
 use crate::support::{Job, Run, make_fifo, may_be_root, psstat, public_binary};
-use psstat::account::group::State;
-use psstat::cache::codec;
-use psstat::procfs::Sysfs;
-use psstat::units::{BootNanos, Ticks};
+use psstat::machine::processors_online;
+use psstat_core::model::units::{BootNanos, Ticks};
+use psstat_core::state::State;
+use psstat_core::state::codec;
 use rustix::process::{Signal, kill_process};
 use std::fs::{self, File, Permissions};
 use std::io::Read;
@@ -117,8 +117,10 @@ mod damage {
         store(&state);
         assert_eq!(job.run().line().p_cpu(), Some(0.0), "the state as it was is taken");
 
-        for taken in [state.taken.0 + 3_600_000_000_000, u64::MAX] {
-            store(&State { taken: BootNanos(taken), ..state.clone() });
+        for taken in [state.accounts.taken.0 + 3_600_000_000_000, u64::MAX] {
+            let mut changed = state.clone();
+            changed.accounts.taken = BootNanos(taken);
+            store(&changed);
             assert_starts_over(&job, &job.run(), "from the future");
         }
         for boot_id in [b"another".to_vec(), Vec::new()] {
@@ -142,7 +144,7 @@ mod damage {
             line.p_cpu()
         };
         let members = |state: &mut State, change: &dyn Fn(usize, &mut _)| {
-            let ledger = &mut state.groups.values_mut().next().unwrap().ledger;
+            let ledger = &mut state.accounts.groups.values_mut().next().unwrap().ledger;
             ledger.members.iter_mut().enumerate().for_each(|(at, member)| change(at, member));
         };
         // Times from the future of each process: less than known is nothing, not a negative.
@@ -151,9 +153,10 @@ mod damage {
             Some(0.0)
         );
         // No such group, no such process, other processes on their pids.
-        assert_eq!(after(&|state| state.groups.clear()), None);
+        assert_eq!(after(&|state| state.accounts.groups.clear()), None);
         assert_eq!(
             after(&|state| state
+                .accounts
                 .groups
                 .values_mut()
                 .for_each(|known| known.ledger.members.clear())),
@@ -164,7 +167,7 @@ mod damage {
         assert_eq!(
             after(&|state| {
                 members(state, &|at, m| {
-                    m.parent = psstat::units::Pid::new([102, 100, 101][at]);
+                    m.parent = psstat_core::model::units::Pid::new([102, 100, 101][at]);
                     if at == 2 {
                         m.id.start = Ticks(9);
                         m.amounts.own = Ticks(u64::MAX);
@@ -387,7 +390,7 @@ mod hostile_places {
             fs::set_permissions(&new, Permissions::from_mode(0o666)).unwrap();
             assert_eq!(run().line().n_proc(), 3);
             assert_eq!(fs::metadata(job.cache()).unwrap().mode() & 0o7777, 0o600, "{umask}");
-            assert_eq!(job.state().groups.len(), 1, "what stood there is gone");
+            assert_eq!(job.state().accounts.groups.len(), 1, "what stood there is gone");
             assert_clean(job.cache_dir());
         }
     }
@@ -427,7 +430,7 @@ mod contention {
         };
         Run::of(&mut command()).assert_first();
         // Above ten ticks one process can be rounded up by two, and is on one processor.
-        let processors = Sysfs::new(Path::new("/sys")).processors_online().unwrap();
+        let processors = processors_online(Path::new("/sys")).unwrap();
         let most = (processors as f64).max(1.2);
         for _ in 0..3 {
             let runs: Vec<Child> = (0..50).map(|_| command().spawn().unwrap()).collect();

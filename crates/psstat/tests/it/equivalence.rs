@@ -6,15 +6,15 @@
 
 use crate::namespace;
 use crate::support::skip;
-use psstat::account::group::State;
-use psstat::account::ledger::Member;
 use psstat::cli::{self, Invocation};
+use psstat::deadline::Deadline;
+use psstat::environment::surroundings;
 use psstat::job::Job;
-use psstat::run::notes::Notes;
-use psstat::run::sampler::{Sample, Sampler};
-use psstat::run::surroundings;
-use psstat::run::watchdog::Watchdog;
-use psstat::units::{Hz, ProcId, Ticks};
+use psstat::machine::Machine;
+use psstat_core::account::ledger::Member;
+use psstat_core::engine::{Engine, Sample};
+use psstat_core::model::units::{Hz, ProcId, Ticks};
+use psstat_core::state::State;
 use rustix::process::{WaitOptions, getpid, set_child_subreaper, wait};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -122,10 +122,10 @@ fn the_processes_of_another_namespace_are_all_looked_at() {
     let first = fs::read_to_string(children).expect("it is there");
     let proc = format!("--proc=/proc/{}/root/proc", first.trim());
     let job = job(&["--pattern=all:.", &proc]);
-    let mut sampler = Sampler::open(&job).expect("procfs");
-    let first = sample(&mut sampler, &job, None);
-    assert!(first.state.view.is_none(), "{:?}", first.state.view);
-    let second = sample(&mut sampler, &job, Some(&first.state));
+    let mut engine = job.engine();
+    let first = sample(&mut engine, None);
+    assert!(first.state.tracker.is_none(), "{:?}", first.state.tracker);
+    let second = sample(&mut engine, Some(&first.state));
     assert_eq!(members(&second).len(), 1);
     drop(inner.stdin.take());
     assert!(inner.wait().is_ok());
@@ -183,23 +183,53 @@ fn adopt_orphans(folder: &Path) {
     while wait(WaitOptions::empty()).is_ok() {}
 }
 
-fn job(args: &[&str]) -> Job {
-    let fixed = ["psstat", "--timeout=60s", "--host="];
-    let args = fixed.iter().chain(args).map(OsString::from);
-    match cli::parse(args, &surroundings()) {
-        Ok(Invocation::Once(job)) => *job,
-        other => panic!("{args:?}: {other:?}", args = fixed),
+/// A command line, from which any number of engines can be made.
+struct CommandLine(Vec<String>);
+
+impl CommandLine {
+    fn job(&self) -> Job {
+        let args = self.0.iter().map(OsString::from);
+        match cli::parse(args, &surroundings()) {
+            Ok(Invocation::Once(job)) => *job,
+            other => panic!("{:?}: {other:?}", self.0),
+        }
+    }
+
+    /// An engine for one sample after the other, without the files of members kept open.
+    fn engine(&self) -> Engine<Machine> {
+        let job = self.job();
+        let deadline = Deadline::after(job.timeout);
+        let machine = Machine::open(&job.mounts, job.multi_threaded, deadline).expect("procfs");
+        Engine::new(machine, job.plan)
+    }
+
+    /// An engine as `execd` has it.
+    fn resident_engine(&self) -> Engine<Machine> {
+        let job = self.job();
+        let deadline = Deadline::after(job.timeout);
+        let machine = Machine::open(&job.mounts, job.multi_threaded, deadline).expect("procfs");
+        Engine::new(machine.resident(), job.plan)
     }
 }
 
-fn sample(sampler: &mut Sampler<'_>, job: &Job, before: Option<&State>) -> Sample {
-    let watchdog = Watchdog::of_sample(job);
-    sampler.sample(before, &watchdog, &mut Notes::default()).expect("a sample")
+fn job(args: &[&str]) -> CommandLine {
+    let fixed = ["psstat", "--timeout=60s", "--host="];
+    CommandLine(fixed.iter().chain(args).map(|&arg| arg.to_owned()).collect())
+}
+
+fn sample(engine: &mut Engine<Machine>, last: Option<&State>) -> Sample {
+    engine.kernel_mut().set_deadline(Deadline::after(Duration::from_secs(60)));
+    engine.sample(last).expect("a sample")
+}
+
+/// How many processes a sample has read.
+fn read(sample: &Sample) -> usize {
+    sample.snapshot.processes.len()
 }
 
 /// The members of each group.
 fn members(sample: &Sample) -> BTreeMap<(String, ProcId), Member> {
-    let groups = sample.state.groups.iter();
+    let groups = sample.state.accounts.groups.iter();
     groups
         .flat_map(|(label, known)| {
             let key = |member: &Member| (label.as_str().to_owned(), member.id);
@@ -209,10 +239,9 @@ fn members(sample: &Sample) -> BTreeMap<(String, ProcId), Member> {
 }
 
 /// One job, sampled in both ways.
-struct Both<'j> {
-    job: &'j Job,
-    some: Sampler<'j>,
-    all: Sampler<'j>,
+struct Both {
+    some: Engine<Machine>,
+    all: Engine<Machine>,
     state: State,
     /// When each sample began.
     taken: Vec<Ticks>,
@@ -221,22 +250,22 @@ struct Both<'j> {
     shortcuts: usize,
 }
 
-impl<'j> Both<'j> {
-    fn new(job: &'j Job) -> Both<'j> {
-        let mut some = Sampler::open_resident(job).expect("procfs");
-        let state = sample(&mut some, job, None).state;
-        let all = Sampler::open(job).expect("procfs");
+impl Both {
+    fn new(job: &CommandLine) -> Both {
+        let mut some = job.resident_engine();
+        let state = sample(&mut some, None).state;
+        let all = job.engine();
         let taken = vec![begin(&state)];
-        Both { job, some, all, state, taken, seen: BTreeMap::new(), shortcuts: 0 }
+        Both { some, all, state, taken, seen: BTreeMap::new(), shortcuts: 0 }
     }
 
     fn compare(&mut self) {
-        let earlier = sample(&mut self.all, self.job, None);
-        let some = sample(&mut self.some, self.job, Some(&self.state));
-        let later = sample(&mut self.all, self.job, None);
+        let earlier = sample(&mut self.all, None);
+        let some = sample(&mut self.some, Some(&self.state));
+        let later = sample(&mut self.all, None);
         let now = self.taken.len();
         self.taken.push(begin(&some.state));
-        self.shortcuts += usize::from(some.looked_at < earlier.looked_at * 2 / 3);
+        self.shortcuts += usize::from(read(&some) < read(&earlier) * 2 / 3);
 
         let (was, is, will_be) = (members(&earlier), members(&some), members(&later));
         let lasting: BTreeSet<_> = was.keys().filter(|key| will_be.contains_key(key)).collect();
@@ -291,7 +320,7 @@ fn patience(age: usize) -> usize {
 }
 
 fn begin(state: &State) -> Ticks {
-    Ticks::at(state.taken, Hz(rustix::param::clock_ticks_per_second()))
+    Ticks::at(state.accounts.taken, Hz(rustix::param::clock_ticks_per_second()))
 }
 
 fn is_alive(id: ProcId) -> bool {
@@ -326,5 +355,5 @@ fn compare(storm: &Storm, samples: usize) -> [usize; 2] {
 }
 
 fn members_of(state: &State) -> usize {
-    state.groups.values().map(|known| known.ledger.members.len()).sum()
+    state.accounts.groups.values().map(|known| known.ledger.members.len()).sum()
 }

@@ -330,7 +330,7 @@ mod streams {
         );
         // Nothing that psstat opens has taken the place of a stream.
         assert_eq!(job.run().line().n_proc(), 1);
-        assert_eq!(job.state().groups.len(), 1);
+        assert_eq!(job.state().accounts.groups.len(), 1);
     }
 
     #[test]

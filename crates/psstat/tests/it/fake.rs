@@ -5,7 +5,7 @@
 use crate::support::fake_proc::{FakeProc, Process};
 use crate::support::line::{self, Line};
 use crate::support::{Job, Run, make_fifo, may_be_root, run, ticks_since_boot};
-use psstat::units::BootNanos;
+use psstat_core::model::units::BootNanos;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -667,7 +667,7 @@ mod cpu {
             case.before.iter().for_each(|process| tree.add(&shift(process, at)));
         }
         job.baseline();
-        let from = job.state().taken;
+        let from = job.state().accounts.taken;
         // Longer than 10 ticks, below which no rate is above the number of processors.
         sleep(Duration::from_millis(300));
         let now = ticks_since_boot();
@@ -682,7 +682,7 @@ mod cpu {
             }
         }
         let run = job.run();
-        let to = job.state().taken;
+        let to = job.state().accounts.taken;
         let lines = run.lines();
         assert_eq!(lines.len(), cases.len());
         for (line, case) in lines.iter().zip(cases) {
@@ -859,10 +859,10 @@ mod cpu {
         // On a machine under load the two samples may come to lie further apart.
         for _ in 0..20 {
             own += 1_000_000;
-            let from = job.state().taken;
+            let from = job.state().accounts.taken;
             tree.add(&Process { own, ..Process::new(100, 1, "x") });
             let rate = job.run().line().p_cpu().unwrap();
-            if job.state().taken.since(from) < 100_000_000 {
+            if job.state().accounts.taken.since(from) < 100_000_000 {
                 assert_eq!(rate, 5.0);
                 bound += 1;
             } else {

@@ -53,11 +53,11 @@ fn keys(line: &Line) -> String {
 
 /// How much was counted between two runs, by a rate and the cache's own clock.
 fn counted_by(job: &Job<'_>, field: &str, change: impl FnOnce()) -> (Option<f64>, Run) {
-    let from = job.state().taken;
+    let from = job.state().accounts.taken;
     sleep(Duration::from_millis(20));
     change();
     let run = job.run();
-    let seconds = job.state().taken.since(from) as f64 / 1e9;
+    let seconds = job.state().accounts.taken.since(from) as f64 / 1e9;
     (run.line().value(field).map(|rate| (rate * seconds).round()), run)
 }
 
@@ -303,10 +303,10 @@ fn a_zombie_whose_traffic_only_root_may_read_takes_nothing_away() {
     let program = crate::support::public_binary();
     let run = || Run::of(program.command().args(job.arguments()).uid(65534).gid(65534));
     let counted = || {
-        let from = job.state().taken;
+        let from = job.state().accounts.taken;
         sleep(Duration::from_millis(20));
         let run = run();
-        let seconds = job.state().taken.since(from) as f64 / 1e9;
+        let seconds = job.state().accounts.taken.since(from) as f64 / 1e9;
         (run.line().value("io_write").map(|rate| (rate * seconds).round()), run.stderr)
     };
     let end = |pid: u32, start: u64| {
@@ -420,7 +420,10 @@ fn a_field_that_is_asked_for_later_is_left_out_once() {
         // Not kept while it is not asked for.
         let job = job.with(["--pid", "web:100"]);
         job.run();
-        assert!(job.state().groups.values().all(|known| known.rates.is_empty()), "{field}");
+        assert!(
+            job.state().accounts.groups.values().all(|known| known.rates.is_empty()),
+            "{field}"
+        );
         let job = job.with(["--pid", "web:100", "--fields", &fields]);
         assert_eq!(keys(&job.run().line()), "p_cpu", "{field}");
     }
@@ -535,7 +538,7 @@ fn cpu_time_adds_up_and_goes_on_after_an_absence() {
     totals();
     tree.add(&process(70_000));
     assert_eq!(totals(), [seconds(13); 2]);
-    assert_eq!(job.state().totals.len(), 2);
+    assert_eq!(job.state().accounts.totals.len(), 2);
 }
 
 #[test]
@@ -557,7 +560,11 @@ fn totals_of_names_that_change_do_not_pile_up_in_the_cache() {
         }
         assert_eq!(job.run().lines().len(), NAMES as usize);
         let state = job.state();
-        assert!(state.totals.len() <= 1024 + NAMES as usize, "{}", state.totals.len());
+        assert!(
+            state.accounts.totals.len() <= 1024 + NAMES as usize,
+            "{}",
+            state.accounts.totals.len()
+        );
         sizes.push(std::fs::metadata(job.cache()).unwrap().len());
     }
     assert!(sizes[7] < sizes[5] + 2000, "{sizes:?}");

@@ -7,8 +7,8 @@ pub mod line;
 
 use fake_proc::FakeProc;
 use line::Line;
-use psstat::account::group::State;
-use psstat::cache::codec;
+use psstat_core::state::State;
+use psstat_core::state::codec;
 use rustix::time::{ClockId, clock_gettime};
 use std::ffi::{OsStr, OsString};
 use std::io::Write as _;

@@ -5,8 +5,8 @@ use super::meter::TICK;
 use super::needs;
 use super::stage::{Actor, Stage};
 use crate::support::line::{self, Line};
-use psstat::cache::codec;
-use psstat::units::BootNanos;
+use psstat_core::model::units::BootNanos;
+use psstat_core::state::codec;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -50,7 +50,7 @@ impl Job {
 
     fn taken(&self) -> BootNanos {
         let bytes = std::fs::read(self.cache.path().join("cache")).expect("it was stored");
-        codec::decode(&bytes).expect("a cache").taken
+        codec::decode(&bytes).expect("a cache").accounts.taken
     }
 
     fn sample(&self) -> Said {

@@ -5,7 +5,7 @@ use super::world::{Interruption, TICK, World};
 use super::{Line, Watch};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use psstat::units::Pid;
+use psstat_core::model::units::Pid;
 use std::collections::BTreeMap;
 use std::fmt;
 

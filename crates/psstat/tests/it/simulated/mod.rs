@@ -10,7 +10,7 @@
 //! | `partial` | in all of them, looking at some processes tells what looking at all of them does |
 //! | `rules` | for each rule of the ledger, a history that fails without it |
 //!
-//! This module owns the way from a world to reports: the one that a run takes.
+//! Each sample is taken by the engine that the program uses; a world is its kernel.
 
 #![allow(clippy::unwrap_used, reason = "a made-up world that contradicts itself is a failed test")]
 
@@ -23,42 +23,24 @@ mod rules;
 mod world;
 
 use oracle::{By, Pick, Span};
-use psstat::account::group::{self, Known, Machine, Sampled, State};
-use psstat::account::memory::MemoryMode;
-use psstat::account::readings::Readings;
-use psstat::account::tree::Tree;
-use psstat::cache::codec;
-use psstat::emit::{Field, Format};
-use psstat::label::Label;
-use psstat::look::{self, Listed, View};
-use psstat::plan::Plan;
-use psstat::sample::{
-    self, Process, Scan, Snapshot, reread_early_children, scan, scan_in_parallel,
-};
-use psstat::select::{self, Ask, Root};
-use psstat::selector::{Conditions, Selector, Source};
-use psstat::units::{BootNanos, Pid, Ticks, Uid};
+use psstat_core::account::accounts::GroupAccount;
+use psstat_core::engine::Engine;
+use psstat_core::field::{Field, Fields};
+use psstat_core::model::label::Label;
+use psstat_core::plan::{Options, Plan};
+use psstat_core::select::selector::{Conditions, Selector, Source};
+use psstat_core::state::codec;
 use std::collections::BTreeMap;
-use world::{HZ, Interruption, Proc, TICK, World};
+use world::{HZ, Interruption, Machine, TICK, World};
 
 /// Takes samples of a world as one run after the other would, with a cache file between them.
 struct Watch {
-    plan: Plan,
+    selectors: Vec<Selector>,
     cache: Option<Vec<u8>>,
-    /// Threads that read; none: the run's own.
-    readers: Option<usize>,
-    /// Whether it looks at all processes only where it must.
+    /// How many threads read.
+    readers: usize,
+    /// Whether the world tells of births, so that all processes are read only where necessary.
     sparing: bool,
-}
-
-/// The processes that were looked at, and the roots among them.
-struct Looked {
-    snapshot: Snapshot,
-    tree: Tree,
-    roots: Vec<Root>,
-    view: Option<View>,
-    /// Whether these were all that there are.
-    at_all: bool,
 }
 
 /// What a sample gave.
@@ -101,10 +83,13 @@ impl Watch {
                 Selector { children, ..selector }
             })
             .collect();
-        let fields = vec![Field::CpuShare, Field::CpuTime, Field::Processes];
-        let plan = Plan::new(selectors, Vec::new(), MemoryMode::Rss).unwrap();
-        let plan = plan.written(fields, Format::Influx);
-        Watch { plan, cache: None, readers: None, sparing: false }
+        Watch { selectors, cache: None, readers: 1, sparing: false }
+    }
+
+    fn plan(&self) -> Plan {
+        let fields = Fields::new([Field::CpuShare, Field::CpuTime, Field::Processes]);
+        let options = Options { fields, ..Options::default() };
+        Plan::new(self.selectors.clone(), options).unwrap()
     }
 
     /// A sample in one moment.
@@ -115,109 +100,32 @@ impl Watch {
     /// A sample with things happening between its readings.
     fn sample_while(&mut self, world: &mut World, interruptions: Vec<Interruption>) -> Seen {
         let (started, taken) = (world.log().len(), world.now());
-        let proc = Proc::new(world, interruptions);
+        let population = world.population();
+        let machine = Machine::new(world, interruptions)
+            .with_readers(self.readers)
+            .telling_births(self.sparing);
         let before = self.cache.as_deref().map(|bytes| codec::decode(bytes).unwrap());
-        let looked = self.look(&proc, before.as_ref(), taken);
-        let Looked { mut snapshot, tree, roots, view, at_all } = looked;
-        let groups = group::form(&self.plan, &snapshot, &tree, &roots, &[]);
-        let members = group::union(&groups);
-        let known = before.as_ref().map(State::child_times).unwrap_or_default();
-        let has_waited = |parent: &Process| {
-            let found = known.binary_search_by_key(&parent.id, |&(id, _)| id);
-            found.map_or(true, |place| known[place].1 != parent.times.children)
-        };
-        reread_early_children(&proc, &mut snapshot, &tree, &members, has_waited);
+        let mut engine = Engine::new(machine, self.plan());
+        let sample = engine.sample(before.as_ref()).unwrap();
+        drop(engine);
+        self.cache = Some(codec::encode(&sample.state));
 
-        let readings = Readings { members, ..Readings::default() };
-        let sampled = Sampled {
-            boot_id: b"simulated",
-            snapshot: &snapshot,
-            readings: &readings,
-            control_groups_seen: true,
-        };
-        let machine = Machine { hz: HZ, page_size: 4096, memory: None, processors: None };
-        let (reports, mut state) =
-            group::account(&self.plan, groups, sampled, before.as_ref(), &machine);
-        state.view = view;
-        drop(proc);
-        self.cache = Some(codec::encode(&state));
-
-        let elapsed = taken.since(before.map_or(taken, |state| state.taken));
-        let lines = reports.into_iter().map(|report| {
+        let elapsed = taken.since(before.map_or(taken, |state| state.accounts.taken));
+        let lines = sample.reports.into_iter().map(|report| {
             let used = report.cpu.map(|rate| ticks(rate, elapsed));
             let total = report.cpu_time.unwrap().0 / (TICK * 1000);
             (report.label.to_string(), Line { used, total, processes: report.processes })
         });
         let span = Span { scan: started..world.log().len(), taken: taken.0 / 1000 };
-        let some = (!at_all).then_some(snapshot.processes.len());
+        let looked_at = sample.snapshot.processes.len();
+        let some = (self.sparing && looked_at < population).then_some(looked_at);
         Seen { span, lines: lines.collect(), some }
     }
 
-    /// Looks at as many processes as a run would, in the order of `run::sampler`.
-    fn look(&self, proc: &Proc<'_>, before: Option<&State>, taken: BootNanos) -> Looked {
-        let births = proc
-            .births(before.map_or(0, |state| taken.since(state.taken)))
-            .filter(|_| self.sparing);
-        let pids = self.plan.selectors.iter().filter_map(|selector| match selector.source {
-            Source::Pid(pid) => Some(pid),
-            _ => None,
-        });
-        if let (Some(before), Some(births)) = (before, &births) {
-            let (names_pick, always) = (self.plan.names_pick(), pids.collect());
-            let listed = look::list_some(proc, before, births, taken, names_pick, always).unwrap();
-            if let Some(Listed { pids, born, view }) = listed {
-                let snapshot = sample::read(proc, &pids, taken, &|| false);
-                let looked = self.with_roots(snapshot, Some(view), false);
-                let (since, roots) = (Ticks::at(before.taken, HZ), &looked.roots);
-                if look::knows_all_descendants(before, &born, since, &looked.snapshot, roots) {
-                    return looked;
-                }
-            }
-        }
-        let scanned = match self.readers {
-            None => scan(proc, taken, &|| false),
-            Some(readers) => scan_in_parallel(proc, taken, &|| false, readers),
-        };
-        let (snapshot, offset) = scanned.unwrap();
-        let view = births
-            .filter(|_| snapshot.find(Pid::INIT).is_some())
-            .map(|births| View::of_all(&snapshot, offset.unwrap(), &births, before, HZ));
-        self.with_roots(snapshot, view, true)
-    }
-
-    fn with_roots(&self, snapshot: Snapshot, view: Option<View>, at_all: bool) -> Looked {
-        let tree = Tree::new(&snapshot.processes);
-        let mut roots = select::among_all(&self.plan, &snapshot, None, &mut NobodyAsks, &|| false);
-        for (selector, picked) in self.plan.selectors.iter().enumerate() {
-            if let Source::Pid(pid) = picked.source {
-                roots.extend(select::by_pid(selector, pid, &snapshot));
-            }
-        }
-        Looked { snapshot, tree, roots, view, at_all }
-    }
-
-    /// What is remembered of each group.
-    fn groups(&self) -> BTreeMap<Label, Known> {
-        self.cache
-            .as_deref()
-            .map_or_else(BTreeMap::new, |bytes| codec::decode(bytes).unwrap().groups)
-    }
-}
-
-/// The selectors of the simulation pick by names and numbers, which a scan tells.
-struct NobodyAsks;
-
-impl Ask for NobodyAsks {
-    fn cmdline(&mut self, pid: Pid) -> Option<&[u8]> {
-        panic!("the command line of {pid} is asked for")
-    }
-
-    fn exe(&mut self, pid: Pid) -> Option<Vec<u8>> {
-        panic!("the executable of {pid} is asked for")
-    }
-
-    fn user(&mut self, pid: Pid) -> Option<Uid> {
-        panic!("the user of {pid} is asked for")
+    /// What is kept of each group.
+    fn groups(&self) -> BTreeMap<Label, GroupAccount> {
+        let state = self.cache.as_deref().map(|bytes| codec::decode(bytes).unwrap());
+        state.map(|state| state.accounts.groups).unwrap_or_default()
     }
 }
 

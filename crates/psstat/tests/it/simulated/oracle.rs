@@ -2,7 +2,7 @@
 //! happened. As naive as it can be; it knows nothing of readings, pids given out again, or debts.
 
 use super::world::{Event, Life, TICK};
-use psstat::units::Pid;
+use psstat_core::model::units::Pid;
 use std::collections::BTreeSet;
 use std::ops::Range;
 

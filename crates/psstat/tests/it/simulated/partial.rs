@@ -14,8 +14,10 @@ use super::world::{TICK, World};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{TestCaseResult, TestRunner};
-use psstat::look::{ROTATION, ROTATION_MINIMUM};
-use psstat::units::{BootNanos, Pid, ProcId};
+use psstat_core::account::accounts::GroupAccount;
+use psstat_core::discovery::tracker::{ROTATION, ROTATION_MINIMUM};
+use psstat_core::model::label::Label;
+use psstat_core::model::units::{BootNanos, Pid, ProcId};
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -286,7 +288,7 @@ impl Scene {
 type Members = BTreeMap<String, BTreeSet<(ProcId, Pid)>>;
 
 fn members(watch: &Watch) -> Members {
-    let of = |(label, known): (psstat::label::Label, psstat::account::group::Known)| {
+    let of = |(label, known): (Label, GroupAccount)| {
         let members = known.ledger.members.iter().map(|member| (member.id, member.parent));
         (label.to_string(), members.collect())
     };

@@ -196,7 +196,7 @@ proptest! {
     fn several_readers_are_as_good_as_one(steps in racy(), readers in 1usize..4) {
         let picks = picks(Law::Lossless);
         let mut watch = Watch::new(&picks);
-        watch.readers = Some(readers);
+        watch.readers = readers;
         let lived = live(Law::Lossless, &steps, std::slice::from_mut(&mut watch));
         no_spikes(&lived, &picks)?;
         nothing_counts_twice(&lived, &picks)?;

@@ -3,7 +3,7 @@
 use super::Watch;
 use super::oracle::{By, Pick};
 use super::world::{Interruption, TICK, World};
-use psstat::units::Pid;
+use psstat_core::model::units::Pid;
 
 /// A world with one process named `root`, and a watch on all of that name.
 struct Scene {
@@ -414,7 +414,7 @@ fn with_several_readers_a_child_with_a_greater_pid_may_be_read_first() {
     // is, happens before the other, and the child's time may stand in both.
     for _ in 0..50 {
         let mut scene = Scene::new();
-        scene.watch.readers = Some(3);
+        scene.watch.readers = 3;
         let child = scene.child(3, scene.root);
         scene.burn(child, 100);
         scene.baseline();

@@ -5,13 +5,19 @@
 //! microseconds and cut to whole ticks only where it is read, each counter on its own, as in
 //! fs/proc/array.c. One processor does all the work: time passes while a process works.
 
-use psstat::error::{ReadError, Reason};
-use psstat::look::{Births, Range};
-use psstat::procfs::{Buffer, parse::Stat};
-use psstat::sample::Scan;
-use psstat::units::{BootNanos, Hz, Pid, Ticks};
+use psstat_core::kernel::{Clocks, Constants, Kernel, Wanted};
+use psstat_core::model::births::{Births, PidRange};
+use psstat_core::model::control_group::ControlGroup;
+use psstat_core::model::memory::Statm;
+use psstat_core::model::pid_file::{PidFile, PidFileError};
+use psstat_core::model::process::Stat;
+use psstat_core::model::read_error::{ReadError, Reason};
+use psstat_core::model::readings::Storage;
+use psstat_core::model::snapshot::{Buffer, Part};
+use psstat_core::model::units::{
+    Amounts, BootNanos, Bytes, Count, Hz, Pid, ProcId, Ticks, Uid, WallNanos,
+};
 use std::collections::{BTreeMap, VecDeque};
-use std::path::PathBuf;
 use std::sync::Mutex;
 
 /// Microseconds per tick.
@@ -327,8 +333,10 @@ impl World {
             comm: task.comm.as_bytes(),
             state: if task.zombie { b'Z' } else { b'S' },
             parent: task.parent,
-            own: ticks(task.utime) + ticks(task.stime),
-            children: ticks(task.cutime) + ticks(task.cstime),
+            times: Amounts {
+                own: ticks(task.utime) + ticks(task.stime),
+                children: ticks(task.cutime) + ticks(task.cstime),
+            },
             threads: 1,
             start: ticks(task.start),
         })
@@ -348,8 +356,16 @@ impl Interruption {
     }
 }
 
-/// `/proc` of a world. Each reading shows one moment; between two of them anything may happen.
-pub struct Proc<'w>(Mutex<Reading<'w>>);
+/// A world that psstat reads. Each reading shows one moment; between two readings anything may
+/// happen.
+pub struct Machine<'w> {
+    reading: Mutex<Reading<'w>>,
+    constants: Constants,
+    /// How many threads read when all processes are read.
+    readers: usize,
+    /// Whether the kernel tells of births, so that not all processes must be read.
+    tells_births: bool,
+}
 
 struct Reading<'w> {
     world: &'w mut World,
@@ -358,9 +374,28 @@ struct Reading<'w> {
     readings: usize,
 }
 
-impl<'w> Proc<'w> {
-    pub fn new(world: &'w mut World, interruptions: Vec<Interruption>) -> Proc<'w> {
-        Proc(Mutex::new(Reading { world, interruptions: interruptions.into(), readings: 0 }))
+impl<'w> Machine<'w> {
+    /// A machine that is read on one thread and does not tell of births.
+    pub fn new(world: &'w mut World, interruptions: Vec<Interruption>) -> Machine<'w> {
+        let constants = Constants {
+            hz: HZ,
+            page_size: 4096,
+            boot_id: b"simulated".to_vec(),
+            proc_path: "/proc".to_owned(),
+            sys_path: "/sys".to_owned(),
+        };
+        let reading = Reading { world, interruptions: interruptions.into(), readings: 0 };
+        Machine { reading: Mutex::new(reading), constants, readers: 1, tells_births: false }
+    }
+
+    /// The same machine, read on that many threads.
+    pub fn with_readers(self, readers: usize) -> Machine<'w> {
+        Machine { readers, ..self }
+    }
+
+    /// The same machine, which tells of births if so asked.
+    pub fn telling_births(self, tells_births: bool) -> Machine<'w> {
+        Machine { tells_births, ..self }
     }
 }
 
@@ -375,31 +410,55 @@ impl Reading<'_> {
     }
 }
 
-impl Scan for Proc<'_> {
+fn vanished(pid: Pid, name: &str) -> ReadError {
+    ReadError { path: format!("{pid}/{name}"), reason: Reason::Vanished }
+}
+
+impl Kernel for Machine<'_> {
+    fn constants(&self) -> &Constants {
+        &self.constants
+    }
+
+    fn clocks(&self) -> Clocks {
+        Clocks { boot: self.reading.lock().unwrap().world.now(), wall: WallNanos(0) }
+    }
+
+    fn out_of_time(&self) -> bool {
+        false
+    }
+
+    fn is_genuine(&self) -> bool {
+        true
+    }
+
+    fn own_pid(&self) -> Option<Pid> {
+        None
+    }
+
     fn pids(&self, pids: &mut Vec<Pid>) -> Result<Option<i64>, ReadError> {
         pids.clear();
-        pids.extend(self.0.lock().unwrap().world.tasks.keys());
+        pids.extend(self.reading.lock().unwrap().world.tasks.keys());
         Ok(Some(0))
     }
 
     fn pids_from(
         &self,
         offset: i64,
-        range: Range,
+        range: PidRange,
         limit: u64,
         pids: &mut Vec<Pid>,
     ) -> Result<(), ReadError> {
         assert_eq!(offset, 0, "the one that `pids` gave");
-        let reading = self.0.lock().unwrap();
+        let reading = self.reading.lock().unwrap();
         let some = reading.world.tasks.range(range.first..=range.last);
         pids.extend(some.map(|(pid, _)| pid).take(usize::try_from(limit).unwrap_or(usize::MAX)));
         Ok(())
     }
 
     fn births(&self, _: u64) -> Option<Births> {
-        let reading = self.0.lock().unwrap();
+        let reading = self.reading.lock().unwrap();
         let world = &reading.world;
-        Some(Births {
+        self.tells_births.then(|| Births {
             newest: Pid::new(world.last_pid),
             tasks: world.tasks.len() as u64,
             pid_max: world.pid_max.into(),
@@ -408,12 +467,80 @@ impl Scan for Proc<'_> {
     }
 
     fn stat<'b>(&self, pid: Pid, _: &'b mut Buffer) -> Result<Stat<'b>, ReadError> {
-        let mut reading = self.0.lock().unwrap();
+        let mut reading = self.reading.lock().unwrap();
         reading.let_happen();
         reading.readings += 1;
-        reading.world.stat(pid).ok_or(ReadError {
-            path: PathBuf::from(format!("{pid}/stat")),
-            reason: Reason::Vanished,
+        reading.world.stat(pid).ok_or_else(|| vanished(pid, "stat"))
+    }
+
+    fn stats(&self, pids: &[Pid]) -> Vec<Part> {
+        let share = pids.len().div_ceil(self.readers).max(1);
+        std::thread::scope(|scope| {
+            let read = |part| scope.spawn(move || self.stats_in_order(part));
+            let threads: Vec<_> = pids.chunks(share).map(read).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         })
     }
+
+    fn statm(&self, pid: Pid) -> Result<Statm, ReadError> {
+        Err(vanished(pid, "statm"))
+    }
+
+    fn pss(&self, pid: Pid) -> Result<Bytes, ReadError> {
+        Err(vanished(pid, "smaps_rollup"))
+    }
+
+    fn cmdline(&self, pid: Pid, _: &mut Vec<u8>) -> Result<(), ReadError> {
+        Err(vanished(pid, "cmdline"))
+    }
+
+    fn exe(&self, pid: Pid) -> Result<Vec<u8>, ReadError> {
+        Err(vanished(pid, "exe"))
+    }
+
+    fn effective_user(&self, pid: Pid) -> Result<Uid, ReadError> {
+        Err(vanished(pid, "status"))
+    }
+
+    fn cgroup(&self, pid: Pid) -> Result<Vec<u8>, ReadError> {
+        Err(vanished(pid, "cgroup"))
+    }
+
+    fn storage(&self, pid: Pid) -> Result<Storage, ReadError> {
+        Err(vanished(pid, "io"))
+    }
+
+    fn major_faults(&self, id: ProcId) -> Result<Amounts<Count>, ReadError> {
+        Err(vanished(id.pid, "stat"))
+    }
+
+    fn threads(&self, pid: Pid) -> Result<Vec<Pid>, ReadError> {
+        Err(vanished(pid, "task"))
+    }
+
+    fn switches(&self, pid: Pid, _: Pid) -> Result<Count, ReadError> {
+        Err(vanished(pid, "task"))
+    }
+
+    fn open_files(&self, pid: Pid) -> Result<u64, ReadError> {
+        Err(vanished(pid, "fd"))
+    }
+
+    fn control_groups(&self, _: Wanted<'_>) -> Option<Vec<ControlGroup>> {
+        None
+    }
+
+    fn pid_file(&self, _: &[u8]) -> Result<PidFile, PidFileError> {
+        Err(PidFileError::NotFound)
+    }
+
+    fn mem_total(&self) -> Result<Bytes, ReadError> {
+        Err(ReadError { path: "meminfo".to_owned(), reason: Reason::Missing })
+    }
+
+    fn processors_online(&self) -> Option<u64> {
+        None
+    }
+
+    fn hold(&mut self, _: &[Pid]) {}
 }

@@ -1,0 +1,67 @@
+//! What the accounting keeps from one sample to the next.
+
+use super::counter::Counter;
+use super::ledger::Ledger;
+use super::rates::RateLedgers;
+use super::totals::Totals;
+use crate::model::label::Label;
+use crate::model::units::{BootNanos, ProcId, Ticks};
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+/// What the accounting keeps from one sample to the next.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Accounts {
+    /// When the sample began.
+    pub taken: BootNanos,
+    /// The hashed keys of the selectors whose control groups were looked for, found or not.
+    pub watched: Vec<u64>,
+    /// Each group.
+    pub groups: BTreeMap<Label, GroupAccount>,
+    /// CPU time of each group since it was first seen, if a field shows it.
+    pub totals: Totals,
+}
+
+/// What is kept of one group.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GroupAccount {
+    /// Whether every descendant of a member is a member too, except below members that the ledger
+    /// has without their children. It is not so for groups that have processes because of their
+    /// control group.
+    pub by_descent: bool,
+    /// CPU time of the members that no counter includes.
+    pub ledger: Ledger,
+    /// The counters of the group's control groups.
+    pub counters: Vec<Counter>,
+    /// What is counted besides CPU time.
+    pub rates: RateLedgers,
+}
+
+impl Accounts {
+    /// The child time of each member of any group at that sample, sorted.
+    pub fn child_times(&self) -> Vec<(ProcId, Ticks)> {
+        let members = self.groups.values().flat_map(|group| &group.ledger.members);
+        let mut times: Vec<_> =
+            members.map(|member| (member.id, member.amounts.children)).collect();
+        times.sort_unstable();
+        times
+    }
+
+    /// The members of all groups at that sample, sorted, each once.
+    pub fn members(&self) -> Vec<ProcId> {
+        let members = self.groups.values().flat_map(|group| &group.ledger.members);
+        let mut ids: Vec<ProcId> = members.map(|member| member.id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+}
+
+impl GroupAccount {
+    /// Whether it holds anything that the next sample needs.
+    pub fn is_worth_keeping(&self) -> bool {
+        self.ledger != Ledger::default()
+            || !self.counters.is_empty()
+            || self.rates.values().any(|ledger| *ledger != Ledger::default())
+    }
+}

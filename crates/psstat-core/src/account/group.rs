@@ -1,0 +1,323 @@
+//! Groups: which processes are counted together, under which name, and why.
+
+use super::counter::Counter;
+use super::tree::{Descent, Tree};
+use crate::model::control_group::ControlGroup;
+use crate::model::label::Label;
+use crate::model::process::Names;
+use crate::model::snapshot::Snapshot;
+use crate::model::units::Pid;
+use crate::select::roots::Root;
+use crate::select::selector::Source;
+use crate::select::selectors::Selectors;
+use crate::select::systemd;
+use alloc::collections::BTreeMap;
+use alloc::vec;
+use alloc::vec::Vec;
+
+/// Processes that are counted together. Processes are indices in the snapshot; each list of them
+/// is sorted and has no index twice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Its name in the output.
+    pub label: Label,
+    /// Index of the selector whose tags the line bears: the first that names the group, or if none
+    /// does, the first that picked a part of it.
+    pub selector: usize,
+    /// Whether the user named it. A named group has a line even if it has no process.
+    pub named: bool,
+    /// The processes that selectors picked, with the selector of each.
+    pub roots: Vec<Root>,
+    /// The members, zombies included.
+    pub members: Vec<usize>,
+    /// The members whose CPU time no counter includes: the ledger adds it up process by process.
+    pub ledgered: Vec<usize>,
+    /// The ledgered members that wait for the processes of other groups. The time of their
+    /// children is not theirs.
+    pub managers: Vec<usize>,
+    /// The members that belong to the group without their children. The time of their children is
+    /// not theirs either.
+    pub lone: Vec<usize>,
+    /// The control groups that selectors picked, none of them below another.
+    pub control_groups: Vec<PickedControlGroup>,
+    /// Number of processes in its control groups that have no pid here.
+    pub foreign: u64,
+    /// Whether every descendant of a member is a member, except below those in `lone`.
+    pub by_descent: bool,
+}
+
+/// A control group that selectors picked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PickedControlGroup {
+    /// Index in the list of control groups.
+    pub index: usize,
+    /// Indices of the selectors that picked it.
+    pub selectors: Vec<usize>,
+    /// Its counter of CPU time, if it can be read.
+    pub counter: Option<Counter>,
+}
+
+/// Why a process is a member of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// A selector picked it.
+    Root {
+        /// Index of the selector.
+        selector: usize,
+    },
+    /// It is in a control group that a selector picked, or below one.
+    ControlGroup {
+        /// Index of the selector.
+        selector: usize,
+        /// Index of the control group that was picked.
+        control_group: usize,
+    },
+    /// It is a child of a member.
+    Child {
+        /// Index of its parent in the snapshot.
+        parent: usize,
+    },
+}
+
+impl Group {
+    /// Whether all its processes can be looked at. If not, sums over its members are too low.
+    pub fn is_seen_whole(&self) -> bool {
+        self.foreign == 0
+    }
+
+    /// The counters of its control groups.
+    pub fn counters(&self) -> impl Iterator<Item = &Counter> {
+        self.control_groups.iter().filter_map(|picked| picked.counter.as_ref())
+    }
+
+    /// Why the process at `member` belongs to the group. `None` if it does not.
+    pub fn reason(
+        &self,
+        member: usize,
+        tree: &Tree,
+        snapshot: &Snapshot,
+        control_groups: &[ControlGroup],
+    ) -> Option<Reason> {
+        self.members.binary_search(&member).ok()?;
+        if let Some(root) = self.roots.iter().find(|root| root.process == member) {
+            return Some(Reason::Root { selector: root.selector });
+        }
+        let pid = snapshot.processes[member].id.pid;
+        for picked in &self.control_groups {
+            let below = control_groups.get(picked.index..)?;
+            let end = below.first()?.end - picked.index;
+            if below[..end].iter().any(|group| group.pids.contains(&pid)) {
+                let selector = *picked.selectors.first()?;
+                return Some(Reason::ControlGroup { selector, control_group: picked.index });
+            }
+        }
+        tree.parent(member).map(|parent| Reason::Child { parent })
+    }
+}
+
+/// A group whose parts are being collected.
+#[derive(Default)]
+struct Draft {
+    /// The first selector that picked a part of it.
+    order: usize,
+    /// The first selector that names it.
+    named_by: Option<usize>,
+    /// The roots that come with their descendants.
+    roots: Vec<Root>,
+    /// The roots that come alone.
+    lone: Vec<Root>,
+    /// Indices of its control groups.
+    control_groups: Vec<usize>,
+    /// Whether a selector picks whole control groups for it, even if there are none now.
+    counts_control_groups: bool,
+}
+
+impl Draft {
+    fn picked_by(&mut self, selector: usize) -> &mut Draft {
+        self.order = self.order.min(selector);
+        self
+    }
+}
+
+/// What groups are formed of.
+#[derive(Clone, Copy, Debug)]
+pub struct Population<'p> {
+    /// The processes.
+    pub snapshot: &'p Snapshot,
+    /// Their tree.
+    pub tree: &'p Tree,
+    /// The control groups that selectors picked, and all below them.
+    pub control_groups: &'p [ControlGroup],
+}
+
+/// Forms the groups: by the names that selectors give, otherwise by the names of the roots. The
+/// groups are in the order of their first selectors, then by name. A named group exists even if it
+/// has no process.
+pub fn form(selectors: &Selectors, roots: &[Root], population: Population<'_>) -> Vec<Group> {
+    let mut descent = Descent::new(population.tree);
+    let drafts = drafts(selectors, roots, population);
+    drafts.into_iter().map(|(label, draft)| group(label, draft, population, &mut descent)).collect()
+}
+
+fn drafts(
+    selectors: &Selectors,
+    roots: &[Root],
+    population: Population<'_>,
+) -> Vec<(Label, Draft)> {
+    let Population { snapshot, control_groups, .. } = population;
+    let last = || Draft { order: usize::MAX, ..Draft::default() };
+    let mut drafts: BTreeMap<Label, Draft> = BTreeMap::new();
+    for (order, selector) in selectors.iter().enumerate() {
+        if let Some(name) = &selector.name {
+            let draft = || Draft { order, named_by: Some(order), ..Draft::default() };
+            let draft = drafts.entry(name.clone()).or_insert_with(draft);
+            draft.counts_control_groups |= selector.takes_control_groups();
+        }
+    }
+    // Roots with the same name share a label, which is made once per name.
+    let mut labels: Vec<Option<Label>> = vec![None; snapshot.names.texts().len()];
+    for root in roots {
+        let selector = &selectors[root.selector];
+        let label = selector.name.clone().unwrap_or_else(|| {
+            let comm = snapshot.processes[root.process].comm;
+            let label = &mut labels[Names::index(comm)];
+            label.get_or_insert_with(|| Label::lossy(snapshot.names.text(comm))).clone()
+        });
+        let draft = drafts.entry(label).or_insert_with(last).picked_by(root.selector);
+        if selector.children { &mut draft.roots } else { &mut draft.lone }.push(*root);
+    }
+    for (index, control_group) in control_groups.iter().enumerate() {
+        let whole = |&&selector: &&usize| selectors[selector].takes_control_groups();
+        for &selector in control_group.selectors.iter().filter(whole) {
+            let label = selectors[selector].name.clone();
+            let own = || own_name(control_group, &selectors[selector].source);
+            let draft = drafts.entry(label.unwrap_or_else(own)).or_insert_with(last);
+            draft.picked_by(selector).control_groups.push(index);
+        }
+    }
+    let mut drafts: Vec<(Label, Draft)> = drafts.into_iter().collect();
+    // The sort is stable: groups of one selector stay in the order of their names.
+    drafts.sort_by_key(|(_, draft)| draft.order);
+    drafts
+}
+
+fn group(
+    label: Label,
+    draft: Draft,
+    population: Population<'_>,
+    descent: &mut Descent<'_>,
+) -> Group {
+    let Population { snapshot, control_groups, .. } = population;
+    let mut members = descent.of(draft.roots.iter().map(|root| root.process));
+    let mut lone: Vec<usize> = draft.lone.iter().map(|root| root.process).collect();
+    lone.retain(|index| members.binary_search(index).is_err());
+    sort(&mut lone);
+    members.extend_from_slice(&lone);
+    members.sort_unstable();
+
+    let parts = ControlGroupParts::new(&draft.control_groups, population);
+    let mut ledgered = members.clone();
+    ledgered.extend_from_slice(&parts.uncounted);
+    sort(&mut ledgered);
+    ledgered.retain(|index| parts.counted.binary_search(index).is_err());
+    members.extend(parts.counted);
+    members.extend(parts.uncounted);
+    sort(&mut members);
+
+    let mut managers = parts.managers;
+    if draft.counts_control_groups {
+        // Process 1 waits for what ran in units, and their counters include it already.
+        let is_init = |index: &usize| snapshot.processes[*index].id.pid == Pid::INIT;
+        managers.extend(ledgered.iter().copied().find(is_init));
+    }
+    sort(&mut managers);
+    let mut roots = draft.roots;
+    roots.extend(draft.lone);
+    let foreign = |picked: &PickedControlGroup| {
+        let below = &control_groups[picked.index..control_groups[picked.index].end];
+        below.iter().map(|group| group.foreign).sum::<u64>()
+    };
+    Group {
+        label,
+        selector: draft.named_by.unwrap_or(draft.order),
+        named: draft.named_by.is_some(),
+        by_descent: draft.control_groups.is_empty(),
+        foreign: parts.picked.iter().map(foreign).sum(),
+        control_groups: parts.picked,
+        roots,
+        members,
+        ledgered,
+        managers,
+        lone,
+    }
+}
+
+fn sort(indices: &mut Vec<usize>) {
+    indices.sort_unstable();
+    indices.dedup();
+}
+
+/// The name of a control group that the user did not name.
+fn own_name(group: &ControlGroup, source: &Source) -> Label {
+    match (source, &group.unit) {
+        (Source::Unit(_), Some(id)) => Label::lossy(systemd::display_name(id)),
+        _ if group.path.is_empty() => Label::lossy(b"/"),
+        _ => Label::lossy(&group.path),
+    }
+}
+
+/// The processes of a group's control groups, and their counters.
+#[derive(Default)]
+struct ControlGroupParts {
+    picked: Vec<PickedControlGroup>,
+    /// Processes whose CPU time a counter includes, sorted.
+    counted: Vec<usize>,
+    /// All other processes.
+    uncounted: Vec<usize>,
+    /// The uncounted processes that are managers of units.
+    managers: Vec<usize>,
+}
+
+impl ControlGroupParts {
+    /// `picked` are rising indices of control groups.
+    fn new(picked: &[usize], population: Population<'_>) -> ControlGroupParts {
+        let Population { snapshot, control_groups: all, .. } = population;
+        let mut parts = ControlGroupParts::default();
+        let mut covered_up_to = 0;
+        for &index in picked {
+            if index < covered_up_to {
+                // It is below the one before, or was picked twice.
+                continue;
+            }
+            let top = &all[index];
+            covered_up_to = top.end;
+            let pids = all[index..top.end].iter().flat_map(|below| &below.pids);
+            let processes = pids.filter_map(|&pid| snapshot.find(pid));
+            let counter = top.used.map(|used| Counter { path: top.path.clone(), id: top.id, used });
+            if counter.is_some() {
+                parts.counted.extend(processes);
+            } else {
+                let start = parts.uncounted.len();
+                parts.uncounted.extend(processes);
+                if top.unit.as_deref() == Some(systemd::MANAGER_SCOPE) {
+                    parts.managers.extend_from_slice(&parts.uncounted[start..]);
+                }
+            }
+            parts.picked.push(PickedControlGroup {
+                index,
+                selectors: top.selectors.clone(),
+                counter,
+            });
+        }
+        sort(&mut parts.counted);
+        parts
+    }
+}
+
+/// The members of all groups, sorted, each once.
+pub fn union(groups: &[Group]) -> Vec<usize> {
+    let mut all: Vec<usize> =
+        groups.iter().flat_map(|group| group.members.iter().copied()).collect();
+    sort(&mut all);
+    all
+}

@@ -1,0 +1,11 @@
+//! The accounting: from two samples to what each group cost between them.
+
+pub mod accounts;
+pub mod counter;
+pub mod group;
+pub mod ledger;
+pub mod memory;
+pub mod rates;
+pub mod settle;
+pub mod totals;
+pub mod tree;

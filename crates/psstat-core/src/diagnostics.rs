@@ -1,0 +1,329 @@
+//! Warnings of one sample: what is wrong with one part, while the other parts are reported.
+
+use crate::field::Field;
+use crate::model::label::printable;
+use crate::model::pid_file::PidFileError;
+use crate::model::read_error::{ReadError, Reason, Unreadable};
+use crate::model::units::Pid;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+use thiserror::Error;
+
+/// The warnings of one sample, in the order in which they came up.
+#[derive(Debug, Default)]
+pub struct Diagnostics(Vec<Warning>);
+
+impl Diagnostics {
+    /// Adds a warning.
+    pub fn add(&mut self, warning: Warning) {
+        self.0.push(warning);
+    }
+
+    /// Adds a warning about files that could not be read, if there are any.
+    pub fn add_unreadable(&mut self, what: What, unreadable: Unreadable) {
+        if let Some(first) = unreadable.first {
+            self.add(Warning::Unreadable { what, count: unreadable.count, first });
+        }
+    }
+
+    /// Takes over the warnings of another collection.
+    pub fn extend(&mut self, other: Diagnostics) {
+        self.0.extend(other.0);
+    }
+
+    /// The warnings.
+    pub fn iter(&self) -> core::slice::Iter<'_, Warning> {
+        self.0.iter()
+    }
+}
+
+/// What is read of processes, in the plural, as a warning names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// `/proc/PID/stat`
+    Processes,
+    /// `/proc/PID/cmdline`
+    CommandLines,
+    /// `/proc/PID/exe`
+    Executables,
+    /// The owner of `/proc/PID`
+    Users,
+    /// `/proc/PID/cgroup`
+    ControlGroups,
+    /// `/proc/PID/statm`
+    Sizes,
+    /// `/proc/PID/smaps_rollup`
+    ProportionalSizes,
+    /// `/proc/PID/fd`
+    OpenFiles,
+    /// `/proc/PID/io`
+    StorageTraffic,
+    /// Fields 12 and 13 of `/proc/PID/stat`
+    MajorFaults,
+    /// `/proc/PID/task/TID/status`
+    Switches,
+}
+
+impl What {
+    fn name(self) -> &'static str {
+        match self {
+            What::Processes => "processes",
+            What::CommandLines => "command lines",
+            What::Executables => "executable paths",
+            What::Users => "process owners",
+            What::ControlGroups => "control groups of processes",
+            What::Sizes => "process sizes",
+            What::ProportionalSizes => "proportional set sizes",
+            What::OpenFiles => "lists of open files",
+            What::StorageTraffic => "storage traffic counters",
+            What::MajorFaults => "page fault counters",
+            What::Switches => "context switch counters",
+        }
+    }
+
+    /// What helps if the files may not be read, or do not exist. Empty if nothing is known to help.
+    fn cure(self, reason: &Reason) -> &'static str {
+        const AS_ROOT: &str = "run psstat as root";
+        match (reason, self) {
+            (Reason::Denied, What::Processes) => {
+                "run psstat as root, or mount procfs with hidepid=0"
+            }
+            (Reason::Denied, What::Executables) => "run psstat as root, or give it CAP_SYS_PTRACE",
+            (Reason::Denied, What::ProportionalSizes) => {
+                "run psstat as root, or give it CAP_SYS_PTRACE; until then these processes count as \
+                 with --memory shared-once"
+            }
+            // The file belongs to the owner of the process, and the kernel also asks for the right
+            // to trace the process (fs/proc/base.c).
+            (Reason::Denied, What::StorageTraffic) => {
+                "run psstat as root, or give it CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE"
+            }
+            (Reason::Denied, _) => AS_ROOT,
+            (Reason::Missing, What::StorageTraffic) => {
+                "the kernel must be built with CONFIG_TASK_IO_ACCOUNTING"
+            }
+            _ => "",
+        }
+    }
+}
+
+/// Something is wrong with one part of a sample.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Warning {
+    /// No hierarchy of control groups can be read.
+    #[error(
+        "no control groups can be read below {sys}: psstat reads /proc/PID/cgroup of every process \
+         instead, and counts CPU time in ticks; set --sys or HOST_SYS to where sysfs is mounted"
+    )]
+    NoControlGroups {
+        /// Where sysfs should be mounted.
+        sys: String,
+    },
+    /// `/proc` shows only some of the processes.
+    #[error(
+        "{proc} hides processes of other users (hidepid): run psstat as root, or add its user to \
+         the group of the mount option gid=, or mount procfs with hidepid=0"
+    )]
+    HiddenProcesses {
+        /// Where procfs is mounted.
+        proc: String,
+    },
+    /// Some files could not be read.
+    #[error("{count} {} cannot be read, such as {first}{}", what.name(), Cure(what, first))]
+    Unreadable {
+        /// What they are.
+        what: What,
+        /// How many.
+        count: usize,
+        /// The first of them.
+        first: ReadError,
+    },
+    /// Fields of some groups are left out, because some files could not be read.
+    #[error(
+        "{count} {} cannot be read, such as {first}{}; {} left out of the lines of their groups",
+        what.name(), Cure(what, first), List(fields)
+    )]
+    FieldsUnreadable {
+        /// The files.
+        what: What,
+        /// How many.
+        count: usize,
+        /// The first of them.
+        first: ReadError,
+        /// The fields.
+        fields: Vec<Field>,
+    },
+    /// Fields are left out, because the time was up.
+    #[error("the sample took longer than --timeout: {} left out", List(.0))]
+    FieldsOutOfTime(Vec<Field>),
+    /// The memory of the machine is not known.
+    #[error("p_mem is left out: {0}")]
+    MachineMemory(ReadError),
+    /// A unit that is spelled out does not run.
+    #[error("--systemd {0}: no such unit is running")]
+    NoUnit(String),
+    /// A control group that is spelled out does not exist.
+    #[error("--cgroup {0}: no such control group")]
+    NoControlGroup(String),
+    /// Some members of control groups have no pid here.
+    #[error(
+        "{0} members of control groups are in another pid namespace: they count in n_proc and in \
+         CPU time, but not in memory, and all other fields of their groups are left out; set --proc \
+         or HOST_PROC to the procfs of the host"
+    )]
+    ForeignMembers(u64),
+    /// A pid file has no pid.
+    #[error("pid file {}: {error}", Printable(path))]
+    PidFile {
+        /// The file.
+        path: Vec<u8>,
+        /// Why not.
+        error: PidFileError,
+    },
+    /// The process that a pid file names does not run.
+    #[error("pid file {}: process {pid} is not running", Printable(path))]
+    PidFileNotRunning {
+        /// The file.
+        path: Vec<u8>,
+        /// The process.
+        pid: Pid,
+    },
+    /// A process that was selected by pid does not run.
+    #[error("--pid {0}: no such process")]
+    PidNotRunning(Pid),
+    /// A process that was selected by pid does not meet the conditions of its group.
+    #[error(
+        "{}process {pid} ({}) does not meet the conditions of its group, or they cannot be read; it \
+         is left out",
+        Prefix(path),
+        Printable(comm)
+    )]
+    ConditionsNotMet {
+        /// The pid file, if there is one.
+        path: Option<Vec<u8>>,
+        /// The process.
+        pid: Pid,
+        /// Its name.
+        comm: Vec<u8>,
+    },
+    /// A process started clearly after its pid file was written.
+    #[error(
+        "pid file {} may be stale: process {pid} ({}) started {seconds} s after the file was \
+         written; it is reported all the same",
+        Printable(path),
+        Printable(comm)
+    )]
+    StalePidFile {
+        /// The file.
+        path: Vec<u8>,
+        /// The process.
+        pid: Pid,
+        /// Its name.
+        comm: Vec<u8>,
+        /// How much later, in seconds.
+        seconds: i64,
+    },
+}
+
+impl Warning {
+    /// Identifies the warning among those of other samples: it stays the same while the numbers in
+    /// the text change.
+    pub fn key(&self) -> String {
+        match self {
+            Warning::Unreadable { what, first, .. }
+            | Warning::FieldsUnreadable { what, first, .. } => {
+                format!("{}: {}", what.name(), first.reason)
+            }
+            Warning::ForeignMembers(_) => "foreign members".into(),
+            _ => self.to_string(),
+        }
+    }
+}
+
+/// Writes a colon and what helps, if something does.
+struct Cure<'w>(&'w What, &'w ReadError);
+
+impl fmt::Display for Cure<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.cure(&self.1.reason) {
+            "" => Ok(()),
+            cure => write!(f, ": {cure}"),
+        }
+    }
+}
+
+/// Writes "a is", or "a and b are".
+struct List<'w>(&'w [Field]);
+
+impl fmt::Display for List<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, field) in self.0.iter().enumerate() {
+            let separator = if index > 0 { " and " } else { "" };
+            write!(f, "{separator}{}", field.name())?;
+        }
+        f.write_str(if self.0.len() == 1 { " is" } else { " are" })
+    }
+}
+
+/// Writes bytes that psstat did not choose.
+struct Printable<'w>(&'w [u8]);
+
+impl fmt::Display for Printable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = String::new();
+        printable(self.0, &mut text);
+        f.write_str(&text)
+    }
+}
+
+/// Writes the pid file that a message is about, if there is one.
+struct Prefix<'w>(&'w Option<Vec<u8>>);
+
+impl fmt::Display for Prefix<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(path) => write!(f, "pid file {}: ", Printable(path)),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unreadable(count: usize, reason: Reason) -> Warning {
+        let first = ReadError { path: "/proc/7/exe".into(), reason };
+        Warning::Unreadable { what: What::Executables, count, first }
+    }
+
+    #[test]
+    fn the_key_stays_the_same_while_numbers_change() {
+        let denied = |count| unreadable(count, Reason::Denied);
+        assert_eq!(denied(3).key(), denied(4).key());
+        assert_ne!(denied(3).key(), unreadable(3, Reason::Malformed).key());
+        assert_eq!(Warning::ForeignMembers(1).key(), Warning::ForeignMembers(2).key());
+        assert_ne!(Warning::NoUnit("a".into()).key(), Warning::NoUnit("b".into()).key());
+    }
+
+    #[test]
+    fn a_cure_follows_where_one_is_known() {
+        assert_eq!(
+            unreadable(2, Reason::Denied).to_string(),
+            "2 executable paths cannot be read, such as /proc/7/exe: permission denied: run psstat \
+             as root, or give it CAP_SYS_PTRACE"
+        );
+        let text = unreadable(1, Reason::Malformed).to_string();
+        assert!(text.ends_with("/proc/7/exe: unexpected content"), "{text}");
+    }
+
+    #[test]
+    fn fields_are_listed_with_their_verb() {
+        let one = Warning::FieldsOutOfTime(Vec::from([Field::Memory]));
+        assert!(one.to_string().ends_with(": mem is left out"));
+        let two = Warning::FieldsOutOfTime(Vec::from([Field::StorageRead, Field::StorageWrite]));
+        assert!(two.to_string().ends_with(": io_read and io_write are left out"));
+    }
+}

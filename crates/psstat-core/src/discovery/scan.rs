@@ -1,0 +1,128 @@
+//! Reads processes: one pass over their `stat`, in rising order of pid.
+//!
+//! A process whose parent ended during the pass is asked for its new parent. Which processes are
+//! members of a group is worked out from the result. Only then is it known which children were
+//! read before their parents; [`reread_early_children`] reads those again.
+
+use crate::account::tree::Tree;
+use crate::kernel::Kernel;
+use crate::model::process::{Life, Process};
+use crate::model::snapshot::{Buffer, Part, Snapshot};
+use crate::model::units::{BootNanos, Pid};
+use alloc::vec;
+use alloc::vec::Vec;
+
+/// The processes that were read, and their tree.
+#[derive(Debug)]
+pub struct Scan {
+    /// The processes.
+    pub snapshot: Snapshot,
+    /// Their tree.
+    pub tree: Tree,
+}
+
+/// Reads the processes `pids`, which are sorted. `taken` is the time before this call.
+pub fn read(kernel: &impl Kernel, pids: &[Pid], taken: BootNanos) -> Scan {
+    join(kernel, pids, taken, vec![kernel.stats_in_order(pids)])
+}
+
+/// As [`read`], with as many readers as the kernel has.
+pub fn read_all(kernel: &impl Kernel, pids: &[Pid], taken: BootNanos) -> Scan {
+    join(kernel, pids, taken, kernel.stats(pids))
+}
+
+fn join(kernel: &impl Kernel, pids: &[Pid], taken: BootNanos, parts: Vec<Part>) -> Scan {
+    let mut snapshot = Snapshot::new(taken, parts);
+    let tree = find_tree(kernel, &mut snapshot, pids);
+    Scan { snapshot, tree }
+}
+
+/// The tree of the processes. Asks a process for its parent again if that parent was `listed` but
+/// could not be read, or was another process by then: it ended during the pass.
+///
+/// An orphan that was adopted within its group still belongs to the group. If the orphan has ended
+/// too, its children have been adopted in turn. CPU time stays that of the first reading, which
+/// tells what was read before what.
+fn find_tree(kernel: &impl Kernel, snapshot: &mut Snapshot, listed: &[Pid]) -> Tree {
+    let tree = Tree::new(&snapshot.processes);
+    let processes = &mut snapshot.processes;
+    let was_listed = |process: &Process| listed.binary_search(&process.parent).is_ok();
+    let mut orphans: Vec<usize> = (0..processes.len())
+        .filter(|&index| tree.parent(index).is_none() && was_listed(&processes[index]))
+        .collect();
+    if orphans.is_empty() {
+        return tree;
+    }
+    let mut buffer = Buffer::default();
+    while let Some(index) = orphans.pop() {
+        if kernel.out_of_time() {
+            break;
+        }
+        let process = &mut processes[index];
+        match kernel.stat(process.id.pid, &mut buffer) {
+            Ok(stat) if stat.start == process.id.start => process.parent = stat.parent,
+            _ => {
+                process.life = Life::Gone;
+                orphans.extend(tree.children(index));
+            }
+        }
+    }
+    Tree::new(&snapshot.processes)
+}
+
+/// Reads again the `members` that were read before their parent, and all members below them,
+/// parents first.
+///
+/// A child may end after it was read, and its parent may wait for it before the parent is read.
+/// Then its CPU time stands in both readings. Read again after its parent, the child either still
+/// exists, so its parent cannot have its time; or it is [`Life::Gone`], and its parent alone
+/// answers for it.
+///
+/// `members` is sorted. `tree` is that of the snapshot. If no ancestor `has_waited` for a child
+/// since the last sample, no ancestor can have the time of a descendant. Asking the parent alone is
+/// not enough: an ancestor further up may have adopted the child.
+pub fn reread_early_children(
+    kernel: &impl Kernel,
+    snapshot: &mut Snapshot,
+    tree: &Tree,
+    members: &[usize],
+    has_waited: impl Fn(&Process) -> bool,
+) {
+    let is_member = |index: usize| members.binary_search(&index).is_ok();
+    let mut stale: Vec<usize> = members
+        .iter()
+        .copied()
+        .filter(|&child| {
+            tree.parent(child).is_some_and(|parent| {
+                is_member(parent)
+                    && !snapshot.was_read_before(parent, child)
+                    && core::iter::successors(Some(parent), |&above| tree.parent(above))
+                        .take(snapshot.processes.len())
+                        .any(|above| is_member(above) && has_waited(&snapshot.processes[above]))
+            })
+        })
+        .collect();
+    if stale.is_empty() {
+        return;
+    }
+    let mut buffer = Buffer::default();
+    let mut done = vec![false; snapshot.processes.len()];
+    // Topmost first: a process below another stale one is reached from that one.
+    stale.sort_by_key(|&index| tree.depth(index));
+    for top in stale {
+        let mut below = vec![top];
+        while let Some(index) = below.pop() {
+            if core::mem::replace(&mut done[index], true) {
+                continue;
+            }
+            let id = snapshot.processes[index].id;
+            match kernel.stat(id.pid, &mut buffer) {
+                Ok(stat) if stat.start == id.start => {
+                    snapshot.processes[index] = stat.process(id.pid, &mut snapshot.names);
+                }
+                _ => snapshot.processes[index].life = Life::Gone,
+            }
+            below.extend(tree.children(index).filter(|&child| is_member(child)));
+        }
+    }
+}

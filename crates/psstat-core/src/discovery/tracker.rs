@@ -1,0 +1,450 @@
+//! Which processes to read when it is not necessary to read all of them.
+//!
+//! A group changes when processes are born, when something happens to its members, and when a
+//! process takes a name that a selector matches. Members are read in every sample. The processes
+//! born since the last sample are known from their pids: the kernel gives pids out in rising order
+//! and begins again at the end (`alloc_pid`, kernel/pid.c), and `/proc/loadavg` shows the newest. A
+//! process that changes its name mostly does so soon after it started. So the processes that were
+//! born in one interval are read again 1, 2, 4, ... 64 samples later, and a share of all others in
+//! rotation.
+//!
+//! Each shortcut has a reason. Where the reason may not hold, [`PidTracker::born`] returns `None`,
+//! and all processes are read.
+
+use crate::account::accounts::Accounts;
+use crate::kernel::Kernel;
+use crate::model::births::{Births, PidRange};
+use crate::model::read_error::ReadError;
+use crate::model::snapshot::Snapshot;
+use crate::model::units::{BootNanos, Hz, Pid, Ticks};
+use crate::select::roots::Root;
+use alloc::vec;
+use alloc::vec::Vec;
+
+/// Processes are read again up to this many samples after their birth, at powers of two.
+const RECENT_SAMPLES: usize = 64;
+
+/// At the first sample nothing is known of earlier ones. The newest pids, this many of them, count
+/// as recently started.
+const FIRST_RECENT_PIDS: u32 = 256;
+
+/// Rotation reads each process once in this many samples, if processes are selected by attributes
+/// and there are no more processes than rotation met in its last round.
+pub const ROTATION: u64 = 128;
+
+/// Rotation reads at least this many processes per sample, besides as many as were born. If
+/// processes are selected only by pid, it reads no more than this: then rotation serves only the
+/// few processes that were made with a chosen pid (clone3(2), `set_tid`).
+pub const ROTATION_MINIMUM: u64 = 16;
+
+/// Up to this many processes, every sample reads all of them: that is cheap and misses nothing.
+const SMALL_POPULATION: u64 = 256;
+
+/// At the first sample, processes up to this age count as recently started.
+const FIRST_RECENT_NANOS: u64 = 60_000_000_000;
+
+/// The second round of pids begins here: lower ones belong to the first processes
+/// (`RESERVED_PIDS`, kernel/pid.c).
+const RESERVED_PIDS: u64 = 301;
+
+/// No machine makes more tasks than this in a second.
+const BIRTHS_PER_SECOND: u64 = 100_000;
+
+/// With a `pid_max` up to this, all pids may be used up between two samples, so forks are counted.
+const SMALL_PID_MAX: u64 = 1 << 18;
+
+/// After an interval longer than this, forks are counted whatever `pid_max` is.
+const LONG_NANOS: u64 = 20_000_000_000;
+
+/// Whether the number of forks must be read to tell births, after an interval of that length.
+pub fn needs_forks(pid_max: u64, interval_nanos: u64) -> bool {
+    pid_max <= SMALL_PID_MAX || interval_nanos > LONG_NANOS
+}
+
+/// What is kept of a machine's processes, so that the next sample need not read all of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PidTracker {
+    /// Where the list of processes can be entered: the position of a process minus its pid.
+    pub offset: i64,
+    /// The newest pid at the last sample, at the one before, and so on. [`Pid::NONE`] if it does
+    /// not separate earlier births from later ones.
+    pub newest: Vec<Pid>,
+    /// Number of tasks made since boot, at the last sample, if it was read.
+    pub forks: Option<u64>,
+    /// The pid at which rotation goes on.
+    pub cursor: Pid,
+    /// Number of processes that rotation has met in this round.
+    pub met: u64,
+    /// Number of processes that exist: those met in the last round, or in a scan of all since.
+    pub population: u64,
+}
+
+/// The last sample, as far as discovery needs it.
+#[derive(Clone, Copy, Debug)]
+pub struct LastSample<'s> {
+    /// The members of all groups, and when the sample was taken.
+    pub accounts: &'s Accounts,
+    /// What was kept of the machine's processes.
+    pub tracker: &'s PidTracker,
+}
+
+impl PidTracker {
+    /// What to keep of a sample that read all processes and began at `births`.
+    pub fn of_all(
+        snapshot: &Snapshot,
+        offset: i64,
+        births: &Births,
+        last: Option<LastSample<'_>>,
+        hz: Hz,
+    ) -> PidTracker {
+        let then = match last {
+            Some(LastSample { accounts, tracker }) => {
+                let mut then = tracker.clone();
+                let interval_nanos = snapshot.taken.since(accounts.taken);
+                if then.born(births, interval_nanos).is_none() {
+                    // A process that started recently may have any pid.
+                    if let Some(newest) = then.newest.first_mut() {
+                        *newest = Pid::NONE;
+                    }
+                }
+                then
+            }
+            None => PidTracker::first(snapshot, hz),
+        };
+        let population = snapshot.processes.len() as u64;
+        PidTracker { offset, population, ..then }.after(births)
+    }
+
+    /// What to begin with. Processes that started shortly before the first sample count as recently
+    /// started, although no sample saw their birth.
+    fn first(snapshot: &Snapshot, hz: Hz) -> PidTracker {
+        let recent = BootNanos(snapshot.taken.0.saturating_sub(FIRST_RECENT_NANOS));
+        let recent = Ticks::at(recent, hz);
+        let older = snapshot.processes.iter().filter(|process| process.id.start <= recent);
+        let newest_older = older.max_by_key(|process| (process.id.start, process.id.pid));
+        let newest = newest_older.map(|process| process.id.pid).into_iter().collect();
+        PidTracker { newest, cursor: Pid::INIT, ..PidTracker::default() }
+    }
+
+    /// What to keep of a sample that began at `births` and left rotation where `self` has it.
+    pub fn after(mut self, births: &Births) -> PidTracker {
+        if self.newest.is_empty() {
+            self.newest.push(Pid::new(births.newest.number().saturating_sub(FIRST_RECENT_PIDS)));
+        }
+        self.newest.insert(0, births.newest);
+        self.newest.truncate(RECENT_SAMPLES + 1);
+        self.forks = births.forks;
+        self
+    }
+
+    /// The pids given out since the last sample. `None` if that is not certain.
+    pub fn born(&self, births: &Births, interval_nanos: u64) -> Option<Vec<PidRange>> {
+        // The newest pid moves on by at most one for each birth, and one for each pid in use that
+        // is passed over. If that could be a whole round, the newest pid tells nothing.
+        let made = match (births.forks, self.forks) {
+            (Some(now), Some(then)) => now.checked_sub(then)?,
+            _ => interval_nanos / 1_000_000 * (BIRTHS_PER_SECOND / 1000),
+        };
+        let round = births.pid_max.checked_sub(RESERVED_PIDS)?;
+        if made.saturating_add(births.tasks) >= round {
+            return None;
+        }
+        Some(between(*self.newest.first()?, births.newest))
+    }
+
+    /// The pids of the processes that started recently enough to be read again: those born just
+    /// before the last sample and, if processes are selected `by_attributes`, older ones too.
+    ///
+    /// Those born just before the last sample are read again because a pid is given out a while
+    /// before its process can be seen (`copy_process`, kernel/fork.c).
+    pub fn recently_started(&self, by_attributes: bool) -> Vec<PidRange> {
+        let oldest = if by_attributes { RECENT_SAMPLES } else { 1 };
+        let ages = core::iter::successors(Some(1), |age| Some(age * 2));
+        ages.take_while(|&age| age <= oldest && age < self.newest.len())
+            .flat_map(|age| between(self.newest[age], self.newest[age - 1]))
+            .collect()
+    }
+
+    /// How many processes rotation reads in one sample, besides as many as were born since the last
+    /// one.
+    pub fn share(&self, by_attributes: bool) -> u64 {
+        if by_attributes && self.population <= SMALL_POPULATION {
+            u64::MAX
+        } else if by_attributes {
+            self.population.div_ceil(ROTATION).max(ROTATION_MINIMUM)
+        } else {
+            ROTATION_MINIMUM
+        }
+    }
+
+    /// Moves rotation past the processes that it met: those `ahead` of the cursor and, if these
+    /// were fewer than `share`, those `behind` it, which begin the next round.
+    pub fn rotate(&mut self, ahead: &[Pid], behind: &[Pid], share: u64) {
+        let (ahead_count, behind_count) = (ahead.len() as u64, behind.len() as u64);
+        let all_met = ahead_count + behind_count < share;
+        let last = if all_met {
+            (self.population, self.met) = (ahead_count + behind_count, 0);
+            None
+        } else if ahead_count < share {
+            (self.population, self.met) = (self.met + ahead_count, behind_count);
+            behind.last()
+        } else {
+            self.met += ahead_count;
+            ahead.last()
+        };
+        self.cursor = last.map_or(Pid::INIT, |last| Pid::new(last.number() + 1));
+    }
+}
+
+/// The pids after `then`, up to `now`, past the end of all pids if need be.
+fn between(then: Pid, now: Pid) -> Vec<PidRange> {
+    if then == Pid::NONE || now == Pid::NONE {
+        return vec![PidRange { first: Pid::INIT, last: Pid::MAX }];
+    }
+    let next = Pid::new(then.number() + 1);
+    match then.cmp(&now) {
+        core::cmp::Ordering::Equal => Vec::new(),
+        core::cmp::Ordering::Less => vec![PidRange { first: next, last: now }],
+        core::cmp::Ordering::Greater => {
+            vec![PidRange { first: Pid::INIT, last: now }, PidRange { first: next, last: Pid::MAX }]
+        }
+    }
+}
+
+/// The processes that a sample reads when it need not read all.
+#[derive(Debug)]
+pub struct Listed {
+    /// The processes, sorted, each once.
+    pub pids: Vec<Pid>,
+    /// The pids given out since the last sample.
+    pub born: Vec<PidRange>,
+    /// What to keep for the next sample.
+    pub tracker: PidTracker,
+}
+
+impl LastSample<'_> {
+    /// Lists the processes that a sample at `births`, taken at `now`, must read when it need not
+    /// read all: `always` those, which are known by pid; the members of the last sample; those born
+    /// since, and those that started recently; and a share of all others in rotation. `None` if it
+    /// is not certain which processes were born.
+    ///
+    /// `by_attributes` says whether a process can become a root by what it does.
+    ///
+    /// # Errors
+    /// If the processes cannot be listed.
+    pub fn list(
+        self,
+        kernel: &impl Kernel,
+        births: &Births,
+        now: BootNanos,
+        by_attributes: bool,
+        always: Vec<Pid>,
+    ) -> Result<Option<Listed>, ReadError> {
+        let mut tracker = self.tracker.clone();
+        let interval_nanos = now.since(self.accounts.taken);
+        let Some(born) = tracker.born(births, interval_nanos) else { return Ok(None) };
+        let mut pids = always;
+        pids.extend(self.accounts.members().into_iter().map(|id| id.pid));
+        let known = pids.len();
+        for &range in &born {
+            kernel.pids_from(tracker.offset, range, u64::MAX, &mut pids)?;
+        }
+        let newborns = (pids.len() - known) as u64;
+        for range in tracker.recently_started(by_attributes) {
+            kernel.pids_from(tracker.offset, range, u64::MAX, &mut pids)?;
+        }
+        // All newborns may be at the cursor of rotation. So rotation reads as many more. Otherwise
+        // it could stay behind births until the pids begin again.
+        let share = tracker.share(by_attributes).saturating_add(newborns);
+        let begin = pids.len();
+        let ahead = PidRange { first: tracker.cursor, last: Pid::MAX };
+        kernel.pids_from(tracker.offset, ahead, share, &mut pids)?;
+        let end = pids.len();
+        let left = share - (end - begin) as u64;
+        if left > 0 && tracker.cursor > Pid::INIT {
+            let behind = PidRange { first: Pid::INIT, last: Pid::new(tracker.cursor.number() - 1) };
+            kernel.pids_from(tracker.offset, behind, left, &mut pids)?;
+        }
+        tracker.rotate(&pids[begin..end], &pids[end..], share);
+        pids.sort_unstable();
+        pids.dedup();
+        Ok(Some(Listed { pids, born, tracker: tracker.after(births) }))
+    }
+}
+
+/// Whether all descendants of the `roots` were read.
+///
+/// This holds for a root that was a member of a group of descendants at the last sample: its
+/// descendants were members too, or were born since. It holds for a root that was `born` since, in
+/// or after the tick of the last sample. The tick matters because the pids that were given out
+/// include those that were passed over, because an older process has them. Any other root has
+/// descendants that no sample has looked at.
+pub fn knows_all_descendants(
+    accounts: &Accounts,
+    born: &[PidRange],
+    snapshot: &Snapshot,
+    roots: impl Iterator<Item = Root>,
+    hz: Hz,
+) -> bool {
+    let since = Ticks::at(accounts.taken, hz);
+    let groups = accounts.groups.values().filter(|account| account.by_descent);
+    let ledgers: Vec<_> = groups.map(|account| &account.ledger).collect();
+    let mut roots: Vec<usize> = roots.map(|root| root.process).collect();
+    roots.sort_unstable();
+    roots.dedup();
+    roots.iter().all(|&root| {
+        let id = snapshot.processes[root].id;
+        (id.start >= since && born.iter().any(|range| range.contains(id.pid)))
+            || ledgers.iter().any(|ledger| ledger.knows_with_children(id))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::account::accounts::GroupAccount;
+    use crate::account::ledger::{Ledger, Member};
+    use crate::model::label::Label;
+    use crate::model::process::{Life, Process, Times};
+    use crate::model::units::ProcId;
+
+    fn births(newest: u32, tasks: u64, pid_max: u64, forks: Option<u64>) -> Births {
+        Births { newest: Pid::new(newest), tasks, pid_max, forks }
+    }
+
+    fn tracker(newest: &[u32], forks: Option<u64>) -> PidTracker {
+        let newest = newest.iter().map(|&pid| Pid::new(pid)).collect();
+        PidTracker { newest, forks, ..PidTracker::default() }
+    }
+
+    fn ends(ranges: &[PidRange]) -> Vec<(u32, u32)> {
+        ranges.iter().map(|range| (range.first.number(), range.last.number())).collect()
+    }
+
+    const SECOND: u64 = 1_000_000_000;
+
+    #[test]
+    fn births_lie_between_the_newest_then_and_now() {
+        let born = |then, now| {
+            let born = tracker(&[then], None).born(&births(now, 300, 4 << 20, None), SECOND);
+            ends(&born.unwrap())
+        };
+        assert_eq!(born(1000, 1003), [(1001, 1003)]);
+        assert_eq!(born(1000, 1000), []);
+        assert_eq!(born(4_194_000, 305), [(1, 305), (4_194_001, 4 << 20)], "round the end");
+    }
+
+    #[test]
+    fn a_whole_round_tells_nothing() {
+        let tracker = tracker(&[1000], Some(50_000));
+        let born = |forks| tracker.born(&births(2000, 300, 32768, Some(forks)), SECOND);
+        assert!(born(51_000).is_some());
+        assert!(born(50_000 + 32_768 - 301 - 300 - 1).is_some());
+        assert_eq!(born(50_000 + 32_768 - 301 - 300), None);
+        assert_eq!(born(49_000), None, "forks that were undone");
+    }
+
+    #[test]
+    fn without_a_count_of_forks_time_bounds_them() {
+        let tracker = tracker(&[1000], None);
+        let born = |seconds| tracker.born(&births(2000, 300, 4 << 20, None), seconds * SECOND);
+        assert!(born(40).is_some());
+        assert_eq!(born(42), None);
+        assert!(needs_forks(32768, SECOND) && needs_forks(4 << 20, 30 * SECOND));
+        assert!(!needs_forks(4 << 20, 10 * SECOND));
+    }
+
+    #[test]
+    fn recently_started_processes_are_read_again() {
+        let numbers: Vec<u32> = (0..70).map(|age| 1000 - age * 10).collect();
+        let many = tracker(&numbers, None);
+        let ages = |by_attributes| -> Vec<u32> {
+            let recent = many.recently_started(by_attributes);
+            recent.iter().map(|range| (1000 - range.last.number()) / 10 + 1).collect()
+        };
+        assert_eq!(ages(true), [1, 2, 4, 8, 16, 32, 64]);
+        assert_eq!(ages(false), [1], "numbers that had no process yet");
+        assert_eq!(tracker(&[5], None).recently_started(true), []);
+        let first = PidTracker::default().after(&births(1000, 300, 32768, None));
+        assert_eq!(
+            ends(&first.recently_started(false)),
+            [(745, 1000)],
+            "of the first sample as well"
+        );
+    }
+
+    #[test]
+    fn after_a_whole_round_any_pid_may_be_recent() {
+        let young_after = |forks| {
+            let accounts = Accounts::default();
+            let last =
+                LastSample { accounts: &accounts, tracker: &tracker(&[1000, 900], Some(50_000)) };
+            let births = births(2000, 300, 32768, Some(forks));
+            let now = PidTracker::of_all(&Snapshot::default(), 0, &births, Some(last), Hz(100));
+            ends(&now.recently_started(false))
+        };
+        assert_eq!(young_after(51_000), [(1001, 2000)]);
+        assert_eq!(young_after(50_000 + 32_768), [(1, Pid::MAX.number())]);
+    }
+
+    #[test]
+    fn an_old_process_on_a_pid_passed_over_is_not_born() {
+        let mut snapshot = Snapshot::default();
+        let (pid, comm) = (Pid::new(1500), snapshot.names.id(b"x"));
+        let id = ProcId { pid, start: Ticks(70) };
+        let (parent, times) = (Pid::INIT, Times::default());
+        snapshot.processes.push(Process { id, parent, times, life: Life::Alive, threads: 1, comm });
+        let root = [Root { selector: 0, process: 0 }];
+        let born = [PidRange { first: Pid::new(1000), last: Pid::new(2000) }];
+        let knows = |born: &[PidRange], since: u64| {
+            let taken = BootNanos(since * 10_000_000);
+            let accounts = Accounts { taken, ..Accounts::default() };
+            knows_all_descendants(&accounts, born, &snapshot, root.into_iter(), Hz(100))
+        };
+        assert!(knows(&born, 70), "in the tick of the last sample");
+        assert!(!knows(&born, 71));
+        assert!(!knows(&[], 70));
+    }
+
+    #[test]
+    fn descendants_of_former_members_are_known() {
+        let mut snapshot = Snapshot::default();
+        let (comm, parent) = (snapshot.names.id(b"x"), Pid::INIT);
+        let id = ProcId { pid: Pid::new(1500), start: Ticks(70) };
+        let (times, threads) = (Times::default(), 1);
+        snapshot.processes.push(Process { id, parent, times, life: Life::Alive, threads, comm });
+        let root = [Root { selector: 0, process: 0 }];
+        let member = Member { id, parent, amounts: times };
+        let knows = |member: Member, by_descent| {
+            let ledger = Ledger { members: vec![member], debts: Vec::new() };
+            let account = GroupAccount { by_descent, ledger, ..GroupAccount::default() };
+            let groups = [(Label::lossy(b"x"), account)].into();
+            let taken = BootNanos(800_000_000);
+            let accounts = Accounts { taken, groups, ..Accounts::default() };
+            knows_all_descendants(&accounts, &[], &snapshot, root.into_iter(), Hz(100))
+        };
+        assert!(knows(member, true));
+        assert!(!knows(member.alone(), true), "a past that nobody has looked at");
+        assert!(!knows(member, false), "there for its control group");
+    }
+
+    #[test]
+    fn rotation_meets_all_processes() {
+        let mut tracker =
+            PidTracker { cursor: Pid::INIT, population: 4000, ..PidTracker::default() };
+        assert_eq!(tracker.share(true), 32);
+        assert_eq!(PidTracker { population: 256, ..PidTracker::default() }.share(true), u64::MAX);
+        assert_eq!(tracker.share(false), 16);
+        let pids = [1, 7, 9].map(Pid::new);
+        tracker.rotate(&pids[..2], &[], 2);
+        assert_eq!((tracker.cursor, tracker.met, tracker.population), (Pid::new(8), 2, 4000));
+        tracker.rotate(&pids[2..], &pids[..1], 2);
+        assert_eq!((tracker.cursor, tracker.met, tracker.population), (Pid::new(2), 1, 3));
+        tracker.rotate(&pids[1..], &pids[..1], 4);
+        assert_eq!(
+            (tracker.cursor, tracker.met, tracker.population),
+            (Pid::INIT, 0, 3),
+            "all at once"
+        );
+    }
+}

@@ -1,0 +1,76 @@
+//! What a format writes: the reports of one sample, and how to print them.
+
+use crate::field::{Field, Fields, Value};
+use crate::model::label::{Label, Tags};
+use crate::model::report::Report;
+use crate::model::units::WallNanos;
+use alloc::string::String;
+
+/// The reports of one sample, and how to print them.
+#[derive(Clone, Copy, Debug)]
+pub struct Emission<'e> {
+    /// One report for each group, in the order to print.
+    pub reports: &'e [Report],
+    /// The tags of each selector's lines, without `process_name`.
+    pub tags: &'e [Tags],
+    /// The fields to print of each report.
+    pub fields: &'e Fields,
+    /// When the sample was taken.
+    pub taken: WallNanos,
+}
+
+impl Emission<'_> {
+    /// The tags of a group's line, without `process_name`.
+    pub fn tags(&self, report: &Report) -> &[(Label, Label)] {
+        self.tags.get(report.selector).map_or(&[], |tags| tags)
+    }
+
+    /// The fields that are known of a group, with their values.
+    pub fn known(&self, report: &Report) -> impl Iterator<Item = (Field, Value)> {
+        let fields = self.fields.as_slice().iter();
+        fields.filter_map(move |&field| Some((field, field.value(report)?)))
+    }
+}
+
+/// Writes a text in double quotes, as JSON and Prometheus read it. Only two characters need
+/// escaping, because a [`Label`] has no control characters.
+pub fn quoted(plain: &str, text: &mut String) {
+    text.push('"');
+    for character in plain.chars() {
+        if matches!(character, '"' | '\\') {
+            text.push('\\');
+        }
+        text.push(character);
+    }
+    text.push('"');
+}
+
+/// Makes emissions for the tests of the formats.
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use alloc::collections::BTreeMap;
+
+    /// A label of that text.
+    pub fn label(text: &str) -> Label {
+        Label::lossy(text.as_bytes())
+    }
+
+    /// A report of a group without processes, of which nothing else is known.
+    pub fn empty_report(name: &str) -> Report {
+        Report {
+            label: label(name),
+            selector: 0,
+            cpu: None,
+            memory: None,
+            processes: 0,
+            bytes: None,
+            threads: None,
+            zombies: None,
+            open_files: None,
+            uptime: None,
+            cpu_time: None,
+            rates: BTreeMap::new(),
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The text format of Prometheus: one page, for node_exporter's textfile collector or any scraper.
+//!
+//! No time stamps: the textfile collector refuses a page that has any, and a scraper knows when it
+//! scrapes.
+
+use super::emission::{Emission, quoted};
+use crate::field::MetricType;
+use crate::model::label::Label;
+use alloc::borrow::ToOwned;
+use alloc::collections::BTreeSet;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt::Write as _;
+
+/// Writes the page: metric by metric, group by group. A metric of which nothing is known is left
+/// out, so that the page of a first run is empty.
+pub fn page(emission: &Emission<'_>) -> String {
+    let labels: Vec<String> =
+        emission.reports.iter().map(|report| labels(emission.tags(report))).collect();
+    let mut text = String::new();
+    for &field in emission.fields.as_slice() {
+        if !emission.reports.iter().any(|report| field.value(report).is_some()) {
+            continue;
+        }
+        let row = field.row();
+        let (name, help) = (row.metric, row.help);
+        let metric_type = match row.metric_type {
+            MetricType::Gauge => "gauge",
+            MetricType::Counter => "counter",
+        };
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {metric_type}");
+        for (report, labels) in emission.reports.iter().zip(&labels) {
+            let Some(value) = field.value(report) else { continue };
+            let _ = write!(text, "{name}{{{labels}process_name=");
+            quoted(report.label.as_str(), &mut text);
+            text.push_str("} ");
+            value.write(&mut text);
+            text.push('\n');
+        }
+    }
+    text
+}
+
+/// The tags as labels. Where two keys come out the same, the first holds: a page with one label
+/// twice would be refused whole.
+fn labels(tags: &[(Label, Label)]) -> String {
+    let mut seen = BTreeSet::from(["process_name".to_owned()]);
+    let mut text = String::new();
+    for (key, value) in tags {
+        let name = label_name(key.as_str());
+        if seen.insert(name.clone()) {
+            text.push_str(&name);
+            text.push('=');
+            quoted(value.as_str(), &mut text);
+            text.push(',');
+        }
+    }
+    text
+}
+
+/// A key as the name of a label: letters, digits and `_`, no digit first, and not the `__` that
+/// Prometheus keeps for itself.
+fn label_name(key: &str) -> String {
+    let allowed = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+    let name: String = key.chars().map(allowed).collect();
+    let name = if name.starts_with("__") { name.trim_start_matches('_').to_owned() } else { name };
+    if name.starts_with(|c: char| c.is_ascii_digit()) || name.is_empty() {
+        return format!("_{name}");
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::emit::emission::tests::{empty_report, label};
+    use crate::field::{Field, Fields};
+    use crate::model::report::Report;
+    use crate::model::units::WallNanos;
+    use alloc::vec::Vec;
+
+    #[test]
+    fn a_page_of_gauges() {
+        let reports = [
+            Report { cpu: Some(0.42), memory: Some(0.001), processes: 5, ..empty_report("we\"b") },
+            Report { memory: Some(0.0), ..empty_report("x") },
+        ];
+        let tags = [("host", "tengu"), ("my-env", "p"), ("my env", "q"), ("1st", "z")]
+            .map(|(key, value)| (label(key), label(value)));
+        let emission = Emission {
+            reports: &reports,
+            tags: &[tags.to_vec()],
+            fields: &Fields::default(),
+            taken: WallNanos(7),
+        };
+        let text = page(&emission);
+        let samples: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        let labels = "host=\"tengu\",my_env=\"p\",_1st=\"z\",process_name=";
+        assert_eq!(
+            samples,
+            [
+                format!("psstat_cpu_cores{{{labels}\"we\\\"b\"}} 0.42"),
+                format!("psstat_memory_ratio{{{labels}\"we\\\"b\"}} 0.001"),
+                format!("psstat_memory_ratio{{{labels}\"x\"}} 0"),
+                format!("psstat_processes{{{labels}\"we\\\"b\"}} 5"),
+                format!("psstat_processes{{{labels}\"x\"}} 0"),
+            ]
+        );
+        assert_eq!(text.matches("# TYPE ").count(), 3);
+        let fields = Fields::new([Field::CpuShare, Field::Processes]);
+        let text = page(&Emission { reports: &reports[1..], fields: &fields, ..emission });
+        assert_eq!(text.matches("# TYPE ").count(), 1, "{text}");
+        assert_eq!(page(&Emission { reports: &[], ..emission }), "");
+    }
+
+    #[test]
+    fn keys_become_names_of_labels() {
+        for (key, name) in
+            [("env", "env"), ("a.b", "a_b"), ("9", "_9"), ("__x", "x"), ("__", "_"), ("é", "_")]
+        {
+            assert_eq!(label_name(key), name);
+        }
+    }
+}

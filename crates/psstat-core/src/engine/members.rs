@@ -1,0 +1,277 @@
+//! Reads what fields need of the members of groups besides their `stat`: each file only if a field
+//! needs it.
+
+use crate::account::accounts::Accounts;
+use crate::account::ledger;
+use crate::account::tree::Tree;
+use crate::diagnostics::{Diagnostics, Warning, What};
+use crate::field::Need;
+use crate::kernel::Kernel;
+use crate::model::memory::{Footprint, MemoryMode};
+use crate::model::process::{Life, Process};
+use crate::model::read_error::{ReadError, Reason, Unreadable};
+use crate::model::readings::{Reading, Readings, Storage, Threads};
+use crate::model::report::Rate;
+use crate::model::snapshot::{Buffer, Snapshot};
+use crate::model::units::{Count, ProcId, Ticks};
+use crate::plan::Plan;
+use alloc::vec::Vec;
+
+/// Reads the members of one sample.
+pub struct MemberReader<'m, K> {
+    /// What is needed.
+    pub plan: &'m Plan,
+    /// Where it is read.
+    pub kernel: &'m K,
+    /// The processes.
+    pub snapshot: &'m Snapshot,
+    /// Their tree.
+    pub tree: &'m Tree,
+    /// What was kept of the last sample.
+    pub last: Option<&'m Accounts>,
+}
+
+impl<K: Kernel> MemberReader<'_, K> {
+    /// Reads `members`, indices in the snapshot, sorted.
+    ///
+    /// The first sample reports nothing, so only what counts up is read then.
+    pub fn read(&self, members: Vec<usize>, diagnostics: &mut Diagnostics) -> Readings {
+        let fields = &self.plan.fields;
+        let mut readings = Readings { members, ..Readings::default() };
+        if self.last.is_some() && fields.need(Need::Memory) {
+            readings.footprints = self.footprints(&readings.members, diagnostics);
+        }
+        if self.last.is_some() && fields.need(Need::OpenFiles) {
+            readings.open_files = self.open_files(&readings.members, diagnostics);
+        }
+        self.read_counters(&mut readings, diagnostics);
+        readings
+    }
+
+    /// Reads what counts up: parents before their children, as in the scan. Then the count of a
+    /// process that ends meanwhile is either in its parent's count, or has been read itself. The
+    /// next sample finds out which.
+    fn read_counters(&self, readings: &mut Readings, diagnostics: &mut Diagnostics) {
+        let fields = &self.plan.fields;
+        let mut order: Vec<usize> = (0..readings.members.len()).collect();
+        order.sort_by_key(|&at| self.tree.depth(readings.members[at]));
+        let members: Vec<usize> = order.iter().map(|&at| readings.members[at]).collect();
+        if fields.need(Need::Storage) {
+            let storage = self.counts(Need::Storage, &members, diagnostics, |process| {
+                match self.kernel.storage(process.id.pid) {
+                    Err(error) => self.counted_of_zombie(process, &error).ok_or(error),
+                    read => read,
+                }
+            });
+            readings.storage = storage.map(|storage| in_order_of_members(storage, &order));
+        }
+        if fields.need(Need::MajorFaults) {
+            let read = |process: &Process| self.kernel.major_faults(process.id);
+            let faults = self.counts(Need::MajorFaults, &members, diagnostics, read);
+            readings.faults = faults.map(|faults| in_order_of_members(faults, &order));
+        }
+        if fields.need(Need::Switches) {
+            let read = |process: &Process| self.switches(process);
+            let switches = self.counts(Need::Switches, &members, diagnostics, read);
+            // A process may have so many threads that the time was up in the middle of it.
+            let switches = switches.filter(|_| !self.is_cut_short(Need::Switches, diagnostics));
+            readings.switches = switches.map(|switches| in_order_of_members(switches, &order));
+        }
+    }
+
+    /// Reads a count of each member. `None` if the time was up.
+    fn counts<T>(
+        &self,
+        need: Need,
+        members: &[usize],
+        diagnostics: &mut Diagnostics,
+        mut read: impl FnMut(&Process) -> Result<T, ReadError>,
+    ) -> Option<Vec<Reading<T>>> {
+        let mut unreadable = Unreadable::default();
+        let counts = self.each(members, need, diagnostics, |process| match process.life {
+            Life::Alive | Life::Zombie => self.reading(process, read(process), &mut unreadable),
+            Life::Gone => Reading::Gone,
+        })?;
+        self.warn(need, unreadable, diagnostics);
+        Some(counts)
+    }
+
+    /// What was counted of the storage traffic of a process that has ended since, if only root may
+    /// read it now: the files of a process without memory belong to root (`task_dump_owner`,
+    /// fs/proc/base.c). What the process did since then shows at its parent, which waits for it.
+    fn counted_of_zombie(&self, process: &Process, error: &ReadError) -> Option<Storage> {
+        let last = self.last?;
+        if process.life != Life::Zombie || error.reason != Reason::Denied {
+            return None;
+        }
+        let since = Ticks::at(last.taken, self.kernel.constants().hz);
+        let is_new = ledger::is_born_since(process.id, since);
+        let counted = |rate: Rate| {
+            if !self.plan.fields.show_rate(rate) {
+                return Some(Count(0));
+            }
+            let mut ledgers = last.groups.values().filter_map(|account| account.rates.get(&rate));
+            let known = ledgers.find_map(|ledger| {
+                ledger.find(process.id.pid).filter(|member| member.id == process.id)
+            });
+            known.map(|member| member.amounts.total()).or(is_new.then_some(Count(0)))
+        };
+        Some(Storage { read: counted(Rate::StorageRead)?, written: counted(Rate::StorageWrite)? })
+    }
+
+    /// The context switches of each thread that has not ended meanwhile.
+    fn switches(&self, process: &Process) -> Result<Threads, ReadError> {
+        let pid = process.id.pid;
+        let mut threads = Threads::new();
+        let mut ended = None;
+        for tid in self.kernel.threads(pid)? {
+            if self.kernel.out_of_time() {
+                break;
+            }
+            match self.kernel.switches(pid, tid) {
+                Ok(count) => threads.push((tid, count)),
+                Err(error) if error.reason == Reason::Vanished => ended = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        // If all threads have ended, the process has.
+        ended.filter(|_| threads.is_empty()).map_or(Ok(threads), Err)
+    }
+
+    /// Reads each of the members in turn. `None` if the time was up.
+    fn each<T>(
+        &self,
+        members: &[usize],
+        need: Need,
+        diagnostics: &mut Diagnostics,
+        mut read: impl FnMut(&Process) -> T,
+    ) -> Option<Vec<T>> {
+        let mut all = Vec::with_capacity(members.len());
+        for &index in members {
+            if self.is_cut_short(need, diagnostics) {
+                return None;
+            }
+            all.push(read(&self.snapshot.processes[index]));
+        }
+        Some(all)
+    }
+
+    /// Whether the time is up. Warns of the fields that are left out then.
+    fn is_cut_short(&self, need: Need, diagnostics: &mut Diagnostics) -> bool {
+        let is_cut_short = self.kernel.out_of_time();
+        if is_cut_short {
+            let fields = self.plan.fields.with_need(need).collect();
+            diagnostics.add(Warning::FieldsOutOfTime(fields));
+        }
+        is_cut_short
+    }
+
+    /// Warns of the fields that are left out because some files could not be read.
+    fn warn(&self, need: Need, unreadable: Unreadable, diagnostics: &mut Diagnostics) {
+        let Unreadable { count, first } = unreadable;
+        let Some(first) = first else { return };
+        let what = match need {
+            Need::Storage => What::StorageTraffic,
+            Need::MajorFaults => What::MajorFaults,
+            Need::Switches => What::Switches,
+            Need::OpenFiles => What::OpenFiles,
+            Need::Memory | Need::MachineMemory | Need::CpuTotals => What::Sizes,
+        };
+        let fields = self.plan.fields.with_need(need).collect();
+        diagnostics.add(Warning::FieldsUnreadable { what, count, first, fields });
+    }
+
+    /// The memory of each member.
+    fn footprints(
+        &self,
+        members: &[usize],
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Vec<Footprint>> {
+        let mut sizes = Unreadable::default();
+        let mut proportional = Unreadable::default();
+        let footprints = self.each(members, Need::Memory, diagnostics, |process| {
+            if process.life != Life::Alive {
+                return Footprint::None;
+            }
+            self.footprint(process, &mut sizes, &mut proportional)
+        })?;
+        diagnostics.add_unreadable(What::ProportionalSizes, proportional);
+        diagnostics.add_unreadable(What::Sizes, sizes);
+        Some(footprints)
+    }
+
+    fn footprint(
+        &self,
+        process: &Process,
+        sizes: &mut Unreadable,
+        proportional: &mut Unreadable,
+    ) -> Footprint {
+        let pid = process.id.pid;
+        if self.plan.memory == MemoryMode::Pss {
+            match self.kernel.pss(pid) {
+                Ok(pss) => return Footprint::Proportional(pss),
+                Err(error) => proportional.add(error),
+            }
+        }
+        match self.kernel.statm(pid) {
+            Ok(statm) => Footprint::Resident(statm),
+            Err(error) => {
+                sizes.add(error);
+                Footprint::None
+            }
+        }
+    }
+
+    /// How many file descriptors each member has open.
+    fn open_files(
+        &self,
+        members: &[usize],
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Vec<Reading<u64>>> {
+        let mut unreadable = Unreadable::default();
+        let open_files = |process: &Process| self.kernel.open_files(process.id.pid);
+        let counts =
+            self.each(members, Need::OpenFiles, diagnostics, |process| match process.life {
+                Life::Alive => self.reading(process, open_files(process), &mut unreadable),
+                Life::Zombie | Life::Gone => Reading::Gone,
+            })?;
+        self.warn(Need::OpenFiles, unreadable, diagnostics);
+        Some(counts)
+    }
+
+    /// The reading of a file, which tells a missing file from a process that has ended.
+    fn reading<T>(
+        &self,
+        process: &Process,
+        result: Result<T, ReadError>,
+        unreadable: &mut Unreadable,
+    ) -> Reading<T> {
+        match result {
+            Ok(value) => Reading::Value(value),
+            Err(error) => {
+                let error = match error.reason {
+                    Reason::Vanished if self.exists(process.id) => {
+                        ReadError { reason: Reason::Missing, ..error }
+                    }
+                    Reason::Vanished => return Reading::Gone,
+                    _ => error,
+                };
+                unreadable.add(error);
+                Reading::Unreadable
+            }
+        }
+    }
+
+    /// Whether that very process exists, be it a zombie.
+    fn exists(&self, id: ProcId) -> bool {
+        let mut buffer = Buffer::default();
+        self.kernel.stat(id.pid, &mut buffer).is_ok_and(|stat| stat.start == id.start)
+    }
+}
+
+/// Puts what was read in another `order` back into the order of the members.
+fn in_order_of_members<T>(read: Vec<T>, order: &[usize]) -> Vec<T> {
+    let mut placed: Vec<(usize, T)> = order.iter().copied().zip(read).collect();
+    placed.sort_unstable_by_key(|&(at, _)| at);
+    placed.into_iter().map(|(_, reading)| reading).collect()
+}

@@ -1,0 +1,374 @@
+//! Takes samples: decides which processes to read, reads what the plan needs of them, and hands it
+//! to the accounting. [`Engine::sample`] is the only way to take a sample.
+
+mod members;
+mod roots;
+mod warnings;
+
+use crate::account::accounts::Accounts;
+use crate::account::group::{self, Group, Population, Reason};
+use crate::account::settle::{self, Machine, Observation, SHORT};
+use crate::account::tree::Tree;
+use crate::diagnostics::{Diagnostics, Warning, What};
+use crate::discovery::control_groups;
+use crate::discovery::scan::{self, Scan};
+use crate::discovery::tracker::{self, LastSample, Listed, PidTracker};
+use crate::field::Need;
+use crate::kernel::{Clocks, Kernel, Wanted};
+use crate::model::births::Births;
+use crate::model::control_group::ControlGroup;
+use crate::model::process::Process;
+use crate::model::read_error::{ReadError, Unreadable};
+use crate::model::readings::Readings;
+use crate::model::report::Report;
+use crate::model::snapshot::Snapshot;
+use crate::model::units::{Bytes, Pid, ProcId, Ticks, WallNanos};
+use crate::parse::cgroupfs;
+use crate::plan::Plan;
+use crate::select::roots::{Root, by_control_group};
+use crate::state::State;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::cell::OnceCell;
+use members::MemberReader;
+use roots::{PickedPid, RootFinder};
+use thiserror::Error;
+
+/// One sample.
+#[derive(Debug)]
+pub struct Sample {
+    /// When it was taken.
+    pub wall: WallNanos,
+    /// The processes that were read.
+    pub snapshot: Snapshot,
+    /// Their tree.
+    pub tree: Tree,
+    /// The control groups that selectors picked, and all below them.
+    pub control_groups: Vec<ControlGroup>,
+    /// The groups, in the order to print.
+    pub groups: Vec<Group>,
+    /// What was read of the members besides their `stat`.
+    pub readings: Readings,
+    /// A report for each group that has a line. Empty if there was nothing to compare with.
+    pub reports: Vec<Report>,
+    /// What the next sample is to be compared with.
+    pub state: State,
+    /// Warnings.
+    pub diagnostics: Diagnostics,
+}
+
+impl Sample {
+    /// Why the process at that index in the snapshot is a member of the group. `None` if it is not.
+    pub fn reason(&self, group: &Group, member: usize) -> Option<Reason> {
+        group.reason(member, &self.tree, &self.snapshot, &self.control_groups)
+    }
+}
+
+/// Why no sample could be taken.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum SampleError {
+    /// The processes cannot be listed.
+    #[error("cannot list the processes: {0}")]
+    List(ReadError),
+    /// Not a single process could be read.
+    #[error(
+        "no process can be read in {0}: is procfs mounted there? Set --proc or HOST_PROC to where it \
+         is"
+    )]
+    NoProcesses(String),
+    /// The time was up before it was known which processes belong to which group.
+    #[error("the sample took longer than --timeout allows")]
+    OutOfTime,
+}
+
+/// Takes samples of one machine for one plan.
+#[derive(Debug)]
+pub struct Engine<K> {
+    kernel: K,
+    plan: Plan,
+}
+
+/// What is known when a sample begins.
+struct Start<'s> {
+    clocks: Clocks,
+    last: Option<&'s State>,
+    births: Option<Births>,
+    /// The control groups that selectors pick. `None` if no hierarchy can be read.
+    control_groups: Option<Vec<ControlGroup>>,
+    /// The processes that selectors pick by pid.
+    picked: Vec<PickedPid>,
+}
+
+/// The processes that were read, and the roots among them.
+struct Found {
+    scan: Scan,
+    roots: Vec<Root>,
+    /// The control groups that the processes name, if no hierarchy can be read.
+    control_groups: Option<Vec<ControlGroup>>,
+    tracker: Option<PidTracker>,
+    diagnostics: Diagnostics,
+}
+
+impl<K: Kernel> Engine<K> {
+    /// An engine for that machine and plan.
+    pub fn new(kernel: K, plan: Plan) -> Engine<K> {
+        Engine { kernel, plan }
+    }
+
+    /// The machine.
+    pub fn kernel(&self) -> &K {
+        &self.kernel
+    }
+
+    /// The machine.
+    pub fn kernel_mut(&mut self) -> &mut K {
+        &mut self.kernel
+    }
+
+    /// What is measured.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Takes a sample, to be compared with `last`.
+    ///
+    /// # Errors
+    /// [`SampleError`] if the processes cannot be listed, or the time was up before it was known
+    /// which processes belong to which group.
+    pub fn sample(&mut self, last: Option<&State>) -> Result<Sample, SampleError> {
+        let mut diagnostics = Diagnostics::default();
+        let mut start = self.start(last, &mut diagnostics);
+        let Found { scan, roots, control_groups, tracker, diagnostics: found } =
+            match self.read_some(&start)? {
+                Some(found) => found,
+                None => self.read_all(&start)?,
+            };
+        let Scan { mut snapshot, tree } = scan;
+        diagnostics.extend(found);
+        if self.kernel.out_of_time() {
+            return Err(SampleError::OutOfTime);
+        }
+        let control_groups_seen = start.control_groups.is_some();
+        let mut control_groups = control_groups.or(start.control_groups.take()).unwrap_or_default();
+        self.warn_of_unseen(&mut control_groups, &mut snapshot, &mut diagnostics);
+        let population =
+            Population { snapshot: &snapshot, tree: &tree, control_groups: &control_groups };
+        let groups = group::form(&self.plan.selectors, &roots, population);
+        let members = group::union(&groups);
+        let accounts = last.map(|last| &last.accounts);
+        let has_waited = HasWaited::new(accounts);
+        let has_waited = |parent: &Process| has_waited.since_last_sample(parent);
+        scan::reread_early_children(&self.kernel, &mut snapshot, &tree, &members, has_waited);
+
+        let memory = if last.is_some() { self.machine_memory(&mut diagnostics) } else { None };
+        let reader = MemberReader {
+            plan: &self.plan,
+            kernel: &self.kernel,
+            snapshot: &snapshot,
+            tree: &tree,
+            last: accounts,
+        };
+        let readings = reader.read(members, &mut diagnostics);
+        let machine = self.machine(memory, &start);
+        let observation =
+            Observation { snapshot: &snapshot, readings: &readings, control_groups_seen, machine };
+        let (reports, accounts) = settle::settle(&self.plan, &groups, observation, accounts);
+        let pid = |&index: &usize| snapshot.processes[index].id.pid;
+        let members: Vec<Pid> = readings.members.iter().map(pid).collect();
+        self.kernel.hold(&members);
+        let boot_id = self.kernel.constants().boot_id.clone();
+        Ok(Sample {
+            wall: start.clocks.wall,
+            state: State { boot_id, accounts, tracker },
+            snapshot,
+            tree,
+            control_groups,
+            groups,
+            readings,
+            reports,
+            diagnostics,
+        })
+    }
+
+    fn start<'s>(&self, last: Option<&'s State>, diagnostics: &mut Diagnostics) -> Start<'s> {
+        let selectors = &self.plan.selectors;
+        let clocks = self.kernel.clocks();
+        let interval = last.map_or(0, |last| clocks.boot.since(last.accounts.taken));
+        let births = if selectors.select_processes() { self.kernel.births(interval) } else { None };
+        let control_groups = if selectors.select_control_groups() {
+            self.with_wanted(|wanted| self.kernel.control_groups(wanted))
+        } else {
+            Some(Vec::new())
+        };
+        let picked = roots::picked_pids(selectors, &self.kernel, diagnostics);
+        Start { clocks, last, births, control_groups, picked }
+    }
+
+    fn with_wanted<T>(&self, ask: impl FnOnce(Wanted<'_>) -> T) -> T {
+        let selectors = &self.plan.selectors;
+        let pick = |path: &[u8], unit: Option<&[u8]>| by_control_group(selectors, path, unit);
+        ask(Wanted {
+            pick: &pick,
+            units: !selectors.units.is_empty(),
+            paths: !selectors.control_groups.is_empty(),
+        })
+    }
+
+    /// Reads only the processes that can belong to a group, as far as the last sample tells. `None`
+    /// if that is not certain.
+    fn read_some(&self, start: &Start<'_>) -> Result<Option<Found>, SampleError> {
+        let selectors = &self.plan.selectors;
+        let (Some(last), Some(control_groups)) = (start.last, &start.control_groups) else {
+            return Ok(None);
+        };
+        let in_groups = control_groups.iter().flat_map(|group| group.pids.iter().copied());
+        let picked = start.picked.iter().map(|picked| picked.pid);
+        let always: Vec<Pid> = in_groups.chain(picked).collect();
+        if !selectors.select_processes() {
+            return Ok(Some(self.read(always, None, start)));
+        }
+        let (Some(births), Some(tracker)) = (&start.births, &last.tracker) else {
+            return Ok(None);
+        };
+        let accounts = &last.accounts;
+        let by_attributes = selectors.select_by_attributes();
+        let listed = LastSample { accounts, tracker }
+            .list(&self.kernel, births, start.clocks.boot, by_attributes, always)
+            .map_err(SampleError::List)?;
+        let Some(Listed { pids, born, tracker }) = listed else { return Ok(None) };
+        let found = self.read(pids, Some(tracker), start);
+        let with_children = found.roots.iter().filter(|root| selectors[root.selector].children);
+        let is_certain = tracker::knows_all_descendants(
+            accounts,
+            &born,
+            &found.scan.snapshot,
+            with_children.copied(),
+            self.kernel.constants().hz,
+        );
+        Ok(is_certain.then_some(found))
+    }
+
+    /// Reads these processes and no others.
+    fn read(&self, mut pids: Vec<Pid>, tracker: Option<PidTracker>, start: &Start<'_>) -> Found {
+        pids.sort_unstable();
+        pids.dedup();
+        let scan = scan::read(&self.kernel, &pids, start.clocks.boot);
+        self.with_roots(scan, tracker, start)
+    }
+
+    /// Reads all processes.
+    fn read_all(&self, start: &Start<'_>) -> Result<Found, SampleError> {
+        let selects_processes = self.plan.selectors.select_processes();
+        if let (false, Some(control_groups)) = (selects_processes, &start.control_groups) {
+            // The first sample of a plan that needs only what is in control groups.
+            let in_groups = control_groups.iter().flat_map(|group| group.pids.iter().copied());
+            return Ok(self.read(in_groups.collect(), None, start));
+        }
+        let mut pids = Vec::new();
+        let offset = self.kernel.pids(&mut pids).map_err(SampleError::List)?;
+        let scan = scan::read_all(&self.kernel, &pids, start.clocks.boot);
+        if self.kernel.out_of_time() {
+            return Err(SampleError::OutOfTime);
+        }
+        if scan.snapshot.processes.is_empty() {
+            return Err(SampleError::NoProcesses(self.kernel.constants().proc_path.clone()));
+        }
+        let tracker = match (offset, &start.births) {
+            (Some(offset), Some(births)) if scan.snapshot.find(Pid::INIT).is_some() => {
+                let last = start.last.and_then(|last| {
+                    Some(LastSample { accounts: &last.accounts, tracker: last.tracker.as_ref()? })
+                });
+                let hz = self.kernel.constants().hz;
+                Some(PidTracker::of_all(&scan.snapshot, offset, births, last, hz))
+            }
+            _ => None,
+        };
+        Ok(self.with_roots(scan, tracker, start))
+    }
+
+    fn with_roots(&self, scan: Scan, tracker: Option<PidTracker>, start: &Start<'_>) -> Found {
+        let mut diagnostics = Diagnostics::default();
+        let control_groups = match &start.control_groups {
+            Some(_) => None,
+            None => {
+                let sys = self.kernel.constants().sys_path.clone();
+                diagnostics.add(Warning::NoControlGroups { sys });
+                Some(self.control_groups_of_processes(&scan.snapshot, &mut diagnostics))
+            }
+        };
+        let seen = control_groups.as_deref().or(start.control_groups.as_deref());
+        let finder = RootFinder {
+            selectors: &self.plan.selectors,
+            kernel: &self.kernel,
+            snapshot: &scan.snapshot,
+            clocks: start.clocks,
+        };
+        let roots = finder.find(&start.picked, seen.unwrap_or_default(), &mut diagnostics);
+        Found { scan, roots, control_groups, tracker, diagnostics }
+    }
+
+    /// The control groups that the processes name. This reads a file of every process, and there
+    /// are no counters.
+    fn control_groups_of_processes(
+        &self,
+        snapshot: &Snapshot,
+        diagnostics: &mut Diagnostics,
+    ) -> Vec<ControlGroup> {
+        let init = self.kernel.cgroup(Pid::INIT).unwrap_or_default();
+        let mut unreadable = Unreadable::default();
+        let mut places = Vec::with_capacity(snapshot.processes.len());
+        for process in &snapshot.processes {
+            match self.kernel.cgroup(process.id.pid) {
+                Ok(text) => {
+                    let path = cgroupfs::cgroup_path(&text);
+                    places.extend(path.map(|path| (process.id.pid, path.to_vec())));
+                }
+                Err(error) => unreadable.add(error),
+            }
+        }
+        diagnostics.add_unreadable(What::ControlGroups, unreadable);
+        let manager = cgroupfs::manager_root(&init);
+        self.with_wanted(|wanted| control_groups::from_processes(&places, &manager, wanted))
+    }
+
+    /// The memory of the machine, if a field shows a fraction of it.
+    fn machine_memory(&self, diagnostics: &mut Diagnostics) -> Option<Bytes> {
+        if !self.plan.fields.need(Need::MachineMemory) {
+            return None;
+        }
+        let total = self.kernel.mem_total();
+        total.map_err(|error| diagnostics.add(Warning::MachineMemory(error))).ok()
+    }
+
+    fn machine(&self, memory: Option<Bytes>, start: &Start<'_>) -> Machine {
+        let constants = self.kernel.constants();
+        let is_short = start.last.is_some_and(|last| {
+            start.clocks.boot.since(last.accounts.taken) < SHORT.nanos(constants.hz).0
+        });
+        let processors = if is_short { self.kernel.processors_online() } else { None };
+        Machine { hz: constants.hz, page_size: constants.page_size, memory, processors }
+    }
+}
+
+/// Which processes have waited for a child since the last sample. The list of child times is made
+/// only if it is asked for.
+struct HasWaited<'a> {
+    accounts: Option<&'a Accounts>,
+    child_times: OnceCell<Vec<(ProcId, Ticks)>>,
+}
+
+impl<'a> HasWaited<'a> {
+    fn new(accounts: Option<&'a Accounts>) -> HasWaited<'a> {
+        HasWaited { accounts, child_times: OnceCell::new() }
+    }
+
+    fn since_last_sample(&self, parent: &Process) -> bool {
+        let known = self
+            .child_times
+            .get_or_init(|| self.accounts.map(Accounts::child_times).unwrap_or_default());
+        match known.binary_search_by_key(&parent.id, |&(id, _)| id) {
+            Ok(index) => known[index].1 != parent.times.children,
+            Err(_) => true,
+        }
+    }
+}

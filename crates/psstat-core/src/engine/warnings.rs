@@ -1,0 +1,87 @@
+//! Warnings about what a sample could not see.
+
+use super::Engine;
+use crate::diagnostics::{Diagnostics, Warning, What};
+use crate::field::Field;
+use crate::kernel::Kernel;
+use crate::model::control_group::ControlGroup;
+use crate::model::snapshot::{Buffer, Snapshot};
+use crate::model::units::Pid;
+use crate::plan::Plan;
+use crate::select::selector::Source;
+use crate::select::systemd;
+use alloc::borrow::ToOwned;
+
+impl<K: Kernel> Engine<K> {
+    /// Warns of processes and control groups that cannot be seen. Counts the processes that control
+    /// groups list and `/proc` hides.
+    pub(super) fn warn_of_unseen(
+        &self,
+        control_groups: &mut [ControlGroup],
+        snapshot: &mut Snapshot,
+        diagnostics: &mut Diagnostics,
+    ) {
+        let hidden = self.hides_processes(snapshot);
+        let unreadable = core::mem::take(&mut snapshot.unreadable);
+        if hidden {
+            let proc = self.kernel.constants().proc_path.clone();
+            diagnostics.add(Warning::HiddenProcesses { proc });
+        } else {
+            diagnostics.add_unreadable(What::Processes, unreadable);
+        }
+        warn_of_missing(&self.plan, control_groups, diagnostics);
+        if hidden {
+            count_hidden(control_groups, snapshot);
+        } else {
+            warn_of_foreign(&self.plan, control_groups, diagnostics);
+        }
+    }
+
+    /// Whether `/proc` shows only some of the processes. Every pid namespace has a process 1. If it
+    /// cannot be seen, other processes cannot either.
+    fn hides_processes(&self, snapshot: &Snapshot) -> bool {
+        self.kernel.is_genuine()
+            && snapshot.find(Pid::INIT).is_none()
+            && self.kernel.stat(Pid::INIT, &mut Buffer::default()).is_err()
+    }
+}
+
+/// Counts the processes that control groups list and `/proc` does not show. They exist.
+fn count_hidden(control_groups: &mut [ControlGroup], snapshot: &Snapshot) {
+    for group in control_groups {
+        let hidden = group.pids.iter().filter(|&&pid| snapshot.find(pid).is_none()).count();
+        group.foreign += hidden as u64;
+    }
+}
+
+/// Warns of units and control groups that are spelled out without a name, and do not exist. A
+/// misspelled one would have no line, and nobody would notice.
+fn warn_of_missing(plan: &Plan, control_groups: &[ControlGroup], diagnostics: &mut Diagnostics) {
+    let selectors = plan.selectors.iter().enumerate();
+    for (index, selector) in selectors.filter(|(_, selector)| selector.name.is_none()) {
+        if control_groups.iter().any(|group| group.selectors.contains(&index)) {
+            continue;
+        }
+        match &selector.source {
+            Source::Unit(id) if !systemd::is_glob(id) => {
+                diagnostics.add(Warning::NoUnit(id.clone()));
+            }
+            Source::ControlGroup(path) if !systemd::is_glob(path) => {
+                let path = if path.is_empty() { "/" } else { path };
+                diagnostics.add(Warning::NoControlGroup(path.to_owned()));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Warns that some members cannot be looked at because they have no pid here, if a field needs
+/// them.
+fn warn_of_foreign(plan: &Plan, control_groups: &[ControlGroup], diagnostics: &mut Diagnostics) {
+    let foreign: u64 = control_groups.iter().map(|group| group.foreign).sum();
+    let lacks_them =
+        |field: &Field| !matches!(field, Field::Processes | Field::CpuShare | Field::CpuTime);
+    if foreign > 0 && plan.fields.as_slice().iter().any(lacks_them) {
+        diagnostics.add(Warning::ForeignMembers(foreign));
+    }
+}

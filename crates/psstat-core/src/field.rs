@@ -1,0 +1,405 @@
+//! The output fields: one table, with a row for each.
+//!
+//! A new field is a row here, a parser for what it reads (`parse`), and the code that turns the
+//! readings of the members into one value ([`Report`]).
+
+use crate::model::report::{Rate, Report};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt::Write as _;
+
+/// One field of an output line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Field {
+    /// `p_cpu`
+    CpuShare,
+    /// `p_mem`
+    MemoryShare,
+    /// `n_proc`
+    Processes,
+    /// `cpu_time`
+    CpuTime,
+    /// `mem`
+    Memory,
+    /// `n_thread`
+    Threads,
+    /// `n_zombie`
+    Zombies,
+    /// `n_fd`
+    OpenFiles,
+    /// `io_read`
+    StorageRead,
+    /// `io_write`
+    StorageWrite,
+    /// `faults_major`
+    MajorFaults,
+    /// `ctx_switches`
+    Switches,
+    /// `uptime`
+    Uptime,
+}
+
+/// What must be read or kept for a field, besides the `stat` of each process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// The memory of each member.
+    Memory,
+    /// The memory of the machine.
+    MachineMemory,
+    /// `/proc/PID/fd` of each member.
+    OpenFiles,
+    /// `/proc/PID/io` of each member.
+    Storage,
+    /// Major page faults of each member.
+    MajorFaults,
+    /// `/proc/PID/task/TID/status` of each thread.
+    Switches,
+    /// A total for each group, kept between samples.
+    CpuTotals,
+}
+
+/// The type of a metric, as Prometheus defines it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricType {
+    /// A value that rises and falls.
+    Gauge,
+    /// A value that only rises.
+    Counter,
+}
+
+/// A row of the table.
+#[derive(Debug)]
+pub struct Row {
+    /// The field.
+    pub field: Field,
+    /// Its name on the command line, in line protocol and in JSON.
+    pub name: &'static str,
+    /// Its name for Prometheus: base units, and a ratio is from 0 to 1.
+    pub metric: &'static str,
+    /// Its type for Prometheus.
+    pub metric_type: MetricType,
+    /// What it is, for people.
+    pub help: &'static str,
+    /// What must be read or kept for it.
+    pub needs: &'static [Need],
+    /// Whether the state between samples holds something that only this field needs.
+    pub keeps_state: bool,
+    /// The rate that it shows, if it is one.
+    pub rate: Option<Rate>,
+    /// Its value in a report.
+    value: fn(&Report) -> Option<Value>,
+}
+
+/// All fields, in the order of [`Field`].
+static TABLE: [Row; 13] = [
+    Row {
+        field: Field::CpuShare,
+        name: "p_cpu",
+        metric: "psstat_cpu_cores",
+        metric_type: MetricType::Gauge,
+        help: "CPU time per second that the group used since the last sample; 1 is one core.",
+        needs: &[],
+        keeps_state: false,
+        rate: None,
+        value: |report| Value::decimal(report.cpu?, 4),
+    },
+    Row {
+        field: Field::MemoryShare,
+        name: "p_mem",
+        metric: "psstat_memory_ratio",
+        metric_type: MetricType::Gauge,
+        help: "Fraction of the machine's memory that the group holds.",
+        needs: &[Need::Memory, Need::MachineMemory],
+        keeps_state: false,
+        rate: None,
+        value: |report| Value::decimal(report.memory?, 6),
+    },
+    Row {
+        field: Field::Processes,
+        name: "n_proc",
+        metric: "psstat_processes",
+        metric_type: MetricType::Gauge,
+        help: "Live processes of the group, children included.",
+        needs: &[],
+        keeps_state: false,
+        rate: None,
+        value: |report| Value::count(report.processes),
+    },
+    Row {
+        field: Field::CpuTime,
+        name: "cpu_time",
+        metric: "psstat_cpu_seconds_total",
+        metric_type: MetricType::Counter,
+        help: "CPU time that the group has used since psstat first saw it.",
+        needs: &[Need::CpuTotals],
+        keeps_state: true,
+        rate: None,
+        value: |report| Value::decimal(report.cpu_time?.0 as f64 / 1e9, 6),
+    },
+    Row {
+        field: Field::Memory,
+        name: "mem",
+        metric: "psstat_memory_bytes",
+        metric_type: MetricType::Gauge,
+        help: "Memory that the group holds.",
+        needs: &[Need::Memory],
+        keeps_state: false,
+        rate: None,
+        value: |report| Value::count(report.bytes?.0),
+    },
+    Row {
+        field: Field::Threads,
+        name: "n_thread",
+        metric: "psstat_threads",
+        metric_type: MetricType::Gauge,
+        help: "Threads of the group's live processes.",
+        needs: &[],
+        keeps_state: false,
+        rate: None,
+        value: |report| Value::count(report.threads?),
+    },
+    Row {
+        field: Field::Zombies,
+        name: "n_zombie",
+        metric: "psstat_zombies",
+        metric_type: MetricType::Gauge,
+        help: "Processes of the group that have ended and whose parent has not waited for them.",
+        needs: &[],
+        keeps_state: false,
+        rate: None,
+        value: |report| Value::count(report.zombies?),
+    },
+    Row {
+        field: Field::OpenFiles,
+        name: "n_fd",
+        metric: "psstat_open_fds",
+        metric_type: MetricType::Gauge,
+        help: "Open file descriptors of the group.",
+        needs: &[Need::OpenFiles],
+        keeps_state: false,
+        rate: None,
+        value: |report| Value::count(report.open_files?),
+    },
+    Row {
+        field: Field::StorageRead,
+        name: "io_read",
+        metric: "psstat_io_read_bytes_per_second",
+        metric_type: MetricType::Gauge,
+        help: "Bytes per second that the group read from storage since the last sample.",
+        needs: &[Need::Storage],
+        keeps_state: true,
+        rate: Some(Rate::StorageRead),
+        value: |report| Value::decimal(*report.rates.get(&Rate::StorageRead)?, 2),
+    },
+    Row {
+        field: Field::StorageWrite,
+        name: "io_write",
+        metric: "psstat_io_write_bytes_per_second",
+        metric_type: MetricType::Gauge,
+        help: "Bytes per second that the group wrote to storage since the last sample.",
+        needs: &[Need::Storage],
+        keeps_state: true,
+        rate: Some(Rate::StorageWrite),
+        value: |report| Value::decimal(*report.rates.get(&Rate::StorageWrite)?, 2),
+    },
+    Row {
+        field: Field::MajorFaults,
+        name: "faults_major",
+        metric: "psstat_major_page_faults_per_second",
+        metric_type: MetricType::Gauge,
+        help: "Page faults per second of the group that waited for storage.",
+        needs: &[Need::MajorFaults],
+        keeps_state: true,
+        rate: Some(Rate::MajorFaults),
+        value: |report| Value::decimal(*report.rates.get(&Rate::MajorFaults)?, 4),
+    },
+    Row {
+        field: Field::Switches,
+        name: "ctx_switches",
+        metric: "psstat_context_switches_per_second",
+        metric_type: MetricType::Gauge,
+        help: "Context switches per second of all threads of the group.",
+        needs: &[Need::Switches],
+        keeps_state: true,
+        rate: Some(Rate::Switches),
+        value: |report| Value::decimal(*report.rates.get(&Rate::Switches)?, 4),
+    },
+    Row {
+        field: Field::Uptime,
+        name: "uptime",
+        metric: "psstat_uptime_seconds",
+        metric_type: MetricType::Gauge,
+        help: "Time since the oldest live process of the group started.",
+        needs: &[],
+        keeps_state: false,
+        rate: None,
+        value: |report| Value::decimal(report.uptime?.as_secs_f64(), 2),
+    },
+];
+
+impl Field {
+    /// The fields that are printed by default, in order.
+    pub const DEFAULT: [Field; 3] = [Field::CpuShare, Field::MemoryShare, Field::Processes];
+
+    /// The row of the field.
+    pub fn row(self) -> &'static Row {
+        &TABLE[self as usize]
+    }
+
+    /// All fields, in the order of the table.
+    pub fn all() -> impl Iterator<Item = Field> {
+        TABLE.iter().map(|row| row.field)
+    }
+
+    /// The field's name on the command line and in the output.
+    pub fn name(self) -> &'static str {
+        self.row().name
+    }
+
+    /// The field of that name.
+    pub fn named(name: &str) -> Option<Field> {
+        Field::all().find(|field| field.name() == name)
+    }
+
+    /// The field that shows a rate.
+    pub fn of_rate(rate: Rate) -> Option<Field> {
+        Field::all().find(|field| field.row().rate == Some(rate))
+    }
+
+    /// The field's value. `None` if it is not known, or is a number that some format cannot hold.
+    pub fn value(self, report: &Report) -> Option<Value> {
+        (self.row().value)(report)
+    }
+}
+
+/// The fields that a job prints, in that order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fields(Vec<Field>);
+
+impl Fields {
+    /// These fields, in this order.
+    pub fn new(fields: impl IntoIterator<Item = Field>) -> Fields {
+        Fields(fields.into_iter().collect())
+    }
+
+    /// The fields in order.
+    pub fn as_slice(&self) -> &[Field] {
+        &self.0
+    }
+
+    /// Whether any of the fields has that need.
+    pub fn need(&self, need: Need) -> bool {
+        self.0.iter().any(|field| field.row().needs.contains(&need))
+    }
+
+    /// Whether the rate is printed.
+    pub fn show_rate(&self, rate: Rate) -> bool {
+        self.0.iter().any(|field| field.row().rate == Some(rate))
+    }
+
+    /// The fields that have that need, in order.
+    pub fn with_need(&self, need: Need) -> impl Iterator<Item = Field> {
+        self.0.iter().copied().filter(move |field| field.row().needs.contains(&need))
+    }
+}
+
+impl Default for Fields {
+    fn default() -> Fields {
+        Fields::new(Field::DEFAULT)
+    }
+}
+
+/// A field's value: not negative, not infinite, not NaN.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Value {
+    /// A number with at most that many decimals.
+    Decimal {
+        /// The number.
+        number: f64,
+        /// The number of decimals.
+        decimals: usize,
+    },
+    /// A whole number.
+    Count(u64),
+}
+
+impl Value {
+    fn decimal(number: f64, decimals: usize) -> Option<Value> {
+        (number.is_finite() && number >= 0.0).then_some(Value::Decimal { number, decimals })
+    }
+
+    /// InfluxDB's integers are signed: one that does not fit would cost the whole batch.
+    fn count(number: u64) -> Option<Value> {
+        i64::try_from(number).is_ok().then_some(Value::Count(number))
+    }
+
+    /// Writes the value as every format does: trailing zeros are cut.
+    pub fn write(self, text: &mut String) {
+        // Writing to a String cannot fail.
+        let _ = match self {
+            Value::Count(number) => write!(text, "{number}"),
+            Value::Decimal { number, decimals } => write!(text, "{number:.decimals$}"),
+        };
+        if let Value::Decimal { .. } = self {
+            text.truncate(text.trim_end_matches('0').trim_end_matches('.').len());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn decimal(number: f64, decimals: usize) -> String {
+        let mut text = String::new();
+        Value::Decimal { number, decimals }.write(&mut text);
+        text
+    }
+
+    #[test]
+    fn each_row_stands_at_the_index_of_its_field() {
+        for (index, row) in TABLE.iter().enumerate() {
+            assert_eq!(row.field as usize, index, "{}", row.name);
+            assert_eq!(Field::named(row.name), Some(row.field));
+        }
+    }
+
+    #[test]
+    fn each_rate_has_one_field() {
+        for rate in Rate::ALL {
+            let fields = Field::all().filter(|field| field.row().rate == Some(rate));
+            assert_eq!(fields.count(), 1, "{rate:?}");
+        }
+    }
+
+    #[test]
+    fn trailing_zeros_are_cut() {
+        for (number, decimals, expected) in [
+            (0.0, 4, "0"),
+            (0.00004, 4, "0"),
+            (0.00005001, 4, "0.0001"),
+            (1.0, 4, "1"),
+            (100.0, 4, "100"),
+            (10.1, 4, "10.1"),
+            (0.1234567, 6, "0.123457"),
+            (0.9999999, 6, "1"),
+            (2000.5, 4, "2000.5"),
+        ] {
+            assert_eq!(decimal(number, decimals), expected);
+        }
+        let mut text = String::new();
+        Value::Count(100).write(&mut text);
+        assert_eq!(text, "100");
+    }
+
+    proptest! {
+        #[test]
+        fn a_decimal_reads_back_within_its_precision(number in 0.0f64..1e6) {
+            let text = decimal(number, 4);
+            let back: f64 = text.parse().unwrap();
+            prop_assert!((back - number).abs() <= 0.000_050_01);
+            prop_assert!(!text.ends_with('.') && (!text.contains('.') || !text.ends_with('0')));
+        }
+    }
+}

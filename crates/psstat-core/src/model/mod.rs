@@ -1,0 +1,13 @@
+//! What was seen of a machine, as plain data. This module imports nothing else of the crate.
+
+pub mod births;
+pub mod control_group;
+pub mod label;
+pub mod memory;
+pub mod pid_file;
+pub mod process;
+pub mod read_error;
+pub mod readings;
+pub mod report;
+pub mod snapshot;
+pub mod units;

@@ -1,0 +1,34 @@
+//! What a pid file says.
+
+use super::units::Pid;
+use alloc::string::String;
+use thiserror::Error;
+
+/// What a pid file says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PidFile {
+    /// The pid on its first line.
+    pub pid: Pid,
+    /// When the file was last written (`st_mtime`), in nanoseconds since 1970.
+    pub written: i64,
+}
+
+/// Why a pid file gave no pid.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum PidFileError {
+    /// There is no such file.
+    #[error("not found")]
+    NotFound,
+    /// psstat's user may not read it.
+    #[error("permission denied: let psstat's user read it")]
+    Denied,
+    /// It is a directory, a FIFO, a device or a socket.
+    #[error("not a regular file")]
+    NotRegular,
+    /// Its first line is not a pid.
+    #[error("the first line is not a pid (1 to 4194304)")]
+    Malformed,
+    /// A system call failed for another reason.
+    #[error("{0}")]
+    Failed(String),
+}

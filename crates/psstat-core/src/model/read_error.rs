@@ -1,0 +1,64 @@
+//! Why a file below `/proc` or `/sys` could not be read. "Gone", "forbidden" and "unreadable" are
+//! three different things.
+
+use alloc::string::String;
+use thiserror::Error;
+
+/// Why one file below `/proc` or `/sys` could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{path}: {reason}")]
+pub struct ReadError {
+    /// The file.
+    pub path: String,
+    /// The reason.
+    pub reason: Reason,
+}
+
+/// The reasons that callers tell apart.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Reason {
+    /// The process has ended: `ENOENT` when its file is opened, `ESRCH` when it is read
+    /// (fs/proc/base.c). This is not a fault: processes end.
+    #[error("no such file or process")]
+    Vanished,
+    /// This user may not read the file: `EACCES`, `EPERM`.
+    #[error("permission denied")]
+    Denied,
+    /// The process lives, but the file does not exist: the kernel was built without it, or a copy
+    /// of a procfs lacks it.
+    #[error("not found")]
+    Missing,
+    /// The file does not hold what the kernel writes.
+    #[error("unexpected content")]
+    Malformed,
+    /// The system call failed for another reason.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// Files that could not be read, except those of processes that had ended.
+#[derive(Debug, Default)]
+pub struct Unreadable {
+    /// How many.
+    pub count: usize,
+    /// The first of them, to be shown as an example.
+    pub first: Option<ReadError>,
+}
+
+impl Unreadable {
+    /// Counts an error, unless the process has ended.
+    pub fn add(&mut self, error: ReadError) {
+        if error.reason != Reason::Vanished {
+            self.count += 1;
+            self.first.get_or_insert(error);
+        }
+    }
+
+    /// Adds what another collection counted.
+    pub fn extend(&mut self, other: Unreadable) {
+        self.count += other.count;
+        if self.first.is_none() {
+            self.first = other.first;
+        }
+    }
+}

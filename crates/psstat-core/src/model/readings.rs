@@ -1,0 +1,101 @@
+//! What was read of the members of groups besides `stat`: each part only if a field needs it.
+
+use super::memory::Footprint;
+use super::units::{Amounts, Count, Pid};
+use alloc::vec::Vec;
+
+/// Outcome of reading a file of one member.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reading<T> {
+    /// The member had ended, or has no such thing: a zombie has no open files.
+    #[default]
+    Gone,
+    /// The member lives, but its file may not be read, does not exist or makes no sense.
+    Unreadable,
+    /// What the file said.
+    Value(T),
+}
+
+impl<T> Reading<T> {
+    /// The same reading, with its value converted.
+    pub fn map<U>(self, convert: impl FnOnce(T) -> U) -> Reading<U> {
+        match self {
+            Reading::Gone => Reading::Gone,
+            Reading::Unreadable => Reading::Unreadable,
+            Reading::Value(value) => Reading::Value(convert(value)),
+        }
+    }
+}
+
+/// Storage traffic of one process since it started, in bytes. The traffic of the children it has
+/// waited for is included: the kernel does not separate them (`wait_task_zombie`, kernel/exit.c).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Storage {
+    /// `read_bytes` of `/proc/PID/io`: fetched from storage.
+    pub read: Count,
+    /// `write_bytes` of `/proc/PID/io`: sent to storage, or left to the page cache to be sent.
+    pub written: Count,
+}
+
+/// A count for each thread of a process.
+pub type Threads = Vec<(Pid, Count)>;
+
+/// What was read of the members. A part that no field needs, or that could not be finished in
+/// time, is `None`.
+#[derive(Clone, Debug, Default)]
+pub struct Readings {
+    /// The members that were read: indices in the snapshot, sorted. Each part is in this order.
+    pub members: Vec<usize>,
+    /// Memory.
+    pub footprints: Option<Vec<Footprint>>,
+    /// Number of open file descriptors.
+    pub open_files: Option<Vec<Reading<u64>>>,
+    /// Storage traffic.
+    pub storage: Option<Vec<Reading<Storage>>>,
+    /// Major page faults.
+    pub faults: Option<Vec<Reading<Amounts<Count>>>>,
+    /// Context switches of each thread.
+    pub switches: Option<Vec<Reading<Threads>>>,
+}
+
+impl Readings {
+    /// The entry of `part` for the process at that index in the snapshot. `None` if that process
+    /// was not read.
+    pub fn at<'r, T>(&self, part: &'r [T], index: usize) -> Option<&'r T> {
+        part.get(self.members.binary_search(&index).ok()?)
+    }
+}
+
+/// Adds up readings. `None` if one of them is [`Reading::Unreadable`].
+pub fn sum<'r>(readings: impl Iterator<Item = &'r Reading<u64>>) -> Option<u64> {
+    let mut sum = 0u64;
+    for reading in readings {
+        match reading {
+            Reading::Gone => {}
+            Reading::Unreadable => return None,
+            Reading::Value(value) => sum = sum.saturating_add(*value),
+        }
+    }
+    Some(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sum_with_an_unreadable_part_is_unknown() {
+        use Reading::{Gone, Unreadable, Value};
+        assert_eq!(sum([Value(3), Gone, Value(4)].iter()), Some(7));
+        assert_eq!(sum([Value(3), Unreadable].iter()), None);
+        assert_eq!(sum([].iter()), Some(0));
+        assert_eq!(sum([Value(u64::MAX), Value(2)].iter()), Some(u64::MAX));
+    }
+
+    #[test]
+    fn each_member_finds_its_own_entry() {
+        let readings = Readings { members: Vec::from([2, 5, 9]), ..Readings::default() };
+        let found = [9, 3, 2].map(|index| readings.at(&['a', 'b', 'c'], index).copied());
+        assert_eq!(found, [Some('c'), None, Some('a')]);
+    }
+}

@@ -1,0 +1,54 @@
+//! What a group cost: the values of one output line.
+
+use super::label::Label;
+use super::units::{Bytes, CpuNanos};
+use alloc::collections::BTreeMap;
+use core::time::Duration;
+
+/// Something that the kernel counts per process or per thread, and that is reported per second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rate {
+    /// Bytes read from storage.
+    StorageRead,
+    /// Bytes written to storage.
+    StorageWrite,
+    /// Page faults that had to wait for storage.
+    MajorFaults,
+    /// Context switches of all threads.
+    Switches,
+}
+
+impl Rate {
+    /// All rates.
+    pub const ALL: [Rate; 4] =
+        [Rate::StorageRead, Rate::StorageWrite, Rate::MajorFaults, Rate::Switches];
+}
+
+/// What a group cost since the last sample. A value that is not known is `None`; it is never 0.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// Name of the group.
+    pub label: Label,
+    /// Index of the selector whose tags the line bears.
+    pub selector: usize,
+    /// CPU time per elapsed time. 1 is one core kept busy.
+    pub cpu: Option<f64>,
+    /// Fraction of the machine's memory.
+    pub memory: Option<f64>,
+    /// Number of live processes, zombies not included.
+    pub processes: u64,
+    /// Memory.
+    pub bytes: Option<Bytes>,
+    /// Threads of the live processes.
+    pub threads: Option<u64>,
+    /// Zombies.
+    pub zombies: Option<u64>,
+    /// Open file descriptors.
+    pub open_files: Option<u64>,
+    /// Time since the oldest live process started; 0 if none is alive.
+    pub uptime: Option<Duration>,
+    /// CPU time since the group was first seen.
+    pub cpu_time: Option<CpuNanos>,
+    /// Events or bytes per second.
+    pub rates: BTreeMap<Rate, f64>,
+}

@@ -1,0 +1,113 @@
+//! The processes of a machine at one time.
+
+use super::process::{Life, NameId, Names, Process, Stat, index_of};
+use super::read_error::{ReadError, Unreadable};
+use super::units::{BootNanos, Pid, ProcId};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+/// Size of a [`Buffer`]. The longest file that is read in one call fits: `stat` has 52 fields of
+/// at most 20 digits and a name of at most 63 bytes; `status` and `meminfo` have about 1.5 KiB
+/// before the line that is wanted.
+pub const BUFFER_SIZE: usize = 4096;
+
+/// Space to read a file into, reused for many files.
+#[derive(Debug)]
+pub struct Buffer(pub Box<[u8; BUFFER_SIZE]>);
+
+impl Default for Buffer {
+    fn default() -> Buffer {
+        Buffer(Box::new([0; BUFFER_SIZE]))
+    }
+}
+
+/// Processes that one reader read one after the other.
+#[derive(Debug, Default)]
+pub struct Part {
+    /// Sorted by pid, in the order of reading.
+    pub processes: Vec<Process>,
+    /// Their names.
+    pub names: Names,
+    /// Processes that could not be read.
+    pub unreadable: Unreadable,
+}
+
+/// How many processes are read between two looks at the clock.
+const READS_PER_CLOCK: usize = 64;
+
+impl Part {
+    /// Reads `pids` with `stat`, in order. Stops early, with what it has, once `out_of_time`
+    /// returns true. A process that has ended is not in the result.
+    pub fn read(
+        pids: &[Pid],
+        out_of_time: impl Fn() -> bool,
+        stat: impl for<'b> Fn(Pid, &'b mut Buffer) -> Result<Stat<'b>, ReadError>,
+    ) -> Part {
+        let mut part = Part::default();
+        part.processes.reserve_exact(pids.len());
+        let mut buffer = Buffer::default();
+        for chunk in pids.chunks(READS_PER_CLOCK) {
+            if out_of_time() {
+                break;
+            }
+            for &pid in chunk {
+                match stat(pid, &mut buffer) {
+                    Ok(stat) => part.processes.push(stat.process(pid, &mut part.names)),
+                    Err(error) => part.unreadable.add(error),
+                }
+            }
+        }
+        part
+    }
+}
+
+/// The processes of a machine at one time, or some of them.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    /// When the scan began. A process that started later belongs to the next sample.
+    pub taken: BootNanos,
+    /// Sorted by pid, no pid twice.
+    pub processes: Vec<Process>,
+    /// Their names.
+    pub names: Names,
+    /// Processes that could not be read.
+    pub unreadable: Unreadable,
+    /// Where each reader began in `processes`. Within the part of one reader, a smaller index was
+    /// read earlier. Nothing is known of the order between parts.
+    parts: Vec<usize>,
+}
+
+impl Snapshot {
+    /// Joins the parts of one or more readers, which are in order of pid.
+    pub fn new(taken: BootNanos, parts: Vec<Part>) -> Snapshot {
+        let mut parts = parts.into_iter();
+        let Part { processes, names, unreadable } = parts.next().unwrap_or_default();
+        let mut snapshot = Snapshot { taken, processes, names, unreadable, parts: Vec::from([0]) };
+        for part in parts {
+            snapshot.parts.push(snapshot.processes.len());
+            let ids: Vec<NameId> = part.names.texts().map(|text| snapshot.names.id(text)).collect();
+            let renamed =
+                |process: Process| Process { comm: ids[Names::index(process.comm)], ..process };
+            snapshot.processes.extend(part.processes.into_iter().map(renamed));
+            snapshot.unreadable.extend(part.unreadable);
+        }
+        snapshot
+    }
+
+    /// Whether the process at `first` is known to have been read before the one at `second`.
+    pub fn was_read_before(&self, first: usize, second: usize) -> bool {
+        let part = |index| self.parts.partition_point(|&start| start <= index);
+        first < second && part(first) == part(second)
+    }
+
+    /// Index of the process with that pid.
+    pub fn find(&self, pid: Pid) -> Option<usize> {
+        index_of(&self.processes, pid)
+    }
+
+    /// Whether that very process still runs. Another process with its pid does not count.
+    pub fn life_of(&self, id: ProcId) -> Life {
+        let process = self.find(id.pid).map(|index| &self.processes[index]);
+        process.filter(|process| process.id == id).map_or(Life::Gone, |process| process.life)
+    }
+}

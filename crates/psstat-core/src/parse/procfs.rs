@@ -1,0 +1,347 @@
+//! The text formats of procfs (proc(5)). A parser returns `None` if the bytes are not what the
+//! kernel writes.
+
+use super::line::{Words, decimal, kib_line, line_after};
+use crate::model::memory::Statm;
+use crate::model::process::Stat;
+use crate::model::readings::Storage;
+use crate::model::units::{Amounts, Bytes, Count, Pages, Pid, Ticks, Uid};
+use alloc::vec::Vec;
+
+/// Reads the line of `/proc/PID/stat`.
+///
+/// The name may hold `)`, spaces and line feeds; none of the fields behind it can, so the last
+/// `)` ends it.
+pub fn stat(line: &[u8]) -> Option<Stat<'_>> {
+    let open = memchr::memchr(b'(', line)?;
+    let close = memchr::memrchr(b')', line)?;
+    let comm = line.get(open + 1..close)?;
+    let mut words = Words(line.get(close + 1..)?);
+
+    let state = match words.word()? {
+        [state] => *state,
+        _ => return None,
+    };
+    let parent = Pid::new(u32::try_from(words.number()?).ok()?);
+    // pgrp, session, tty_nr, tpgid, flags, minflt, cminflt, majflt, cmajflt
+    words.skip(9)?;
+    let user = words.number()?;
+    let system = words.number()?;
+    let children_user = words.signed()?;
+    let children_system = words.signed()?;
+    // priority, nice
+    words.skip(2)?;
+    let threads = words.number()?;
+    // itrealvalue
+    words.skip(1)?;
+    let start = words.number()?;
+    Some(Stat {
+        comm,
+        state,
+        parent,
+        times: Amounts {
+            own: Ticks(user) + Ticks(system),
+            children: Ticks(children_user) + Ticks(children_system),
+        },
+        threads,
+        start: Ticks(start),
+    })
+}
+
+/// Major page faults in the line of `/proc/PID/stat`, fields 12 and 13: those of the process itself,
+/// and of the children it has waited for; with the start, field 22, which tells whose they are.
+pub fn major_faults(line: &[u8]) -> Option<(Ticks, Amounts<Count>)> {
+    let close = memchr::memrchr(b')', line)?;
+    let mut words = Words(line.get(close + 1..)?);
+    // state, ppid, pgrp, session, tty_nr, tpgid, flags, minflt, cminflt
+    words.skip(9)?;
+    let amounts = Amounts { own: Count(words.number()?), children: Count(words.number()?) };
+    // utime, stime, cutime, cstime, priority, nice, num_threads, itrealvalue
+    words.skip(8)?;
+    Some((Ticks(words.number()?), amounts))
+}
+
+/// Reads `/proc/PID/io`.
+pub fn io(text: &[u8]) -> Option<Storage> {
+    let line = |key| Words(line_after(text, key)?).number().map(Count);
+    Some(Storage { read: line(b"read_bytes:")?, written: line(b"write_bytes:")? })
+}
+
+/// Switches of context in the `status` of a thread, those it asked for and others
+/// (proc_pid_status(5)).
+pub fn switches(status: &[u8]) -> Option<Count> {
+    let line = |key| Words(line_after(status, key)?).number().map(Count);
+    Some(line(b"voluntary_ctxt_switches:")? + line(b"nonvoluntary_ctxt_switches:")?)
+}
+
+/// Reads the line of `/proc/PID/statm`.
+pub fn statm(line: &[u8]) -> Option<Statm> {
+    let mut words = Words(line);
+    words.skip(1)?;
+    let resident = Pages(words.number()?);
+    let shared = Pages(words.number()?);
+    Some(Statm { resident, shared })
+}
+
+/// The proportional share in `/proc/PID/smaps_rollup`: each page divided by the number of
+/// processes that map it (proc_pid_smaps(5)).
+pub fn smaps_rollup_pss(text: &[u8]) -> Option<Bytes> {
+    kib_line(text, b"Pss:")
+}
+
+/// `MemTotal` of `/proc/meminfo`: what the machine has (proc_meminfo(5)).
+pub fn mem_total(text: &[u8]) -> Option<Bytes> {
+    kib_line(text, b"MemTotal:")
+}
+
+/// The effective user in the `Uid:` line of `/proc/PID/status` (proc_pid_status(5)): the second
+/// of real, effective, saved, file system.
+pub fn status_effective_uid(text: &[u8]) -> Option<Uid> {
+    let mut words = Words(line_after(text, b"Uid:")?);
+    words.skip(1)?;
+    u32::try_from(words.number()?).ok().map(Uid)
+}
+
+/// The first line of a pid file: a number and nothing else but white space around it.
+pub fn pid_file(text: &[u8]) -> Option<Pid> {
+    let first = text.split(|&byte| byte == b'\n').next()?;
+    Pid::parse(first.trim_ascii())
+}
+
+/// The tasks that exist, and the newest pid, from `/proc/loadavg` (proc_loadavg(5)): the fourth
+/// field behind its slash, and the last.
+pub fn loadavg(text: &[u8]) -> Option<(u64, Pid)> {
+    let mut words = Words(text);
+    words.skip(3)?;
+    let mut tasks = words.word()?.splitn(2, |&byte| byte == b'/');
+    let tasks = decimal(tasks.nth(1)?)?;
+    Some((tasks, Pid::parse(words.word()?)?))
+}
+
+/// The tasks made since boot: `processes` of `/proc/stat` (proc_stat(5)).
+pub fn forks(text: &[u8]) -> Option<u64> {
+    Words(line_after(text, b"processes ")?).number()
+}
+
+/// How many processors a list such as `0-3,8` names.
+pub fn cpu_list(text: &[u8]) -> Option<u64> {
+    let mut count = 0u64;
+    for range in text.trim_ascii().split(|&byte| byte == b',') {
+        let mut ends = range.splitn(2, |&byte| byte == b'-');
+        let first = decimal(ends.next()?)?;
+        let last = ends.next().map_or(Some(first), decimal)?;
+        count = count.checked_add(last.checked_sub(first)?.checked_add(1)?)?;
+    }
+    Some(count)
+}
+
+/// Turns `/proc/PID/cmdline`, where each argument ends in a NUL, into the arguments joined by one
+/// space, in place. NULs at the end go: a process that has written a title over its arguments
+/// leaves any number of them (proc_pid_cmdline(5)).
+pub fn join_arguments(cmdline: &mut Vec<u8>) {
+    while cmdline.last() == Some(&0) {
+        cmdline.pop();
+    }
+    for byte in cmdline.iter_mut().filter(|byte| **byte == 0) {
+        *byte = b' ';
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::process::Life;
+    use crate::parse::line::number;
+    use alloc::string::String;
+    use alloc::vec::Vec;
+    use proptest::prelude::*;
+
+    const TAIL: &str = "S 7 8 9 10 11 12 13 14 15 16 170 18 19 -20 21 -22 23 24 2500 26 27";
+
+    fn line(comm: &[u8], tail: &str) -> Vec<u8> {
+        [b"42 (", comm, b") ", tail.as_bytes(), b"\n"].concat()
+    }
+
+    #[test]
+    fn the_fields_are_those_of_the_manual_page() {
+        let text = line(b"nginx", TAIL);
+        let stat = stat(&text).unwrap();
+        assert_eq!(stat.comm, b"nginx");
+        assert_eq!(stat.state, b'S');
+        assert_eq!(stat.parent, Pid::new(7));
+        assert_eq!(stat.times.own, Ticks(170 + 18));
+        assert_eq!(stat.times.children, Ticks(19), "a negative cstime says nothing");
+        assert_eq!(stat.threads, 23);
+        assert_eq!(stat.start, Ticks(2500));
+    }
+
+    #[test]
+    fn no_name_moves_the_fields_behind_it() {
+        for comm in [
+            &b"a) b"[..],
+            b"nginx) S 4242 1",
+            b"",
+            b")",
+            b"(",
+            b") Z 1 1 1 (",
+            b"a\nb",
+            b"\xff\xfe",
+            b"foo\\",
+            b"kworker/u8:2-events_unbound_and_a_very_long_name_of_a_kernel_th",
+        ] {
+            let text = line(comm, TAIL);
+            let stat = stat(&text).unwrap();
+            assert_eq!(stat.comm, comm);
+            assert_eq!(stat.parent, Pid::new(7));
+        }
+    }
+
+    #[test]
+    fn a_zombie_is_alive_while_other_threads_run() {
+        let dead = line(b"x", &TAIL.replacen('S', "Z", 1).replace(" 23 24 ", " 1 24 "));
+        assert_eq!(stat(&dead).unwrap().life(), Life::Zombie);
+        let leaderless = line(b"x", &TAIL.replacen('S', "Z", 1));
+        assert_eq!(stat(&leaderless).unwrap().life(), Life::Alive);
+    }
+
+    #[test]
+    fn what_the_kernel_never_writes_is_refused() {
+        for text in [
+            &b""[..],
+            b"\n",
+            b"42",
+            b"42 (x",
+            b"42 x) S",
+            b")(",
+            b"42 (x) S",
+            b"42 (x) SS 7 8 9 10 11 12 13 14 15 16 170 18 19 20 21 22 23 24 2500 26",
+            b"42 (x) S seven 8 9 10 11 12 13 14 15 16 170 18 19 20 21 22 23 24 2500 26",
+            b"42 (x) S -1 8 9 10 11 12 13 14 15 16 170 18 19 20 21 22 23 24 2500 26",
+            b"42 (x) S 7 8 9 10 11 12 13 14 15 16 99999999999999999999 18 19 20 21 22 23 24 25",
+        ] {
+            assert_eq!(stat(text), None, "{}", String::from_utf8_lossy(text));
+        }
+        assert_eq!(statm(b"1 2\n"), None);
+        assert_eq!(statm(b"1 x 3\n"), None);
+        assert_eq!(mem_total(b"MemFree: 3 kB\n"), None);
+    }
+
+    #[test]
+    fn memory_files() {
+        assert_eq!(
+            statm(b"100 20 3 4 0 6 0\n"),
+            Some(Statm { resident: Pages(20), shared: Pages(3) })
+        );
+        assert_eq!(
+            mem_total(b"MemTotal:       16316932 kB\nMemFree: 1 kB\n").unwrap().0,
+            16708538368
+        );
+        let rollup =
+            b"560a-7ffd ---p 00000000 00:00 0    [rollup]\nRss: 9 kB\nPss: 5 kB\nPss_Dirty: 1 kB\n";
+        assert_eq!(smaps_rollup_pss(rollup), Some(Bytes(5 * 1024)));
+        assert_eq!(smaps_rollup_pss(b""), None, "a kernel thread has none");
+    }
+
+    #[test]
+    fn counters_of_events() {
+        let faults = (Ticks(2500), Amounts { own: Count(15), children: Count(16) });
+        for comm in [&b"x"[..], b"a) S 1 2 (", b"\n"] {
+            assert_eq!(major_faults(&line(comm, TAIL)), Some(faults));
+        }
+        assert_eq!(major_faults(&line(b"x", &TAIL.replace(" 16 ", " -16 "))), None);
+        assert_eq!(major_faults(b"42 (x) S 7 8 9 10 11 12 13 14 15 16"), None);
+
+        let text = b"rchar: 1\nwchar: 2\nread_bytes: 4096\nwrite_bytes: 8192\n\
+                     cancelled_write_bytes: 9\n";
+        assert_eq!(io(text), Some(Storage { read: Count(4096), written: Count(8192) }));
+        for text in [
+            &b""[..],
+            b"read_bytes: 1\n",
+            b"write_bytes: 1\ncancelled_write_bytes: 1\n",
+            b"read_bytes: x\nwrite_bytes: 1\n",
+            b"read_bytes: -1\nwrite_bytes: 1\n",
+            b"read_bytes: 18446744073709551616\nwrite_bytes: 1\n",
+        ] {
+            assert_eq!(io(text), None, "{}", String::from_utf8_lossy(text));
+        }
+
+        let text = b"Name:\tx\nvoluntary_ctxt_switches:\t512\nnonvoluntary_ctxt_switches:\t7\n";
+        assert_eq!(switches(text), Some(Count(519)));
+        assert_eq!(switches(b"nonvoluntary_ctxt_switches:\t7\n"), None);
+        assert_eq!(switches(b"voluntary_ctxt_switches:\t7\n"), None);
+    }
+
+    #[test]
+    fn the_effective_user_is_the_second() {
+        assert_eq!(status_effective_uid(b"Name:\tx\nUid:\t1\t2\t3\t4\n"), Some(Uid(2)));
+        assert_eq!(status_effective_uid(b"Name:\tx\n"), None);
+    }
+
+    #[test]
+    fn a_pid_file_is_a_number_on_its_first_line() {
+        assert_eq!(pid_file(b"42\n"), Some(Pid::new(42)));
+        assert_eq!(pid_file(b"  42 \r\nrest\n"), Some(Pid::new(42)));
+        assert_eq!(pid_file(b"42"), Some(Pid::new(42)));
+        for text in [&b""[..], b"\n42\n", b"0\n", b"-1\n", b"4 2\n", b"pid 42\n", b"99999999999\n"]
+        {
+            assert_eq!(pid_file(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn arguments_are_joined_by_one_space() {
+        let mut line = b"nginx: master\0-g\0daemon off;\0".to_vec();
+        join_arguments(&mut line);
+        assert_eq!(line, b"nginx: master -g daemon off;");
+        let mut padded = b"postgres: writer\0\0\0\0".to_vec();
+        join_arguments(&mut padded);
+        assert_eq!(padded, b"postgres: writer");
+    }
+
+    #[test]
+    fn files_that_tell_of_births() {
+        let text = b"109.28 32.55 13.29 2/10212 21958\n";
+        assert_eq!(loadavg(text), Some((10212, Pid::new(21958))));
+        for text in [&b"1 2 3 4 5\n"[..], b"1 2 3 4/5\n", b"1 2 3 4/5 0\n", b""] {
+            assert_eq!(loadavg(text), None, "{text:?}");
+        }
+        assert_eq!(forks(b"cpu 1\nprocesses 119245\nprocs_running 2\n"), Some(119_245));
+        assert_eq!(forks(b"cpu 1\n"), None);
+        assert_eq!(number(b"4194304\n"), Some(4_194_304));
+    }
+
+    #[test]
+    fn processors_are_counted_from_ranges() {
+        assert_eq!(cpu_list(b"0\n"), Some(1));
+        assert_eq!(cpu_list(b"0-3,8,10-11\n"), Some(7));
+        for text in [&b"\n"[..], b"3-1\n", b"a\n", b"0-\n"] {
+            assert_eq!(cpu_list(text), None, "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_parsed_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = stat(&bytes);
+            let _ = statm(&bytes);
+            let _ = major_faults(&bytes);
+            let _ = io(&bytes);
+            let _ = switches(&bytes);
+            let _ = mem_total(&bytes);
+            let _ = smaps_rollup_pss(&bytes);
+            let _ = status_effective_uid(&bytes);
+            let _ = pid_file(&bytes);
+            let _ = cpu_list(&bytes);
+            let _ = loadavg(&bytes);
+            let _ = forks(&bytes);
+        }
+
+        #[test]
+        fn any_name_is_given_back(comm in proptest::collection::vec(any::<u8>(), 0..64)) {
+            let text = line(&comm, TAIL);
+            let stat = stat(&text).unwrap();
+            prop_assert_eq!(stat.comm, &comm[..]);
+            prop_assert_eq!(stat.start, Ticks(2500));
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! What to measure and how to print it. A [`Plan`] is valid once it is made: a bad regex or tag is
+//! found before anything is read.
+
+use crate::emit::Format;
+use crate::emit::emission::Emission;
+use crate::field::Fields;
+use crate::model::label::{Label, Tags};
+use crate::model::memory::MemoryMode;
+use crate::model::report::Report;
+use crate::model::units::WallNanos;
+use crate::select::matcher::PatternError;
+use crate::select::selector::Selector;
+use crate::select::selectors::Selectors;
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+use thiserror::Error;
+
+/// What to measure and how to print it.
+#[derive(Debug)]
+pub struct Plan {
+    /// What selects the roots of the groups.
+    pub selectors: Selectors,
+    /// The tags of each selector's lines, `host` first, without `process_name`.
+    pub tags: Vec<Tags>,
+    /// How memory is measured.
+    pub memory: MemoryMode,
+    /// The fields to print.
+    pub fields: Fields,
+    /// The format to print them in.
+    pub format: Format,
+}
+
+/// Why a plan was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum PlanError {
+    /// There is no selector.
+    #[error(
+        "nothing to measure: give at least one selector, as in --pid-file /run/nginx.pid or \
+         --pattern nginx (see psstat --help)"
+    )]
+    NoSelector,
+    /// A regex or glob is not well formed.
+    #[error(transparent)]
+    Pattern(#[from] PatternError),
+}
+
+/// How a plan prints and measures, apart from its selectors.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The tags of every line, `host` first.
+    pub tags: Tags,
+    /// How memory is measured.
+    pub memory: MemoryMode,
+    /// The fields to print.
+    pub fields: Fields,
+    /// The format to print them in.
+    pub format: Format,
+}
+
+impl Plan {
+    /// Makes a plan.
+    ///
+    /// # Errors
+    /// [`PlanError`] if there is no selector, or a pattern is not well formed.
+    pub fn new(selectors: Vec<Selector>, options: Options) -> Result<Plan, PlanError> {
+        if selectors.is_empty() {
+            return Err(PlanError::NoSelector);
+        }
+        Ok(Plan {
+            tags: tags_of(&selectors, &options.tags),
+            selectors: Selectors::new(selectors)?,
+            memory: options.memory,
+            fields: options.fields,
+            format: options.format,
+        })
+    }
+
+    /// The text of a sample.
+    pub fn text(&self, reports: &[Report], taken: WallNanos) -> String {
+        self.format.text(&Emission { reports, tags: &self.tags, fields: &self.fields, taken })
+    }
+}
+
+/// The tags of the lines of each selector: the tags of every line, then the tags of all selectors
+/// that make the same group. If both have a key, the group's value takes the other's place.
+fn tags_of(selectors: &[Selector], common: &[(Label, Label)]) -> Vec<Tags> {
+    let mut of_groups: BTreeMap<&Label, Vec<&(Label, Label)>> = BTreeMap::new();
+    for selector in selectors {
+        if let Some(name) = &selector.name {
+            of_groups.entry(name).or_default().extend(&selector.tags);
+        }
+    }
+    let of_groups: BTreeMap<&Label, Tags> =
+        of_groups.into_iter().map(|(name, own)| (name, with_own(common, own))).collect();
+    let tags = |selector: &Selector| match &selector.name {
+        Some(name) => of_groups[name].clone(),
+        None => with_own(common, &selector.tags),
+    };
+    selectors.iter().map(tags).collect()
+}
+
+fn with_own<'t>(
+    common: &[(Label, Label)],
+    own: impl IntoIterator<Item = &'t (Label, Label)>,
+) -> Tags {
+    let mut tags = common.to_vec();
+    let mut has_host = common.iter().any(|(key, _)| key.as_str() == "host");
+    for (key, value) in own {
+        match tags.iter_mut().find(|(known, _)| known == key) {
+            Some((_, known)) => known.clone_from(value),
+            None if key.as_str() == "host" && !has_host => {
+                tags.insert(0, (key.clone(), value.clone()));
+                has_host = true;
+            }
+            None => tags.push((key.clone(), value.clone())),
+        }
+    }
+    tags
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::select::selector::Source;
+    use alloc::borrow::ToOwned;
+    use alloc::vec;
+
+    fn label(text: &str) -> Label {
+        Label::lossy(text.as_bytes())
+    }
+
+    fn tags(pairs: &[(&str, &str)]) -> Tags {
+        pairs.iter().map(|(key, value)| (label(key), label(value))).collect()
+    }
+
+    fn selector(name: Option<&str>, own: &[(&str, &str)]) -> Selector {
+        let selector = Selector::new(name.map(label), Source::Unit("x".to_owned()));
+        Selector { tags: tags(own), ..selector }
+    }
+
+    #[test]
+    fn a_groups_own_tags_come_behind_those_of_every_line() {
+        let selectors = vec![
+            selector(Some("web"), &[("team", "a")]),
+            selector(Some("db"), &[("env", "test"), ("host", "box")]),
+            selector(None, &[("z", "1")]),
+            selector(Some("web"), &[("tier", "2")]),
+            selector(None, &[]),
+        ];
+        let common = tags(&[("host", "tengu"), ("env", "live")]);
+        let plan =
+            |tags| Plan::new(selectors.clone(), Options { tags, ..Options::default() }).unwrap();
+        let plan_of_all = plan(common);
+        let web = tags(&[("host", "tengu"), ("env", "live"), ("team", "a"), ("tier", "2")]);
+        assert_eq!(plan_of_all.tags[0], web);
+        assert_eq!(plan_of_all.tags[1], tags(&[("host", "box"), ("env", "test")]));
+        assert_eq!(plan_of_all.tags[2], tags(&[("host", "tengu"), ("env", "live"), ("z", "1")]));
+        assert_eq!(plan_of_all.tags[3], web, "one group, one set of tags");
+        assert_eq!(plan_of_all.tags[4], tags(&[("host", "tengu"), ("env", "live")]));
+        let plan = plan(tags(&[("env", "live")]));
+        assert_eq!(plan.tags[1], tags(&[("host", "box"), ("env", "test")]), "host comes first");
+    }
+}

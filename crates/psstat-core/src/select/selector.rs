@@ -1,0 +1,231 @@
+//! A selector: one `--pid`, `--pattern`, ... of the command line, or one `[[group]]` of the
+//! configuration file.
+//!
+//! A selector has a source, which gives candidates, and conditions, all of which a candidate must
+//! meet. An option of the command line is either a source, or one condition on all processes. A
+//! `[[group]]` can combine a source with several conditions.
+
+use crate::model::label::Label;
+use crate::model::units::{Pid, Uid};
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+
+/// Which processes are picked as roots, and the name that their group gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Selector {
+    /// The name of the group. `None` groups the roots by their own names.
+    pub name: Option<Label>,
+    /// Where candidates come from.
+    pub source: Source,
+    /// What they must fulfil.
+    pub conditions: Conditions,
+    /// Whether the descendants of the roots belong to the group.
+    pub children: bool,
+    /// Tags of the group's own, beside those of every line.
+    pub tags: Vec<(Label, Label)>,
+}
+
+/// Where a selector's candidates come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// All processes.
+    All,
+    /// That process.
+    Pid(Pid),
+    /// The process whose number is in that file.
+    PidFile(Vec<u8>),
+    /// The processes of every systemd unit whose id the glob matches; expanded as systemctl does.
+    Unit(String),
+    /// The processes of every control group whose path below the root the glob matches, without a
+    /// slash in front.
+    ControlGroup(String),
+}
+
+/// What a candidate must meet to be a root: every condition that is not `None`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Conditions {
+    /// The regex finds its name (`comm`).
+    pub pattern: Option<String>,
+    /// The regex finds its command line.
+    pub cmdline: Option<String>,
+    /// The glob matches its executable's path.
+    pub exe: Option<String>,
+    /// That is its effective user.
+    pub user: Option<Uid>,
+}
+
+impl Conditions {
+    /// Whether there is nothing to fulfil.
+    pub fn is_empty(&self) -> bool {
+        *self == Conditions::default()
+    }
+}
+
+impl Selector {
+    /// All that a source gives, with all descendants.
+    pub fn new(name: Option<Label>, source: Source) -> Selector {
+        let conditions = Conditions::default();
+        Selector { name, source, conditions, children: true, tags: Vec::new() }
+    }
+
+    /// All processes that fulfil the conditions, with all their descendants.
+    pub fn of_all(name: Option<Label>, conditions: Conditions) -> Selector {
+        Selector { conditions, ..Selector::new(name, Source::All) }
+    }
+
+    /// Whether whole control groups are counted, and not processes that are looked for in them.
+    pub fn takes_control_groups(&self) -> bool {
+        self.source.is_control_group() && self.conditions.is_empty()
+    }
+
+    /// Bytes that identify this selector: no other selector has the same.
+    pub fn key(&self) -> Vec<u8> {
+        let name = self.name.as_ref().map_or("", |name| name.as_str());
+        let mut key = Vec::new();
+        let mut put = |part: &[u8]| {
+            // The length goes first, so that no part can look like two.
+            key.extend_from_slice(&part.len().to_le_bytes());
+            key.extend_from_slice(part);
+        };
+        put(name.as_bytes());
+        for (property, value) in self.properties() {
+            put(property.as_bytes());
+            put(&value);
+        }
+        key
+    }
+
+    /// What it picks by: the key in the configuration file and the value, one by one.
+    fn properties(&self) -> Vec<(&'static str, Vec<u8>)> {
+        let text = |text: &String| text.clone().into_bytes();
+        let source = match &self.source {
+            Source::All => None,
+            Source::Pid(pid) => Some(("pid", pid.to_string().into_bytes())),
+            Source::PidFile(path) => Some(("pid_file", path.clone())),
+            Source::Unit(glob) => Some(("systemd", text(glob))),
+            Source::ControlGroup(glob) => Some(("cgroup", text(glob))),
+        };
+        let Conditions { pattern, cmdline, exe, user } = &self.conditions;
+        let conditions = [
+            ("pattern", pattern.as_ref().map(text)),
+            ("cmdline", cmdline.as_ref().map(text)),
+            ("exe", exe.as_ref().map(text)),
+            ("user", user.map(|uid| uid.0.to_string().into_bytes())),
+        ];
+        let conditions = conditions.into_iter().filter_map(|(key, value)| Some((key, value?)));
+        let alone = (!self.children).then(|| ("children", b"false".to_vec()));
+        source.into_iter().chain(conditions).chain(alone).collect()
+    }
+}
+
+impl fmt::Display for Selector {
+    /// For people: the name and what it picks by.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) => write!(f, "{name}:")?,
+            None => f.write_str("(by their own names):")?,
+        }
+        for (at, (property, value)) in self.properties().iter().enumerate() {
+            let comma = if at > 0 { "," } else { "" };
+            write!(f, "{comma} {property} {}", Label::lossy(value))?;
+        }
+        Ok(())
+    }
+}
+
+impl Source {
+    /// Whether it picks control groups, and not processes.
+    pub fn is_control_group(&self) -> bool {
+        matches!(self, Source::Unit(_) | Source::ControlGroup(_))
+    }
+}
+
+/// A hash of a [`Selector::key`]: FNV-1a, 64 bits. It is the same in every version of psstat, which
+/// the standard library's hashes do not promise.
+pub fn hash(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+/// Splits `NAME:VALUE`. There is a name only if everything before the first `:` can be part of
+/// one, so `[[:alpha:]]+`, `(?:a|b)` and `/run/a:b.pid` are values. A leading `:` means "no name".
+pub fn split_name(text: &str) -> (Option<&str>, &str) {
+    let could_be_named = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '-' | '@' | ' ');
+    match text.split_once(':') {
+        Some(("", value)) => (None, value),
+        Some((name, value)) if name.chars().all(could_be_named) => (Some(name), value),
+        _ => (None, text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::borrow::ToOwned;
+
+    #[test]
+    fn a_name_is_taken_only_where_it_could_be_one() {
+        for (text, name, value) in [
+            ("nginx", None, "nginx"),
+            ("web:nginx", Some("web"), "nginx"),
+            ("n:a:b", Some("n"), "a:b"),
+            (":std::x", None, "std::x"),
+            ("[[:alpha:]]+", None, "[[:alpha:]]+"),
+            ("(?:a|b)", None, "(?:a|b)"),
+            ("/run/a:b.pid", None, "/run/a:b.pid"),
+            ("my web-1.x@y_z:/run/a:b.pid", Some("my web-1.x@y_z"), "/run/a:b.pid"),
+            ("größe:x", Some("größe"), "x"),
+            ("a*b:c", None, "a*b:c"),
+            ("x:", Some("x"), ""),
+        ] {
+            assert_eq!(split_name(text), (name, value), "{text}");
+        }
+    }
+
+    #[test]
+    fn selectors_that_differ_have_other_keys() {
+        let label = |text: &str| Some(Label::lossy(text.as_bytes()));
+        let pattern = |name, regex: &str| {
+            let pattern = Some(regex.to_owned());
+            Selector::of_all(name, Conditions { pattern, ..Conditions::default() })
+        };
+        let cmdline = |regex: &str| {
+            let cmdline = Some(regex.to_owned());
+            Selector::of_all(None, Conditions { cmdline, ..Conditions::default() })
+        };
+        let mut childless = pattern(None, "a");
+        childless.children = false;
+        let mut bound = pattern(None, "a");
+        bound.conditions.user = Some(Uid(0));
+        let all = [
+            pattern(None, "a"),
+            pattern(None, "b"),
+            pattern(label("a"), "a"),
+            pattern(label("a"), ""),
+            cmdline("a"),
+            childless,
+            bound,
+            Selector::new(None, Source::Unit("a".to_owned())),
+            Selector::new(None, Source::ControlGroup("a".to_owned())),
+            Selector::new(None, Source::PidFile(b"a".to_vec())),
+            Selector::new(None, Source::Pid(Pid::new(1))),
+        ];
+        for (at, one) in all.iter().enumerate() {
+            for (other_at, other) in all.iter().enumerate() {
+                assert_eq!(one.key() == other.key(), at == other_at, "{one} and {other}");
+            }
+        }
+    }
+
+    #[test]
+    fn it_reads_as_what_it_picks() {
+        let mut selector =
+            Selector::new(Some(Label::lossy(b"web")), Source::PidFile(b"/run/nginx.pid".to_vec()));
+        selector.conditions.exe = Some("*/nginx".to_owned());
+        selector.children = false;
+        let text = "web: pid_file /run/nginx.pid, exe */nginx, children false";
+        assert_eq!(selector.to_string(), text);
+    }
+}

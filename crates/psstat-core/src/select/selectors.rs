@@ -1,0 +1,107 @@
+//! All selectors of a job, ready to be matched.
+
+use super::matcher::{Matcher, PatternError};
+use super::selector::{Selector, Source};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::ops::Index;
+
+/// All selectors of a job, in the order given, ready to be matched. Each matcher gives indices of
+/// selectors.
+#[derive(Debug)]
+pub struct Selectors {
+    list: Vec<Selector>,
+    /// The regexes to match against process names.
+    pub patterns: Matcher,
+    /// The regexes to match against command lines.
+    pub cmdlines: Matcher,
+    /// The globs to match against paths of executables.
+    pub exes: Matcher,
+    /// The globs to match against unit ids.
+    pub units: Matcher,
+    /// The globs to match against paths of control groups.
+    pub control_groups: Matcher,
+}
+
+impl Selectors {
+    /// Compiles the patterns of the selectors.
+    ///
+    /// # Errors
+    /// [`PatternError`] for a regex or glob that is not well formed.
+    pub fn new(list: Vec<Selector>) -> Result<Selectors, PatternError> {
+        let of = |value: fn(&Selector) -> Option<&String>| {
+            let selectors = list.iter().enumerate();
+            selectors.filter_map(move |(index, selector)| Some((index, value(selector)?.as_str())))
+        };
+        let units = of(|selector| match &selector.source {
+            Source::Unit(glob) => Some(glob),
+            _ => None,
+        });
+        let control_groups = of(|selector| match &selector.source {
+            Source::ControlGroup(glob) => Some(glob),
+            _ => None,
+        });
+        Ok(Selectors {
+            patterns: Matcher::of_regexes(of(|selector| selector.conditions.pattern.as_ref()))?,
+            cmdlines: Matcher::of_regexes(of(|selector| selector.conditions.cmdline.as_ref()))?,
+            exes: Matcher::of_globs(of(|selector| selector.conditions.exe.as_ref()))?,
+            units: Matcher::of_globs(units)?,
+            control_groups: Matcher::of_globs(control_groups)?,
+            list,
+        })
+    }
+
+    /// The selectors, in the order given.
+    pub fn iter(&self) -> core::slice::Iter<'_, Selector> {
+        self.list.iter()
+    }
+
+    /// The selectors, in the order given.
+    pub fn as_slice(&self) -> &[Selector] {
+        &self.list
+    }
+
+    /// Whether processes are selected, and not only whole control groups.
+    pub fn select_processes(&self) -> bool {
+        !self.list.iter().all(Selector::takes_control_groups)
+    }
+
+    /// Whether a process can become a root by what it does: by taking a name, a user, a command
+    /// line or an executable.
+    pub fn select_by_attributes(&self) -> bool {
+        self.list.iter().any(|selector| selector.source == Source::All)
+    }
+
+    /// Whether control groups must be looked at.
+    pub fn select_control_groups(&self) -> bool {
+        !self.units.is_empty() || !self.control_groups.is_empty()
+    }
+}
+
+impl Index<usize> for Selectors {
+    type Output = Selector;
+
+    fn index(&self, index: usize) -> &Selector {
+        &self.list[index]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::borrow::ToOwned;
+    use alloc::vec;
+
+    #[test]
+    fn a_condition_on_a_control_group_selects_processes() {
+        let selectors = |selector| Selectors::new(vec![selector]).unwrap();
+        let whole = || Selector::new(None, Source::Unit("x".to_owned()));
+        assert!(!selectors(whole()).select_processes());
+        assert!(selectors(whole()).select_control_groups());
+        let mut conditional = whole();
+        conditional.conditions.pattern = Some("x".to_owned());
+        let conditional = selectors(conditional);
+        assert!(conditional.select_processes() && conditional.select_control_groups());
+        assert!(!conditional.select_by_attributes(), "all candidates are in the control group");
+    }
+}

@@ -1,0 +1,436 @@
+//! The bytes of the cache file. Pure.
+//!
+//! ```text
+//! magic      8 bytes  "psstat\r\n": a text-mode copy or a foreign file shows at once
+//! version    u16      little endian
+//! checksum   u32      CRC-32 of all that follows
+//! boot id    length, bytes
+//! taken      nanoseconds since boot
+//! watched    count, then for each the key of a selector of control groups
+//! view       0, or 1 and: offset, newest (count, then each), forks (0, or one more than they are),
+//!            cursor, met, population
+//! groups     count, then for each:
+//!   label    length, UTF-8
+//!   descent  0 or 1
+//!   members  count, then for each, by rising pid: pid less the one before, parent, start, own,
+//!            children
+//!   debts    count, then for each: heir, owed
+//!   counters count, then for each: path (length, bytes), id, nanoseconds used
+//!   rates    count, then for each, by rising number: number, members and debts as above
+//! totals     count, then for each: label, nanoseconds used, last seen
+//! ```
+//!
+//! Numbers are LEB128: seven bits a byte, the lowest first, the top bit set on all but the last.
+
+use super::State;
+use crate::account::accounts::{Accounts, GroupAccount};
+use crate::account::counter::Counter;
+use crate::account::ledger::{Debt, Ledger, Member};
+use crate::account::rates::RateLedgers;
+use crate::account::totals::Total;
+use crate::discovery::tracker::PidTracker;
+use crate::model::label::Label;
+use crate::model::report::Rate;
+use crate::model::units::{Amounts, BootNanos, Count, CpuNanos, Pid, ProcId, Ticks};
+use alloc::vec::Vec;
+use thiserror::Error;
+
+const MAGIC: &[u8; 8] = b"psstat\r\n";
+const VERSION: u16 = 2;
+const HEADER: usize = MAGIC.len() + 2 + 4;
+
+/// Why bytes are not a state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum DecodeError {
+    /// psstat did not write them.
+    #[error("not a psstat cache")]
+    Foreign,
+    /// Another version of psstat wrote them.
+    #[error("a psstat cache of format {0}; this psstat has format {VERSION}")]
+    Version(u16),
+    /// They were cut short, or changed since they were written.
+    #[error("damaged")]
+    Damaged,
+}
+
+/// Writes a state.
+pub fn encode(state: &State) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(256);
+    bytes.extend_from_slice(MAGIC);
+    bytes.extend_from_slice(&VERSION.to_le_bytes());
+    bytes.extend_from_slice(&[0; 4]);
+    put_bytes(&mut bytes, &state.boot_id);
+    let Accounts { taken, watched, groups, totals } = &state.accounts;
+    put(&mut bytes, taken.0);
+    put(&mut bytes, watched.len() as u64);
+    for &key in watched {
+        put(&mut bytes, key);
+    }
+    put(&mut bytes, u64::from(state.tracker.is_some()));
+    if let Some(tracker) = &state.tracker {
+        put_tracker(&mut bytes, tracker);
+    }
+    put(&mut bytes, groups.len() as u64);
+    for (label, GroupAccount { by_descent, ledger, counters, rates }) in groups {
+        put_bytes(&mut bytes, label.as_str().as_bytes());
+        put(&mut bytes, u64::from(*by_descent));
+        put_ledger(&mut bytes, ledger, |ticks| ticks.0);
+        put(&mut bytes, counters.len() as u64);
+        for counter in counters {
+            put_bytes(&mut bytes, &counter.path);
+            put(&mut bytes, counter.id);
+            put(&mut bytes, counter.used.0);
+        }
+        put(&mut bytes, rates.len() as u64);
+        for (&rate, ledger) in rates {
+            put(&mut bytes, number_of(rate));
+            put_ledger(&mut bytes, ledger, |count| count.0);
+        }
+    }
+    put(&mut bytes, totals.len() as u64);
+    for (label, total) in totals {
+        put_bytes(&mut bytes, label.as_str().as_bytes());
+        put(&mut bytes, total.used.0);
+        put(&mut bytes, total.seen.0);
+    }
+    let checksum = crc32fast::hash(&bytes[HEADER..]);
+    bytes[HEADER - 4..HEADER].copy_from_slice(&checksum.to_le_bytes());
+    bytes
+}
+
+/// Reads a state back.
+///
+/// # Errors
+/// [`DecodeError`], for all that [`encode`] has not written just so.
+pub fn decode(bytes: &[u8]) -> Result<State, DecodeError> {
+    let rest = bytes.strip_prefix(MAGIC).ok_or(DecodeError::Foreign)?;
+    let (version, rest) = rest.split_first_chunk().ok_or(DecodeError::Damaged)?;
+    let version = u16::from_le_bytes(*version);
+    if version != VERSION {
+        return Err(DecodeError::Version(version));
+    }
+    let (checksum, body) = rest.split_first_chunk().ok_or(DecodeError::Damaged)?;
+    if crc32fast::hash(body) != u32::from_le_bytes(*checksum) {
+        return Err(DecodeError::Damaged);
+    }
+    let mut reader = Reader(body);
+    let state = reader.state().ok_or(DecodeError::Damaged)?;
+    if reader.0.is_empty() { Ok(state) } else { Err(DecodeError::Damaged) }
+}
+
+fn put(bytes: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+}
+
+fn put_tracker(bytes: &mut Vec<u8>, tracker: &PidTracker) {
+    // Positions in a directory are not negative, and neither is the offset of a pid.
+    put(bytes, u64::try_from(tracker.offset).unwrap_or_default());
+    put(bytes, tracker.newest.len() as u64);
+    for pid in &tracker.newest {
+        put(bytes, u64::from(pid.number()));
+    }
+    put(bytes, tracker.forks.map_or(0, |forks| forks.saturating_add(1)));
+    put(bytes, u64::from(tracker.cursor.number()));
+    put(bytes, tracker.met);
+    put(bytes, tracker.population);
+}
+
+/// What a rate is called in the file.
+fn number_of(rate: Rate) -> u64 {
+    match rate {
+        Rate::StorageRead => 0,
+        Rate::StorageWrite => 1,
+        Rate::MajorFaults => 2,
+        Rate::Switches => 3,
+    }
+}
+
+fn put_ledger<Q: Copy>(bytes: &mut Vec<u8>, ledger: &Ledger<Q>, number: impl Fn(Q) -> u64) {
+    put(bytes, ledger.members.len() as u64);
+    let mut last = 0;
+    for member in &ledger.members {
+        let pid = member.id.pid.number();
+        put(bytes, u64::from(pid - last));
+        last = pid;
+        put(bytes, u64::from(member.parent.number()));
+        put(bytes, member.id.start.0);
+        put(bytes, number(member.amounts.own));
+        put(bytes, number(member.amounts.children));
+    }
+    put(bytes, ledger.debts.len() as u64);
+    for debt in &ledger.debts {
+        put(bytes, u64::from(debt.heir.number()));
+        put(bytes, number(debt.owed));
+    }
+}
+
+fn put_bytes(bytes: &mut Vec<u8>, text: &[u8]) {
+    put(bytes, text.len() as u64);
+    bytes.extend_from_slice(text);
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn state(&mut self) -> Option<State> {
+        let boot_id = self.bytes()?.to_vec();
+        let mut accounts = Accounts { taken: BootNanos(self.number()?), ..Accounts::default() };
+        for _ in 0..self.number()? {
+            accounts.watched.push(self.number()?);
+        }
+        let tracker = if self.flag()? { Some(self.tracker()?) } else { None };
+        for _ in 0..self.number()? {
+            let label = self.label()?;
+            if accounts.groups.last_key_value().is_some_and(|(last, _)| *last >= label) {
+                return None;
+            }
+            let account = GroupAccount {
+                by_descent: self.flag()?,
+                ledger: self.ledger(Ticks)?,
+                counters: self.counters()?,
+                rates: self.rates()?,
+            };
+            accounts.groups.insert(label, account);
+        }
+        for _ in 0..self.number()? {
+            let label = self.label()?;
+            if accounts.totals.last_key_value().is_some_and(|(last, _)| *last >= label) {
+                return None;
+            }
+            let total = Total { used: CpuNanos(self.number()?), seen: BootNanos(self.number()?) };
+            accounts.totals.insert(label, total);
+        }
+        Some(State { boot_id, accounts, tracker })
+    }
+
+    fn flag(&mut self) -> Option<bool> {
+        match self.number()? {
+            0 => Some(false),
+            1 => Some(true),
+            _ => None,
+        }
+    }
+
+    fn tracker(&mut self) -> Option<PidTracker> {
+        let offset = i64::try_from(self.number()?).ok()?;
+        let mut tracker = PidTracker { offset, ..PidTracker::default() };
+        for _ in 0..self.number()? {
+            tracker.newest.push(self.pid()?);
+        }
+        tracker.forks = self.number()?.checked_sub(1);
+        tracker.cursor = self.pid()?;
+        tracker.met = self.number()?;
+        tracker.population = self.number()?;
+        Some(tracker)
+    }
+
+    fn counters(&mut self) -> Option<Vec<Counter>> {
+        let mut counters = Vec::new();
+        for _ in 0..self.number()? {
+            let path = self.bytes()?.to_vec();
+            counters.push(Counter { path, id: self.number()?, used: CpuNanos(self.number()?) });
+        }
+        Some(counters)
+    }
+
+    fn label(&mut self) -> Option<Label> {
+        let text = self.bytes()?;
+        Label::new(text).filter(|label| label.as_str().as_bytes() == text)
+    }
+
+    fn rates(&mut self) -> Option<RateLedgers> {
+        let mut rates = RateLedgers::new();
+        for _ in 0..self.number()? {
+            let number = self.number()?;
+            let rate = Rate::ALL.into_iter().find(|&rate| number_of(rate) == number)?;
+            if rates.last_key_value().is_some_and(|(&last, _)| last >= rate) {
+                return None;
+            }
+            rates.insert(rate, self.ledger(Count)?);
+        }
+        Some(rates)
+    }
+
+    fn ledger<Q>(&mut self, quantity: fn(u64) -> Q) -> Option<Ledger<Q>> {
+        let mut ledger = Ledger { members: Vec::new(), debts: Vec::new() };
+        let mut last = 0;
+        for _ in 0..self.number()? {
+            let step = self.number()?;
+            last = u32::try_from(u64::from(last).checked_add(step)?).ok()?;
+            if step == 0 || last > Pid::MAX.number() {
+                return None;
+            }
+            let parent = self.pid()?;
+            let start = Ticks(self.number()?);
+            let own = quantity(self.number()?);
+            let amounts = Amounts { own, children: quantity(self.number()?) };
+            let id = ProcId { pid: Pid::new(last), start };
+            ledger.members.push(Member { id, parent, amounts });
+        }
+        for _ in 0..self.number()? {
+            ledger.debts.push(Debt { heir: self.pid()?, owed: quantity(self.number()?) });
+        }
+        Some(ledger)
+    }
+
+    fn pid(&mut self) -> Option<Pid> {
+        let number = u32::try_from(self.number()?).ok()?;
+        (number <= Pid::MAX.number()).then_some(Pid::new(number))
+    }
+
+    fn bytes(&mut self) -> Option<&[u8]> {
+        let length = usize::try_from(self.number()?).ok()?;
+        let (text, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(text)
+    }
+
+    fn number(&mut self) -> Option<u64> {
+        let mut number = 0u64;
+        for shift in (0..64).step_by(7) {
+            let (&byte, rest) = self.0.split_first()?;
+            self.0 = rest;
+            let bits = u64::from(byte & 0x7f);
+            number |= bits << shift;
+            if bits << shift >> shift != bits {
+                return None;
+            }
+            if byte & 0x80 == 0 {
+                return Some(number);
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::fmt;
+    use proptest::prelude::*;
+
+    fn member<Q: fmt::Debug>(pid: u32, quantity: fn(u64) -> Q) -> impl Strategy<Value = Member<Q>> {
+        let numbers = (0..=Pid::MAX.number(), any::<u64>(), any::<u64>(), any::<u64>());
+        numbers.prop_map(move |(parent, start, own, children)| Member {
+            id: ProcId { pid: Pid::new(pid), start: Ticks(start) },
+            parent: Pid::new(parent),
+            amounts: Amounts { own: quantity(own), children: quantity(children) },
+        })
+    }
+
+    fn ledger<Q: Clone + fmt::Debug + 'static>(
+        quantity: fn(u64) -> Q,
+    ) -> impl Strategy<Value = Ledger<Q>> {
+        let pids = proptest::collection::btree_set(1..=Pid::MAX.number(), 0..5);
+        let members = pids.prop_flat_map(move |pids| {
+            pids.into_iter().map(|pid| member(pid, quantity)).collect::<Vec<_>>()
+        });
+        let debts = proptest::collection::vec(
+            (0..=Pid::MAX.number(), any::<u64>())
+                .prop_map(move |(heir, owed)| Debt { heir: Pid::new(heir), owed: quantity(owed) }),
+            0..3,
+        );
+        (members, debts).prop_map(|(members, debts)| Ledger { members, debts })
+    }
+
+    fn account() -> impl Strategy<Value = GroupAccount> {
+        let counter = (proptest::collection::vec(any::<u8>(), 0..9), any::<u64>(), any::<u64>())
+            .prop_map(|(path, id, used)| Counter { path, id, used: CpuNanos(used) });
+        let counters = proptest::collection::vec(counter, 0..3);
+        let rate = proptest::sample::select(&Rate::ALL[..]);
+        let rates = proptest::collection::btree_map(rate, ledger(Count), 0..4);
+        (any::<bool>(), ledger(Ticks), counters, rates).prop_map(
+            |(by_descent, ledger, counters, rates)| GroupAccount {
+                by_descent,
+                ledger,
+                counters,
+                rates,
+            },
+        )
+    }
+
+    prop_compose! {
+        fn tracker()(
+            offset in 0..i64::MAX,
+            newest in proptest::collection::vec(0..=Pid::MAX.number(), 0..9),
+            forks in proptest::option::of(0..u64::MAX),
+            cursor in 0..=Pid::MAX.number(),
+            met: u64,
+            population: u64,
+        ) -> PidTracker {
+            let newest = newest.into_iter().map(Pid::new).collect();
+            PidTracker { offset, newest, forks, cursor: Pid::new(cursor), met, population }
+        }
+    }
+
+    fn state() -> impl Strategy<Value = State> {
+        let label = || proptest::collection::vec(any::<u8>(), 0..9).prop_map(|b| Label::lossy(&b));
+        let groups = proptest::collection::btree_map(label(), account(), 0..4);
+        let total = (any::<u64>(), any::<u64>())
+            .prop_map(|(used, seen)| Total { used: CpuNanos(used), seen: BootNanos(seen) });
+        let totals = proptest::collection::btree_map(label(), total, 0..4);
+        let boot_id = proptest::collection::vec(any::<u8>(), 0..40);
+        let watched = proptest::collection::vec(any::<u64>(), 0..3);
+        let tracker = proptest::option::of(tracker());
+        (boot_id, any::<u64>(), watched, tracker, groups, totals).prop_map(
+            |(boot_id, taken, watched, tracker, groups, totals)| State {
+                boot_id,
+                accounts: Accounts { taken: BootNanos(taken), watched, groups, totals },
+                tracker,
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(state in state()) {
+            prop_assert_eq!(decode(&encode(&state)), Ok(state));
+        }
+
+        #[test]
+        fn every_changed_byte_and_every_cut_is_refused(state in state(), change in 1u8..) {
+            let bytes = encode(&state);
+            for at in 0..bytes.len() {
+                let mut damaged = bytes.clone();
+                damaged[at] ^= change;
+                prop_assert!(decode(&damaged).is_err(), "byte {} changed", at);
+                prop_assert!(decode(&bytes[..at]).is_err(), "cut to {}", at);
+            }
+            let longer = [&bytes[..], &[change]].concat();
+            prop_assert!(decode(&longer).is_err(), "a byte more");
+        }
+
+        #[test]
+        fn even_with_a_right_checksum_any_bytes_are_read_or_refused(
+            body in proptest::collection::vec(any::<u8>(), 0..200),
+        ) {
+            let mut bytes = [&MAGIC[..], &VERSION.to_le_bytes()].concat();
+            bytes.extend_from_slice(&crc32fast::hash(&body).to_le_bytes());
+            bytes.extend_from_slice(&body);
+            if let Ok(state) = decode(&bytes) {
+                // Whatever is taken keeps the promises that the accounting relies on.
+                for account in state.accounts.groups.values() {
+                    prop_assert!(account.ledger.members.is_sorted_by_key(|member| member.id.pid));
+                    for ledger in account.rates.values() {
+                        prop_assert!(ledger.members.is_sorted_by_key(|member| member.id.pid));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_which() {
+        let bytes = encode(&State::default());
+        assert_eq!(decode(b""), Err(DecodeError::Foreign));
+        assert_eq!(decode(b"#!/bin/sh\n"), Err(DecodeError::Foreign));
+        assert_eq!(decode(&bytes[..bytes.len() - 1]), Err(DecodeError::Damaged));
+        let mut newer = bytes;
+        newer[8] = 9;
+        assert_eq!(decode(&newer), Err(DecodeError::Version(9)));
+    }
+}

@@ -1,0 +1,18 @@
+//! What is kept from one sample to the next, and its encoding.
+
+pub mod codec;
+
+use crate::account::accounts::Accounts;
+use crate::discovery::tracker::PidTracker;
+use alloc::vec::Vec;
+
+/// What is kept from one sample to the next.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// Identifies the boot of the machine in which the sample was taken.
+    pub boot_id: Vec<u8>,
+    /// What the accounting keeps.
+    pub accounts: Accounts,
+    /// What discovery keeps. `None` if the next sample must read all processes.
+    pub tracker: Option<PidTracker>,
+}

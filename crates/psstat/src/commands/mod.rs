@@ -1,0 +1,6 @@
+//! The commands of psstat.
+
+pub mod documents;
+pub mod execd;
+pub mod sample;
+mod watchdog;

@@ -1,0 +1,136 @@
+//! `psstat`: takes one sample (Telegraf exec).
+
+use crate::deadline::Deadline;
+use crate::error::Error;
+use crate::files::cache::CacheFile;
+use crate::files::output;
+use crate::job::{Baseline, Job};
+use crate::machine::{Machine, boot_now};
+use crate::messages::Messages;
+use psstat_core::engine::{Engine, Sample};
+use psstat_core::kernel::Kernel;
+use psstat_core::state::{State, codec};
+use signal_hook::consts::SIGTERM;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Takes a sample and prints one line per group, or stores the first sample.
+///
+/// # Errors
+/// If `/proc` cannot be read, the cache cannot be kept, or the sample cannot be written.
+pub fn run(job: Job, interruptible: &Interruptible) -> Result<(), Error> {
+    let deadline = Deadline::after(job.timeout);
+    super::watchdog::watch(&job, deadline);
+    let Job { plan, mounts, baseline, output, multi_threaded, timeout, .. } = job;
+    let machine = Machine::open(&mounts, multi_threaded, deadline)?;
+    let mut run = Run { engine: Engine::new(machine, plan), deadline, timeout };
+    let mut messages = Messages::default();
+    let sample = match baseline {
+        Baseline::Cache { dir, name } => {
+            run.with_cache(&CacheFile::new(&dir, &name), &mut messages)
+        }
+        Baseline::Wait(wait) => run.after_waiting(wait),
+    };
+    // A failure is reported alone, because Telegraf shows only the first line of standard error.
+    let sample = sample?;
+    messages.add(&sample.diagnostics);
+    let text = run.engine.plan().text(&sample.reports, sample.wall);
+    // From here on whole lines or nothing: what has begun to be written is written to its end.
+    interruptible.hold_off();
+    let has_reader = match output {
+        Some(path) => {
+            output::replace_file(&path, text.as_bytes(), deadline.time_left())?;
+            true
+        }
+        None => output::print(text.as_bytes())?,
+    };
+    if has_reader {
+        messages.write();
+    }
+    Ok(())
+}
+
+/// Whether SIGTERM ends the process, with status 0.
+#[derive(Debug)]
+pub struct Interruptible(Arc<AtomicBool>);
+
+impl Interruptible {
+    /// Lets SIGTERM end the process from now on.
+    ///
+    /// # Errors
+    /// [`Error::Signals`] if the system refuses.
+    pub fn install() -> Result<Interruptible, Error> {
+        let flag = Arc::new(AtomicBool::new(true));
+        signal_hook::flag::register_conditional_shutdown(SIGTERM, 0, Arc::clone(&flag))
+            .map_err(Error::Signals)?;
+        Ok(Interruptible(flag))
+    }
+
+    /// Ignores SIGTERM from now on.
+    pub fn hold_off(&self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+}
+
+struct Run {
+    engine: Engine<Machine>,
+    deadline: Deadline,
+    timeout: Duration,
+}
+
+impl Run {
+    /// Takes a sample, compared with the one that `last` describes.
+    fn sample(&mut self, last: Option<&State>) -> Result<Sample, Error> {
+        self.engine.sample(last).map_err(|error| Error::of_sample(error, self.timeout))
+    }
+
+    fn with_cache(&mut self, cache: &CacheFile, messages: &mut Messages) -> Result<Sample, Error> {
+        let last = match cache.load()?.map(|bytes| codec::decode(&bytes)) {
+            None => None,
+            Some(Ok(state)) => match self.refuse(&state) {
+                None => Some(state),
+                Some(reason) => {
+                    warn_of_new_start(cache, reason, messages);
+                    None
+                }
+            },
+            Some(Err(error)) => {
+                warn_of_new_start(cache, &error.to_string(), messages);
+                None
+            }
+        };
+        let sample = self.sample(last.as_ref())?;
+        cache.save(&codec::encode(&sample.state), self.deadline.time_left())?;
+        if last.is_none() {
+            messages.inform(
+                "first run: a baseline is stored and no line is printed; later runs print lines \
+                 (--wait 1s prints at once)",
+            );
+        }
+        Ok(sample)
+    }
+
+    /// Why a state cannot be compared with: one of another boot, or from the future, would falsify
+    /// every rate.
+    fn refuse(&self, state: &State) -> Option<&'static str> {
+        if state.boot_id != self.engine.kernel().constants().boot_id {
+            Some("from before the machine was restarted")
+        } else if state.accounts.taken > boot_now() {
+            Some("from the future")
+        } else {
+            None
+        }
+    }
+
+    fn after_waiting(&mut self, wait: Duration) -> Result<Sample, Error> {
+        // The second sample repeats the warnings of the first.
+        let first = self.sample(None)?;
+        std::thread::sleep(wait);
+        self.sample(Some(&first.state))
+    }
+}
+
+fn warn_of_new_start(cache: &CacheFile, reason: &str, messages: &mut Messages) {
+    messages.warn(format!("cache {}: {reason}: starting over", cache.path().display()));
+}

@@ -1,0 +1,28 @@
+//! `--timeout`: when a sample must end.
+
+use std::time::{Duration, Instant};
+
+/// When a sample must end.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline {
+    /// `None` if it is further away than the clock reaches.
+    end: Option<Instant>,
+    timeout: Duration,
+}
+
+impl Deadline {
+    /// A deadline `timeout` from now.
+    pub fn after(timeout: Duration) -> Deadline {
+        Deadline { end: Instant::now().checked_add(timeout), timeout }
+    }
+
+    /// The time that is left.
+    pub fn time_left(&self) -> Duration {
+        self.end.map_or(self.timeout, |end| end.saturating_duration_since(Instant::now()))
+    }
+
+    /// Whether the time is up.
+    pub fn has_passed(&self) -> bool {
+        self.end.is_some_and(|end| Instant::now() >= end)
+    }
+}

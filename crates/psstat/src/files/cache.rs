@@ -1,0 +1,74 @@
+//! The cache file on disk: read only where it is psstat's own, and replaced in one step.
+
+use super::replace::{self, Refusal, ReplaceError};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use thiserror::Error;
+
+/// Why the cache file cannot be read or replaced.
+#[derive(Debug, Error)]
+#[error(
+    "cannot keep the cache in {}: {}: fix that, or choose another place with --cache-dir or \
+     --cache-name",
+    .0.path.display(), .0.reason
+)]
+pub struct CacheError(ReplaceError);
+
+/// A cache is a few KiB, some hundred for ten thousand processes: more is not psstat's.
+const SIZE_LIMIT: u64 = 64 << 20;
+
+/// Nobody else has business with it.
+const MODE: Mode = Mode::RUSR.union(Mode::WUSR);
+
+/// Where a job keeps its state.
+#[derive(Clone, Debug)]
+pub struct CacheFile {
+    path: PathBuf,
+}
+
+impl CacheFile {
+    /// The file `name` in `dir`.
+    pub fn new(dir: &Path, name: &str) -> CacheFile {
+        CacheFile { path: dir.join(name) }
+    }
+
+    /// The file's path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads the file; nothing where there is none.
+    ///
+    /// # Errors
+    /// [`CacheError`] if it is not a regular file of this user, or cannot be read. Then it could not
+    /// be replaced either.
+    pub fn load(&self) -> Result<Option<Vec<u8>>, CacheError> {
+        let refused = |reason| CacheError(ReplaceError { path: self.path.clone(), reason });
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match rustix::fs::open(&self.path, flags, Mode::empty()) {
+            Ok(file) => file,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(errno) => return Err(refused(Refusal::from(errno))),
+        };
+        replace::check(&file).map_err(refused)?;
+        let mut bytes = Vec::new();
+        File::from(file)
+            .take(SIZE_LIMIT)
+            .read_to_end(&mut bytes)
+            .map_err(|error| refused(Refusal::Io(error)))?;
+        Ok(Some(bytes))
+    }
+
+    /// Replaces the file. Waits for other runs that write, with `patience`, two seconds at
+    /// the most.
+    ///
+    /// # Errors
+    /// [`CacheError`] if that cannot be done. The old file is then unchanged.
+    pub fn save(&self, bytes: &[u8], patience: Duration) -> Result<(), CacheError> {
+        replace::replace(&self.path, bytes, MODE, patience).map_err(CacheError)
+    }
+}

@@ -1,0 +1,44 @@
+//! Reads the text of a configuration file.
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use thiserror::Error;
+
+/// A configuration file has some hundred lines at most.
+const SIZE_LIMIT: u64 = 1 << 20;
+
+/// Why a configuration file cannot be read.
+#[derive(Debug, Error)]
+pub enum ReadConfigError {
+    /// It cannot be opened or read.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// It is too long to be a configuration file.
+    #[error("longer than 1 MiB: is that the right file?")]
+    TooLong,
+    /// It is not text.
+    #[error("not UTF-8: is that the right file?")]
+    NotUtf8,
+}
+
+/// Reads the text of a configuration file.
+///
+/// # Errors
+/// [`ReadConfigError`] if it cannot be read, or cannot be a configuration file.
+pub fn read(path: &Path) -> Result<String, ReadConfigError> {
+    // Opening a FIFO that nobody writes to must not block. A FIFO that somebody writes to, as in
+    // `--config <(...)`, is read to its end.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let failed = |errno: Errno| io::Error::from(errno);
+    let file = rustix::fs::open(path, flags, Mode::empty()).map_err(failed)?;
+    rustix::fs::fcntl_setfl(&file, OFlags::empty()).map_err(failed)?;
+    let mut text = Vec::new();
+    File::from(file).take(SIZE_LIMIT + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > SIZE_LIMIT {
+        return Err(ReadConfigError::TooLong);
+    }
+    String::from_utf8(text).map_err(|_| ReadConfigError::NotUtf8)
+}

@@ -1,0 +1,7 @@
+//! Files that psstat reads and writes outside `/proc` and `/sys`.
+
+pub mod cache;
+pub mod config;
+pub mod output;
+pub mod pid_file;
+pub mod replace;

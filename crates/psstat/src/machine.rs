@@ -1,0 +1,252 @@
+//! The machine that psstat runs on: [`Kernel`], implemented with procfs and cgroupfs.
+
+use crate::cgroupfs::Hierarchy;
+use crate::deadline::Deadline;
+use crate::error::OpenError;
+use crate::files::pid_file;
+use crate::job::Mounts;
+use crate::procfs::Procfs;
+use crate::procfs::fd_cache::FdCache;
+use psstat_core::kernel::{Clocks, Constants, Kernel, Wanted};
+use psstat_core::model::births::{Births, PidRange};
+use psstat_core::model::control_group::ControlGroup;
+use psstat_core::model::memory::Statm;
+use psstat_core::model::pid_file::{PidFile, PidFileError};
+use psstat_core::model::process::Stat;
+use psstat_core::model::read_error::ReadError;
+use psstat_core::model::readings::Storage;
+use psstat_core::model::snapshot::{Buffer, Part};
+use psstat_core::model::units::{
+    Amounts, BootNanos, Bytes, Count, Hz, Pid, ProcId, Uid, WallNanos,
+};
+use psstat_core::parse::procfs as parse;
+use rustix::time::{ClockId, clock_gettime};
+use std::cell::RefCell;
+use std::ffi::OsStr;
+use std::num::NonZero;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// The machine that psstat runs on.
+#[derive(Debug)]
+pub struct Machine {
+    files: FdCache,
+    sys: PathBuf,
+    constants: Constants,
+    deadline: Deadline,
+    /// Number of threads that read `/proc` when all processes are read.
+    readers: usize,
+    /// Whether the files of members are kept open from sample to sample.
+    holds_files: bool,
+    /// Space to read into.
+    scratch: RefCell<Buffer>,
+    text: RefCell<Vec<u8>>,
+}
+
+impl Machine {
+    /// Opens the machine for one sample or two. Reads `/proc` on several threads if
+    /// `multi_threaded`.
+    ///
+    /// # Errors
+    /// [`OpenError`] if procfs cannot be opened.
+    pub fn open(
+        mounts: &Mounts,
+        multi_threaded: bool,
+        deadline: Deadline,
+    ) -> Result<Machine, OpenError> {
+        let proc = Procfs::open(&mounts.proc)?;
+        let constants = Constants {
+            hz: Hz(rustix::param::clock_ticks_per_second()),
+            page_size: rustix::param::page_size() as u64,
+            boot_id: proc.boot_id(&mut Buffer::default()),
+            proc_path: mounts.proc.display().to_string(),
+            sys_path: mounts.sys.display().to_string(),
+        };
+        let readers = if multi_threaded {
+            std::thread::available_parallelism().map_or(1, NonZero::get)
+        } else {
+            1
+        };
+        Ok(Machine {
+            files: FdCache::new(proc),
+            sys: mounts.sys.clone(),
+            constants,
+            deadline,
+            readers,
+            holds_files: false,
+            scratch: RefCell::default(),
+            text: RefCell::default(),
+        })
+    }
+
+    /// The same machine for any number of samples: it keeps the files of members open.
+    pub fn resident(mut self) -> Machine {
+        self.files.raise_limit();
+        self.holds_files = true;
+        self
+    }
+
+    /// Sets when the next sample must end.
+    pub fn set_deadline(&mut self, deadline: Deadline) {
+        self.deadline = deadline;
+    }
+
+    fn procfs(&self) -> &Procfs {
+        self.files.procfs()
+    }
+}
+
+/// The time since boot.
+pub fn boot_now() -> BootNanos {
+    let now = clock_gettime(ClockId::Boottime);
+    let nanos = now.tv_sec as i128 * 1_000_000_000 + i128::from(now.tv_nsec);
+    BootNanos(u64::try_from(nanos).unwrap_or_default())
+}
+
+fn wall_now() -> WallNanos {
+    let now = clock_gettime(ClockId::Realtime);
+    let nanos = now.tv_sec as i128 * 1_000_000_000 + i128::from(now.tv_nsec);
+    WallNanos(i64::try_from(nanos).unwrap_or(i64::MAX))
+}
+
+/// How many processors are online: `devices/system/cpu/online` below `sys`
+/// (Documentation/admin-guide/cputopology.rst of the kernel).
+pub fn processors_online(sys: &Path) -> Option<u64> {
+    let text = std::fs::read(sys.join("devices/system/cpu/online")).ok()?;
+    parse::cpu_list(&text)
+}
+
+impl Kernel for Machine {
+    fn constants(&self) -> &Constants {
+        &self.constants
+    }
+
+    fn clocks(&self) -> Clocks {
+        Clocks { boot: boot_now(), wall: wall_now() }
+    }
+
+    fn out_of_time(&self) -> bool {
+        self.deadline.has_passed()
+    }
+
+    fn is_genuine(&self) -> bool {
+        self.procfs().is_genuine()
+    }
+
+    fn own_pid(&self) -> Option<Pid> {
+        self.procfs().own_pid()
+    }
+
+    fn pids(&self, pids: &mut Vec<Pid>) -> Result<Option<i64>, ReadError> {
+        self.procfs().pids(pids)
+    }
+
+    fn pids_from(
+        &self,
+        offset: i64,
+        range: PidRange,
+        limit: u64,
+        pids: &mut Vec<Pid>,
+    ) -> Result<(), ReadError> {
+        self.procfs().pids_from(offset, range, limit, pids)
+    }
+
+    fn births(&self, interval_nanos: u64) -> Option<Births> {
+        self.procfs().births(interval_nanos)
+    }
+
+    fn stat<'b>(&self, pid: Pid, buffer: &'b mut Buffer) -> Result<Stat<'b>, ReadError> {
+        self.files.stat(pid, buffer)
+    }
+
+    fn stats(&self, pids: &[Pid]) -> Vec<Part> {
+        if self.readers <= 1 {
+            return vec![self.stats_in_order(pids)];
+        }
+        let (procfs, deadline) = (self.procfs(), &self.deadline);
+        let share = pids.len().div_ceil(self.readers).max(1);
+        std::thread::scope(|scope| {
+            let read = |pids| {
+                let out_of_time = || deadline.has_passed();
+                Part::read(pids, out_of_time, |pid, buffer| procfs.stat(pid, buffer))
+            };
+            let threads: Vec<_> =
+                pids.chunks(share).map(|part| scope.spawn(move || read(part))).collect();
+            let join = |thread: std::thread::ScopedJoinHandle<'_, Part>| match thread.join() {
+                Ok(part) => part,
+                Err(panic) => std::panic::resume_unwind(panic),
+            };
+            threads.into_iter().map(join).collect()
+        })
+    }
+
+    fn statm(&self, pid: Pid) -> Result<Statm, ReadError> {
+        self.files.statm(pid, &mut self.scratch.borrow_mut())
+    }
+
+    fn pss(&self, pid: Pid) -> Result<Bytes, ReadError> {
+        self.procfs().pss(pid, &mut self.scratch.borrow_mut())
+    }
+
+    fn cmdline(&self, pid: Pid, line: &mut Vec<u8>) -> Result<(), ReadError> {
+        self.procfs().cmdline(pid, line)
+    }
+
+    fn exe(&self, pid: Pid) -> Result<Vec<u8>, ReadError> {
+        self.procfs().exe(pid)
+    }
+
+    fn effective_user(&self, pid: Pid) -> Result<Uid, ReadError> {
+        self.procfs().effective_user(pid, &mut self.scratch.borrow_mut())
+    }
+
+    fn cgroup(&self, pid: Pid) -> Result<Vec<u8>, ReadError> {
+        let mut buffer = self.scratch.borrow_mut();
+        self.procfs().cgroup(pid, &mut buffer).map(<[u8]>::to_vec)
+    }
+
+    fn storage(&self, pid: Pid) -> Result<Storage, ReadError> {
+        self.procfs().io(pid, &mut self.scratch.borrow_mut())
+    }
+
+    fn major_faults(&self, id: ProcId) -> Result<Amounts<Count>, ReadError> {
+        self.files.major_faults(id, &mut self.scratch.borrow_mut())
+    }
+
+    fn threads(&self, pid: Pid) -> Result<Vec<Pid>, ReadError> {
+        self.procfs().threads(pid)
+    }
+
+    fn switches(&self, pid: Pid, tid: Pid) -> Result<Count, ReadError> {
+        self.procfs().switches(pid, tid, &mut self.text.borrow_mut())
+    }
+
+    fn open_files(&self, pid: Pid) -> Result<u64, ReadError> {
+        self.procfs().open_files(pid)
+    }
+
+    fn control_groups(&self, wanted: Wanted<'_>) -> Option<Vec<ControlGroup>> {
+        let mut buffer = self.scratch.borrow_mut();
+        let init = self.procfs().cgroup(Pid::INIT, &mut buffer).unwrap_or_default();
+        let hierarchy = Hierarchy::open(&self.sys, init).ok()?;
+        Some(hierarchy.walk(wanted))
+    }
+
+    fn pid_file(&self, path: &[u8]) -> Result<PidFile, PidFileError> {
+        pid_file::read(Path::new(OsStr::from_bytes(path)))
+    }
+
+    fn mem_total(&self) -> Result<Bytes, ReadError> {
+        self.procfs().mem_total(&mut self.scratch.borrow_mut())
+    }
+
+    fn processors_online(&self) -> Option<u64> {
+        processors_online(&self.sys)
+    }
+
+    fn hold(&mut self, pids: &[Pid]) {
+        if self.holds_files {
+            self.files.hold(pids);
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What goes to standard error, with Telegraf's prefixes: `E! `, `W! `, `I! `.
+
+use psstat_core::diagnostics::Diagnostics;
+use psstat_core::model::label::printable;
+use std::collections::HashSet;
+use std::fmt::Write as _;
+use std::io::Write;
+
+/// No line on standard error is longer: Telegraf shows 512 bytes of the first line.
+const LINE_LIMIT: usize = 512;
+
+/// The messages of one run. Warnings are written before information, because Telegraf shows the
+/// first line.
+#[derive(Debug, Default)]
+pub struct Messages {
+    warnings: Vec<Message>,
+    information: Vec<String>,
+}
+
+#[derive(Debug)]
+struct Message {
+    /// Identifies the warning among those of other samples.
+    key: String,
+    text: String,
+}
+
+impl Messages {
+    /// Adds a warning.
+    pub fn warn(&mut self, text: String) {
+        self.warnings.push(Message { key: text.clone(), text });
+    }
+
+    /// Adds information.
+    pub fn inform(&mut self, text: impl Into<String>) {
+        self.information.push(text.into());
+    }
+
+    /// Adds the warnings of a sample.
+    pub fn add(&mut self, diagnostics: &Diagnostics) {
+        let warnings = diagnostics.iter();
+        self.warnings.extend(
+            warnings.map(|warning| Message { key: warning.key(), text: warning.to_string() }),
+        );
+    }
+
+    /// Drops the warnings that were reported for the last sample, and makes `already_reported` the
+    /// warnings of this one. So a resident process reports what has changed, and not again what is
+    /// still so.
+    pub fn drop_repeated(&mut self, already_reported: &mut HashSet<String>) {
+        let now = self.warnings.iter().map(|warning| warning.key.clone()).collect();
+        self.warnings.retain(|warning| !already_reported.contains(&warning.key));
+        *already_reported = now;
+    }
+
+    /// Writes all messages at once.
+    pub fn write(self) {
+        let mut text = String::new();
+        for warning in self.warnings {
+            text.push_str(&line("W!", &warning.text));
+        }
+        for information in self.information {
+            text.push_str(&line("I!", &information));
+        }
+        if !text.is_empty() {
+            // If standard error is closed, nobody can be told.
+            let _ = std::io::stderr().write_all(text.as_bytes());
+        }
+    }
+}
+
+/// Writes one error.
+pub fn write_error(error: &crate::error::Error) {
+    // If standard error is closed, nobody can be told.
+    let _ = std::io::stderr().write_all(line("E!", &error.to_string()).as_bytes());
+}
+
+/// One line: prefix, text, line feed.
+///
+/// Control characters are replaced, because a path or a name in the text may be hostile. The line is
+/// cut to what Telegraf shows.
+fn line(prefix: &str, text: &str) -> String {
+    let mut line = String::with_capacity(prefix.len() + text.len() + 1);
+    // Writing to a String cannot fail.
+    let _ = write!(line, "{prefix} ");
+    printable(text.as_bytes(), &mut line);
+    if line.len() >= LINE_LIMIT {
+        line.truncate(line.floor_char_boundary(LINE_LIMIT - "...\n".len()));
+        line.push_str("...");
+    }
+    line.push('\n');
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_one_line_of_bounded_length() {
+        assert_eq!(line("W!", "a\nb"), "W! a\\nb\n");
+        let long = line("E!", &"é".repeat(400));
+        assert!(long.len() <= LINE_LIMIT && long.len() > LINE_LIMIT - 12, "{}", long.len());
+        assert!(long.ends_with("...\n"));
+    }
+
+    #[test]
+    fn a_warning_is_reported_once_while_it_lasts() {
+        let mut already_reported = HashSet::new();
+        let mut texts = |warnings: &[(&str, &str)]| -> Vec<String> {
+            let mut messages = Messages::default();
+            for &(key, text) in warnings {
+                messages.warnings.push(Message { key: key.to_owned(), text: text.to_owned() });
+            }
+            messages.drop_repeated(&mut already_reported);
+            messages.warnings.into_iter().map(|warning| warning.text).collect()
+        };
+        assert_eq!(texts(&[("files", "3 files"), ("units", "1 unit")]), ["3 files", "1 unit"]);
+        assert_eq!(texts(&[("files", "4 files"), ("sizes", "2 sizes")]), ["2 sizes"]);
+        assert_eq!(texts(&[("units", "1 unit")]), ["1 unit"], "it was fixed meanwhile");
+    }
+}

@@ -1,0 +1,87 @@
+//! Paths of files below `/proc`.
+
+use psstat_core::model::units::Pid;
+use std::ffi::CStr;
+
+/// A path below `/proc`. It is made without an allocation, because one is needed per process.
+pub struct FilePath {
+    bytes: [u8; 32],
+}
+
+impl FilePath {
+    /// The path of the file `name` of a process; of its directory if `name` is empty.
+    pub fn new(pid: Pid, name: &str) -> FilePath {
+        let mut path = FilePath { bytes: [0; 32] };
+        let length = path.put_number(0, pid);
+        path.put_name(length, name);
+        path
+    }
+
+    /// The path of the file `name` of a thread.
+    pub fn of_thread(pid: Pid, tid: Pid, name: &str) -> FilePath {
+        let mut path = FilePath { bytes: [0; 32] };
+        let length = path.put_number(0, pid);
+        let length = path.put_name(length, "task/");
+        let length = path.put_number(length, tid);
+        path.put_name(length, name);
+        path
+    }
+
+    /// Writes a number at that index, and returns the index after it.
+    fn put_number(&mut self, at: usize, pid: Pid) -> usize {
+        let mut digits = [0; 10];
+        let mut number = pid.number();
+        let mut first = digits.len();
+        loop {
+            first -= 1;
+            digits[first] = b'0' + (number % 10) as u8;
+            number /= 10;
+            if number == 0 {
+                break;
+            }
+        }
+        let end = at + digits.len() - first;
+        self.bytes[at..end].copy_from_slice(&digits[first..]);
+        end
+    }
+
+    /// Writes a slash and a name, if there is one, and returns the index after it.
+    fn put_name(&mut self, at: usize, name: &str) -> usize {
+        if name.is_empty() {
+            return at;
+        }
+        self.bytes[at] = b'/';
+        let end = at + 1 + name.len();
+        self.bytes[at + 1..end].copy_from_slice(name.as_bytes());
+        end
+    }
+
+    /// The path of a file that belongs to no process.
+    pub fn of_system(name: &CStr) -> FilePath {
+        let mut bytes = [0; 32];
+        bytes[..name.to_bytes().len()].copy_from_slice(name.to_bytes());
+        FilePath { bytes }
+    }
+
+    /// The path, as system calls take it.
+    pub fn as_c_str(&self) -> &CStr {
+        // The longest path made above leaves the last byte zero.
+        CStr::from_bytes_until_nul(&self.bytes).unwrap_or(c"")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_made_of_pid_and_name() {
+        let path = |pid, name| FilePath::new(Pid::new(pid), name).as_c_str().to_owned();
+        assert_eq!(path(1, "stat").as_c_str(), c"1/stat");
+        assert_eq!(path(4194304, "smaps_rollup").as_c_str(), c"4194304/smaps_rollup");
+        assert_eq!(path(90, "").as_c_str(), c"90");
+        let longest = FilePath::of_thread(Pid::MAX, Pid::MAX, "status");
+        assert_eq!(longest.as_c_str(), c"4194304/task/4194304/status");
+        assert_eq!(FilePath::of_thread(Pid::INIT, Pid::new(7), "").as_c_str(), c"1/task/7");
+    }
+}
