@@ -176,14 +176,21 @@ fn modules_say_what_they_own() {
     }
 }
 
-/// README, CHANGELOG and all below `docs`, each with its text.
+/// All pages: README, CHANGELOG and others beside them, and those below `docs` and `tests`, each
+/// with its text.
 fn documents() -> Vec<(PathBuf, String)> {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut paths = vec![package.join("README.md"), package.join("CHANGELOG.md")];
-    for entry in fs::read_dir(package.join("docs")).unwrap() {
-        paths.push(entry.unwrap().path());
+    let mut paths = Vec::new();
+    for directory in ["", "docs", "tests/systemd"] {
+        for entry in fs::read_dir(package.join(directory)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "md") {
+                paths.push(path);
+            }
+        }
     }
     paths.sort();
+    assert!(paths.len() > 8, "{paths:?}");
     let document = |path: PathBuf| {
         let text = fs::read_to_string(&path).unwrap();
         (path, without_blocks(&text))
