@@ -19,10 +19,12 @@
 //! | `equivalence` | looking at some processes finds what looking at all finds |
 //! | `execd` | the resident job, driven as Telegraf drives it |
 //! | `packages` | the .deb and the .rpm, and what README says to do with them |
-//! | `tidy` | who may import what, and links of the documents |
+//! | `architecture` | no import cycles, and other rules that the compiler does not hold |
+//! | `tidy` | links and tables of the documents |
 
 #![allow(missing_docs, reason = "tests say what they test by their names")]
 
+mod architecture;
 mod cache;
 mod completions;
 mod config;
