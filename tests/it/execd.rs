@@ -2,7 +2,7 @@
 //! ends when it is told to.
 
 use crate::namespace;
-use crate::support::skip;
+use crate::support::{is_installed, skip, skip_in_part};
 use rustix::process::{Signal, kill_process};
 use std::collections::BTreeMap;
 use std::fs;
@@ -333,6 +333,9 @@ fn a_signal_may_come_as_soon_as_it_can_be_caught() {
 
 #[test]
 fn nothing_comes_before_the_handlers() {
+    if !is_installed("strace") {
+        return;
+    }
     let folder = folder();
     let log = folder.path().join("log");
     // No process can be read there, so that it ends before there is much to trace.
@@ -344,7 +347,7 @@ fn nothing_comes_before_the_handlers() {
         .output();
     let log = fs::read_to_string(log).unwrap_or_default();
     if log.is_empty() {
-        skip(&format!("there is no strace here, or it may not trace: {trace:?}"));
+        skip(&format!("strace may not trace here: {trace:?}"));
         return;
     }
     let first_of = |name: &str| log.lines().position(|line| line.contains(name));
@@ -439,7 +442,7 @@ fn a_reader_that_does_not_read_holds_up_no_end() {
         other.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]).arg(copy);
         ways.push(("another user", other));
     } else {
-        skip("in part: needs root to be another user");
+        skip_in_part("it needs root to be another user");
     }
     for (user, mut command) in ways {
         command.arg("execd");
@@ -672,7 +675,7 @@ fn what_is_reported_adds_up_to_what_the_kernel_counted() {
 fn a_recycled_pid_is_a_new_process() {
     const TEST: &str = "execd::a_recycled_pid_is_a_new_process";
     if !namespace::is_inside() {
-        return namespace::enter(TEST);
+        return namespace::enter(TEST).unwrap_or_else(|reason| skip(&reason));
     }
     let folder = folder();
     let burn = |seconds: f64| {
@@ -708,6 +711,9 @@ fn a_recycled_pid_is_a_new_process() {
 /// The short form of what shows more the longer it runs.
 #[test]
 fn a_short_soak() {
+    if !is_installed("python3") {
+        return;
+    }
     let soak = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/soak"))
         .args(["--seconds", "12", "--missed", "0.5", "--psstat", PSSTAT])
         .output()

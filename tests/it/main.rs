@@ -19,12 +19,14 @@
 //! | `equivalence` | looking at some processes finds what looking at all finds |
 //! | `execd` | the resident job, driven as Telegraf drives it |
 //! | `packages` | the .deb and the .rpm, and what README says to do with them |
+//! | `conduct` | what the tests themselves have to keep to |
 //! | `tidy` | who may import what, and links of the documents |
 
 #![allow(missing_docs, reason = "tests say what they test by their names")]
 
 mod cache;
 mod completions;
+mod conduct;
 mod config;
 mod control_groups;
 mod drop_in;

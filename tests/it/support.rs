@@ -4,14 +4,15 @@
 
 pub mod fake_proc;
 pub mod line;
+pub mod skip;
 
 use fake_proc::FakeProc;
 use line::Line;
 use psstat::account::group::State;
 use psstat::cache::codec;
 use rustix::time::{ClockId, clock_gettime};
+pub use skip::{is_installed, may_be_root, skip, skip_in_part};
 use std::ffi::{OsStr, OsString};
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -20,15 +21,6 @@ pub fn psstat() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_psstat"));
     command.env_remove("HOST_PROC").env_remove("HOST_SYS").stdin(Stdio::null());
     command
-}
-
-/// Says that the test of this thread is skipped, or part of it: on standard error, past the test
-/// harness, which keeps what passing tests print.
-pub fn skip(reason: &str) {
-    let thread = std::thread::current();
-    let test = thread.name().unwrap_or("a test");
-    // If standard error is gone there is nobody left to tell.
-    let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {reason}");
 }
 
 /// Runs the binary with these arguments.
@@ -167,15 +159,6 @@ pub fn ticks_since_boot() -> u64 {
     let nanos = u64::try_from(now.tv_nsec).unwrap();
     let hz = rustix::param::clock_ticks_per_second();
     seconds * hz + nanos * hz / 1_000_000_000
-}
-
-/// Whether the tests may act for other users; says so where not.
-pub fn may_be_root(what: &str) -> bool {
-    let root = rustix::process::geteuid().is_root();
-    if !root {
-        eprintln!("skipped: {what} needs root");
-    }
-    root
 }
 
 /// Makes a FIFO.

@@ -328,6 +328,9 @@ os.read(0, 1)
 
 #[test]
 fn major_faults_of_a_child_that_ends_count_once() {
+    if !needs::is_installed("python3") {
+        return;
+    }
     let stage = Stage::new();
     let folder = stage.path().to_str().expect("UTF-8");
     let mut program = stage.start(&["/usr/bin/python3", "-c", FAULTS, folder]);

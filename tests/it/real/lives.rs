@@ -1,6 +1,7 @@
 //! Processes that come, go, change their name, end half.
 
 use super::meter::{Meter, TICK, second_of_two};
+use super::needs;
 use super::stage::{Stage, unique};
 use psstat::look::ROTATION;
 
@@ -148,6 +149,9 @@ open('/proc/self/comm', 'w').write(sys.argv[1])
 threading.Thread(target=work).start()
 ctypes.CDLL(None).pthread_exit(None)
 ";
+    if !needs::is_installed("python3") {
+        return;
+    }
     let stage = Stage::new();
     let name = unique("lead");
     let mut meter = Meter::start(&["--pattern", &format!("group:^{name}$")], &[]);
@@ -163,7 +167,7 @@ ctypes.CDLL(None).pthread_exit(None)
 fn kernel_threads_are_processes_like_any_other() {
     let comm = std::fs::read_to_string("/proc/2/comm").unwrap_or_default();
     if comm != "kthreadd\n" {
-        return super::needs::skip("no kernel threads are visible in this pid namespace");
+        return needs::skip("no kernel threads are visible in this pid namespace");
     }
     let said = second_of_two(&["--pid", "all:2", "--pattern", "^kthreadd$"]);
     for group in ["all", "kthreadd"] {

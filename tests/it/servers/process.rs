@@ -2,6 +2,7 @@
 //! handle.
 
 use super::http::{self, Answer};
+use crate::support::skip;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -43,7 +44,8 @@ impl Drop for Server {
 }
 
 impl Server {
-    /// Starts one; none, and a word on it, where it is not installed.
+    /// Starts one; none where it is not installed, which skips the test.
+    #[track_caller]
     pub fn start(program: &Program) -> Option<Server> {
         // Another process may take a free port before the server does.
         for _ in 0..5 {
@@ -51,7 +53,7 @@ impl Server {
                 Ok(server) => return Some(server),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                     let cure = "scripts/install-test-packages does it";
-                    eprintln!("skipped: {} is not installed ({cure})", program.name);
+                    skip(&format!("{} is not installed ({cure})", program.name));
                     return None;
                 }
                 Err(error) => eprintln!("{} did not start: {error}", program.name),
