@@ -1,7 +1,8 @@
 //! What the tests themselves have to keep to: a skipped test says so by one function, and is not
-//! counted as passed.
+//! counted as passed; and none waits without a limit.
 #![allow(clippy::unwrap_used, reason = "a test ends by panicking")]
 
+use crate::support::limit;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,8 +17,8 @@ fn counted(printed: &str, skipped: Option<&str>) -> String {
     if let Some(skipped) = skipped {
         fs::write(&files[1], skipped).unwrap();
     }
-    let counted = Command::new(format!("{PACKAGE}/scripts/count-tests")).args(&files).output();
-    let counted = counted.unwrap();
+    let mut count = Command::new(format!("{PACKAGE}/scripts/count-tests"));
+    let counted = limit::output(count.args(&files)).unwrap();
     assert!(counted.status.success(), "{counted:?}");
     String::from_utf8(counted.stdout).unwrap()
 }
@@ -62,14 +63,24 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     found.filter(|path| is_test(path) && is_other(path)).collect()
 }
 
-#[test]
-fn no_test_skips_itself_by_another_way() {
+fn assert_in_no_test(what: &[&str]) {
     let sources = sources(&Path::new(PACKAGE).join("tests"));
     assert!(sources.len() > 30, "{sources:?}");
     for path in sources {
         let text = fs::read_to_string(&path).unwrap();
-        for way in ["\"skipped", "\"SKIPPED ", "#[ignore"] {
-            assert!(!text.contains(way), "{way} is in {}", path.display());
+        for part in what {
+            assert!(!text.contains(part), "{part} is in {}", path.display());
         }
     }
+}
+
+#[test]
+fn no_test_skips_itself_by_another_way() {
+    assert_in_no_test(&["\"skipped", "\"SKIPPED ", "#[ignore"]);
+}
+
+/// `support::limit` has the same within a limit.
+#[test]
+fn no_test_waits_for_a_program_without_a_limit() {
+    assert_in_no_test(&[".output()", ".wait_with_output()", ".status()."]);
 }

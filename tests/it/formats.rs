@@ -3,7 +3,7 @@
 
 use crate::names;
 use crate::support::fake_proc::{FakeProc, Process};
-use crate::support::{Job, Run, is_installed};
+use crate::support::{Job, Run, is_installed, limit};
 use regex::bytes::Regex;
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -115,7 +115,7 @@ fn every_hostile_name_makes_json_that_others_read() {
     let mut stdin = python.stdin.take().unwrap();
     let lines = printed.stdout.clone();
     let writer = std::thread::spawn(move || stdin.write_all(&lines));
-    let output = python.wait_with_output().unwrap();
+    let output = limit::finish(python, limit::LIMIT);
     writer.join().unwrap().unwrap();
     assert!(output.status.success(), "{output:?}");
     let read = String::from_utf8(output.stdout).unwrap();

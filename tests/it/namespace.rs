@@ -1,6 +1,7 @@
 //! Tests that need a pid namespace of their own run themselves again inside one: there numbers are
 //! few, and can be chosen.
 
+use crate::support::limit;
 use std::fs;
 use std::io::Write as _;
 use std::process::Command;
@@ -24,11 +25,12 @@ pub fn enter(test: &str) -> Result<(), String> {
     let inside = |program: &str, args: &[&str]| {
         // Not to be process 1 itself: that one must wait for all orphans.
         let script = "\"$0\" \"$@\" & wait $!";
-        Command::new("unshare")
+        let mut command = Command::new("unshare");
+        command
             .args(["--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", script, program])
             .args(args)
-            .env(INSIDE, test)
-            .output()
+            .env(INSIDE, test);
+        limit::output(&mut command)
     };
     if !inside("true", &[]).is_ok_and(|output| output.status.success()) {
         return Err("cannot make a pid namespace (it takes root and unshare)".to_owned());

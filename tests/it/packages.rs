@@ -6,7 +6,8 @@
 //! systemd), standard error says that it was skipped, and why.
 #![allow(clippy::unwrap_used, reason = "a test ends by panicking")]
 
-use crate::support::{is_installed, skip};
+use crate::support::{is_installed, limit, skip};
+use crate::systemd::SANDBOX_LIMIT;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -115,7 +116,7 @@ fn lintian_has_nothing_to_say_of_the_deb() {
     }
     let mut lintian = Command::new("lintian");
     lintian.args(["--fail-on", "error,warning"]).arg(&packages().deb);
-    let output = lintian.output().unwrap();
+    let output = limit::output(&mut lintian).unwrap();
     assert!(output.status.success() && output.stdout.is_empty(), "{output:?}");
 }
 
@@ -126,7 +127,7 @@ fn rpmlint_has_nothing_to_say_of_the_rpm() {
     }
     let mut rpmlint = Command::new("rpmlint");
     rpmlint.arg("-c").arg(format!("{PACKAGE}/packaging/rpm/rpmlint.toml")).arg(&packages().rpm);
-    let output = rpmlint.output().unwrap();
+    let output = limit::output(&mut rpmlint).unwrap();
     let printed = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && printed.contains("0 errors, 0 warnings"), "{printed}");
 }
@@ -139,7 +140,7 @@ fn the_deb_depends_on_nothing() {
     }
     let mut dpkg = Command::new("dpkg-deb");
     dpkg.arg("-f").arg(&packages().deb).args(["Package", "Version", "Architecture", "Depends"]);
-    let output = dpkg.output().unwrap();
+    let output = limit::output(&mut dpkg).unwrap();
     let printed = String::from_utf8_lossy(&output.stdout);
     let version = format!("Version: {}-1\n", env!("CARGO_PKG_VERSION"));
     assert!(printed.contains("Package: psstat\n") && printed.contains(&version), "{printed}");
@@ -155,7 +156,7 @@ fn the_rpm_depends_on_nothing() {
     }
     let mut rpm = Command::new("rpm");
     rpm.args(["-qp", "--requires"]).arg(&packages().rpm);
-    let output = rpm.output().unwrap();
+    let output = limit::output(&mut rpm).unwrap();
     let printed = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && !printed.is_empty(), "{output:?}");
     // What rpm itself must know to read the package.
@@ -184,7 +185,8 @@ fn packages() -> &'static Packages {
 fn build(name: &str) -> Packages {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = fs::remove_dir_all(&folder);
-    let built = Command::new(format!("{PACKAGE}/scripts/package")).arg(&folder).output().unwrap();
+    let mut built = Command::new(format!("{PACKAGE}/scripts/package"));
+    let built = limit::output(built.arg(&folder)).unwrap();
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     let printed = String::from_utf8(built.stdout).unwrap();
     let paths: Vec<PathBuf> = printed.lines().map(PathBuf::from).collect();
@@ -232,13 +234,16 @@ fn in_sandbox(mode: &str, what: &str) -> Output {
         .unwrap();
     let unpack = "mkdir /opt/packages && tar -x -C /opt/packages \
                   && exec python3 /opt/packages/checks.py \"$1\"";
-    let output = Command::new(format!("{PACKAGE}/tests/systemd/sandbox"))
+    let sandbox = Command::new(format!("{PACKAGE}/tests/systemd/sandbox"))
         .args([mode, env!("CARGO_BIN_EXE_psstat"), "sh", "-c", unpack, "sh", what])
         .stdin(tar.stdout.take().unwrap())
-        .output()
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
         .unwrap();
+    let output = limit::finish(sandbox, SANDBOX_LIMIT);
     // Where the sandbox cannot run, nobody has read it.
     let _ = tar.kill();
-    tar.wait().unwrap();
+    limit::end(&mut tar);
     output
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends by panicking")]
 
 pub mod fake_proc;
+pub mod limit;
 pub mod line;
 pub mod skip;
 
@@ -14,7 +15,7 @@ use rustix::time::{ClockId, clock_gettime};
 pub use skip::{is_installed, may_be_root, skip, skip_in_part};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 /// The binary under test, in an environment that says nothing about mounts.
 pub fn psstat() -> Command {
@@ -40,7 +41,7 @@ pub struct Run {
 impl Run {
     /// Runs a command to its end.
     pub fn of(command: &mut Command) -> Run {
-        Run::from(command.output().unwrap())
+        Run::from(limit::output(command).unwrap())
     }
 
     /// The lines printed by a run that went well, each taken apart.
@@ -72,6 +73,12 @@ impl Run {
         assert!(first.starts_with("E! ") && first.ends_with('\n'), "{self:?}");
         assert!(first.len() <= 512, "{} bytes: {self:?}", first.len());
         assert!(first.contains(cause), "{cause:?} is not in {self:?}");
+    }
+}
+
+impl From<Child> for Run {
+    fn from(child: Child) -> Run {
+        Run::from(limit::finish(child, limit::LIMIT))
     }
 }
 
@@ -170,8 +177,8 @@ pub fn make_fifo(path: &Path) {
 /// Copies a program so that it can be run at once. Not by this process: a test beside this one may
 /// fork while the copy is open for writing, and then nobody can execute it (`ETXTBSY`).
 pub fn copy_program(program: &Path, copy: &Path) {
-    let status = Command::new("cp").arg(program).arg(copy).status().unwrap();
-    assert!(status.success(), "{program:?} to {copy:?}");
+    let copied = limit::output(Command::new("cp").arg(program).arg(copy)).unwrap();
+    assert!(copied.status.success(), "{program:?} to {copy:?}: {copied:?}");
 }
 
 /// A copy of the binary where every user may run it.

@@ -4,11 +4,15 @@
 //! Skipped, with the reason on standard error, where no sandbox can be made: without root, without
 //! systemd, or without the hierarchies of a mode.
 
-use crate::support::skip;
-use std::process::Command;
+use crate::support::{limit, skip};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 /// The status by which the sandbox says that it cannot run here.
 const CANNOT: i32 = 77;
+
+/// All checks of a mode take less, on an emulated machine too.
+pub const SANDBOX_LIMIT: Duration = Duration::from_secs(1500);
 
 /// What must have been checked in every mode, so that no check can get lost unseen.
 const CHECKS: [&str; 22] = [
@@ -58,8 +62,12 @@ fn all_checks_pass(mode: &str, further: &[&str]) {
     let sandbox = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/systemd/sandbox");
     let output = Command::new(sandbox)
         .args([mode, env!("CARGO_BIN_EXE_psstat")])
-        .output()
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
         .unwrap_or_else(|error| panic!("{sandbox}: {error}"));
+    let output = limit::finish(output, SANDBOX_LIMIT);
     let printed = String::from_utf8_lossy(&output.stdout);
     let said = String::from_utf8_lossy(&output.stderr);
     if output.status.code() == Some(CANNOT) {

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::cast_sign_loss, reason = "what goes wrong here fails a test")]
 
+use crate::support::limit;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
@@ -236,7 +237,8 @@ impl Job<'_> {
         let (path, pid) = REFERENCE;
         self.machine.has_used(path, pid, self.runs * 1000);
         let folder = self.machine.folder.path();
-        let output = Command::new(env!("CARGO_BIN_EXE_psstat"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_psstat"));
+        command
             .args(&self.arguments)
             .arg("--proc")
             .arg(folder.join("proc"))
@@ -244,9 +246,8 @@ impl Job<'_> {
             .arg(folder.join("sys"))
             .arg("--cache-dir")
             .arg(folder)
-            .args(["--cache-name", "cache", "--host", ""])
-            .output()
-            .unwrap();
+            .args(["--cache-name", "cache", "--host", ""]);
+        let output = limit::output(&mut command).unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(output.status.success(), "{}: {said}", output.status);
         let printed = String::from_utf8(output.stdout).expect("lines are UTF-8");

@@ -4,9 +4,10 @@ use super::kernel;
 use super::meter::psstat;
 use super::needs;
 use super::stage::{Program, Stage};
+use crate::support::limit;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// What psstat says of the group's memory, in bytes.
 fn bytes(mode: &str, selector: &[&str]) -> f64 {
@@ -75,7 +76,7 @@ impl Postgres<'_> {
         let initdb = [initdb.to_str().expect("UTF-8"), "-D", data_dir, "-A", "trust"];
         let locale = ["-U", "postgres", "-E", "UTF8", "--no-locale", "--no-sync"];
         let line = [&as_postgres()[..], &initdb, &locale].concat();
-        let made = Command::new(line[0]).args(&line[1..]).output().expect("it can be run");
+        let made = limit::output(Command::new(line[0]).args(&line[1..])).expect("it can be run");
         assert!(made.status.success(), "{made:?}");
         let server = programs.join("postgres");
         let mut line = as_postgres();
@@ -98,10 +99,11 @@ impl Postgres<'_> {
         let postmaster = stage.serve("QUIT", &line);
         let postgres = Postgres { stage, programs, postmaster };
         let started = Instant::now();
-        while !postgres.psql(&["-c", "select 1"]).output().expect("psql").status.success() {
+        let answers = || limit::output(&mut postgres.psql(&["-c", "select 1"])).expect("psql");
+        while !answers().status.success() {
             let said = || std::fs::read_to_string(stage.path().join("log"));
-            assert!(started.elapsed() < Duration::from_secs(60), "no server: {:?}", said());
-            std::thread::sleep(Duration::from_millis(20));
+            assert!(started.elapsed() < limit::LIMIT, "no server: {:?}", said());
+            std::thread::sleep(std::time::Duration::from_millis(20));
         }
         postgres
     }
@@ -114,7 +116,7 @@ impl Postgres<'_> {
     }
 
     fn run(&self, sql: &str) -> String {
-        let output = self.psql(&["-c", sql]).output().expect("psql");
+        let output = limit::output(&mut self.psql(&["-c", sql])).expect("psql");
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned()
     }

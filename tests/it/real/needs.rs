@@ -1,8 +1,9 @@
 //! What a test needs of the machine beyond a Linux. Each question that is answered by no skips the
 //! test.
 
+use crate::support::limit;
 pub use crate::support::{is_installed, skip, skip_in_part};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// Whether the tests run as root.
 #[track_caller]
@@ -22,11 +23,9 @@ pub fn namespaces() -> bool {
 
 /// Why no pid and mount namespaces can be made; none where they can.
 pub fn why_no_namespaces() -> Option<String> {
-    let tried = Command::new("unshare")
-        .args(["-mpf", "--mount-proc", "true"])
-        .stdin(Stdio::null())
-        .output()
-        .expect("util-linux is installed");
+    let mut tried = Command::new("unshare");
+    let tried = limit::output(tried.args(["-mpf", "--mount-proc", "true"]));
+    let tried = tried.expect("util-linux is installed");
     let error = String::from_utf8_lossy(&tried.stderr);
     let root = if rustix::process::geteuid().is_root() { "" } else { " and root" };
     (!tried.status.success())

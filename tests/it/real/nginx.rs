@@ -4,6 +4,7 @@ use super::kernel;
 use super::meter::{psstat, second_of_two};
 use super::needs;
 use super::stage::{Stage, unique};
+use crate::support::limit::LIMIT;
 use std::net::TcpListener;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -49,7 +50,7 @@ fn nginx(stage: &Stage) -> Nginx {
             return Nginx { name, master, workers };
         }
         let said = || std::fs::read_to_string(stage.path().join("log"));
-        assert!(started.elapsed() < Duration::from_secs(60), "no workers: {:?}", said());
+        assert!(started.elapsed() < LIMIT, "no workers: {:?}", said());
         std::thread::sleep(Duration::from_millis(10));
     }
 }

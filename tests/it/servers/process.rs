@@ -2,14 +2,12 @@
 //! handle.
 
 use super::http::{self, Answer};
+use crate::support::limit::LIMIT;
 use crate::support::skip;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-
-/// Generous: what is waited for comes within a second on a machine that has nothing else to do.
-const LIMIT: Duration = Duration::from_secs(120);
 
 /// How to start a server.
 pub struct Program {

@@ -4,12 +4,13 @@
 //! goes to standard error past the harness, and into the file that `PSSTAT_SKIPPED` names, from
 //! which `scripts/test` counts.
 
+use super::limit;
 use crate::namespace;
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::panic::Location;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// The variable with the path of the file that skipped tests are written to.
 const FILE: &str = "PSSTAT_SKIPPED";
@@ -61,8 +62,8 @@ pub fn is_installed(program: &str) -> bool {
         Path::new(program).exists()
     } else {
         let mut found = Command::new("sh");
-        found.args(["-c", "command -v \"$0\"", program]).stdin(Stdio::null()).stdout(Stdio::null());
-        found.status().is_ok_and(|status| status.success())
+        found.args(["-c", "command -v \"$0\"", program]);
+        limit::output(&mut found).is_ok_and(|output| output.status.success())
     };
     if !there {
         skip(&format!("{program} is not installed (scripts/install-test-packages does it)"));
