@@ -2,11 +2,12 @@
 """Tries psstat on a real systemd. Runs inside the sandbox, as
 checks.py v2|hybrid|legacy [CHECK...]; without a CHECK it makes all of them.
 
-Prints one line per check, `ok NAME` or `not ok NAME: what was wrong`, and ends with status 0 where
-all are ok. What psstat says is compared with what systemctl and the files of the control groups
+Prints one line per check, `ok NAME`, `not ok NAME: what was wrong` or `skipped NAME: why`, and ends
+with status 0 where none is not ok. What psstat says is compared with what systemctl and the files of the control groups
 say; where work is measured it is paused around each reading, so that all of them read the same.
 """
 
+import glob
 import os
 import pathlib
 import re
@@ -21,7 +22,7 @@ ROOT = pathlib.Path("/sys/fs/cgroup")
 # The hierarchy in which systemd keeps who is where.
 TRACKING = ROOT / {"v2": "", "hybrid": "unified", "legacy": "systemd"}[MODE]
 # Everything that is waited for comes within a moment or, on a crowded machine, a few.
-PATIENCE = 30.0
+PATIENCE = 300.0
 USER = "psstat-user"
 USER_ID = 1500
 USERS_MANAGER = f"user.slice/user-{USER_ID}.slice/user@{USER_ID}.service"
@@ -32,6 +33,10 @@ DOCKER_SCOPE = "docker-" + "0123456789abcdef" * 4 + ".scope"
 
 class Wrong(Exception):
     """What a check found wrong."""
+
+
+class Skipped(Exception):
+    """Why a check, or a part of it, cannot be made here."""
 
 
 def require(condition, text):
@@ -354,13 +359,19 @@ def nested_slices_hold_what_is_in_those_below():
     require(together.counts() == {"x": 2}, f"counted once: {together}")
 
 
+def servers_of_debian():
+    """The units of those that are installed."""
+    servers = {"nginx": "/usr/sbin/nginx", "redis-server": "/usr/bin/redis-server"}
+    found = [name for name, program in servers.items() if os.path.exists(program)]
+    clusters = glob.glob("/etc/postgresql/*/main")
+    return found + [f"postgresql@{cluster.split('/')[3]}-main" for cluster in clusters]
+
+
 @check
 def servers_of_debian_are_counted_as_their_units():
-    for unit, name in (
-        ("nginx.service", "nginx"),
-        ("redis-server.service", "redis-server"),
-        ("postgresql@15-main.service", "postgresql@15-main"),
-    ):
+    names = servers_of_debian()
+    for name in names:
+        unit = f"{name}.service"
         path = group_of(unit)
         require(path, f"{unit} does not run")
 
@@ -372,6 +383,13 @@ def servers_of_debian_are_counted_as_their_units():
         sample, count = eventually(f"{unit} stays as it is", as_counted)
         require(sample.counts() == {name: count} and count > 0, f"{sample}, not {count}")
         require(sample[name].memory > 0, f"{name} has no memory")
+    missing = [
+        server
+        for server in ("nginx", "redis-server", "postgresql")
+        if not any(name.startswith(server) for name in names)
+    ]
+    if missing:
+        raise Skipped(f"not installed: {', '.join(missing)} (scripts/install-test-packages does it)")
 
 
 def listed_by_systemctl(*manager):
@@ -410,6 +428,8 @@ def all_that_systemctl_lists_and_no_more():
 
     sample, expected = eventually("the machine stays as it is", compared)
     require(len(expected) > 15, f"too few to tell: {expected}")
+    # psstat runs where this does, in the root group.
+    expected["-.slice"] += 1
     wrong = {
         name: (sample.counts().get(name), expected.get(name))
         for name in sample.keys() | expected.keys()
@@ -640,7 +660,7 @@ def set_up():
     (lingering / USER).touch()
     start(
         "several", "worker@a-b", r"worker@web\x2d1", "nested", "delegated", "threaded",
-        "nginx", "redis-server", "postgresql@15-main", f"user@{USER_ID}",
+        f"user@{USER_ID}", *servers_of_debian(),
     )  # fmt: skip
     systemd_run(r"--unit=my-dashed\x2dname", "sleep", "1000")
     systemd_run("--unit=passing", "sleep", "1000")
@@ -664,6 +684,8 @@ def main():
         try:
             function()
             print(f"ok {function.__name__}", flush=True)
+        except Skipped as reason:
+            print(f"skipped {function.__name__}: {reason}", flush=True)
         except Exception as error:  # Whatever it is, the other checks are to be seen.
             failed = True
             kind = "" if isinstance(error, Wrong) else f"{type(error).__name__}: "
