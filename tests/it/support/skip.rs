@@ -66,7 +66,7 @@ pub fn is_installed(program: &str) -> bool {
         limit::output(&mut found).is_ok_and(|output| output.status.success())
     };
     if !there {
-        skip(&format!("{program} is not installed (scripts/install-test-packages does it)"));
+        skip(&format!("{program} is not installed"));
     }
     there
 }
