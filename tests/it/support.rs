@@ -159,13 +159,18 @@ impl<'t> Job<'t> {
     }
 }
 
-/// The tick that is running: what starts now has it as its start.
-pub fn ticks_since_boot() -> u64 {
+/// Nanoseconds since boot.
+pub fn boot_now() -> u64 {
     let now = clock_gettime(ClockId::Boottime);
     let seconds = u64::try_from(now.tv_sec).unwrap();
-    let nanos = u64::try_from(now.tv_nsec).unwrap();
-    let hz = rustix::param::clock_ticks_per_second();
-    seconds * hz + nanos * hz / 1_000_000_000
+    seconds * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap()
+}
+
+/// The tick that is running: what starts now has it as its start.
+pub fn ticks_since_boot() -> u64 {
+    let nanos = u128::from(boot_now());
+    let hz = u128::from(rustix::param::clock_ticks_per_second());
+    u64::try_from(nanos * hz / 1_000_000_000).unwrap()
 }
 
 /// Makes a FIFO.

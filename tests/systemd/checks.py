@@ -26,6 +26,8 @@ PATIENCE = 300.0
 USER = "psstat-user"
 USER_ID = 1500
 USERS_MANAGER = f"user.slice/user-{USER_ID}.slice/user@{USER_ID}.service"
+AS_USER = ("setpriv", f"--reuid={USER_ID}", f"--regid={USER_ID}", "--clear-groups")
+USERS_ENVIRONMENT = {**os.environ, "XDG_RUNTIME_DIR": f"/run/user/{USER_ID}"}
 DOCKER_SCOPE = "docker-" + "0123456789abcdef" * 4 + ".scope"
 
 # ---- Running things -----------------------------------------------------------------------------
@@ -394,12 +396,10 @@ def servers_of_debian_are_counted_as_their_units():
 
 def listed_by_systemctl(*manager):
     """The units that a manager lists, with their control groups."""
-    systemctl = ["setpriv", f"--reuid={USER_ID}", f"--regid={USER_ID}", "--clear-groups", "systemctl", "--user"]
-    systemctl = systemctl if manager else ["systemctl"]
-    environment = {**os.environ, "XDG_RUNTIME_DIR": f"/run/user/{USER_ID}"}
-    lines = run(*systemctl, "list-units", "--all", "--plain", "--no-legend", env=environment).splitlines()
+    systemctl = [*AS_USER, "systemctl", "--user"] if manager else ["systemctl"]
+    lines = run(*systemctl, "list-units", "--all", "--plain", "--no-legend", env=USERS_ENVIRONMENT).splitlines()
     ids = [line.split()[0] for line in lines]
-    show = run(*systemctl, "show", "--property=Id,ControlGroup", "--", *ids, env=environment)
+    show = run(*systemctl, "show", "--property=Id,ControlGroup", "--", *ids, env=USERS_ENVIRONMENT)
     for unit in show.split("\n\n"):
         known = dict(line.split("=", 1) for line in unit.splitlines())
         if known.get("ControlGroup"):
@@ -459,7 +459,7 @@ def no_privilege_is_needed():
     cache = "/run/checks-of-user"
     os.mkdir(cache)
     os.chown(cache, USER_ID, USER_ID)
-    prefix = ["setpriv", f"--reuid={USER_ID}", f"--regid={USER_ID}", "--clear-groups"]
+    prefix = AS_USER
     arguments = ["--systemd", "several", "--cache-dir", cache]
     psstat(*arguments, prefix=prefix)
     sample = psstat(*arguments, prefix=prefix)
@@ -668,9 +668,11 @@ def set_up():
         # It stays in the foreground.
         command = ["systemd-run", "--quiet", "--scope", f"--unit={scope}", "sleep", "1000"]
         subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    of_user = (f"--machine={USER}@", "--user")
-    systemd_run(*of_user, "--unit=uapp", "sleep", "1000")
-    systemd_run(*of_user, "--unit=ulauncher", "systemd-run", "--user", "--scope", "--unit=uscope", "sleep", "1000")
+    # Not by --machine, which systemd before 248 has not for a user.
+    of_user = (*AS_USER, "systemd-run", "--quiet", "--user")
+    run(*of_user, "--unit=uapp", "sleep", "1000", env=USERS_ENVIRONMENT)
+    scope = ("systemd-run", "--user", "--scope", "--unit=uscope", "sleep", "1000")
+    run(*of_user, "--unit=ulauncher", *scope, env=USERS_ENVIRONMENT)
     for name in ("uapp.service", "uscope.scope"):
         path = f"{USERS_MANAGER}/app.slice/{name}"
         eventually(f"{name} runs", lambda: len(processes(path)) == 1)
