@@ -3,6 +3,7 @@
 
 use crate::support::limit;
 pub use crate::support::{is_installed, skip, skip_in_part};
+use std::path::Path;
 use std::process::Command;
 
 /// Whether the tests run as root.
@@ -40,4 +41,23 @@ pub fn free_memory(mebibytes: u64) -> bool {
         skip(&format!("it needs {mebibytes} MiB of free memory, there are {free}"));
     }
     free >= mebibytes
+}
+
+/// Whether the machine is run by a systemd that may be asked for units whose control groups have
+/// controllers. It is where Debian has booted; not in most containers.
+#[track_caller]
+pub fn controllers() -> bool {
+    if !root() {
+        return false;
+    }
+    let booted = Path::new("/run/systemd/system").exists();
+    let there = std::fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").unwrap_or_default();
+    let all =
+        ["cpu", "memory", "pids"].iter().all(|&one| there.split_whitespace().any(|c| c == one));
+    if !booted || !all {
+        skip(
+            "it needs a machine run by systemd, and its controllers in control groups of version 2",
+        );
+    }
+    booted && all
 }
