@@ -76,7 +76,7 @@ fn assert_in_no_test(what: &[&str]) {
 
 #[test]
 fn no_test_skips_itself_by_another_way() {
-    assert_in_no_test(&["\"skipped", "\"SKIPPED ", "#[ignore"]);
+    assert_in_no_test(&["\"skipped:", "\"SKIPPED ", "#[ignore"]);
 }
 
 /// `support::limit` has the same within a limit.
