@@ -204,7 +204,9 @@ mod failures {
 
     #[test]
     fn a_full_disk_behind_standard_output_ends_with_1() {
-        for args in [&["--help"][..], &["--version"], &["--wait", "1ms", "--pattern", "all:."]] {
+        // As long as it takes to look at all processes of a slow machine.
+        let sample = ["--wait", "1ms", "--timeout", "5m", "--pattern", "all:."];
+        for args in [&["--help"][..], &["--version"], &sample] {
             let full = File::options().write(true).open("/dev/full").unwrap();
             let mut command = psstat();
             command.args(args).stdout(full).stderr(Stdio::piped());

@@ -182,7 +182,7 @@ fn real_processes_may_bear_every_name() {
         assert!(stat.windows(shown.len()).any(|part| part == shown), "{name:?} is not borne");
     }
     let mut command = psstat();
-    command.args(["--wait", "10ms", "--host", "tengu"]);
+    command.args(["--wait", "10ms", "--timeout", "5m", "--host", "tengu"]);
     for process in &processes {
         command.args(["--pid", &process.pid()]);
     }
@@ -192,7 +192,7 @@ fn real_processes_may_bear_every_name() {
 
     // They are all children of this very process, whatever their names pretend.
     let own = format!("own:{}", std::process::id());
-    let args = ["--wait", "10ms", "--pid", &own, "--pattern", "all:."];
+    let args = ["--wait", "10ms", "--timeout", "5m", "--pid", &own, "--pattern", "all:."];
     let lines = Run::of(psstat().args(args)).lines();
     assert!(lines[0].n_proc() > NAMES.len(), "{lines:?}");
 }

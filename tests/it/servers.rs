@@ -119,7 +119,7 @@ impl World {
             }
             World::Real(processes) => {
                 let mut command = psstat();
-                command.args(["--wait", "10ms", "--host", "real"]).args(options);
+                command.args(["--wait", "10ms", "--timeout", "5m", "--host", "real"]).args(options);
                 for process in processes {
                     command.args(["--pid", &process.pid()]);
                 }

@@ -133,6 +133,15 @@ impl<'t> Job<'t> {
             ["--host", "tengu", "--cache-name", "cache", "--cache-dir"].map(OsString::from).into();
         all.push(self.folder.path().into());
         all.extend(["--proc".into(), self.tree.path().into()]);
+        // A slow or busy machine is no error, but where a test is about the length of a run.
+        let says = |option: &&str| {
+            self.args
+                .iter()
+                .any(|arg| arg.to_string_lossy().trim_start_matches('-').starts_with(option))
+        };
+        if !["timeout", "wait", "config"].iter().any(says) {
+            all.push("--timeout=5m".into());
+        }
         all.extend(self.args.iter().cloned());
         all
     }
