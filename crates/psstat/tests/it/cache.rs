@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test ends by panicking")]
 
 use crate::support::fake_proc::{FakeProc, Process};
-use crate::support::{Job, Run, make_fifo, may_be_root, psstat, public_binary};
+use crate::support::limit::{self, Limited};
+use crate::support::{Job, Run, make_fifo, may_be_root, psstat, public_binary, skip};
 use psstat::machine::processors_online;
 use psstat_core::model::units::{BootNanos, Ticks};
 use psstat_core::state::State;
@@ -260,7 +261,7 @@ mod hostile_places {
             let path = job.cache_dir().join(name);
             let null = makedev(1, 3);
             if let Err(error) = mknodat(CWD, &path, FileType::CharacterDevice, Mode::RWXU, null) {
-                eprintln!("skipped: no device can be made here: {error}");
+                skip(&format!("no device can be made here: {error}"));
                 return;
             }
             assert_refused(&job, "not a plain file");
@@ -361,7 +362,7 @@ mod hostile_places {
                 .env("CACHE", job.cache()),
         );
         if matches!(run.status, Some(77)) || run.stderr.starts_with("unshare: ") {
-            eprintln!("skipped: nothing can be mounted here: {}", run.stderr);
+            skip(&format!("nothing can be mounted here: {}", run.stderr));
             return;
         }
         assert_eq!(run.line().n_proc(), 3, "the old state serves once there is room");
@@ -435,7 +436,7 @@ mod contention {
         for _ in 0..3 {
             let runs: Vec<Child> = (0..50).map(|_| command().spawn().unwrap()).collect();
             for run in runs {
-                let run = Run::from(run.wait_with_output().unwrap());
+                let run = Run::from(run);
                 let line = run.line();
                 assert_eq!((line.n_proc(), run.stderr.as_str()), (1, ""));
                 // Two runs may begin in the same moment: then there is no rate.
@@ -471,7 +472,7 @@ mod contention {
         };
         let runs: Vec<Child> = (0..50).map(spawn).collect();
         for run in runs {
-            let run = Run::from(run.wait_with_output().unwrap());
+            let run = Run::from(run);
             if run.stdout.is_empty() {
                 run.assert_first();
             } else {
@@ -521,7 +522,7 @@ mod signals {
             let mut run = spawn(&job);
             sleep(length * step / steps);
             run.kill().unwrap();
-            run.wait().unwrap();
+            limit::end(&mut run);
             let next = job.run();
             assert_eq!(next.stderr, "", "the old state or the new one is there, whole");
             let lines = next.lines();
@@ -567,7 +568,7 @@ mod signals {
                 terminate(&run);
             }
             // Only now is the pipe emptied: the run may stand in the middle of its writing.
-            let run = Run::from(run.wait_with_output().unwrap());
+            let run = Run::from(run);
             assert_eq!(run.stderr, "");
             match run.lines().len() {
                 0 => silent += 1,
@@ -579,7 +580,7 @@ mod signals {
             assert_eq!(job.run().lines().len(), MANY as usize, "the cache is sound");
         }
         assert!(silent > 0, "no run was caught in its work");
-        eprintln!("{silent} runs ended without lines, {whole} with all");
+        println!("{silent} runs ended without lines, {whole} with all");
     }
 
     #[test]
@@ -589,7 +590,7 @@ mod signals {
         let mut run = spawn(&job);
         assert!(handles_sigterm(&mut run));
         terminate(&run);
-        let run = Run::from(run.wait_with_output().unwrap());
+        let run = Run::from(run);
         assert_eq!((run.status, run.stdout.len(), run.stderr.as_str()), (Some(0), 0, ""));
     }
 
@@ -600,7 +601,7 @@ mod signals {
         job.baseline();
         let mut run = spawn(&job);
         // The first byte is there: from now on the run writes, and the pipe cannot hold it all.
-        let mut stdout = run.stdout.take().unwrap();
+        let mut stdout = Limited::new(run.stdout.take().unwrap());
         let mut text = vec![0];
         stdout.read_exact(&mut text).unwrap();
         terminate(&run);
@@ -608,7 +609,7 @@ mod signals {
         sleep(Duration::from_millis(100));
         stdout.read_to_end(&mut text).unwrap();
         assert!(text.len() > 1 << 16, "it all fits in the pipe");
-        assert_eq!(run.wait().unwrap().code(), Some(0));
+        assert_eq!(limit::end(&mut run).code(), Some(0));
         assert_eq!(crate::support::line::read(&text).len(), MANY as usize);
     }
 }

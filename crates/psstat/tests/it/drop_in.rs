@@ -5,6 +5,7 @@
 mod document;
 
 use crate::support::fake_proc::{FakeProc, Process};
+use crate::support::limit::{self, Limited};
 use crate::support::line::Line;
 use crate::support::{Run, copy_program, psstat, run};
 use std::path::Path;
@@ -43,7 +44,8 @@ fn a_line_is_split_as_a_shell_splits_it() {
         r#"'' "" "a\"b" 'a"b'"#,
         "--pattern '[[:alpha:]]+$' --systemd 'nginx*'",
     ] {
-        let shell = Command::new("sh").args(["-c", &format!("printf '%s\\0' {line}")]).output();
+        let mut shell = Command::new("sh");
+        let shell = limit::output(shell.args(["-c", &format!("printf '%s\\0' {line}")]));
         let shell = String::from_utf8(shell.unwrap().stdout).unwrap();
         assert_eq!(split(line), shell.split_terminator('\0').collect::<Vec<_>>(), "{line}");
     }
@@ -375,7 +377,8 @@ impl Sleeper {
         // Once it answers it is what it is called, and has all its memory.
         let mut answer = [0];
         std::io::Write::write_all(child.stdin.as_mut().unwrap(), b"x").unwrap();
-        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut answer).unwrap();
+        let mut stdout = Limited::new(child.stdout.take().unwrap());
+        std::io::Read::read_exact(&mut stdout, &mut answer).unwrap();
         let pid_file = folder.path().join("pid");
         std::fs::write(pid_file, child.id().to_string()).unwrap();
         Sleeper { child, folder, name }

@@ -89,7 +89,7 @@ mod usage {
         std::thread::sleep(std::time::Duration::from_millis(200));
         assert_eq!(waiting.try_wait().unwrap(), None, "it ended instead of waiting");
         waiting.kill().unwrap();
-        assert_eq!(Run::from(waiting.wait_with_output().unwrap()).stderr, "");
+        assert_eq!(Run::from(waiting).stderr, "");
     }
 
     #[test]
@@ -189,7 +189,7 @@ mod failures {
         job.baseline();
         let full = File::options().write(true).open("/dev/full").unwrap();
         let mut command = job.command();
-        let run = Run::from(command.stdout(full).stderr(Stdio::piped()).output().unwrap());
+        let run = Run::from(command.stdout(full).stderr(Stdio::piped()).spawn().unwrap());
         run.assert_failed(1, "cannot write to standard output: No space left on device");
     }
 
@@ -204,11 +204,13 @@ mod failures {
 
     #[test]
     fn a_full_disk_behind_standard_output_ends_with_1() {
-        for args in [&["--help"][..], &["--version"], &["--wait", "1ms", "--pattern", "all:."]] {
+        // As long as it takes to look at all processes of a slow machine.
+        let sample = ["--wait", "1ms", "--timeout", "5m", "--pattern", "all:."];
+        for args in [&["--help"][..], &["--version"], &sample] {
             let full = File::options().write(true).open("/dev/full").unwrap();
             let mut command = psstat();
             command.args(args).stdout(full).stderr(Stdio::piped());
-            let run = Run::from(command.output().unwrap());
+            let run = Run::from(command.spawn().unwrap());
             run.assert_failed(1, "cannot write to standard output: No space left on device");
         }
     }
@@ -302,8 +304,9 @@ mod streams {
         for mut command in [job.command(), help] {
             let (reader, writer) = std::io::pipe().unwrap();
             drop(reader);
-            let output = command.stdout(writer).stderr(Stdio::piped()).output().unwrap();
-            assert_eq!((output.status.code(), output.stderr), (Some(0), Vec::new()));
+            let run = command.stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+            let run = Run::from(run);
+            assert_eq!((run.status, run.stderr.as_str()), (Some(0), ""));
         }
         assert_eq!(job.run().line().n_proc(), 1);
     }
@@ -340,7 +343,7 @@ mod streams {
         job.baseline();
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
-        let output = job.command().stdout(Stdio::piped()).stderr(writer).output().unwrap();
-        assert_eq!(Run::from(output).line().n_proc(), 1);
+        let run = job.command().stdout(Stdio::piped()).stderr(writer).spawn().unwrap();
+        assert_eq!(Run::from(run).line().n_proc(), 1);
     }
 }

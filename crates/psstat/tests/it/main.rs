@@ -20,6 +20,7 @@
 //! | `execd` | the resident job, driven as Telegraf drives it |
 //! | `packages` | the .deb and the .rpm, and what README says to do with them |
 //! | `architecture` | no import cycles, and other rules that the compiler does not hold |
+//! | `conduct` | what the tests themselves have to keep to |
 //! | `tidy` | links and tables of the documents |
 
 #![allow(missing_docs, reason = "tests say what they test by their names")]
@@ -27,6 +28,7 @@
 mod architecture;
 mod cache;
 mod completions;
+mod conduct;
 mod config;
 mod control_groups;
 mod drop_in;

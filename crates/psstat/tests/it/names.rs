@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends by panicking")]
 
 use crate::support::fake_proc::{FakeProc, Process};
+use crate::support::limit::{self, Limited};
 use crate::support::line::Line;
 use crate::support::{Job, Run, psstat};
 use std::collections::BTreeMap;
@@ -152,7 +153,8 @@ impl Named {
         command.args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut said = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        let stdout = Limited::new(child.stdout.take().unwrap());
+        BufReader::new(stdout).read_line(&mut said).unwrap();
         assert_eq!(said, "named\n");
         Named { child }
     }
@@ -167,7 +169,7 @@ impl Drop for Named {
         if let Some(mut stdin) = self.child.stdin.take() {
             let _ = stdin.write_all(b"\n");
         }
-        let _ = self.child.wait();
+        limit::end(&mut self.child);
     }
 }
 
@@ -180,7 +182,7 @@ fn real_processes_may_bear_every_name() {
         assert!(stat.windows(shown.len()).any(|part| part == shown), "{name:?} is not borne");
     }
     let mut command = psstat();
-    command.args(["--wait", "10ms", "--host", "tengu"]);
+    command.args(["--wait", "10ms", "--timeout", "5m", "--host", "tengu"]);
     for process in &processes {
         command.args(["--pid", &process.pid()]);
     }
@@ -190,7 +192,7 @@ fn real_processes_may_bear_every_name() {
 
     // They are all children of this very process, whatever their names pretend.
     let own = format!("own:{}", std::process::id());
-    let args = ["--wait", "10ms", "--pid", &own, "--pattern", "all:."];
+    let args = ["--wait", "10ms", "--timeout", "5m", "--pid", &own, "--pattern", "all:."];
     let lines = Run::of(psstat().args(args)).lines();
     assert!(lines[0].n_proc() > NAMES.len(), "{lines:?}");
 }

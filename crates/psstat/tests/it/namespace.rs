@@ -1,39 +1,53 @@
 //! Tests that need a pid namespace of their own run themselves again inside one: there numbers are
 //! few, and can be chosen.
 
-use crate::support::skip;
+use crate::support::limit;
 use std::fs;
+use std::io::Write as _;
 use std::process::Command;
 
+/// The variable with the name of the test that runs itself again.
 const INSIDE: &str = "PSSTAT_TEST_INSIDE";
 
 /// Whether this process was started by [`enter`].
 pub fn is_inside() -> bool {
-    std::env::var_os(INSIDE).is_some()
+    inside().is_some()
 }
 
-/// Runs one test again inside a new pid namespace, and fails where it does. Says so where that
-/// cannot be done, for which it takes root.
-pub fn enter(test: &str) {
+/// The test by which this process was started, if any.
+pub fn inside() -> Option<String> {
+    std::env::var(INSIDE).ok()
+}
+
+/// Runs one test again inside a new pid namespace, and fails where it does. The error is why that
+/// cannot be done here.
+pub fn enter(test: &str) -> Result<(), String> {
     let inside = |program: &str, args: &[&str]| {
         // Not to be process 1 itself: that one must wait for all orphans.
         let script = "\"$0\" \"$@\" & wait $!";
-        Command::new("unshare")
+        let mut command = Command::new("unshare");
+        command
             .args(["--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", script, program])
             .args(args)
-            .env(INSIDE, "1")
-            .output()
+            .env(INSIDE, test);
+        limit::output(&mut command)
     };
     if !inside("true", &[]).is_ok_and(|output| output.status.success()) {
-        skip("cannot make a pid namespace (it takes root and unshare)");
-        return;
+        return Err("cannot make a pid namespace (it takes root and unshare)".to_owned());
     }
     let own = std::env::current_exe().expect("a path");
     let own = own.to_str().expect("UTF-8");
     let output = inside(own, &[test, "--exact", "--nocapture"]).expect("it starts");
     let stdout = String::from_utf8_lossy(&output.stdout);
-    print!("{stdout}");
-    assert!(stdout.contains("1 passed"), "{}", String::from_utf8_lossy(&output.stderr));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    for line in stdout.lines() {
+        println!("inside: {line}");
+    }
+    for line in stderr.lines().filter(|line| line.starts_with("SKIPPED")) {
+        let _ = writeln!(std::io::stderr(), "{line}");
+    }
+    assert!(stdout.contains("1 passed"), "{stderr}");
+    Ok(())
 }
 
 /// Makes the kernel give out that number next, if it is free.

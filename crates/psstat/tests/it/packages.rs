@@ -6,9 +6,9 @@
 //! systemd), standard error says that it was skipped, and why.
 #![allow(clippy::unwrap_used, reason = "a test ends by panicking")]
 
-use crate::support::{REPOSITORY, skip};
+use crate::support::{REPOSITORY, is_installed, limit, skip};
+use crate::systemd::SANDBOX_LIMIT;
 use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -68,23 +68,39 @@ const CHECKS_OF_README: [&str; 6] = [
     "every_example_is_named",
 ];
 
+/// What the packages are tried with, beside what boots the sandbox.
+const TRIED_WITH: [&str; 5] =
+    ["/usr/sbin/nginx", "/usr/share/bash-completion/bash_completion", "man", "python3", "tar"];
+
 #[test]
 fn the_deb_is_installed_tried_and_removed() {
+    if !all_installed(&TRIED_WITH) || !all_installed(&["dpkg-deb"]) {
+        return;
+    }
     all_checks_pass("deb", &CHECKS_OF_DEB);
 }
 
 #[test]
 fn the_rpm_is_installed_tried_and_removed() {
+    if !all_installed(&TRIED_WITH) || !all_installed(&["rpm"]) {
+        return;
+    }
     all_checks_pass("rpm", &CHECKS_OF_RPM);
 }
 
 #[test]
 fn readme_leads_from_installation_to_lines_in_influxdb() {
+    if !all_installed(&TRIED_WITH) || !all_installed(&["apt-get", "influxd", "curl"]) {
+        return;
+    }
     all_checks_pass("readme", &CHECKS_OF_README);
 }
 
 #[test]
 fn built_twice_they_are_the_same_bytes() {
+    if !all_installed(&[]) {
+        return;
+    }
     let first = packages();
     let second = build("packages-again");
     for (one, other) in [(&first.deb, &second.deb), (&first.rpm, &second.rpm)] {
@@ -94,45 +110,59 @@ fn built_twice_they_are_the_same_bytes() {
 }
 
 #[test]
-fn linters_have_nothing_to_say() {
-    let packages = packages();
+fn lintian_has_nothing_to_say_of_the_deb() {
+    if !all_installed(&["lintian"]) {
+        return;
+    }
     let mut lintian = Command::new("lintian");
-    lintian.args(["--fail-on", "error,warning"]).arg(&packages.deb);
-    if let Some(output) = output_of(lintian) {
-        assert!(output.status.success() && output.stdout.is_empty(), "{output:?}");
-    }
-    let mut rpmlint = Command::new("rpmlint");
-    rpmlint.arg("-c").arg(format!("{PACKAGE}/packaging/rpm/rpmlint.toml")).arg(&packages.rpm);
-    if let Some(output) = output_of(rpmlint) {
-        let printed = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success() && printed.contains("0 errors, 0 warnings"), "{printed}");
-    }
+    lintian.args(["--fail-on", "error,warning"]).arg(&packages().deb);
+    let output = limit::output(&mut lintian).unwrap();
+    assert!(output.status.success() && output.stdout.is_empty(), "{output:?}");
 }
 
-/// What the packages say of themselves, beside the files in them.
 #[test]
-fn they_depend_on_nothing() {
-    let packages = packages();
+fn rpmlint_has_nothing_to_say_of_the_rpm() {
+    if !all_installed(&["rpmlint"]) {
+        return;
+    }
+    let mut rpmlint = Command::new("rpmlint");
+    rpmlint.arg("-c").arg(format!("{REPOSITORY}/packaging/rpm/rpmlint.toml")).arg(&packages().rpm);
+    let output = limit::output(&mut rpmlint).unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && printed.contains("0 errors, 0 warnings"), "{printed}");
+}
+
+/// What it says of itself, beside the files in it.
+#[test]
+fn the_deb_depends_on_nothing() {
+    if !all_installed(&["dpkg-deb"]) {
+        return;
+    }
     let mut dpkg = Command::new("dpkg-deb");
-    dpkg.arg("-f").arg(&packages.deb).args(["Package", "Version", "Architecture", "Depends"]);
-    if let Some(output) = output_of(dpkg) {
-        let printed = String::from_utf8_lossy(&output.stdout);
-        let version = format!("Version: {}-1\n", env!("CARGO_PKG_VERSION"));
-        assert!(printed.contains("Package: psstat\n") && printed.contains(&version), "{printed}");
-        assert!(printed.contains("Depends: \n") || !printed.contains("Depends"), "{printed}");
-        let architecture = if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" };
-        assert!(printed.contains(&format!("Architecture: {architecture}\n")), "{printed}");
+    dpkg.arg("-f").arg(&packages().deb).args(["Package", "Version", "Architecture", "Depends"]);
+    let output = limit::output(&mut dpkg).unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout);
+    let version = format!("Version: {}-1\n", env!("CARGO_PKG_VERSION"));
+    assert!(printed.contains("Package: psstat\n") && printed.contains(&version), "{printed}");
+    assert!(printed.contains("Depends: \n") || !printed.contains("Depends"), "{printed}");
+    let architecture = if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" };
+    assert!(printed.contains(&format!("Architecture: {architecture}\n")), "{printed}");
+}
+
+#[test]
+fn the_rpm_depends_on_nothing() {
+    if !all_installed(&["rpm"]) {
+        return;
     }
     let mut rpm = Command::new("rpm");
-    rpm.args(["-qp", "--requires"]).arg(&packages.rpm);
-    if let Some(output) = output_of(rpm) {
-        let printed = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success() && !printed.is_empty(), "{output:?}");
-        // What rpm itself must know to read the package.
-        let others: Vec<_> = printed.lines().filter(|line| !line.starts_with("rpmlib(")).collect();
-        assert!(others.is_empty(), "{others:?}");
-        assert!(packages.rpm.to_string_lossy().ends_with(end_of_its_name()), "{packages:?}");
-    }
+    rpm.args(["-qp", "--requires"]).arg(&packages().rpm);
+    let output = limit::output(&mut rpm).unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && !printed.is_empty(), "{output:?}");
+    // What rpm itself must know to read the package.
+    let others: Vec<_> = printed.lines().filter(|line| !line.starts_with("rpmlib(")).collect();
+    assert!(others.is_empty(), "{others:?}");
+    assert!(packages().rpm.to_string_lossy().ends_with(end_of_its_name()), "{:?}", packages());
 }
 
 fn end_of_its_name() -> &'static str {
@@ -155,8 +185,8 @@ fn packages() -> &'static Packages {
 fn build(name: &str) -> Packages {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = fs::remove_dir_all(&folder);
-    let built =
-        Command::new(format!("{REPOSITORY}/scripts/package")).arg(&folder).output().unwrap();
+    let mut built = Command::new(format!("{REPOSITORY}/scripts/package"));
+    let built = limit::output(built.arg(&folder)).unwrap();
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     let printed = String::from_utf8(built.stdout).unwrap();
     let paths: Vec<PathBuf> = printed.lines().map(PathBuf::from).collect();
@@ -164,16 +194,11 @@ fn build(name: &str) -> Packages {
     Packages { deb: deb.clone(), rpm: rpm.clone() }
 }
 
-/// What a tool prints; none, and said so, where there is no such tool.
-fn output_of(mut command: Command) -> Option<Output> {
-    match command.output() {
-        Ok(output) => Some(output),
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            skip(&format!("{} is not installed", command.get_program().display()));
-            None
-        }
-        Err(error) => panic!("{command:?}: {error}"),
-    }
+/// Whether all is there that it takes to build the packages, and these programs; skips this test
+/// where not.
+#[track_caller]
+fn all_installed(programs: &[&str]) -> bool {
+    ["cargo"].iter().chain(programs).all(|program| is_installed(program))
 }
 
 fn all_checks_pass(what: &str, checks: &[&str]) {
@@ -209,13 +234,16 @@ fn in_sandbox(mode: &str, what: &str) -> Output {
         .unwrap();
     let unpack = "mkdir /opt/packages && tar -x -C /opt/packages \
                   && exec python3 /opt/packages/checks.py \"$1\"";
-    let output = Command::new(format!("{PACKAGE}/tests/systemd/sandbox"))
+    let sandbox = Command::new(format!("{PACKAGE}/tests/systemd/sandbox"))
         .args([mode, env!("CARGO_BIN_EXE_psstat"), "sh", "-c", unpack, "sh", what])
         .stdin(tar.stdout.take().unwrap())
-        .output()
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
         .unwrap();
+    let output = limit::finish(sandbox, SANDBOX_LIMIT);
     // Where the sandbox cannot run, nobody has read it.
     let _ = tar.kill();
-    tar.wait().unwrap();
+    limit::end(&mut tar);
     output
 }

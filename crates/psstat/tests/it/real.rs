@@ -3,7 +3,7 @@
 //!
 //! No test asserts how fast anything is. CPU time is compared with CPU time: on a busy machine a
 //! rate is lower, and the interval longer. Where a test needs what not every machine gives it
-//! (root, namespaces, memory), it says on standard error that it was skipped, and passes.
+//! (root, namespaces, memory), it is skipped.
 //!
 //! | module | owns |
 //! |---|---|
@@ -17,6 +17,7 @@
 //! | `selecting` | each selector, and psstat beside itself |
 //! | `memory` | workers that share a segment; PostgreSQL |
 //! | `nginx` | a server with its workers, nested selectors |
+//! | `units` | units of the machine's own systemd, and the controllers of their control groups |
 //! | `namespaces` | recycled pids, other mounts of procfs, hidden processes |
 
 mod cpu;
@@ -30,3 +31,4 @@ mod needs;
 mod nginx;
 mod selecting;
 mod stage;
+mod units;

@@ -3,17 +3,19 @@
 #![allow(clippy::unwrap_used, reason = "a test ends by panicking")]
 
 pub mod fake_proc;
+pub mod limit;
 pub mod line;
+pub mod skip;
 
 use fake_proc::FakeProc;
 use line::Line;
 use psstat_core::state::State;
 use psstat_core::state::codec;
 use rustix::time::{ClockId, clock_gettime};
+pub use skip::{is_installed, may_be_root, skip, skip_in_part};
 use std::ffi::{OsStr, OsString};
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 /// The root of the repository.
 pub const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
@@ -23,15 +25,6 @@ pub fn psstat() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_psstat"));
     command.env_remove("HOST_PROC").env_remove("HOST_SYS").stdin(Stdio::null());
     command
-}
-
-/// Says that the test of this thread is skipped, or part of it: on standard error, past the test
-/// harness, which keeps what passing tests print.
-pub fn skip(reason: &str) {
-    let thread = std::thread::current();
-    let test = thread.name().unwrap_or("a test");
-    // If standard error is gone there is nobody left to tell.
-    let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {reason}");
 }
 
 /// Runs the binary with these arguments.
@@ -51,7 +44,7 @@ pub struct Run {
 impl Run {
     /// Runs a command to its end.
     pub fn of(command: &mut Command) -> Run {
-        Run::from(command.output().unwrap())
+        Run::from(limit::output(command).unwrap())
     }
 
     /// The lines printed by a run that went well, each taken apart.
@@ -83,6 +76,12 @@ impl Run {
         assert!(first.starts_with("E! ") && first.ends_with('\n'), "{self:?}");
         assert!(first.len() <= 512, "{} bytes: {self:?}", first.len());
         assert!(first.contains(cause), "{cause:?} is not in {self:?}");
+    }
+}
+
+impl From<Child> for Run {
+    fn from(child: Child) -> Run {
+        Run::from(limit::finish(child, limit::LIMIT))
     }
 }
 
@@ -137,6 +136,15 @@ impl<'t> Job<'t> {
             ["--host", "tengu", "--cache-name", "cache", "--cache-dir"].map(OsString::from).into();
         all.push(self.folder.path().into());
         all.extend(["--proc".into(), self.tree.path().into()]);
+        // A slow or busy machine is no error, but where a test is about the length of a run.
+        let says = |option: &&str| {
+            self.args
+                .iter()
+                .any(|arg| arg.to_string_lossy().trim_start_matches('-').starts_with(option))
+        };
+        if !["timeout", "wait", "config"].iter().any(says) {
+            all.push("--timeout=5m".into());
+        }
         all.extend(self.args.iter().cloned());
         all
     }
@@ -163,22 +171,18 @@ impl<'t> Job<'t> {
     }
 }
 
-/// The tick that is running: what starts now has it as its start.
-pub fn ticks_since_boot() -> u64 {
+/// Nanoseconds since boot.
+pub fn boot_now() -> u64 {
     let now = clock_gettime(ClockId::Boottime);
     let seconds = u64::try_from(now.tv_sec).unwrap();
-    let nanos = u64::try_from(now.tv_nsec).unwrap();
-    let hz = rustix::param::clock_ticks_per_second();
-    seconds * hz + nanos * hz / 1_000_000_000
+    seconds * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap()
 }
 
-/// Whether the tests may act for other users; says so where not.
-pub fn may_be_root(what: &str) -> bool {
-    let root = rustix::process::geteuid().is_root();
-    if !root {
-        eprintln!("skipped: {what} needs root");
-    }
-    root
+/// The tick that is running: what starts now has it as its start.
+pub fn ticks_since_boot() -> u64 {
+    let nanos = u128::from(boot_now());
+    let hz = u128::from(rustix::param::clock_ticks_per_second());
+    u64::try_from(nanos * hz / 1_000_000_000).unwrap()
 }
 
 /// Makes a FIFO.
@@ -190,8 +194,8 @@ pub fn make_fifo(path: &Path) {
 /// Copies a program so that it can be run at once. Not by this process: a test beside this one may
 /// fork while the copy is open for writing, and then nobody can execute it (`ETXTBSY`).
 pub fn copy_program(program: &Path, copy: &Path) {
-    let status = Command::new("cp").arg(program).arg(copy).status().unwrap();
-    assert!(status.success(), "{program:?} to {copy:?}");
+    let copied = limit::output(Command::new("cp").arg(program).arg(copy)).unwrap();
+    assert!(copied.status.success(), "{program:?} to {copy:?}: {copied:?}");
 }
 
 /// A copy of the binary where every user may run it.

@@ -2,11 +2,12 @@
 """Tries psstat on a real systemd. Runs inside the sandbox, as
 checks.py v2|hybrid|legacy [CHECK...]; without a CHECK it makes all of them.
 
-Prints one line per check, `ok NAME` or `not ok NAME: what was wrong`, and ends with status 0 where
-all are ok. What psstat says is compared with what systemctl and the files of the control groups
+Prints one line per check, `ok NAME`, `not ok NAME: what was wrong` or `skipped NAME: why`, and ends
+with status 0 where none is not ok. What psstat says is compared with what systemctl and the files of the control groups
 say; where work is measured it is paused around each reading, so that all of them read the same.
 """
 
+import glob
 import os
 import pathlib
 import re
@@ -21,10 +22,12 @@ ROOT = pathlib.Path("/sys/fs/cgroup")
 # The hierarchy in which systemd keeps who is where.
 TRACKING = ROOT / {"v2": "", "hybrid": "unified", "legacy": "systemd"}[MODE]
 # Everything that is waited for comes within a moment or, on a crowded machine, a few.
-PATIENCE = 30.0
+PATIENCE = 300.0
 USER = "psstat-user"
 USER_ID = 1500
 USERS_MANAGER = f"user.slice/user-{USER_ID}.slice/user@{USER_ID}.service"
+AS_USER = ("setpriv", f"--reuid={USER_ID}", f"--regid={USER_ID}", "--clear-groups")
+USERS_ENVIRONMENT = {**os.environ, "XDG_RUNTIME_DIR": f"/run/user/{USER_ID}"}
 DOCKER_SCOPE = "docker-" + "0123456789abcdef" * 4 + ".scope"
 
 # ---- Running things -----------------------------------------------------------------------------
@@ -32,6 +35,10 @@ DOCKER_SCOPE = "docker-" + "0123456789abcdef" * 4 + ".scope"
 
 class Wrong(Exception):
     """What a check found wrong."""
+
+
+class Skipped(Exception):
+    """Why a check, or a part of it, cannot be made here."""
 
 
 def require(condition, text):
@@ -354,13 +361,19 @@ def nested_slices_hold_what_is_in_those_below():
     require(together.counts() == {"x": 2}, f"counted once: {together}")
 
 
+def servers_of_debian():
+    """The units of those that are installed."""
+    servers = {"nginx": "/usr/sbin/nginx", "redis-server": "/usr/bin/redis-server"}
+    found = [name for name, program in servers.items() if os.path.exists(program)]
+    clusters = glob.glob("/etc/postgresql/*/main")
+    return found + [f"postgresql@{cluster.split('/')[3]}-main" for cluster in clusters]
+
+
 @check
 def servers_of_debian_are_counted_as_their_units():
-    for unit, name in (
-        ("nginx.service", "nginx"),
-        ("redis-server.service", "redis-server"),
-        ("postgresql@15-main.service", "postgresql@15-main"),
-    ):
+    names = servers_of_debian()
+    for name in names:
+        unit = f"{name}.service"
         path = group_of(unit)
         require(path, f"{unit} does not run")
 
@@ -372,16 +385,21 @@ def servers_of_debian_are_counted_as_their_units():
         sample, count = eventually(f"{unit} stays as it is", as_counted)
         require(sample.counts() == {name: count} and count > 0, f"{sample}, not {count}")
         require(sample[name].memory > 0, f"{name} has no memory")
+    missing = [
+        server
+        for server in ("nginx", "redis-server", "postgresql")
+        if not any(name.startswith(server) for name in names)
+    ]
+    if missing:
+        raise Skipped(f"not installed: {', '.join(missing)} (scripts/install-test-packages does it)")
 
 
 def listed_by_systemctl(*manager):
     """The units that a manager lists, with their control groups."""
-    systemctl = ["setpriv", f"--reuid={USER_ID}", f"--regid={USER_ID}", "--clear-groups", "systemctl", "--user"]
-    systemctl = systemctl if manager else ["systemctl"]
-    environment = {**os.environ, "XDG_RUNTIME_DIR": f"/run/user/{USER_ID}"}
-    lines = run(*systemctl, "list-units", "--all", "--plain", "--no-legend", env=environment).splitlines()
+    systemctl = [*AS_USER, "systemctl", "--user"] if manager else ["systemctl"]
+    lines = run(*systemctl, "list-units", "--all", "--plain", "--no-legend", env=USERS_ENVIRONMENT).splitlines()
     ids = [line.split()[0] for line in lines]
-    show = run(*systemctl, "show", "--property=Id,ControlGroup", "--", *ids, env=environment)
+    show = run(*systemctl, "show", "--property=Id,ControlGroup", "--", *ids, env=USERS_ENVIRONMENT)
     for unit in show.split("\n\n"):
         known = dict(line.split("=", 1) for line in unit.splitlines())
         if known.get("ControlGroup"):
@@ -410,6 +428,8 @@ def all_that_systemctl_lists_and_no_more():
 
     sample, expected = eventually("the machine stays as it is", compared)
     require(len(expected) > 15, f"too few to tell: {expected}")
+    # psstat runs where this does, in the root group.
+    expected["-.slice"] += 1
     wrong = {
         name: (sample.counts().get(name), expected.get(name))
         for name in sample.keys() | expected.keys()
@@ -439,7 +459,7 @@ def no_privilege_is_needed():
     cache = "/run/checks-of-user"
     os.mkdir(cache)
     os.chown(cache, USER_ID, USER_ID)
-    prefix = ["setpriv", f"--reuid={USER_ID}", f"--regid={USER_ID}", "--clear-groups"]
+    prefix = AS_USER
     arguments = ["--systemd", "several", "--cache-dir", cache]
     psstat(*arguments, prefix=prefix)
     sample = psstat(*arguments, prefix=prefix)
@@ -640,7 +660,7 @@ def set_up():
     (lingering / USER).touch()
     start(
         "several", "worker@a-b", r"worker@web\x2d1", "nested", "delegated", "threaded",
-        "nginx", "redis-server", "postgresql@15-main", f"user@{USER_ID}",
+        f"user@{USER_ID}", *servers_of_debian(),
     )  # fmt: skip
     systemd_run(r"--unit=my-dashed\x2dname", "sleep", "1000")
     systemd_run("--unit=passing", "sleep", "1000")
@@ -648,9 +668,11 @@ def set_up():
         # It stays in the foreground.
         command = ["systemd-run", "--quiet", "--scope", f"--unit={scope}", "sleep", "1000"]
         subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    of_user = (f"--machine={USER}@", "--user")
-    systemd_run(*of_user, "--unit=uapp", "sleep", "1000")
-    systemd_run(*of_user, "--unit=ulauncher", "systemd-run", "--user", "--scope", "--unit=uscope", "sleep", "1000")
+    # Not by --machine, which systemd before 248 has not for a user.
+    of_user = (*AS_USER, "systemd-run", "--quiet", "--user")
+    run(*of_user, "--unit=uapp", "sleep", "1000", env=USERS_ENVIRONMENT)
+    scope = ("systemd-run", "--user", "--scope", "--unit=uscope", "sleep", "1000")
+    run(*of_user, "--unit=ulauncher", *scope, env=USERS_ENVIRONMENT)
     for name in ("uapp.service", "uscope.scope"):
         path = f"{USERS_MANAGER}/app.slice/{name}"
         eventually(f"{name} runs", lambda: len(processes(path)) == 1)
@@ -664,6 +686,8 @@ def main():
         try:
             function()
             print(f"ok {function.__name__}", flush=True)
+        except Skipped as reason:
+            print(f"skipped {function.__name__}: {reason}", flush=True)
         except Exception as error:  # Whatever it is, the other checks are to be seen.
             failed = True
             kind = "" if isinstance(error, Wrong) else f"{type(error).__name__}: "

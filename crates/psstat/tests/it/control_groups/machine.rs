@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::cast_sign_loss, reason = "what goes wrong here fails a test")]
 
+use crate::support::limit;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
@@ -109,9 +110,12 @@ impl Default for Process {
     }
 }
 
-/// A group that uses a second of CPU time between any two samples. All rates are compared with
-/// its own, so that it does not matter how much time passes between them.
+/// A group that uses so much CPU time between any two samples. All rates are compared with its
+/// own, so that it does not matter how much time passes between them.
 const REFERENCE: (&str, u32) = ("reference", 900);
+
+/// So much that the decimals which are printed tell milliseconds, be the interval some seconds.
+pub const REFERENCE_MILLIS: u64 = 1_000_000;
 
 pub struct Machine {
     folder: TempDir,
@@ -234,9 +238,10 @@ impl Job<'_> {
     pub fn sample(&mut self) -> Sample {
         self.runs += 1;
         let (path, pid) = REFERENCE;
-        self.machine.has_used(path, pid, self.runs * 1000);
+        self.machine.has_used(path, pid, self.runs * REFERENCE_MILLIS);
         let folder = self.machine.folder.path();
-        let output = Command::new(env!("CARGO_BIN_EXE_psstat"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_psstat"));
+        command
             .args(&self.arguments)
             .arg("--proc")
             .arg(folder.join("proc"))
@@ -244,9 +249,8 @@ impl Job<'_> {
             .arg(folder.join("sys"))
             .arg("--cache-dir")
             .arg(folder)
-            .args(["--cache-name", "cache", "--host", ""])
-            .output()
-            .unwrap();
+            .args(["--cache-name", "cache", "--host", ""]);
+        let output = limit::output(&mut command).unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(output.status.success(), "{}: {said}", output.status);
         let printed = String::from_utf8(output.stdout).expect("lines are UTF-8");
@@ -315,7 +319,7 @@ impl Sample {
     /// The CPU time used since the last sample, in milliseconds; none where it is not known.
     pub fn used(&self, name: &str) -> Option<u64> {
         let second = self.field(REFERENCE.0, "p_cpu").unwrap();
-        Some((self.field(name, "p_cpu")? / second * 1000.0).round() as u64)
+        Some((self.field(name, "p_cpu")? / second * REFERENCE_MILLIS as f64).round() as u64)
     }
 }
 

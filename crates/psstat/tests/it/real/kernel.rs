@@ -12,6 +12,11 @@ pub fn rss(pid: u32) -> u64 {
     kilobytes(&Path::new("/proc").join(pid.to_string()).join("status"), "VmRSS")
 }
 
+/// Resident memory that files have, in bytes.
+pub fn file_rss(pid: u32) -> u64 {
+    kilobytes(&Path::new("/proc").join(pid.to_string()).join("status"), "RssFile")
+}
+
 /// Proportional share of memory, in bytes.
 pub fn pss(pid: u32) -> u64 {
     kilobytes(&Path::new("/proc").join(pid.to_string()).join("smaps_rollup"), "Pss")

@@ -2,6 +2,7 @@
 
 use super::kernel::date_of_boot;
 use super::stage::Actor;
+use crate::support::limit;
 use std::ffi::OsStr;
 use std::process::Command;
 use std::time::Duration;
@@ -98,7 +99,7 @@ pub fn psstat_through(through: &[&str], psstat: impl AsRef<OsStr>, args: &[&str]
     // A machine under load is no error here.
     command.args(["--host", "", "--timeout", "60s"]).args(args);
     command.env_remove("HOST_PROC").env_remove("HOST_SYS");
-    let output = command.output().expect("it can be run");
+    let output = limit::output(&mut command).expect("it can be run");
     let stderr = String::from_utf8(output.stderr).expect("UTF-8");
     assert!(output.status.success(), "{args:?}: {}: {stderr}", output.status);
     let stdout = String::from_utf8(output.stdout).expect("UTF-8");

@@ -1,39 +1,63 @@
-//! What a test needs of the machine beyond a Linux. Each question that is answered by no says so.
+//! What a test needs of the machine beyond a Linux. Each question that is answered by no skips the
+//! test.
 
-pub use crate::support::skip;
-use std::process::{Command, Stdio};
+use crate::support::limit;
+pub use crate::support::{is_installed, skip, skip_in_part};
+use std::path::Path;
+use std::process::Command;
 
 /// Whether the tests run as root.
+#[track_caller]
 pub fn root() -> bool {
-    let root = rustix::process::geteuid().is_root();
-    if !root {
-        skip("it needs root");
-    }
-    root
+    crate::support::may_be_root("it")
 }
 
 /// Whether pid and mount namespaces can be made. Root in a container often cannot.
+#[track_caller]
 pub fn namespaces() -> bool {
-    if !root() {
-        return false;
+    let missing = why_no_namespaces();
+    if let Some(reason) = &missing {
+        skip(reason);
     }
-    let tried = Command::new("unshare")
-        .args(["-mpf", "--mount-proc", "true"])
-        .stdin(Stdio::null())
-        .output()
-        .expect("util-linux is installed");
-    if !tried.status.success() {
-        let error = String::from_utf8_lossy(&tried.stderr);
-        skip(&format!("it needs pid and mount namespaces: {}", error.trim()));
-    }
-    tried.status.success()
+    missing.is_none()
+}
+
+/// Why no pid and mount namespaces can be made; none where they can.
+pub fn why_no_namespaces() -> Option<String> {
+    let mut tried = Command::new("unshare");
+    let tried = limit::output(tried.args(["-mpf", "--mount-proc", "true"]));
+    let tried = tried.expect("util-linux is installed");
+    let error = String::from_utf8_lossy(&tried.stderr);
+    let root = if rustix::process::geteuid().is_root() { "" } else { " and root" };
+    (!tried.status.success())
+        .then(|| format!("it needs pid and mount namespaces{root}: {}", error.trim()))
 }
 
 /// Whether so much memory is free.
+#[track_caller]
 pub fn free_memory(mebibytes: u64) -> bool {
     let free = super::kernel::meminfo("MemAvailable") >> 20;
     if free < mebibytes {
         skip(&format!("it needs {mebibytes} MiB of free memory, there are {free}"));
     }
     free >= mebibytes
+}
+
+/// Whether the machine is run by a systemd that may be asked for units whose control groups have
+/// controllers. It is where Debian has booted; not in most containers.
+#[track_caller]
+pub fn controllers() -> bool {
+    if !root() {
+        return false;
+    }
+    let booted = Path::new("/run/systemd/system").exists();
+    let there = std::fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").unwrap_or_default();
+    let all =
+        ["cpu", "memory", "pids"].iter().all(|&one| there.split_whitespace().any(|c| c == one));
+    if !booted || !all {
+        skip(
+            "it needs a machine run by systemd, and its controllers in control groups of version 2",
+        );
+    }
+    booted && all
 }

@@ -113,7 +113,7 @@ fn a_user_owns_his_processes_and_not_psstat() {
 /// its folder (task_dump_owner, fs/proc/base.c).
 #[test]
 fn a_server_that_gave_up_root_is_its_new_users() {
-    if !needs::root() {
+    if !needs::root() || !needs::is_installed("python3") {
         return;
     }
     const PROGRAM: &str = "

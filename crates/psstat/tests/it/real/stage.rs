@@ -1,5 +1,6 @@
 //! Trees of actors, and other programs, none of which outlives its test.
 
+use crate::support::limit::{self, LIMIT, Limited};
 use std::cell::{Cell, RefCell};
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -9,9 +10,6 @@ use std::process::{Child, Command};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-
-/// Only to notice what hangs; no test depends on how long anything takes.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The folder, and the lifeline, of all processes of one test.
 ///
@@ -63,7 +61,7 @@ impl Stage {
         let child = child.unwrap_or_else(|error| panic!("{}: {error}", line[0]));
         let pid = child.id();
         self.roots.borrow_mut().push(child);
-        Program { pid, said: BufReader::new(said) }
+        Program { pid, said: BufReader::new(Limited::new(said)) }
     }
 
     /// Starts a program that does not look at its standard input, and ends on that signal.
@@ -81,7 +79,7 @@ impl Stage {
         let mut roots = self.roots.borrow_mut();
         let place = roots.iter().position(|root| root.id() == actor.pid);
         let mut root = roots.remove(place.expect("a root"));
-        root.wait().expect("a child");
+        limit::end(&mut root);
         actor.role.set(Role::Settled);
     }
 
@@ -98,7 +96,7 @@ impl Drop for Stage {
     fn drop(&mut self) {
         drop(self.lifeline.take());
         for root in self.roots.get_mut() {
-            let _ = root.wait();
+            limit::end(root);
         }
     }
 }
@@ -106,14 +104,14 @@ impl Drop for Stage {
 /// A program that is not an actor.
 pub struct Program {
     pub pid: u32,
-    said: BufReader<PipeReader>,
+    said: BufReader<Limited<PipeReader>>,
 }
 
 impl Program {
     /// The next line of its standard output.
     pub fn line(&mut self) -> String {
         let mut line = String::new();
-        self.said.read_line(&mut line).expect("text");
+        self.said.read_line(&mut line).expect("a line");
         assert!(line.ends_with('\n'), "it ended early: {line:?}");
         line.trim_end().to_owned()
     }
@@ -172,11 +170,11 @@ impl Actor {
         let stream = loop {
             match UnixStream::connect(&socket) {
                 Ok(stream) => break stream,
-                Err(error) => assert!(started.elapsed() < PATIENCE, "{socket:?}: {error}"),
+                Err(error) => assert!(started.elapsed() < LIMIT, "{socket:?}: {error}"),
             }
             std::thread::sleep(Duration::from_millis(1));
         };
-        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        stream.set_read_timeout(Some(LIMIT)).expect("a timeout");
         let line = RefCell::new(BufReader::new(stream));
         let actor = Actor { pid, stage: stage.to_owned(), line, role: Cell::new(Role::Playing) };
         // From its answer on, all that it needs to start is behind it.

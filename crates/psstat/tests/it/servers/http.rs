@@ -1,5 +1,6 @@
 //! As much of HTTP as it takes to ask a server on this machine.
 
+use crate::support::limit::LIMIT;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
@@ -19,6 +20,8 @@ impl Answer {
 /// Asks once. By HTTP/1.0, so that the answer is not cut into chunks and ends with the stream.
 pub fn ask(port: u16, method: &str, path: &str, body: &[u8]) -> std::io::Result<Answer> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(LIMIT))?;
+    stream.set_write_timeout(Some(LIMIT))?;
     let head = format!(
         "{method} {path} HTTP/1.0\r\nHost: x\r\nAccept: application/json\r\n\
          Content-Length: {}\r\n\r\n",

@@ -28,6 +28,7 @@ fn arguments(folder: &Path, ports: Ports) -> Vec<String> {
 
 impl Influxd {
     /// Starts one with a database `x`; none where it is not installed.
+    #[track_caller]
     pub fn start() -> Option<Influxd> {
         let server = Server::start(&INFLUXD)?;
         let created = server.post("/query?q=CREATE+DATABASE+x", b"");

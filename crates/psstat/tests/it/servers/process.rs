@@ -2,13 +2,12 @@
 //! handle.
 
 use super::http::{self, Answer};
+use crate::support::limit::LIMIT;
+use crate::support::skip;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-
-/// Generous: what is waited for comes within a second on a machine that has nothing else to do.
-const LIMIT: Duration = Duration::from_secs(120);
 
 /// How to start a server.
 pub struct Program {
@@ -43,7 +42,8 @@ impl Drop for Server {
 }
 
 impl Server {
-    /// Starts one; none, and a word on it, where it is not installed.
+    /// Starts one; none where it is not installed, which skips the test.
+    #[track_caller]
     pub fn start(program: &Program) -> Option<Server> {
         // Another process may take a free port before the server does.
         for _ in 0..5 {
@@ -51,7 +51,7 @@ impl Server {
                 Ok(server) => return Some(server),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                     let cure = "scripts/install-test-packages does it";
-                    eprintln!("skipped: {} is not installed ({cure})", program.name);
+                    skip(&format!("{} is not installed ({cure})", program.name));
                     return None;
                 }
                 Err(error) => eprintln!("{} did not start: {error}", program.name),

@@ -4,6 +4,7 @@
 use super::page::Sample;
 use super::process::{Ports, Program, Server, until};
 use super::{http, json};
+use crate::support::limit;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -52,6 +53,7 @@ fn of_prometheus(folder: &Path, ports: Ports) -> Vec<String> {
 
 impl Prometheus {
     /// Starts both; none where one is not installed.
+    #[track_caller]
     pub fn start() -> Option<Prometheus> {
         let exporter = Server::start(&NODE_EXPORTER)?;
         let server = Server::start(&PROMETHEUS)?;
@@ -65,7 +67,7 @@ impl Prometheus {
     /// Lets a run of psstat put its page where node_exporter reads it; gives the page.
     pub fn publish(&self, command: &mut Command) -> String {
         let page = self.exporter.file(PAGES).join("psstat.prom");
-        let output = command.arg("--output").arg(&page).output().expect("psstat runs");
+        let output = limit::output(command.arg("--output").arg(&page)).expect("psstat runs");
         assert!(output.status.success() && output.stdout.is_empty(), "{output:?}");
         std::fs::read_to_string(page).expect("UTF-8")
     }
@@ -103,23 +105,16 @@ impl Prometheus {
     }
 }
 
-/// What `promtool check metrics` says of a page: nothing where all is well; none where it is not
-/// installed.
-pub fn lint(page: &str) -> Option<String> {
+/// What `promtool check metrics` says of a page: nothing where all is well.
+pub fn lint(page: &str) -> String {
     let mut command = Command::new("promtool");
     command.args(["check", "metrics"]).stdin(Stdio::piped());
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = match command.spawn() {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            eprintln!("skipped: promtool is not installed (scripts/install-test-packages does it)");
-            return None;
-        }
-        child => child.expect("promtool runs"),
-    };
+    let mut child = command.spawn().expect("promtool runs");
     child.stdin.take().expect("a pipe").write_all(page.as_bytes()).expect("promtool reads");
-    let output = child.wait_with_output().expect("promtool ends");
+    let output = limit::finish(child, limit::LIMIT);
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said).into_owned();
     assert_eq!(output.status.success(), said.is_empty(), "{:?}: {said}", output.status);
-    Some(said)
+    said
 }

@@ -31,6 +31,7 @@ fn arguments(folder: &Path, ports: Ports) -> Vec<String> {
 
 impl VictoriaMetrics {
     /// Starts one; none where it is not installed.
+    #[track_caller]
     pub fn start() -> Option<VictoriaMetrics> {
         Some(VictoriaMetrics { server: Server::start(&VICTORIA_METRICS)? })
     }
