@@ -15,6 +15,7 @@
 //! | [`settings`] | what the command line and the file say, value by value |
 //! | [`error`], [`messages`] | standard error |
 //! | [`procfs`], [`cgroupfs`] | files below `/proc` and `/sys` |
+//! | [`clock`] | CPU clocks of processes |
 //! | [`machine`] | the machine that psstat runs on |
 //! | [`config`] | the configuration file |
 //! | [`environment`] | what the meaning of command line and file depends on |
@@ -23,6 +24,7 @@
 
 pub mod cgroupfs;
 pub mod cli;
+pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod deadline;

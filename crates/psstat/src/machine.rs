@@ -1,6 +1,7 @@
 //! The machine that psstat runs on: [`Kernel`], implemented with procfs and cgroupfs.
 
 use crate::cgroupfs::Hierarchy;
+use crate::clock;
 use crate::deadline::Deadline;
 use crate::error::OpenError;
 use crate::files::pid_file;
@@ -17,7 +18,7 @@ use psstat_core::model::read_error::ReadError;
 use psstat_core::model::readings::Storage;
 use psstat_core::model::snapshot::{Buffer, Part};
 use psstat_core::model::units::{
-    Amounts, BootNanos, Bytes, Count, Hz, Pid, ProcId, Uid, WallNanos,
+    Amounts, BootNanos, Bytes, Count, CpuNanos, Hz, Pid, ProcId, Uid, WallNanos,
 };
 use psstat_core::parse::procfs as parse;
 use rustix::time::{ClockId, clock_gettime};
@@ -38,6 +39,8 @@ pub struct Machine {
     readers: usize,
     /// Whether the files of members are kept open from sample to sample.
     holds_files: bool,
+    /// Whether a pid means the same process for a CPU clock as for `/proc`.
+    has_clocks: bool,
     /// Space to read into.
     scratch: RefCell<Buffer>,
     text: RefCell<Vec<u8>>,
@@ -68,6 +71,7 @@ impl Machine {
             1
         };
         Ok(Machine {
+            has_clocks: proc.shows_own_pid_namespace(),
             files: FdCache::new(proc),
             sys: mounts.sys.clone(),
             constants,
@@ -178,6 +182,10 @@ impl Kernel for Machine {
             };
             threads.into_iter().map(join).collect()
         })
+    }
+
+    fn cpu_clock(&self, pid: Pid) -> Option<CpuNanos> {
+        self.has_clocks.then(|| clock::read(pid)).flatten()
     }
 
     fn statm(&self, pid: Pid) -> Result<Statm, ReadError> {

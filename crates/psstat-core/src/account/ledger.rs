@@ -16,7 +16,7 @@
 //! lost: nobody waited.
 
 use crate::model::process::Life;
-use crate::model::units::{Amounts, Count, Pid, ProcId, Ticks};
+use crate::model::units::{Amounts, Count, CpuNanos, Pid, ProcId, Ticks};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::ops::Add;
@@ -30,14 +30,15 @@ pub trait Quantity: Copy + Ord + Default + Add<Output = Self> {
     fn since(self, earlier: Self) -> Self;
 }
 
-impl Quantity for Ticks {
-    /// A tick for each of the four counters of a life. By the kernel's arithmetic, which adds exact
-    /// times and cuts afterwards, an inheritance never shows less than was counted of it; were it to
-    /// be off by a hair all the same, a whole life would be reported once more.
-    const ROUNDING: Ticks = Ticks(4);
+impl Quantity for CpuNanos {
+    /// Two ticks. A process' own time is exact, but the kernel shows child time as two counters,
+    /// cutime and cstime, each cut to whole ticks. So an inheritance can show up to two ticks less
+    /// than it is. A tick is 10 ms (`USER_HZ` is 100 on every architecture except alpha,
+    /// include/uapi/asm-generic/param.h).
+    const ROUNDING: CpuNanos = CpuNanos(20_000_000);
 
-    fn since(self, earlier: Ticks) -> Ticks {
-        Ticks::since(self, earlier)
+    fn since(self, earlier: CpuNanos) -> CpuNanos {
+        CpuNanos::since(self, earlier)
     }
 }
 
@@ -52,7 +53,7 @@ impl Quantity for Count {
 
 /// A member as the ledger remembers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Member<Q = Ticks> {
+pub struct Member<Q = CpuNanos> {
     /// Who it is.
     pub id: ProcId,
     /// Its parent; often no member. Its own number where it stands here without its children: then
@@ -64,7 +65,7 @@ pub struct Member<Q = Ticks> {
 
 /// What was counted of a process that has gone, and has not been seen to arrive anywhere yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Debt<Q = Ticks> {
+pub struct Debt<Q = CpuNanos> {
     /// The nearest ancestor that was alive when the process was missed.
     pub heir: Pid,
     /// How much of what arrives there has been counted.
@@ -73,7 +74,7 @@ pub struct Debt<Q = Ticks> {
 
 /// What is known of one group at one sample.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ledger<Q = Ticks> {
+pub struct Ledger<Q = CpuNanos> {
     /// The members, sorted by pid, zombies among them.
     pub members: Vec<Member<Q>>,
     /// What may still arrive.
@@ -171,17 +172,32 @@ pub fn settle<Q: Quantity>(
     let now = Ledger { members, debts: Vec::new() };
 
     let mut debts = Vec::new();
+    let mut rounding = Vec::new();
     for claim in claims(before, &now, life_of) {
-        if let Some(rest) = take_off(claim, before, &now, &mut gains)
-            && (claim.standing != Standing::Due || rest.contested)
-        {
-            debts.push(rest.debt);
+        match take_off(claim, before, &now, &mut gains) {
+            Some(rest) if claim.standing != Standing::Due => debts.push(rest.debt),
+            Some(rest) if rest.contested && rest.debt.owed <= Q::ROUNDING => {
+                add_rounding(&mut rounding, rest.debt);
+            }
+            Some(rest) if rest.contested => debts.push(rest.debt),
+            _ => {}
         }
     }
+    debts.extend(rounding);
 
     let unknown = !gains.known && !now.members.is_empty();
     let used = gains.left.iter().fold(gains.other, |sum, &gain| sum + gain);
     ((!unknown).then_some(used), Ledger { debts, ..now })
+}
+
+/// Adds to the one debt that stays with an heir for good: what has arrived there, and does not show
+/// yet because child time is cut to whole ticks. That is never more than the rounding; what is
+/// above it was lost.
+fn add_rounding<Q: Quantity>(rounding: &mut Vec<Debt<Q>>, debt: Debt<Q>) {
+    match rounding.iter_mut().find(|known| known.heir == debt.heir) {
+        Some(known) => known.owed = (known.owed + debt.owed).min(Q::ROUNDING),
+        None => rounding.push(debt),
+    }
 }
 
 /// All that is owed, in the order to settle it.

@@ -12,7 +12,7 @@ use crate::model::process::{Life, Process};
 use crate::model::readings::{self, Readings};
 use crate::model::report::{Rate, Report};
 use crate::model::snapshot::Snapshot;
-use crate::model::units::{BootNanos, Bytes, Count, CpuNanos, Hz, ProcId, Ticks};
+use crate::model::units::{Amounts, BootNanos, Bytes, Count, CpuNanos, Hz, ProcId, Ticks};
 use crate::plan::Plan;
 use crate::select::selector;
 use alloc::vec::Vec;
@@ -128,7 +128,6 @@ impl Settling<'_> {
         let life_of = |id: ProcId| snapshot.life_of(id);
         let (by_ledger, ledger) =
             ledger::settle(then.map(|account| &account.ledger), since, members, life_of);
-        let by_ledger = by_ledger.map(|ticks| ticks.nanos(machine.hz));
         let counters_then = then.map_or(&[][..], |account| &account.counters);
         let was_watched = |counter: &Counter| self.was_watched(counter, before);
         let by_counter = counter::settle(counters_then, &counters, was_watched);
@@ -155,8 +154,14 @@ impl Settling<'_> {
     }
 
     fn member(&self, index: usize) -> Member {
-        let process: &Process = &self.observation.snapshot.processes[index];
-        let member = Member { id: process.id, parent: process.parent, amounts: process.times };
+        let Observation { snapshot, readings, machine, .. } = self.observation;
+        let process: &Process = &snapshot.processes[index];
+        let clock = readings.clocks.as_ref().and_then(|clocks| *readings.at(clocks, index)?);
+        let amounts = Amounts {
+            own: clock.unwrap_or_else(|| process.times.own.nanos(machine.hz)),
+            children: process.times.children.nanos(machine.hz),
+        };
+        let member = Member { id: process.id, parent: process.parent, amounts };
         let is_alone = self.group.managers.binary_search(&index).is_ok()
             || self.group.lone.binary_search(&index).is_ok();
         if is_alone { member.alone() } else { member }

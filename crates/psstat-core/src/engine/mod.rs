@@ -22,7 +22,7 @@ use crate::model::read_error::{ReadError, Unreadable};
 use crate::model::readings::Readings;
 use crate::model::report::Report;
 use crate::model::snapshot::Snapshot;
-use crate::model::units::{Bytes, Pid, ProcId, Ticks, WallNanos};
+use crate::model::units::{Bytes, CpuNanos, Hz, Pid, ProcId, WallNanos};
 use crate::parse::cgroupfs;
 use crate::plan::Plan;
 use crate::select::roots::{Root, by_control_group};
@@ -156,7 +156,7 @@ impl<K: Kernel> Engine<K> {
         let groups = group::form(&self.plan.selectors, &roots, population);
         let members = group::union(&groups);
         let accounts = last.map(|last| &last.accounts);
-        let has_waited = HasWaited::new(accounts);
+        let has_waited = HasWaited::new(accounts, self.kernel.constants().hz);
         let has_waited = |parent: &Process| has_waited.since_last_sample(parent);
         scan::reread_early_children(&self.kernel, &mut snapshot, &tree, &members, has_waited);
 
@@ -354,12 +354,13 @@ impl<K: Kernel> Engine<K> {
 /// only if it is asked for.
 struct HasWaited<'a> {
     accounts: Option<&'a Accounts>,
-    child_times: OnceCell<Vec<(ProcId, Ticks)>>,
+    hz: Hz,
+    child_times: OnceCell<Vec<(ProcId, CpuNanos)>>,
 }
 
 impl<'a> HasWaited<'a> {
-    fn new(accounts: Option<&'a Accounts>) -> HasWaited<'a> {
-        HasWaited { accounts, child_times: OnceCell::new() }
+    fn new(accounts: Option<&'a Accounts>, hz: Hz) -> HasWaited<'a> {
+        HasWaited { accounts, hz, child_times: OnceCell::new() }
     }
 
     fn since_last_sample(&self, parent: &Process) -> bool {
@@ -367,7 +368,7 @@ impl<'a> HasWaited<'a> {
             .child_times
             .get_or_init(|| self.accounts.map(Accounts::child_times).unwrap_or_default());
         match known.binary_search_by_key(&parent.id, |&(id, _)| id) {
-            Ok(index) => known[index].1 != parent.times.children,
+            Ok(index) => known[index].1 != parent.times.children.nanos(self.hz),
             Err(_) => true,
         }
     }

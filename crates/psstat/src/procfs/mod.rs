@@ -81,7 +81,7 @@ impl Procfs {
         pids.sort_unstable();
         // As may a folder 007 beside 7.
         pids.dedup();
-        Ok(calibration.offset.filter(|&offset| offset >= 0 && self.numbers_are_ours()))
+        Ok(calibration.offset.filter(|&offset| offset >= 0 && self.shows_own_pid_namespace()))
     }
 
     /// Adds the processes of a range, the first `limit` of them, entering the list in the middle.
@@ -140,9 +140,9 @@ impl Procfs {
         Ok(())
     }
 
-    /// Whether the numbers here are those of psstat's own pid namespace, of which
-    /// `/proc/loadavg` tells the newest (fs/proc/loadavg.c).
-    fn numbers_are_ours(&self) -> bool {
+    /// Whether the pids here are those of psstat's own pid namespace: of that, `/proc/loadavg` shows
+    /// the newest (fs/proc/loadavg.c), and CPU clocks are found by these pids.
+    pub fn shows_own_pid_namespace(&self) -> bool {
         let own = rustix::process::getpid().as_raw_nonzero().get();
         self.own_pid().is_some_and(|pid| i64::from(pid.number()) == i64::from(own))
     }
