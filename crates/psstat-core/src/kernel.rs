@@ -1,13 +1,14 @@
 //! The trait [`Kernel`], through which the engine reads a machine.
 
 use crate::model::births::{Births, PidRange};
+use crate::model::buffer::Buffer;
 use crate::model::control_group::ControlGroup;
 use crate::model::memory::Statm;
 use crate::model::pid_file::{PidFile, PidFileError};
 use crate::model::process::Stat;
 use crate::model::read_error::ReadError;
 use crate::model::readings::Storage;
-use crate::model::snapshot::{Buffer, Part};
+use crate::model::snapshot::Part;
 use crate::model::units::{Amounts, BootNanos, Bytes, Count, Hz, Pid, ProcId, Uid, WallNanos};
 use alloc::string::String;
 use alloc::vec::Vec;

@@ -6,8 +6,9 @@
 
 use crate::account::tree::Tree;
 use crate::kernel::Kernel;
+use crate::model::buffer::Buffer;
 use crate::model::process::{Life, Process};
-use crate::model::snapshot::{Buffer, Part, Snapshot};
+use crate::model::snapshot::{Part, Snapshot};
 use crate::model::units::{BootNanos, Pid};
 use alloc::vec;
 use alloc::vec::Vec;

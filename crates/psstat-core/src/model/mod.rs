@@ -2,6 +2,7 @@
 //! module of the crate.
 
 pub mod births;
+pub mod buffer;
 pub mod control_group;
 pub mod label;
 pub mod memory;
