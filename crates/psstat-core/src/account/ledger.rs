@@ -10,9 +10,9 @@
 //!
 //! 1. A member that was known at the last sample has used what its amounts gained since.
 //!    *Example:* it had 100 + 40 and has 130 + 45. It used 35.
-//! 2. A member that started since the last sample has used everything it shows.
+//! 2. A member that started since the last sample has used all of its amounts.
 //!    *Example:* it has 7 + 3. It used 10.
-//! 3. Any other member is older than the last sample and was not known then. What it shows is the
+//! 3. Any other member is older than the last sample and was not known then. Its amounts are the
 //!    baseline for the next sample.
 //!    *Example:* it has 500 + 0, which counts as 0. At the next sample it has 503 + 0. It used 3.
 //! 4. A member that has ended leaves a *debt*: the amount that was counted up to the last sample.
@@ -25,8 +25,8 @@
 //!    *Example:* 12 had 300 + 0, used 5 more, and ended. Its parent 11 had 100 + 20, used 1 more,
 //!    and ended. The child time of 10, the parent of 11, rises by 426. The debts of 300 and 120 are
 //!    taken off, 6 are new.
-//! 6. A process inherits all of a life or nothing. An ancestor that gained less than the debt has
-//!    not inherited it.
+//! 6. A process inherits all amounts of a child at once. An ancestor that gained less than the debt
+//!    has not inherited it.
 //!    *Example:* a child had 1000 + 0 and ended. The parent's child time rises by 300. This is the
 //!    time of other children, and all 300 are new.
 //! 7. A debt that could not be taken off waits for one more sample, because a process can end after
@@ -54,7 +54,7 @@ impl Quantity for Ticks {
     /// One tick for each of the four counters of a process (utime, stime, cutime, cstime). The
     /// kernel adds exact times and truncates the sum, so an inherited amount should never be
     /// smaller than the amount that was counted. This is a safety margin: without it, an error of
-    /// one tick would report a whole life once more.
+    /// one tick would report all time of a process again.
     const ROUNDING: Ticks = Ticks(4);
 
     fn since(self, earlier: Ticks) -> Ticks {
@@ -423,8 +423,8 @@ mod tests {
 
     #[test]
     fn in_doubt_old_time_is_not_reported_again() {
-        // 10 inherited the two lives of 60 ticks, and the life of 100 was lost. This cannot be
-        // seen: the 120 ticks could as well be the 100 and 20 new ones. No old time is reported.
+        // 10 inherited 60 ticks of 12 and 60 of 13, and nobody waited for 11. This is not visible:
+        // the 120 ticks could also be the 100 of 11 and 20 new ones. No old time is reported.
         let before = ledger(&[
             member(10, 1, 5, 0, 0),
             member(11, 10, 6, 100, 0),
@@ -459,7 +459,7 @@ mod tests {
             Ledger { members: vec![count(10, 1, 7, 0), count(11, 10, 1000, 0)], debts: Vec::new() };
         let used = |now| settle(Some(&before), SINCE, vec![now], |_| Life::Gone).0;
         assert_eq!(used(count(10, 1, 8, 1000)), Some(Count(1)));
-        // The gain of 997 is too small to include the life of 1000, so it is of other children.
+        // The gain of 997 is too small to include the 1000, so it is of other children.
         assert_eq!(used(count(10, 1, 7, 997)), Some(Count(997)));
         assert_eq!(used(count(10, 1, u64::MAX, u64::MAX)), Some(Count(u64::MAX)));
     }
