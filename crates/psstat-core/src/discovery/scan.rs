@@ -38,8 +38,9 @@ fn join(kernel: &impl Kernel, pids: &[Pid], taken: BootNanos, parts: Vec<Part>) 
     Scan { snapshot, tree }
 }
 
-/// Returns the tree of the processes. Reads the parent of a process again if the parent was `listed`
-/// but could not be read, or its pid belonged to another process. Then it ended during the pass.
+/// Returns the tree of the processes. Reads a process again, to find its new parent, if its parent
+/// ended during the pass. This is so if the parent was `listed`, but could not be read or its pid
+/// belonged to another process.
 ///
 /// So an orphan that was adopted within its group stays in the group. If the orphan has ended too,
 /// its children have been adopted in turn, and are read again. The CPU times of the first reading

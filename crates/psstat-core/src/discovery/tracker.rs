@@ -5,9 +5,9 @@
 //!
 //! - The members of the last sample.
 //! - The processes born since the last sample, which are found by their pids. The kernel gives pids
-//!   out in rising order and begins again at the end (`alloc_pid`, kernel/pid.c), and
-//!   `/proc/loadavg` shows the newest. *Example:* the newest pid was 1000 and is 1003. The processes
-//!   with pids from 1001 to 1003 are read.
+//!   out in rising order, and after the largest begins again with small ones (`alloc_pid`,
+//!   kernel/pid.c). `/proc/loadavg` shows the newest. *Example:* the newest pid was 1000 and is
+//!   1003. The processes with pids from 1001 to 1003 are read.
 //! - The processes that started recently, because most processes that change their name do so soon
 //!   after they started. The processes born in one interval are read again 1, 2, 4, ... 64 samples
 //!   later.
@@ -202,7 +202,8 @@ impl PidTracker {
     }
 }
 
-/// The pids after `then`, up to `now`. If `now` is smaller, the pids have begun again at the end.
+/// The pids after `then`, up to `now`. If `now` is smaller, the kernel has begun again with small
+/// pids.
 fn between(then: Pid, now: Pid) -> Vec<PidRange> {
     if then == Pid::NONE || now == Pid::NONE {
         return vec![PidRange { first: Pid::INIT, last: Pid::MAX }];

@@ -35,8 +35,8 @@ pub enum Source {
     Pid(Pid),
     /// The process whose pid is in the file with that path.
     PidFile(Vec<u8>),
-    /// The processes of every systemd unit whose id matches the glob. The glob is a full id, as
-    /// [`systemd::expand`](super::systemd::expand) returns it.
+    /// The processes of every systemd unit whose id matches the glob, which
+    /// [`systemd::expand`](super::systemd::expand) has expanded.
     Unit(String),
     /// The processes of every control group whose path below the root matches the glob. The path
     /// has no slash at the beginning. An empty glob is the root.
