@@ -1,7 +1,7 @@
-//! The output fields: one table, with a row for each.
+//! The output fields: a table with one row for each.
 //!
-//! A new field is a row here, a parser for what it reads (`parse`), and the code that turns the
-//! readings of the members into one value ([`Report`]).
+//! To add a field, add a row here, a parser for what it reads (`parse`), and the code that computes
+//! one value ([`Report`]) from the readings of the members.
 
 use crate::model::report::{Rate, Report};
 use alloc::string::String;
@@ -78,13 +78,13 @@ pub struct Row {
     pub metric: &'static str,
     /// Its type for Prometheus.
     pub metric_type: MetricType,
-    /// What it is, for people.
+    /// A description for users.
     pub help: &'static str,
     /// What must be read or kept for it.
     pub needs: &'static [Need],
     /// Whether the state between samples holds something that only this field needs.
     pub keeps_state: bool,
-    /// The rate that it shows, if it is one.
+    /// The rate that it shows, if any.
     pub rate: Option<Rate>,
     /// Its value in a report.
     value: fn(&Report) -> Option<Value>,
@@ -256,38 +256,33 @@ impl Field {
         self.row().name
     }
 
-    /// The field of that name.
+    /// The field with that name.
     pub fn named(name: &str) -> Option<Field> {
         Field::all().find(|field| field.name() == name)
     }
 
-    /// The field that shows a rate.
-    pub fn of_rate(rate: Rate) -> Option<Field> {
-        Field::all().find(|field| field.row().rate == Some(rate))
-    }
-
-    /// The field's value. `None` if it is not known, or is a number that some format cannot hold.
+    /// The field's value. `None` if it is not known, or if an output format cannot represent it.
     pub fn value(self, report: &Report) -> Option<Value> {
         (self.row().value)(report)
     }
 }
 
-/// The fields that a job prints, in that order.
+/// The fields to print, in this order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fields(Vec<Field>);
 
 impl Fields {
-    /// These fields, in this order.
+    /// Makes a list of these fields, in this order.
     pub fn new(fields: impl IntoIterator<Item = Field>) -> Fields {
         Fields(fields.into_iter().collect())
     }
 
-    /// The fields in order.
+    /// The fields, in order.
     pub fn as_slice(&self) -> &[Field] {
         &self.0
     }
 
-    /// Whether any of the fields has that need.
+    /// Whether one of the fields has the need.
     pub fn need(&self, need: Need) -> bool {
         self.0.iter().any(|field| field.row().needs.contains(&need))
     }
@@ -297,7 +292,7 @@ impl Fields {
         self.0.iter().any(|field| field.row().rate == Some(rate))
     }
 
-    /// The fields that have that need, in order.
+    /// The fields that have the need, in order.
     pub fn with_need(&self, need: Need) -> impl Iterator<Item = Field> {
         self.0.iter().copied().filter(move |field| field.row().needs.contains(&need))
     }
@@ -309,14 +304,14 @@ impl Default for Fields {
     }
 }
 
-/// A field's value: not negative, not infinite, not NaN.
+/// The value of a field. It is never negative, infinite or NaN.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Value {
-    /// A number with at most that many decimals.
+    /// A number, printed with a limited number of decimals.
     Decimal {
         /// The number.
         number: f64,
-        /// The number of decimals.
+        /// The maximum number of decimals. At least 1.
         decimals: usize,
     },
     /// A whole number.
@@ -328,12 +323,12 @@ impl Value {
         (number.is_finite() && number >= 0.0).then_some(Value::Decimal { number, decimals })
     }
 
-    /// InfluxDB's integers are signed: one that does not fit would cost the whole batch.
+    /// `None` if the number exceeds a signed 64-bit integer. InfluxDB would reject the whole batch.
     fn count(number: u64) -> Option<Value> {
         i64::try_from(number).is_ok().then_some(Value::Count(number))
     }
 
-    /// Writes the value as every format does: trailing zeros are cut.
+    /// Appends the value to `text`, without trailing zeros after the point.
     pub fn write(self, text: &mut String) {
         // Writing to a String cannot fail.
         let _ = match self {
@@ -358,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn each_row_stands_at_the_index_of_its_field() {
+    fn each_row_is_at_the_index_of_its_field() {
         for (index, row) in TABLE.iter().enumerate() {
             assert_eq!(row.field as usize, index, "{}", row.name);
             assert_eq!(Field::named(row.name), Some(row.field));

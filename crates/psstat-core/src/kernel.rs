@@ -1,13 +1,14 @@
-//! What the engine may ask of a machine.
+//! The trait [`Kernel`], through which the engine reads a machine.
 
 use crate::model::births::{Births, PidRange};
+use crate::model::buffer::Buffer;
 use crate::model::control_group::ControlGroup;
 use crate::model::memory::Statm;
 use crate::model::pid_file::{PidFile, PidFileError};
 use crate::model::process::Stat;
 use crate::model::read_error::ReadError;
 use crate::model::readings::Storage;
-use crate::model::snapshot::{Buffer, Part};
+use crate::model::snapshot::Part;
 use crate::model::units::{
     Amounts, BootNanos, Bytes, Count, CpuNanos, Hz, Pid, ProcId, Uid, WallNanos,
 };
@@ -23,7 +24,7 @@ pub struct Clocks {
     pub wall: WallNanos,
 }
 
-/// What does not change while a machine runs.
+/// Properties of a machine that do not change while it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Constants {
     /// Ticks per second.
@@ -33,34 +34,34 @@ pub struct Constants {
     /// Identifies this boot of the machine (`/proc/sys/kernel/random/boot_id`, random(4)). Empty if
     /// it cannot be read.
     pub boot_id: Vec<u8>,
-    /// Where procfs is mounted, for messages.
+    /// Mount point of procfs, for messages.
     pub proc_path: String,
-    /// Where sysfs is mounted, for messages.
+    /// Mount point of sysfs, for messages.
     pub sys_path: String,
 }
 
-/// Returns the selectors that pick a control group, given its path and the id of the unit that it
-/// is.
+/// Returns the indices of the selectors that pick a control group, given its path and the id of its
+/// unit.
 pub type Pick<'a> = &'a dyn Fn(&[u8], Option<&[u8]>) -> Vec<usize>;
 
-/// Which control groups are wanted.
+/// Which control groups to read.
 #[derive(Clone, Copy)]
 pub struct Wanted<'a> {
     /// Returns the selectors that pick a group.
     pub pick: Pick<'a>,
-    /// Whether units are wanted: then slices are entered.
+    /// Whether a selector picks units. Then the directories of slices are entered.
     pub units: bool,
-    /// Whether any path can be wanted: then every directory is entered.
+    /// Whether a selector picks paths. Then every directory is entered.
     pub paths: bool,
 }
 
-/// What the engine may ask of a machine. The program implements this trait for Linux, the tests
+/// A machine that the engine can read. The program implements this trait for Linux, the tests
 /// implement it for simulated machines.
 ///
 /// A process can end at any time. A method that reads a file of a process then fails with
 /// [`Reason::Vanished`](crate::model::read_error::Reason::Vanished).
 pub trait Kernel {
-    /// What does not change while the machine runs.
+    /// Properties that do not change while the machine runs.
     fn constants(&self) -> &Constants;
 
     /// The current time.
@@ -69,20 +70,20 @@ pub trait Kernel {
     /// Whether the current sample must end now.
     fn out_of_time(&self) -> bool;
 
-    /// Whether a kernel answers, and not a copy of its files.
+    /// Whether a running kernel is read, and not a copy of its files.
     fn is_genuine(&self) -> bool;
 
     /// The pid of psstat itself. `None` if this machine shows another pid namespace.
     fn own_pid(&self) -> Option<Pid>;
 
     /// Replaces `pids` by the pids of all processes, sorted. Returns the offset to call
-    /// [`Kernel::pids_from`] with, or `None` if the list cannot be entered in the middle.
+    /// [`Kernel::pids_from`] with, or `None` if the list can only be read from its beginning.
     ///
     /// # Errors
     /// If the processes cannot be listed.
     fn pids(&self, pids: &mut Vec<Pid>) -> Result<Option<i64>, ReadError>;
 
-    /// Adds to `pids` the processes in `range`, sorted, the first `limit` of them.
+    /// Appends to `pids` the first `limit` processes in `range`, sorted.
     ///
     /// # Errors
     /// If the processes cannot be listed.
@@ -94,8 +95,8 @@ pub trait Kernel {
         pids: &mut Vec<Pid>,
     ) -> Result<(), ReadError>;
 
-    /// What the kernel tells of the tasks it has made. `interval_nanos` is the time since the last
-    /// sample; it decides whether forks must be counted. `None` if it cannot be read.
+    /// Which tasks the kernel has made, and how many. `interval_nanos` is the time since the last
+    /// sample. It decides whether the number of forks is read. `None` if it cannot be read.
     fn births(&self, interval_nanos: u64) -> Option<Births>;
 
     /// Reads `/proc/PID/stat`.
@@ -104,13 +105,13 @@ pub trait Kernel {
     /// If the file cannot be read.
     fn stat<'b>(&self, pid: Pid, buffer: &'b mut Buffer) -> Result<Stat<'b>, ReadError>;
 
-    /// Reads the `stat` of many processes; `pids` is sorted. A machine that reads on several
-    /// threads returns a part for each.
+    /// Reads the `stat` of many processes. `pids` is sorted. A machine that reads on several
+    /// threads returns one part for each.
     fn stats(&self, pids: &[Pid]) -> Vec<Part> {
         Vec::from([self.stats_in_order(pids)])
     }
 
-    /// Reads the `stat` of many processes, one after the other; `pids` is sorted.
+    /// Reads the `stat` of many processes, one after the other. `pids` is sorted.
     fn stats_in_order(&self, pids: &[Pid]) -> Part {
         Part::read(pids, || self.out_of_time(), |pid, buffer| self.stat(pid, buffer))
     }
@@ -174,37 +175,38 @@ pub trait Kernel {
     /// If the threads cannot be listed.
     fn threads(&self, pid: Pid) -> Result<Vec<Pid>, ReadError>;
 
-    /// How often a thread was switched away from.
+    /// The number of context switches of a thread since it started.
     ///
     /// # Errors
     /// If `/proc/PID/task/TID/status` cannot be read.
     fn switches(&self, pid: Pid, tid: Pid) -> Result<Count, ReadError>;
 
-    /// How many file descriptors a process has open.
+    /// The number of open file descriptors of a process.
     ///
     /// # Errors
-    /// If that cannot be read.
+    /// If they cannot be counted.
     fn open_files(&self, pid: Pid) -> Result<u64, ReadError>;
 
-    /// The control groups that are wanted, and all below them. Each stands before those below it.
-    /// `None` if no hierarchy can be read.
+    /// The control groups that are wanted, and all below them. Each group comes before those below
+    /// it. `None` if no hierarchy can be read.
     fn control_groups(&self, wanted: Wanted<'_>) -> Option<Vec<ControlGroup>>;
 
     /// Reads a pid file.
     ///
     /// # Errors
-    /// [`PidFileError`] if it has no pid.
+    /// [`PidFileError`] if no pid can be read from it.
     fn pid_file(&self, path: &[u8]) -> Result<PidFile, PidFileError>;
 
-    /// The memory of the machine: `MemTotal` of `/proc/meminfo`.
+    /// The memory of the machine: `MemTotal` in `/proc/meminfo` (proc_meminfo(5)).
     ///
     /// # Errors
     /// If the file cannot be read.
     fn mem_total(&self) -> Result<Bytes, ReadError>;
 
-    /// The number of processors that are online.
+    /// The number of processors that are online. `None` if it cannot be read.
     fn processors_online(&self) -> Option<u64>;
 
-    /// Tells the machine which processes the next sample will read again, sorted by pid.
+    /// Announces the processes that the next sample will read again, sorted by pid. The machine can
+    /// keep their files open.
     fn hold(&mut self, pids: &[Pid]);
 }

@@ -1,47 +1,76 @@
 //! The computation of psstat: which processes belong to a group, and what the group used.
 //!
-//! This crate does no input or output. It is `no_std`, so the compiler holds it to that. What it
-//! needs of a machine it asks through the trait [`Kernel`]. The program `psstat` implements the
-//! trait for Linux; the tests implement it for simulated machines.
+//! This crate does no input or output. It is `no_std`, so the compiler enforces this. It reads a
+//! machine through the trait [`Kernel`]. The program `psstat` implements the trait for Linux, and
+//! the tests implement it for simulated machines.
 //!
 //! # Taking a sample
 //!
-//! A [`Plan`](plan::Plan) says what to measure. An [`Engine`] takes the samples. Each sample is
-//! compared with the state that the sample before it left; the first sample has none and reports
-//! nothing.
+//! A [`Plan`](plan::Plan) is what to measure. An [`Engine`] takes samples of one machine for one
+//! plan. Each sample returns a [`State`](state::State), and the next sample is compared with it.
+//! The first sample has no state to compare with and reports nothing.
+//!
+//! This is a whole run. It returns the lines for all processes named `nginx` and their descendants.
+//! The caller supplies the machine, and a function that waits between the samples.
 //!
 //! ```
-//! use psstat_core::engine::{Engine, Sample, SampleError};
+//! use psstat_core::engine::{Engine, SampleError};
 //! use psstat_core::kernel::Kernel;
-//! use psstat_core::plan::Plan;
+//! use psstat_core::model::label::Label;
+//! use psstat_core::plan::{Options, Plan, PlanError};
+//! use psstat_core::select::selector::{Conditions, Selector};
 //!
-//! fn two_samples<K: Kernel>(kernel: K, plan: Plan) -> Result<Sample, SampleError> {
+//! #[derive(Debug)]
+//! enum Error {
+//!     Plan(PlanError),
+//!     Sample(SampleError),
+//! }
+//!
+//! fn nginx_lines<K: Kernel>(kernel: K, wait: impl FnOnce()) -> Result<String, Error> {
+//!     // 1. Select the root processes of the group "web": all whose name matches a regex.
+//!     let pattern = Some("^nginx$".to_owned());
+//!     let conditions = Conditions { pattern, ..Conditions::default() };
+//!     let selector = Selector::of_all(Label::new(b"web"), conditions);
+//!
+//!     // 2. Make a plan. The default options print p_cpu, p_mem and n_proc in line protocol. A bad
+//!     //    regex is an error here, before anything is read.
+//!     let plan = Plan::new(vec![selector], Options::default()).map_err(Error::Plan)?;
+//!
+//!     // 3. Take the first sample. It reads all processes and is the baseline.
 //!     let mut engine = Engine::new(kernel, plan);
-//!     let first = engine.sample(None)?;
+//!     let first = engine.sample(None).map_err(Error::Sample)?;
 //!     assert!(first.reports.is_empty());
-//!     // Time passes; processes run.
-//!     engine.sample(Some(&first.state))
+//!
+//!     // 4. Wait while the processes run. Between two runs of a program, `state::codec` converts
+//!     //    the state to bytes and back.
+//!     wait();
+//!
+//!     // 5. Take the second sample. Its reports are what each group used since the first.
+//!     let second = engine.sample(Some(&first.state)).map_err(Error::Sample)?;
+//!
+//!     // 6. Print it: "psstat,process_name=web p_cpu=0.42,p_mem=0.001,n_proc=5i 1562471764000000000"
+//!     Ok(engine.plan().text(&second.reports, second.wall))
 //! }
 //! ```
 //!
 //! # Modules
 //!
-//! Each module imports only modules that stand above it in this table.
+//! Each module imports only modules that are above it in this table.
 //!
-//! | module | what it owns |
+//! | module | content |
 //! |---|---|
-//! | [`model`] | what was seen of a machine: quantities, processes, control groups, readings, reports |
+//! | [`model`] | plain data: quantities, processes, control groups, readings, reports |
 //! | [`parse`] | the text formats of procfs and cgroupfs |
-//! | [`field`] | one table with a row for each output field |
+//! | [`field`] | the table of output fields |
 //! | [`select`] | selectors, and which processes they pick as roots |
-//! | [`emit`] | output formats, one file each |
+//! | [`emit`] | the output formats |
 //! | [`plan`] | what to measure and how to print it, validated |
 //! | [`account`] | process tree, ledger, memory, rates: from two samples to a report |
-//! | [`kernel`] | the trait [`Kernel`]: what the engine may ask of a machine |
-//! | [`discovery`] | which processes a sample must look at |
+//! | [`kernel`] | the trait [`Kernel`], through which the engine reads a machine |
+//! | [`discovery`] | which processes a sample reads |
 //! | [`state`] | what is kept between samples, and its encoding |
 //! | [`diagnostics`] | warnings |
-//! | [`engine`] | takes a sample |
+//! | [`engine`] | takes samples |
 
 #![no_std]
 

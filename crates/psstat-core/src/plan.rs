@@ -1,5 +1,5 @@
-//! What to measure and how to print it. A [`Plan`] is valid once it is made: a bad regex or tag is
-//! found before anything is read.
+//! What to measure and how to print it. A [`Plan`] is always valid: a bad regex or glob is an error
+//! before anything is read.
 
 use crate::emit::Format;
 use crate::emit::emission::Emission;
@@ -19,7 +19,7 @@ use thiserror::Error;
 /// What to measure and how to print it.
 #[derive(Debug)]
 pub struct Plan {
-    /// What selects the roots of the groups.
+    /// The selectors, which pick the roots of the groups.
     pub selectors: Selectors,
     /// The tags of each selector's lines, `host` first, without `process_name`.
     pub tags: Vec<Tags>,
@@ -31,7 +31,7 @@ pub struct Plan {
     pub format: Format,
 }
 
-/// Why a plan was refused.
+/// Why no plan could be made.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum PlanError {
     /// There is no selector.
@@ -40,7 +40,7 @@ pub enum PlanError {
          --pattern nginx (see psstat --help)"
     )]
     NoSelector,
-    /// A regex or glob is not well formed.
+    /// A regex or glob is malformed.
     #[error(transparent)]
     Pattern(#[from] PatternError),
 }
@@ -62,7 +62,7 @@ impl Plan {
     /// Makes a plan.
     ///
     /// # Errors
-    /// [`PlanError`] if there is no selector, or a pattern is not well formed.
+    /// [`PlanError`] if there is no selector, or a pattern is malformed.
     pub fn new(selectors: Vec<Selector>, options: Options) -> Result<Plan, PlanError> {
         if selectors.is_empty() {
             return Err(PlanError::NoSelector);
@@ -76,14 +76,14 @@ impl Plan {
         })
     }
 
-    /// The text of a sample.
+    /// The output of a sample that was taken at `taken`: whole lines, or nothing.
     pub fn text(&self, reports: &[Report], taken: WallNanos) -> String {
         self.format.text(&Emission { reports, tags: &self.tags, fields: &self.fields, taken })
     }
 }
 
-/// The tags of the lines of each selector: the tags of every line, then the tags of all selectors
-/// that make the same group. If both have a key, the group's value takes the other's place.
+/// The tags of the lines of each selector: the common tags, then the tags of all selectors of the
+/// same group. If both have the same key, the group's value replaces the common value.
 fn tags_of(selectors: &[Selector], common: &[(Label, Label)]) -> Vec<Tags> {
     let mut of_groups: BTreeMap<&Label, Vec<&(Label, Label)>> = BTreeMap::new();
     for selector in selectors {
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_groups_own_tags_come_behind_those_of_every_line() {
+    fn own_tags_follow_the_common_tags() {
         let selectors = vec![
             selector(Some("web"), &[("team", "a")]),
             selector(Some("db"), &[("env", "test"), ("host", "box")]),

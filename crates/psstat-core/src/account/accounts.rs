@@ -22,18 +22,17 @@ pub struct Accounts {
     pub totals: Totals,
 }
 
-/// What is kept of one group.
+/// What the accounting keeps of one group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GroupAccount {
-    /// Whether every descendant of a member is a member too, except below members that the ledger
-    /// has without their children. It is not so for groups that have processes because of their
-    /// control group.
+    /// Whether every descendant of a member is a member too, except below members that are in the
+    /// ledger without their children. `false` if the group has control groups.
     pub by_descent: bool,
     /// CPU time of the members that no counter includes.
     pub ledger: Ledger,
     /// The counters of the group's control groups.
     pub counters: Vec<Counter>,
-    /// What is counted besides CPU time.
+    /// The ledgers of the rates that the plan shows.
     pub rates: RateLedgers,
 }
 
@@ -58,7 +57,7 @@ impl Accounts {
 }
 
 impl GroupAccount {
-    /// Whether it holds anything that the next sample needs.
+    /// Whether the account contains anything that the next sample needs.
     pub fn is_worth_keeping(&self) -> bool {
         self.ledger != Ledger::default()
             || !self.counters.is_empty()

@@ -1,5 +1,10 @@
-//! CPU time from the kernel's own counter of a control group: it loses nothing, whoever forks,
-//! forgets or adopts whom.
+//! CPU time from the counters that the kernel keeps for control groups (cgroups(7)).
+//!
+//! A counter includes the time of every process that ever ran in its group, also of processes that
+//! nobody waited for. So a group with a counter needs no [ledger](super::ledger).
+//!
+//! *Example:* the counter of a group was at 100 ns at the last sample and is at 130 ns now. The
+//! group used 30 ns.
 
 use crate::model::units::CpuNanos;
 use alloc::vec::Vec;
@@ -7,20 +12,24 @@ use alloc::vec::Vec;
 /// A control group's counter at one sample.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counter {
-    /// Where the group is.
+    /// Path of the control group below the root of the hierarchy.
     pub path: Vec<u8>,
-    /// Tells the group from one that is made in the same place later.
+    /// Inode number of the directory. Tells the group from one that is made under the same path
+    /// later.
     pub id: u64,
-    /// What it had used since it was made.
+    /// CPU time that the group has used since it was made.
     pub used: CpuNanos,
 }
 
-/// What the counted groups used since the last sample.
+/// Computes the CPU time that the control groups of the counters `now` used since the last sample,
+/// which found the counters `before`.
 ///
-/// `was_watched` says of a counter that the last sample would have known its group, had it been
-/// there: then a group it did not know was made since, and all of its counter is new. Else the
-/// group may be of any age, and is its own baseline. The answer is unknown where that is so of
-/// every group.
+/// `was_watched` returns whether the last sample looked for the control group of a counter. If it
+/// did and did not find the group, the group was made since, and all of its counter is new. If it
+/// did not look for the group, the group can have any age, and its counter is only the baseline for
+/// the next sample.
+///
+/// Returns `None` if each counter is only a baseline, or if there is none.
 pub fn settle<'c>(
     before: &[Counter],
     now: impl IntoIterator<Item = &'c Counter>,
@@ -30,7 +39,7 @@ pub fn settle<'c>(
     for counter in now {
         let then = before.iter().find(|then| then.path == counter.path && then.id == counter.id);
         let gain = match then {
-            // A counter of v1 can be set back to zero, by writing to it.
+            // On v1, writing to a counter sets it back to zero (cgroup-v1/cpuacct.rst).
             Some(then) if counter.used < then.used => counter.used,
             Some(then) => CpuNanos(counter.used.0 - then.used.0),
             None if was_watched(counter) => counter.used,
@@ -54,21 +63,21 @@ mod tests {
     }
 
     #[test]
-    fn a_known_group_counts_what_it_gained() {
+    fn a_known_group_uses_what_its_counter_gained() {
         let before = [counter("a", 1, 100), counter("b", 2, 7)];
         assert_eq!(used(&before, &[counter("a", 1, 130), counter("b", 2, 8)], true), Some(31));
     }
 
     #[test]
-    fn a_group_made_anew_counts_from_its_own_zero() {
+    fn a_new_group_counts_from_zero() {
         let before = [counter("a", 1, 100)];
         assert_eq!(used(&before, &[counter("a", 9, 30)], true), Some(30));
         assert_eq!(used(&before, &[counter("a", 9, 300)], true), Some(300));
-        assert_eq!(used(&before, &[counter("a", 1, 30)], true), Some(30), "set back");
+        assert_eq!(used(&before, &[counter("a", 1, 30)], true), Some(30), "reset");
     }
 
     #[test]
-    fn a_group_that_nobody_looked_for_before_is_its_own_baseline() {
+    fn an_unwatched_group_is_its_own_baseline() {
         assert_eq!(used(&[], &[counter("a", 1, 1_000_000)], false), None);
         let before = [counter("a", 1, 10)];
         let now = [counter("a", 1, 15), counter("b", 2, 1_000_000)];

@@ -21,7 +21,7 @@ use alloc::vec::Vec;
 pub struct Group {
     /// Its name in the output.
     pub label: Label,
-    /// Index of the selector whose tags the line bears: the first that names the group, or if none
+    /// Index of the selector whose tags the line has: the first that names the group or, if none
     /// does, the first that picked a part of it.
     pub selector: usize,
     /// Whether the user named it. A named group has a line even if it has no process.
@@ -30,17 +30,17 @@ pub struct Group {
     pub roots: Vec<Root>,
     /// The members, zombies included.
     pub members: Vec<usize>,
-    /// The members whose CPU time no counter includes: the ledger adds it up process by process.
+    /// The members whose CPU time no counter includes. The ledger computes it from each process.
     pub ledgered: Vec<usize>,
-    /// The ledgered members that wait for the processes of other groups. The time of their
-    /// children is not theirs.
+    /// The ledgered members that wait for processes of other groups. Their child time does not
+    /// belong to the group.
     pub managers: Vec<usize>,
-    /// The members that belong to the group without their children. The time of their children is
-    /// not theirs either.
+    /// The members that belong to the group without their children. Their child time does not
+    /// belong to the group either.
     pub lone: Vec<usize>,
     /// The control groups that selectors picked, none of them below another.
     pub control_groups: Vec<PickedControlGroup>,
-    /// Number of processes in its control groups that have no pid here.
+    /// Number of processes in its control groups that have no pid in this pid namespace.
     pub foreign: u64,
     /// Whether every descendant of a member is a member, except below those in `lone`.
     pub by_descent: bool,
@@ -80,7 +80,7 @@ pub enum Reason {
 }
 
 impl Group {
-    /// Whether all its processes can be looked at. If not, sums over its members are too low.
+    /// Whether all its processes can be read. If not, sums over its members are too low.
     pub fn is_seen_whole(&self) -> bool {
         self.foreign == 0
     }
@@ -90,7 +90,7 @@ impl Group {
         self.control_groups.iter().filter_map(|picked| picked.counter.as_ref())
     }
 
-    /// Why the process at `member` belongs to the group. `None` if it does not.
+    /// Why the process with index `member` belongs to the group. `None` if it does not.
     pub fn reason(
         &self,
         member: usize,
@@ -122,9 +122,9 @@ struct Draft {
     order: usize,
     /// The first selector that names it.
     named_by: Option<usize>,
-    /// The roots that come with their descendants.
+    /// The roots whose descendants belong to the group.
     roots: Vec<Root>,
-    /// The roots that come alone.
+    /// The roots whose descendants do not belong to the group.
     lone: Vec<Root>,
     /// Indices of its control groups.
     control_groups: Vec<usize>,
@@ -139,7 +139,7 @@ impl Draft {
     }
 }
 
-/// What groups are formed of.
+/// The processes and control groups of which groups are formed.
 #[derive(Clone, Copy, Debug)]
 pub struct Population<'p> {
     /// The processes.
@@ -150,9 +150,10 @@ pub struct Population<'p> {
     pub control_groups: &'p [ControlGroup],
 }
 
-/// Forms the groups: by the names that selectors give, otherwise by the names of the roots. The
-/// groups are in the order of their first selectors, then by name. A named group exists even if it
-/// has no process.
+/// Forms the groups, in the order of their first selectors, then by name.
+///
+/// The name of a group is the one in its selector. If the selector has none, it is the name of the
+/// root process or control group. A group named by a selector exists even if it has no process.
 pub fn form(selectors: &Selectors, roots: &[Root], population: Population<'_>) -> Vec<Group> {
     let mut descent = Descent::new(population.tree);
     let drafts = drafts(selectors, roots, population);
@@ -226,7 +227,7 @@ fn group(
 
     let mut managers = parts.managers;
     if draft.counts_control_groups {
-        // Process 1 waits for what ran in units, and their counters include it already.
+        // Process 1 waits for processes of units. The counters of the units include their time.
         let is_init = |index: &usize| snapshot.processes[*index].id.pid == Pid::INIT;
         managers.extend(ledgered.iter().copied().find(is_init));
     }

@@ -1,4 +1,4 @@
-//! The accounting: from two samples to what each group cost between them.
+//! The accounting: computes from two samples what each group cost between them.
 
 pub mod accounts;
 pub mod counter;

@@ -1,6 +1,11 @@
-//! What a group does per second, of what the kernel counts process by process or thread by thread:
-//! traffic with storage, page faults, switches of context. Each has a ledger of its own, kept only
-//! if it is asked for.
+//! What a group did since the last sample, of what the kernel counts per process or per thread:
+//! storage traffic, major page faults, context switches.
+//!
+//! Each [`Rate`] has a [ledger] of its own, which is kept only if a field shows the
+//! rate.
+//!
+//! *Example:* a process had read 4096 bytes at the last sample and has read 12288 now. The group
+//! read 8192 bytes.
 
 use super::group::Group;
 use super::ledger::{self, Ledger, Member};
@@ -13,14 +18,14 @@ use alloc::borrow::Cow;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
-/// What is remembered of a group for its rates: nothing of one that was not asked for, or could
-/// not be read.
+/// The ledgers of a group. A rate that no field shows, or that could not be read of all members,
+/// has none.
 pub type RateLedgers = BTreeMap<Rate, Ledger<Count>>;
 
-/// A sample, as far as one rate needs it.
+/// The part of a sample that the rates need.
 #[derive(Clone, Copy, Debug)]
 pub struct Counted<'s> {
-    /// All processes.
+    /// The processes.
     pub snapshot: &'s Snapshot,
     /// What was read of the members.
     pub readings: &'s Readings,
@@ -31,16 +36,18 @@ pub struct Counted<'s> {
 /// What is known of a group from the last sample.
 #[derive(Clone, Copy, Debug)]
 pub enum Before<'s> {
-    /// There was no last sample, or it did not count this: what is counted now is a beginning.
+    /// There was no last sample, or it did not count this. What is counted now is the baseline.
     Unknown,
-    /// The group was not there.
+    /// The group did not exist.
     Absent,
-    /// It was, and had this ledger.
+    /// The group had this ledger.
     Kept(&'s Ledger<Count>),
 }
 
-/// Reckons what a group did since the last sample, which began in tick `since`, and what to
-/// remember. No ledger where a member could not be read, and no answer where it is not known.
+/// Computes what a group did since the last sample, which began in tick `since`, and the ledger to
+/// keep for the next sample.
+///
+/// The count is `None` if it is not known. The ledger is `None` if a member could not be read.
 pub fn settle(
     rate: Rate,
     group: &Group,
@@ -62,7 +69,7 @@ pub fn settle(
     (done, Some(ledger))
 }
 
-/// The members as the ledger of that rate knows them; none where one of them could not be read.
+/// The members of a group for the ledger of a rate. `None` if one of them could not be read.
 fn members(
     rate: Rate,
     group: &Group,
@@ -71,10 +78,10 @@ fn members(
 ) -> Option<Vec<Member<Count>>> {
     let Counted { snapshot, readings, now } = counted;
     let mut members = Vec::new();
-    for &place in &group.members {
-        let process = &snapshot.processes[place];
+    for &index in &group.members {
+        let process = &snapshot.processes[index];
         if let Rate::Switches = rate {
-            match readings.at(readings.switches.as_ref()?, place) {
+            match readings.at(readings.switches.as_ref()?, index) {
                 None | Some(Reading::Gone) => {}
                 Some(Reading::Unreadable) => return None,
                 Some(Reading::Value(threads)) => members.extend(
@@ -83,13 +90,14 @@ fn members(
             }
             continue;
         }
-        // It waits for what ran in other control groups, and what it inherits is not its own.
+        // A manager waits for processes of other groups. What it inherits is not of this group, so
+        // it is left out.
         let is_init = !group.by_descent && process.id.pid == Pid::INIT;
-        let is_lone = group.lone.binary_search(&place).is_ok();
-        if !is_lone && (is_init || group.managers.contains(&place)) {
+        let is_lone = group.lone.binary_search(&index).is_ok();
+        if !is_lone && (is_init || group.managers.contains(&index)) {
             continue;
         }
-        match inherited(rate, readings, place)? {
+        match inherited(rate, readings, index)? {
             Reading::Gone => {}
             Reading::Unreadable => return None,
             Reading::Value(amounts) => {
@@ -99,43 +107,49 @@ fn members(
             }
         }
     }
-    // Threads of different processes mingle.
+    // The thread ids of different processes are not in order.
     members.sort_unstable_by_key(|member| member.id.pid);
     members.dedup_by_key(|member| member.id.pid);
     Some(members)
 }
 
-/// What a process answers for, of what is inherited; none where that was not read at all.
-fn inherited(rate: Rate, readings: &Readings, place: usize) -> Option<Reading<Amounts<Count>>> {
-    // Its own and what it inherited come as one number, in which inheritances must be found.
+/// The amounts of a process, for a rate that parents inherit. `None` if the rate was not read, or
+/// is [`Rate::Switches`], which nobody inherits.
+fn inherited(rate: Rate, readings: &Readings, index: usize) -> Option<Reading<Amounts<Count>>> {
+    // The kernel shows a process's own traffic and what it inherited as one number. It is passed as
+    // the children amount, so that the ledger can take debts off it.
     let merged = |children: Count| Amounts { own: Count(0), children };
     match rate {
         Rate::StorageRead => {
-            let reading = readings.at(readings.storage.as_ref()?, place);
+            let reading = readings.at(readings.storage.as_ref()?, index);
             Some(reading.copied().unwrap_or_default().map(|storage| merged(storage.read)))
         }
         Rate::StorageWrite => {
-            let reading = readings.at(readings.storage.as_ref()?, place);
+            let reading = readings.at(readings.storage.as_ref()?, index);
             Some(reading.copied().unwrap_or_default().map(|storage| merged(storage.written)))
         }
         Rate::MajorFaults => {
-            let reading = readings.at(readings.faults.as_ref()?, place);
+            let reading = readings.at(readings.faults.as_ref()?, index);
             Some(reading.copied().unwrap_or_default())
         }
         Rate::Switches => None,
     }
 }
 
-/// The ledger with the counts of those who go by other numbers now.
+/// The ledger, corrected for processes that called execve(2) in another thread than the first.
 ///
-/// A thread that calls execve(2) takes the number of the first one, and its own count along; all
-/// others end (`de_thread`, fs/exec.c). What it did under its old number was counted there. So where
-/// none of the other threads has stayed, the greatest count of theirs that the first one can have
-/// taken over is where its own begins: where they ended otherwise, that is too low, never too high.
+/// The thread that calls execve takes the thread id of the first thread and keeps its own count.
+/// All other threads end (`de_thread`, fs/exec.c). What that thread did before has been counted
+/// under its old id. So if none of the other threads is left, the first thread's new baseline is
+/// the largest of their counts that lies between its old and its new count. If the threads ended
+/// for another reason, the result is too low, but never too high.
+///
+/// *Example:* thread 10 had a count of 5, and thread 11 had 70. 11 calls execve, and now 10 has 73.
+/// The baseline is 70, and 3 are new.
 fn after_exec<'l>(before: &'l Ledger<Count>, now: &[Member<Count>]) -> Cow<'l, Ledger<Count>> {
     let find = |pid| {
-        let place = now.binary_search_by_key(&pid, |member| member.id.pid).ok()?;
-        Some(&now[place])
+        let index = now.binary_search_by_key(&pid, |member| member.id.pid).ok()?;
+        Some(&now[index])
     };
     let threads = || before.members.iter().filter(|member| is_thread(member));
     let stay = |thread: &&Member<Count>| find(thread.id.pid).is_some_and(|now| now.id == thread.id);
@@ -143,32 +157,32 @@ fn after_exec<'l>(before: &'l Ledger<Count>, now: &[Member<Count>]) -> Cow<'l, L
     let mut ledger = Cow::Borrowed(before);
     for thread in threads().filter(|thread| !stayed.contains(&thread.parent)) {
         let first = thread.parent;
-        let Ok(place) = ledger.members.binary_search_by_key(&first, |member| member.id.pid) else {
+        let Ok(index) = ledger.members.binary_search_by_key(&first, |member| member.id.pid) else {
             continue;
         };
-        let then = &ledger.members[place];
+        let then = &ledger.members[index];
         let is_taken_over = |now: &Member<Count>| {
             now.id == then.id && (then.amounts.own..=now.amounts.own).contains(&thread.amounts.own)
         };
         if find(first).is_some_and(is_taken_over) {
-            ledger.to_mut().members[place].amounts.own = thread.amounts.own;
+            ledger.to_mut().members[index].amounts.own = thread.amounts.own;
         }
     }
     ledger
 }
 
-/// Whether that is another thread than the first of its process: that process is its parent then,
-/// as [`thread`] puts it.
+/// Whether the member is a thread, but not the first of its process. [`thread`] stores the pid of
+/// its process as its parent.
 fn is_thread(member: &Member<Count>) -> bool {
     member.parent != Pid::NONE
 }
 
-/// A thread as a member of a ledger. Nobody inherits its count: the first one of a process has no
-/// parent, and the parent of the others says only where they belong.
+/// A thread as a member of a ledger. Nobody inherits its count. The parent is the pid of its
+/// process, or [`Pid::NONE`] for the first thread.
 ///
-/// It is known by when it was first seen, because its start would take one more file to read. One
-/// that was not there when its process was is new. All threads of a process that was not there are
-/// taken for as old as that.
+/// Its start is when it was first seen, because reading the true start would take one more file per
+/// thread. A thread that was not in the ledger `before`, while its process was, is new: it started
+/// `now`. The threads of a process that was not in the ledger count as started with the process.
 fn thread(
     process: &Process,
     tid: Pid,
@@ -192,16 +206,16 @@ fn thread(
 }
 
 impl Counted<'_> {
-    /// What was left of a process when this was counted, which was after the snapshot.
+    /// Whether a process still ran when the rate was read, which was after the snapshot.
     fn life_of(self, rate: Rate, id: ProcId) -> Life {
         if let Rate::Switches = rate {
-            // Nobody inherits what a thread did, so that none leaves a debt.
+            // Nobody inherits what a thread did, so no thread leaves a debt.
             return Life::Alive;
         }
         let Counted { snapshot, readings, .. } = self;
-        let was_read = |place: &usize| readings.members.binary_search(place).is_ok();
+        let was_read = |index: &usize| readings.members.binary_search(index).is_ok();
         match snapshot.find(id.pid).filter(was_read) {
-            Some(place) if inherited(rate, readings, place) == Some(Reading::Gone) => Life::Gone,
+            Some(index) if inherited(rate, readings, index) == Some(Reading::Gone) => Life::Gone,
             _ => snapshot.life_of(id),
         }
     }

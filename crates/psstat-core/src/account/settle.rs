@@ -1,4 +1,7 @@
-//! From the groups of one sample, and the accounts of the last, to a report for each group.
+//! Computes a report for each group, from the groups of one sample and the accounts of the last.
+//!
+//! *Example:* the last sample was 10 s ago. The ledger of a group computes 30 ticks of 10 ms, and
+//! its counter 0.2 s. The group used 0.5 s of CPU time, so the report shows 0.05 cores.
 
 use super::accounts::{Accounts, GroupAccount};
 use super::counter::{self, Counter};
@@ -18,29 +21,29 @@ use crate::select::selector;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-/// What the accounting must know of the machine.
+/// The properties of the machine that the accounting needs.
 #[derive(Clone, Copy, Debug)]
 pub struct Machine {
     /// Ticks per second.
     pub hz: Hz,
     /// Bytes per page.
     pub page_size: u64,
-    /// All memory. `None` if no field needs it, or it could not be read.
+    /// Total memory. `None` if no field needs it, or it could not be read.
     pub memory: Option<Bytes>,
-    /// Processors, if they must bound a rate: see [`SHORT`].
+    /// Number of processors, if it limits the CPU rate: see [`SHORT`].
     pub processors: Option<u64>,
 }
 
-/// Over an interval this short, the rounding of one process can exceed the whole machine. No rate
-/// is above the number of processors then.
+/// In an interval shorter than this, rounding to ticks can make a CPU rate larger than the machine
+/// allows. Then the rate is limited to the number of processors.
 pub const SHORT: Ticks = Ticks(10);
 
-/// One sample, as the accounting sees it.
+/// The part of a sample that the accounting needs.
 #[derive(Clone, Copy, Debug)]
 pub struct Observation<'s> {
     /// The processes.
     pub snapshot: &'s Snapshot,
-    /// What was read of the members besides.
+    /// What was read of the members besides their `stat`.
     pub readings: &'s Readings,
     /// Whether the hierarchy of control groups could be read. Then a control group that was not
     /// found does not exist.
@@ -49,8 +52,8 @@ pub struct Observation<'s> {
     pub machine: Machine,
 }
 
-/// Computes what each group cost since `before`, and what to keep for the next sample. Without
-/// `before` there is nothing to report, only something to keep.
+/// Computes what each group cost since the sample with the accounts `before`. Returns the reports,
+/// and the accounts to keep for the next sample. Without `before` there are no reports.
 pub fn settle(
     plan: &Plan,
     groups: &[Group],
@@ -112,7 +115,8 @@ impl Settling<'_> {
         self.observation.snapshot.processes[index].life
     }
 
-    /// The CPU time that the group used since the last sample, if it is known; and what to keep.
+    /// Computes the CPU time that the group used since the last sample, `None` if it is not known.
+    /// Also returns the ledger and the counters to keep.
     fn cpu(&self) -> (Option<CpuNanos>, Ledger, Vec<Counter>) {
         let Settling { group, before, .. } = *self;
         let Observation { snapshot, machine, .. } = self.observation;
@@ -167,8 +171,8 @@ impl Settling<'_> {
         if is_alone { member.alone() } else { member }
     }
 
-    /// What the group did since the last sample, of everything that is reported per second, as far
-    /// as it is known; and what to keep.
+    /// Computes the count of each rate since the last sample, if it is known. Also returns the
+    /// ledgers to keep.
     fn rates(&self) -> (Vec<(Rate, Count)>, RateLedgers) {
         let Observation { snapshot, readings, machine, .. } = self.observation;
         let counted = Counted { snapshot, readings, now: Ticks::at(snapshot.taken, machine.hz) };
@@ -190,8 +194,8 @@ impl Settling<'_> {
         (counts, ledgers)
     }
 
-    /// The report of the group. `None` if nobody named it and nothing in it is alive. `elapsed` is
-    /// in nanoseconds.
+    /// The report of the group. `None` if it has no live process and is not named. `elapsed` is in
+    /// nanoseconds.
     fn report(
         &self,
         cpu: Option<f64>,
@@ -240,7 +244,7 @@ impl Settling<'_> {
     }
 }
 
-/// CPU time per elapsed time, which is in nanoseconds. `None` if no time has passed.
+/// CPU time per elapsed time, in cores. `elapsed` is in nanoseconds. `None` if it is 0.
 fn rate(used: CpuNanos, elapsed: u64, machine: &Machine) -> Option<f64> {
     if elapsed == 0 {
         return None;

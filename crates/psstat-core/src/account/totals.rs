@@ -1,28 +1,31 @@
-//! Counters that never fall: what each group used since it was first seen, whether it was there all
-//! the time or not.
+//! CPU time of each group since psstat first saw it. The totals never fall, also if a group
+//! disappears and returns.
+//!
+//! *Example:* a group used 5 s and disappears. It returns and uses 2 s. Its total is 7 s.
 
 use crate::model::label::Label;
 use crate::model::units::{BootNanos, CpuNanos};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-/// So many totals are kept of groups that are not there. Whoever can start processes can make as
-/// many groups as there are names.
-pub const ABSENT: usize = 1024;
+/// The maximum number of totals that are kept of groups that do not exist now. Without a limit, a
+/// user who starts processes with ever new names could let the state grow without end.
+const MAX_ABSENT: usize = 1024;
 
-/// What a group used since it was first seen.
+/// The total of one group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Total {
-    /// CPU time.
+    /// CPU time since the group was first seen.
     pub used: CpuNanos,
-    /// The last sample in which it was there.
+    /// When the last sample that found the group began.
     pub seen: BootNanos,
 }
 
-/// The total of each group that is there, and of some that were.
+/// The totals of the groups that exist, and of some that existed earlier.
 pub type Totals = BTreeMap<Label, Total>;
 
-/// Adds what a group used by a sample that it is there in, and gives its new total.
+/// Adds to the total of a group what it has `used` since the last sample. Returns the new total.
+/// `now` is when the sample began.
 pub fn add(totals: &mut Totals, label: &Label, used: CpuNanos, now: BootNanos) -> CpuNanos {
     let total = totals.entry(label.clone()).or_default();
     total.used += used;
@@ -30,16 +33,16 @@ pub fn add(totals: &mut Totals, label: &Label, used: CpuNanos, now: BootNanos) -
     total.used
 }
 
-/// Forgets the groups that have been gone longest, [`ABSENT`] of those that have gone apart; and
-/// those that would go on from zero anyway.
+/// Limits the totals of groups that were not found in the sample that began at `now`. Keeps the
+/// 1024 that were found most recently, and none that is zero.
 pub fn forget(totals: &mut Totals, now: BootNanos) {
     totals.retain(|_, total| total.seen == now || total.used > CpuNanos(0));
     let absent = totals.iter().filter(|(_, total)| total.seen != now);
     let mut absent: Vec<(BootNanos, Label)> =
         absent.map(|(label, total)| (total.seen, label.clone())).collect();
-    if absent.len() > ABSENT {
+    if absent.len() > MAX_ABSENT {
         absent.sort_unstable();
-        for (_, label) in &absent[..absent.len() - ABSENT] {
+        for (_, label) in &absent[..absent.len() - MAX_ABSENT] {
             totals.remove(label);
         }
     }
@@ -55,18 +58,18 @@ mod tests {
     }
 
     #[test]
-    fn a_group_that_comes_back_goes_on_where_it_was() {
+    fn a_returning_group_continues_its_total() {
         let mut totals = Totals::new();
         assert_eq!(add(&mut totals, &label("a"), CpuNanos(5), BootNanos(1)), CpuNanos(5));
         forget(&mut totals, BootNanos(1));
         forget(&mut totals, BootNanos(2));
         assert_eq!(add(&mut totals, &label("a"), CpuNanos(2), BootNanos(3)), CpuNanos(7));
         add(&mut totals, &label("a"), CpuNanos(u64::MAX), BootNanos(3));
-        assert_eq!(totals[&label("a")].used, CpuNanos(u64::MAX), "the end, and no fall");
+        assert_eq!(totals[&label("a")].used, CpuNanos(u64::MAX), "saturates");
     }
 
     #[test]
-    fn names_that_change_in_every_sample_do_not_pile_up() {
+    fn totals_of_absent_groups_are_bounded() {
         let mut totals = Totals::new();
         for sample in 1..=20 {
             let now = BootNanos(sample);
@@ -77,13 +80,13 @@ mod tests {
                 add(&mut totals, &label(&format!("idle-{name}")), CpuNanos(0), now);
             }
             forget(&mut totals, now);
-            assert!(totals.len() <= 201 + ABSENT, "{}", totals.len());
+            assert!(totals.len() <= 201 + MAX_ABSENT, "{}", totals.len());
         }
         forget(&mut totals, BootNanos(21));
-        assert_eq!(totals.len(), ABSENT);
-        assert_eq!(totals[&label("stays")].used, CpuNanos(20), "the last to go");
+        assert_eq!(totals.len(), MAX_ABSENT);
+        assert_eq!(totals[&label("stays")].used, CpuNanos(20), "the most recent");
         assert!(totals.contains_key(&label("20-0")) && totals.contains_key(&label("11-0")));
-        assert!(!totals.keys().any(|label| label.as_str().starts_with("9-")), "the longest gone");
+        assert!(!totals.keys().any(|label| label.as_str().starts_with("9-")), "the oldest");
         assert!(!totals.keys().any(|label| label.as_str().starts_with("idle")));
     }
 }

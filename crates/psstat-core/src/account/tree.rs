@@ -1,14 +1,14 @@
-//! Who descends from whom.
+//! The process tree: parents, children and descendants.
 
 use crate::model::process::{Process, index_of};
 use crate::model::units::Pid;
 use alloc::vec;
 use alloc::vec::Vec;
 
-/// Stands for 'nobody' where a place in the list of processes is meant.
-const NOBODY: u32 = u32::MAX;
+/// Stands for "no process" in a list of indices.
+const NONE: u32 = u32::MAX;
 
-/// Parents and children of the processes of one snapshot, by their place in it.
+/// Parents and children of the processes of one snapshot. Processes are indices in the snapshot.
 #[derive(Debug, Default)]
 pub struct Tree {
     parent: Vec<u32>,
@@ -19,96 +19,97 @@ pub struct Tree {
 impl Tree {
     /// Builds the tree of `processes`, sorted by pid.
     ///
-    /// A process whose parent is not among them, or is younger than itself, has none: a younger
-    /// process on that pid is another one that has been given it since. (Whoever adopts an orphan
-    /// is one of its ancestors, hence older: `find_new_reaper`, kernel/exit.c.)
+    /// A process has no parent in the tree if its parent is not in `processes`, or started later
+    /// than the process itself. Such a parent is another process that got the pid later: a process
+    /// that adopts an orphan is one of its ancestors and so is older (`find_new_reaper`,
+    /// kernel/exit.c).
     pub fn new(processes: &[Process]) -> Tree {
         let count = processes.len();
         let mut tree = Tree {
-            parent: vec![NOBODY; count],
-            first_child: vec![NOBODY; count],
-            next_sibling: vec![NOBODY; count],
+            parent: vec![NONE; count],
+            first_child: vec![NONE; count],
+            next_sibling: vec![NONE; count],
         };
-        // Siblings often stand side by side.
+        // Consecutive processes often have the same parent. Its index is looked up once.
         let mut last = (Pid::NONE, None);
-        // Backwards, so that each list of children is in rising order.
-        for (place, process) in processes.iter().enumerate().rev() {
+        // The order is reversed, so that each list of children is in rising order.
+        for (index, process) in processes.iter().enumerate().rev() {
             if process.parent != last.0 {
                 last = (process.parent, index_of(processes, process.parent));
             }
             let Some(parent) = last.1 else { continue };
-            if parent != place && processes[parent].id.start <= process.id.start {
-                tree.parent[place] = parent as u32;
-                tree.next_sibling[place] = tree.first_child[parent];
-                tree.first_child[parent] = place as u32;
+            if parent != index && processes[parent].id.start <= process.id.start {
+                tree.parent[index] = parent as u32;
+                tree.next_sibling[index] = tree.first_child[parent];
+                tree.first_child[parent] = index as u32;
             }
         }
         tree
     }
 
     /// The parent of a process.
-    pub fn parent(&self, place: usize) -> Option<usize> {
-        some(self.parent[place])
+    pub fn parent(&self, index: usize) -> Option<usize> {
+        some(self.parent[index])
     }
 
     /// The children of a process, in rising order of pid.
-    pub fn children(&self, place: usize) -> impl Iterator<Item = usize> {
-        core::iter::successors(some(self.first_child[place]), |&child| {
+    pub fn children(&self, index: usize) -> impl Iterator<Item = usize> {
+        core::iter::successors(some(self.first_child[index]), |&child| {
             some(self.next_sibling[child])
         })
     }
 
-    /// How many ancestors a process has.
-    pub fn depth(&self, place: usize) -> usize {
-        // Bounded, because a made-up procfs may hold a circle.
-        core::iter::successors(self.parent(place), |&at| self.parent(at))
+    /// The number of ancestors of a process.
+    pub fn depth(&self, index: usize) -> usize {
+        // The number is bounded, because the parents in a fabricated procfs can form a cycle.
+        core::iter::successors(self.parent(index), |&above| self.parent(above))
             .take(self.parent.len())
             .count()
     }
 }
 
-fn some(place: u32) -> Option<usize> {
-    (place != NOBODY).then_some(place as usize)
+fn some(index: u32) -> Option<usize> {
+    (index != NONE).then_some(index as usize)
 }
 
-/// Finds the descendants of one group's roots after the other's, each in time that follows the
-/// number found.
+/// Finds the descendants of the roots of many groups. For each group this takes time in proportion
+/// to the number of processes found.
 #[derive(Debug)]
 pub struct Descent<'t> {
     tree: &'t Tree,
-    /// The last round in which a process was found.
+    /// For each process: the last round in which it was found. A round is one group.
     found_in: Vec<u32>,
     round: u32,
 }
 
 impl<'t> Descent<'t> {
-    /// Prepares to walk that tree.
+    /// Creates a search of `tree`.
     pub fn new(tree: &'t Tree) -> Descent<'t> {
         Descent { tree, found_in: vec![0; tree.parent.len()], round: 0 }
     }
 
-    /// The roots and all that descends from them, each once, sorted.
+    /// Returns the roots and their descendants, sorted, each once.
     pub fn of(&mut self, roots: impl IntoIterator<Item = usize>) -> Vec<usize> {
         self.round += 1;
         let mut members = Vec::new();
         for root in roots {
             self.add(root, &mut members);
         }
-        let mut at = 0;
-        while at < members.len() {
+        let mut next = 0;
+        while next < members.len() {
             let tree = self.tree;
-            for child in tree.children(members[at]) {
+            for child in tree.children(members[next]) {
                 self.add(child, &mut members);
             }
-            at += 1;
+            next += 1;
         }
         members.sort_unstable();
         members
     }
 
-    fn add(&mut self, place: usize, members: &mut Vec<usize>) {
-        if core::mem::replace(&mut self.found_in[place], self.round) != self.round {
-            members.push(place);
+    fn add(&mut self, index: usize, members: &mut Vec<usize>) {
+        if core::mem::replace(&mut self.found_in[index], self.round) != self.round {
+            members.push(index);
         }
     }
 }
@@ -120,7 +121,7 @@ mod tests {
     use crate::model::units::{ProcId, Ticks};
     use proptest::prelude::*;
 
-    /// (pid, parent, start), made into processes sorted by pid.
+    /// Makes processes, sorted by pid, from rows of pid, parent and start.
     fn processes(table: &[(u32, u32, u64)]) -> Vec<Process> {
         let comm = Names::default().id(b"x");
         let mut processes: Vec<Process> = table
@@ -139,7 +140,7 @@ mod tests {
     }
 
     fn pids(processes: &[Process], members: &[usize]) -> Vec<u32> {
-        members.iter().map(|&place| processes[place].id.pid.number()).collect()
+        members.iter().map(|&index| processes[index].id.pid.number()).collect()
     }
 
     #[test]
@@ -154,15 +155,15 @@ mod tests {
     }
 
     #[test]
-    fn a_younger_process_on_the_parents_pid_is_a_stranger() {
+    fn a_younger_process_is_not_a_parent() {
         let processes = processes(&[(5, 1, 100), (9, 5, 50), (10, 5, 100)]);
         let tree = Tree::new(&processes);
         assert_eq!(tree.parent(1), None);
-        assert_eq!(tree.parent(2), Some(0), "born in the same tick is fine");
+        assert_eq!(tree.parent(2), Some(0), "started in the same tick");
     }
 
     #[test]
-    fn circles_end() {
+    fn cycles_of_parents_end() {
         let processes = processes(&[(5, 6, 1), (6, 5, 1), (7, 7, 1)]);
         let tree = Tree::new(&processes);
         assert_eq!(pids(&processes, &Descent::new(&tree).of([0])), [5, 6]);
@@ -172,33 +173,33 @@ mod tests {
 
     proptest! {
         #[test]
-        fn descent_agrees_with_asking_each_process_for_its_ancestors(
+        fn descent_matches_a_search_of_ancestors(
             parents in proptest::collection::vec((0u32..40, 0u64..4), 1..40),
             roots in proptest::collection::vec(0usize..40, 0..6),
         ) {
             let table: Vec<_> = parents
                 .iter()
                 .enumerate()
-                .map(|(at, &(parent, start))| (at as u32 + 1, parent, start))
+                .map(|(index, &(parent, start))| (index as u32 + 1, parent, start))
                 .collect();
             let processes = processes(&table);
             let roots: Vec<usize> =
                 roots.into_iter().filter(|&root| root < processes.len()).collect();
-            let descends = |mut place: usize| {
+            let descends = |mut index: usize| {
                 for _ in 0..=processes.len() {
-                    if roots.contains(&place) {
+                    if roots.contains(&index) {
                         return true;
                     }
-                    let child = &processes[place];
+                    let child = &processes[index];
                     let parent = processes.iter().position(|p| p.id.pid == child.parent);
                     match parent {
-                        Some(up) if processes[up].id.start <= child.id.start => place = up,
+                        Some(above) if processes[above].id.start <= child.id.start => index = above,
                         _ => return false,
                     }
                 }
                 false
             };
-            let expected: Vec<usize> = (0..processes.len()).filter(|&at| descends(at)).collect();
+            let expected: Vec<usize> = (0..processes.len()).filter(|&index| descends(index)).collect();
             let tree = Tree::new(&processes);
             prop_assert_eq!(Descent::new(&tree).of(roots.iter().copied()), expected);
         }

@@ -1,6 +1,5 @@
-//! The control groups that each process names in its `/proc/PID/cgroup`, in the shape of a walk over
-//! the hierarchy. This is for machines on which no hierarchy can be read. There are no counters
-//! then.
+//! Builds the hierarchy of control groups from the `/proc/PID/cgroup` of all processes. This is for
+//! machines on which no hierarchy can be read. The groups then have no counters.
 
 use crate::kernel::Wanted;
 use crate::model::control_group::ControlGroup;
@@ -10,15 +9,16 @@ use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-/// The wanted control groups and all below them, each before those below it. `places` has the path
-/// of the control group of each process. `manager` is the path of systemd's root.
+/// Returns the wanted control groups and all below them. Each group comes before those below it.
+/// `paths` has the path of the control group of each process. `manager` is the path of systemd's
+/// root.
 pub fn from_processes(
-    places: &[(Pid, Vec<u8>)],
+    paths: &[(Pid, Vec<u8>)],
     manager: &[u8],
     wanted: Wanted<'_>,
 ) -> Vec<ControlGroup> {
     let mut root = Directory::default();
-    for (pid, path) in places {
+    for (pid, path) in paths {
         let mut directory = &mut root;
         for name in path.split(|&byte| byte == b'/').filter(|name| !name.is_empty()) {
             directory = directory.below.entry(name.to_vec()).or_default();
@@ -31,7 +31,7 @@ pub fn from_processes(
     walk.groups
 }
 
-/// A directory of a hierarchy that is known only from its processes.
+/// A directory in the hierarchy, with the processes directly in it.
 #[derive(Default)]
 struct Directory {
     pids: Vec<Pid>,

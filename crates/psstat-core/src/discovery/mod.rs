@@ -1,4 +1,4 @@
-//! Which processes a sample must look at, and how they are read.
+//! Which processes a sample reads, and how it reads them.
 
 pub mod control_groups;
 pub mod scan;

@@ -1,13 +1,14 @@
 //! Reads processes: one pass over their `stat`, in rising order of pid.
 //!
-//! A process whose parent ended during the pass is asked for its new parent. Which processes are
-//! members of a group is worked out from the result. Only then is it known which children were
-//! read before their parents; [`reread_early_children`] reads those again.
+//! A process whose parent ended during the pass is read again, to find its new parent. The members
+//! of the groups are found in the result. Then it is known which children were read before their
+//! parents, and [`reread_early_children`] reads these again.
 
 use crate::account::tree::Tree;
 use crate::kernel::Kernel;
+use crate::model::buffer::Buffer;
 use crate::model::process::{Life, Process};
-use crate::model::snapshot::{Buffer, Part, Snapshot};
+use crate::model::snapshot::{Part, Snapshot};
 use crate::model::units::{BootNanos, Pid};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -37,12 +38,13 @@ fn join(kernel: &impl Kernel, pids: &[Pid], taken: BootNanos, parts: Vec<Part>) 
     Scan { snapshot, tree }
 }
 
-/// The tree of the processes. Asks a process for its parent again if that parent was `listed` but
-/// could not be read, or was another process by then: it ended during the pass.
+/// Returns the tree of the processes. Reads a process again, to find its new parent, if its parent
+/// ended during the pass. This is so if the parent was `listed`, but could not be read or its pid
+/// belonged to another process.
 ///
-/// An orphan that was adopted within its group still belongs to the group. If the orphan has ended
-/// too, its children have been adopted in turn. CPU time stays that of the first reading, which
-/// tells what was read before what.
+/// So an orphan that was adopted within its group stays in the group. If the orphan has ended too,
+/// its children have been adopted in turn, and are read again. The CPU times of the first reading
+/// are kept, because the order of reading is known for them.
 fn find_tree(kernel: &impl Kernel, snapshot: &mut Snapshot, listed: &[Pid]) -> Tree {
     let tree = Tree::new(&snapshot.processes);
     let processes = &mut snapshot.processes;
@@ -73,14 +75,17 @@ fn find_tree(kernel: &impl Kernel, snapshot: &mut Snapshot, listed: &[Pid]) -> T
 /// Reads again the `members` that were read before their parent, and all members below them,
 /// parents first.
 ///
-/// A child may end after it was read, and its parent may wait for it before the parent is read.
-/// Then its CPU time stands in both readings. Read again after its parent, the child either still
-/// exists, so its parent cannot have its time; or it is [`Life::Gone`], and its parent alone
-/// answers for it.
+/// A child can end after it was read, and its parent can wait for it before the parent is read.
+/// Then both readings include the child's CPU time. When the child is read again after its parent,
+/// there are two cases. If the child still exists, the parent's reading cannot include its time. If
+/// it does not, it becomes [`Life::Gone`], and only the parent's reading is counted.
 ///
-/// `members` is sorted. `tree` is that of the snapshot. If no ancestor `has_waited` for a child
-/// since the last sample, no ancestor can have the time of a descendant. Asking the parent alone is
-/// not enough: an ancestor further up may have adopted the child.
+/// *Example:* a child was read with 20 ticks. It ended, its parent waited for it, and the parent
+/// was read with a child time of 20. Without the second reading, the 20 ticks would count twice.
+///
+/// `members` is sorted. `tree` is the tree of the snapshot. A member is not read again if no
+/// ancestor `has_waited` for a child since the last sample, because then no ancestor's reading can
+/// include its time. All ancestors are checked, because one further up can have adopted the child.
 pub fn reread_early_children(
     kernel: &impl Kernel,
     snapshot: &mut Snapshot,

@@ -1,15 +1,20 @@
 //! Which processes to read when it is not necessary to read all of them.
 //!
-//! A group changes when processes are born, when something happens to its members, and when a
-//! process takes a name that a selector matches. Members are read in every sample. The processes
-//! born since the last sample are known from their pids: the kernel gives pids out in rising order
-//! and begins again at the end (`alloc_pid`, kernel/pid.c), and `/proc/loadavg` shows the newest. A
-//! process that changes its name mostly does so soon after it started. So the processes that were
-//! born in one interval are read again 1, 2, 4, ... 64 samples later, and a share of all others in
-//! rotation.
+//! A group changes when a process is born, when a member changes, and when a process takes a name
+//! that a selector matches. So a sample reads:
 //!
-//! Each shortcut has a reason. Where the reason may not hold, [`PidTracker::born`] returns `None`,
-//! and all processes are read.
+//! - The members of the last sample.
+//! - The processes born since the last sample, which are found by their pids. The kernel gives pids
+//!   out in rising order, and after the largest begins again with small ones (`alloc_pid`,
+//!   kernel/pid.c). `/proc/loadavg` shows the newest. *Example:* the newest pid was 1000 and is
+//!   1003. The processes with pids from 1001 to 1003 are read.
+//! - The processes that started recently, because most processes that change their name do so soon
+//!   after they started. The processes born in one interval are read again 1, 2, 4, ... 64 samples
+//!   later.
+//! - A share of all other processes, in rotation.
+//!
+//! If it is not certain which processes were born, [`LastSample::list`] returns `None`, and the
+//! sample reads all processes.
 
 use crate::account::accounts::Accounts;
 use crate::kernel::Kernel;
@@ -24,58 +29,60 @@ use alloc::vec::Vec;
 /// Processes are read again up to this many samples after their birth, at powers of two.
 const RECENT_SAMPLES: usize = 64;
 
-/// At the first sample nothing is known of earlier ones. The newest pids, this many of them, count
-/// as recently started.
+/// If the tracker has no earlier newest pid, this many of the newest pids count as recently started.
 const FIRST_RECENT_PIDS: u32 = 256;
 
 /// Rotation reads each process once in this many samples, if processes are selected by attributes
-/// and there are no more processes than rotation met in its last round.
+/// and the number of processes has not grown since the last round.
 pub const ROTATION: u64 = 128;
 
-/// Rotation reads at least this many processes per sample, besides as many as were born. If
-/// processes are selected only by pid, it reads no more than this: then rotation serves only the
-/// few processes that were made with a chosen pid (clone3(2), `set_tid`).
+/// Rotation reads at least this many processes per sample, and as many more as were born. If
+/// processes are selected only by pid, it reads just this many. Then it is needed only for the few
+/// processes that were made with a chosen pid (clone3(2), `set_tid`).
 pub const ROTATION_MINIMUM: u64 = 16;
 
-/// Up to this many processes, every sample reads all of them: that is cheap and misses nothing.
+/// If there are at most this many processes, every sample reads all of them, because this is cheap.
 const SMALL_POPULATION: u64 = 256;
 
 /// At the first sample, processes up to this age count as recently started.
 const FIRST_RECENT_NANOS: u64 = 60_000_000_000;
 
-/// The second round of pids begins here: lower ones belong to the first processes
+/// The second round of pids begins here. Lower pids are given out only once after boot
 /// (`RESERVED_PIDS`, kernel/pid.c).
 const RESERVED_PIDS: u64 = 301;
 
-/// No machine makes more tasks than this in a second.
+/// Upper bound on the number of tasks that a machine makes per second.
 const BIRTHS_PER_SECOND: u64 = 100_000;
 
-/// With a `pid_max` up to this, all pids may be used up between two samples, so forks are counted.
+/// If `pid_max` is at most this, the pids can make a whole round between two samples. Then forks
+/// are counted.
 const SMALL_PID_MAX: u64 = 1 << 18;
 
-/// After an interval longer than this, forks are counted whatever `pid_max` is.
+/// After an interval longer than this, forks are counted with every `pid_max`.
 const LONG_NANOS: u64 = 20_000_000_000;
 
-/// Whether the number of forks must be read to tell births, after an interval of that length.
+/// Whether the number of forks must be read to find the processes born in an interval of that
+/// length.
 pub fn needs_forks(pid_max: u64, interval_nanos: u64) -> bool {
     pid_max <= SMALL_PID_MAX || interval_nanos > LONG_NANOS
 }
 
-/// What is kept of a machine's processes, so that the next sample need not read all of them.
+/// The state that lets the next sample read only some of the processes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PidTracker {
-    /// Where the list of processes can be entered: the position of a process minus its pid.
+    /// The position of a process in the list of processes, minus its pid. With it, the list can be
+    /// read from any pid on: see [`Kernel::pids_from`].
     pub offset: i64,
-    /// The newest pid at the last sample, at the one before, and so on. [`Pid::NONE`] if it does
-    /// not separate earlier births from later ones.
+    /// The newest pid at the last sample, at the one before, and so on. [`Pid::NONE`] for a sample
+    /// after which the pids born earlier are not known.
     pub newest: Vec<Pid>,
     /// Number of tasks made since boot, at the last sample, if it was read.
     pub forks: Option<u64>,
-    /// The pid at which rotation goes on.
+    /// The pid at which rotation continues.
     pub cursor: Pid,
     /// Number of processes that rotation has met in this round.
     pub met: u64,
-    /// Number of processes that exist: those met in the last round, or in a scan of all since.
+    /// Number of processes that exist, from the last round or a later sample of all processes.
     pub population: u64,
 }
 
@@ -84,12 +91,12 @@ pub struct PidTracker {
 pub struct LastSample<'s> {
     /// The members of all groups, and when the sample was taken.
     pub accounts: &'s Accounts,
-    /// What was kept of the machine's processes.
+    /// The tracker that the sample left.
     pub tracker: &'s PidTracker,
 }
 
 impl PidTracker {
-    /// What to keep of a sample that read all processes and began at `births`.
+    /// The tracker after a sample that read all processes and found `births` at its beginning.
     pub fn of_all(
         snapshot: &Snapshot,
         offset: i64,
@@ -102,7 +109,7 @@ impl PidTracker {
                 let mut then = tracker.clone();
                 let interval_nanos = snapshot.taken.since(accounts.taken);
                 if then.born(births, interval_nanos).is_none() {
-                    // A process that started recently may have any pid.
+                    // A process that started recently can have any pid.
                     if let Some(newest) = then.newest.first_mut() {
                         *newest = Pid::NONE;
                     }
@@ -115,8 +122,8 @@ impl PidTracker {
         PidTracker { offset, population, ..then }.after(births)
     }
 
-    /// What to begin with. Processes that started shortly before the first sample count as recently
-    /// started, although no sample saw their birth.
+    /// The tracker before the first sample. Processes that started shortly before it count as
+    /// recently started.
     fn first(snapshot: &Snapshot, hz: Hz) -> PidTracker {
         let recent = BootNanos(snapshot.taken.0.saturating_sub(FIRST_RECENT_NANOS));
         let recent = Ticks::at(recent, hz);
@@ -126,8 +133,8 @@ impl PidTracker {
         PidTracker { newest, cursor: Pid::INIT, ..PidTracker::default() }
     }
 
-    /// What to keep of a sample that began at `births` and left rotation where `self` has it.
-    pub fn after(mut self, births: &Births) -> PidTracker {
+    /// The tracker after a sample that found `births` at its beginning. Rotation does not move.
+    fn after(mut self, births: &Births) -> PidTracker {
         if self.newest.is_empty() {
             self.newest.push(Pid::new(births.newest.number().saturating_sub(FIRST_RECENT_PIDS)));
         }
@@ -137,10 +144,10 @@ impl PidTracker {
         self
     }
 
-    /// The pids given out since the last sample. `None` if that is not certain.
-    pub fn born(&self, births: &Births, interval_nanos: u64) -> Option<Vec<PidRange>> {
-        // The newest pid moves on by at most one for each birth, and one for each pid in use that
-        // is passed over. If that could be a whole round, the newest pid tells nothing.
+    /// The pids given out since the last sample. `None` if they are not certain.
+    fn born(&self, births: &Births, interval_nanos: u64) -> Option<Vec<PidRange>> {
+        // The newest pid advances by at most one for each birth and one for each pid in use that is
+        // skipped. If this could be a whole round, the range of new pids is not known.
         let made = match (births.forks, self.forks) {
             (Some(now), Some(then)) => now.checked_sub(then)?,
             _ => interval_nanos / 1_000_000 * (BIRTHS_PER_SECOND / 1000),
@@ -155,9 +162,9 @@ impl PidTracker {
     /// The pids of the processes that started recently enough to be read again: those born just
     /// before the last sample and, if processes are selected `by_attributes`, older ones too.
     ///
-    /// Those born just before the last sample are read again because a pid is given out a while
-    /// before its process can be seen (`copy_process`, kernel/fork.c).
-    pub fn recently_started(&self, by_attributes: bool) -> Vec<PidRange> {
+    /// Those born just before the last sample are read again because the kernel gives a pid out
+    /// before the process becomes visible (`copy_process`, kernel/fork.c).
+    fn recently_started(&self, by_attributes: bool) -> Vec<PidRange> {
         let oldest = if by_attributes { RECENT_SAMPLES } else { 1 };
         let ages = core::iter::successors(Some(1), |age| Some(age * 2));
         ages.take_while(|&age| age <= oldest && age < self.newest.len())
@@ -165,9 +172,8 @@ impl PidTracker {
             .collect()
     }
 
-    /// How many processes rotation reads in one sample, besides as many as were born since the last
-    /// one.
-    pub fn share(&self, by_attributes: bool) -> u64 {
+    /// The number of processes that rotation reads in one sample, without those added for births.
+    fn share(&self, by_attributes: bool) -> u64 {
         if by_attributes && self.population <= SMALL_POPULATION {
             u64::MAX
         } else if by_attributes {
@@ -179,7 +185,7 @@ impl PidTracker {
 
     /// Moves rotation past the processes that it met: those `ahead` of the cursor and, if these
     /// were fewer than `share`, those `behind` it, which begin the next round.
-    pub fn rotate(&mut self, ahead: &[Pid], behind: &[Pid], share: u64) {
+    fn rotate(&mut self, ahead: &[Pid], behind: &[Pid], share: u64) {
         let (ahead_count, behind_count) = (ahead.len() as u64, behind.len() as u64);
         let all_met = ahead_count + behind_count < share;
         let last = if all_met {
@@ -196,7 +202,8 @@ impl PidTracker {
     }
 }
 
-/// The pids after `then`, up to `now`, past the end of all pids if need be.
+/// The pids after `then`, up to `now`. If `now` is smaller, the kernel has begun again with small
+/// pids.
 fn between(then: Pid, now: Pid) -> Vec<PidRange> {
     if then == Pid::NONE || now == Pid::NONE {
         return vec![PidRange { first: Pid::INIT, last: Pid::MAX }];
@@ -218,17 +225,17 @@ pub struct Listed {
     pub pids: Vec<Pid>,
     /// The pids given out since the last sample.
     pub born: Vec<PidRange>,
-    /// What to keep for the next sample.
+    /// The tracker for the next sample.
     pub tracker: PidTracker,
 }
 
 impl LastSample<'_> {
-    /// Lists the processes that a sample at `births`, taken at `now`, must read when it need not
-    /// read all: `always` those, which are known by pid; the members of the last sample; those born
-    /// since, and those that started recently; and a share of all others in rotation. `None` if it
-    /// is not certain which processes were born.
+    /// Lists the processes that the next sample reads: those in `always`, the members of the last
+    /// sample, those born since, those that started recently, and a share of all others in
+    /// rotation. `None` if it is not certain which processes were born.
     ///
-    /// `by_attributes` says whether a process can become a root by what it does.
+    /// The sample begins at `now` and finds `births`. `by_attributes` is whether a process can
+    /// become a root when its name, user, command line or executable changes.
     ///
     /// # Errors
     /// If the processes cannot be listed.
@@ -253,8 +260,8 @@ impl LastSample<'_> {
         for range in tracker.recently_started(by_attributes) {
             kernel.pids_from(tracker.offset, range, u64::MAX, &mut pids)?;
         }
-        // All newborns may be at the cursor of rotation. So rotation reads as many more. Otherwise
-        // it could stay behind births until the pids begin again.
+        // All processes that rotation meets may be newborns. So it reads as many more. Otherwise it
+        // might not advance faster than pids are given out.
         let share = tracker.share(by_attributes).saturating_add(newborns);
         let begin = pids.len();
         let ahead = PidRange { first: tracker.cursor, last: Pid::MAX };
@@ -274,11 +281,15 @@ impl LastSample<'_> {
 
 /// Whether all descendants of the `roots` were read.
 ///
-/// This holds for a root that was a member of a group of descendants at the last sample: its
-/// descendants were members too, or were born since. It holds for a root that was `born` since, in
-/// or after the tick of the last sample. The tick matters because the pids that were given out
-/// include those that were passed over, because an older process has them. Any other root has
-/// descendants that no sample has looked at.
+/// This is so in two cases:
+///
+/// - The root was a member at the last sample, of a group in which every descendant of a member is
+///   a member. Its descendants were members too, or were born since.
+/// - The root was born since, so its descendants were too. Its pid is in `born`, and it did not
+///   start before the tick of the last sample. The pid alone is not enough: the range includes pids
+///   that the kernel skipped because older processes have them.
+///
+/// Any other root can have descendants that no sample has read.
 pub fn knows_all_descendants(
     accounts: &Accounts,
     born: &[PidRange],
@@ -324,28 +335,28 @@ mod tests {
     const SECOND: u64 = 1_000_000_000;
 
     #[test]
-    fn births_lie_between_the_newest_then_and_now() {
+    fn new_pids_lie_between_the_newest_then_and_now() {
         let born = |then, now| {
             let born = tracker(&[then], None).born(&births(now, 300, 4 << 20, None), SECOND);
             ends(&born.unwrap())
         };
         assert_eq!(born(1000, 1003), [(1001, 1003)]);
         assert_eq!(born(1000, 1000), []);
-        assert_eq!(born(4_194_000, 305), [(1, 305), (4_194_001, 4 << 20)], "round the end");
+        assert_eq!(born(4_194_000, 305), [(1, 305), (4_194_001, 4 << 20)], "past the end");
     }
 
     #[test]
-    fn a_whole_round_tells_nothing() {
+    fn births_are_unknown_after_a_whole_round() {
         let tracker = tracker(&[1000], Some(50_000));
         let born = |forks| tracker.born(&births(2000, 300, 32768, Some(forks)), SECOND);
         assert!(born(51_000).is_some());
         assert!(born(50_000 + 32_768 - 301 - 300 - 1).is_some());
         assert_eq!(born(50_000 + 32_768 - 301 - 300), None);
-        assert_eq!(born(49_000), None, "forks that were undone");
+        assert_eq!(born(49_000), None, "fewer forks than before");
     }
 
     #[test]
-    fn without_a_count_of_forks_time_bounds_them() {
+    fn time_bounds_births_if_forks_are_not_counted() {
         let tracker = tracker(&[1000], None);
         let born = |seconds| tracker.born(&births(2000, 300, 4 << 20, None), seconds * SECOND);
         assert!(born(40).is_some());
@@ -363,19 +374,19 @@ mod tests {
             recent.iter().map(|range| (1000 - range.last.number()) / 10 + 1).collect()
         };
         assert_eq!(ages(true), [1, 2, 4, 8, 16, 32, 64]);
-        assert_eq!(ages(false), [1], "numbers that had no process yet");
+        assert_eq!(ages(false), [1], "pids whose process was not visible yet");
         assert_eq!(tracker(&[5], None).recently_started(true), []);
         let first = PidTracker::default().after(&births(1000, 300, 32768, None));
         assert_eq!(
             ends(&first.recently_started(false)),
             [(745, 1000)],
-            "of the first sample as well"
+            "after the first sample too"
         );
     }
 
     #[test]
     fn after_a_whole_round_any_pid_may_be_recent() {
-        let young_after = |forks| {
+        let recent_after = |forks| {
             let accounts = Accounts::default();
             let last =
                 LastSample { accounts: &accounts, tracker: &tracker(&[1000, 900], Some(50_000)) };
@@ -383,12 +394,12 @@ mod tests {
             let now = PidTracker::of_all(&Snapshot::default(), 0, &births, Some(last), Hz(100));
             ends(&now.recently_started(false))
         };
-        assert_eq!(young_after(51_000), [(1001, 2000)]);
-        assert_eq!(young_after(50_000 + 32_768), [(1, Pid::MAX.number())]);
+        assert_eq!(recent_after(51_000), [(1001, 2000)]);
+        assert_eq!(recent_after(50_000 + 32_768), [(1, Pid::MAX.number())]);
     }
 
     #[test]
-    fn an_old_process_on_a_pid_passed_over_is_not_born() {
+    fn an_old_process_in_the_new_range_is_not_new() {
         let mut snapshot = Snapshot::default();
         let (pid, comm) = (Pid::new(1500), snapshot.names.id(b"x"));
         let id = ProcId { pid, start: Ticks(70) };
@@ -424,8 +435,8 @@ mod tests {
             knows_all_descendants(&accounts, &[], &snapshot, root.into_iter(), Hz(100))
         };
         assert!(knows(member, true));
-        assert!(!knows(member.alone(), true), "a past that nobody has looked at");
-        assert!(!knows(member, false), "there for its control group");
+        assert!(!knows(member.alone(), true), "its descendants were not read");
+        assert!(!knows(member, false), "a group of control groups");
     }
 
     #[test]

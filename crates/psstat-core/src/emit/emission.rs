@@ -1,4 +1,4 @@
-//! What a format writes: the reports of one sample, and how to print them.
+//! The input of an output format: the reports of one sample, and how to print them.
 
 use crate::field::{Field, Fields, Value};
 use crate::model::label::{Label, Tags};
@@ -11,9 +11,9 @@ use alloc::string::String;
 pub struct Emission<'e> {
     /// One report for each group, in the order to print.
     pub reports: &'e [Report],
-    /// The tags of each selector's lines, without `process_name`.
+    /// The tags of the lines of each selector, without `process_name`.
     pub tags: &'e [Tags],
-    /// The fields to print of each report.
+    /// The fields to print.
     pub fields: &'e Fields,
     /// When the sample was taken.
     pub taken: WallNanos,
@@ -25,15 +25,15 @@ impl Emission<'_> {
         self.tags.get(report.selector).map_or(&[], |tags| tags)
     }
 
-    /// The fields that are known of a group, with their values.
+    /// The fields whose values are known for a group, with these values.
     pub fn known(&self, report: &Report) -> impl Iterator<Item = (Field, Value)> {
         let fields = self.fields.as_slice().iter();
         fields.filter_map(move |&field| Some((field, field.value(report)?)))
     }
 }
 
-/// Writes a text in double quotes, as JSON and Prometheus read it. Only two characters need
-/// escaping, because a [`Label`] has no control characters.
+/// Appends `plain` to `text` in double quotes, as in JSON and in the text format of Prometheus.
+/// Only `"` and `\` are escaped, because a [`Label`] has no control characters.
 pub fn quoted(plain: &str, text: &mut String) {
     text.push('"');
     for character in plain.chars() {
@@ -45,18 +45,18 @@ pub fn quoted(plain: &str, text: &mut String) {
     text.push('"');
 }
 
-/// Makes emissions for the tests of the formats.
+/// Helpers for the tests of the formats.
 #[cfg(test)]
 pub mod tests {
     use super::*;
     use alloc::collections::BTreeMap;
 
-    /// A label of that text.
+    /// A label with that text.
     pub fn label(text: &str) -> Label {
         Label::lossy(text.as_bytes())
     }
 
-    /// A report of a group without processes, of which nothing else is known.
+    /// A report of a group without processes, in which no other value is known.
     pub fn empty_report(name: &str) -> Report {
         Report {
             label: label(name),

@@ -1,8 +1,8 @@
-//! Influx line protocol, as Telegraf's parser and InfluxDB read it.
+//! Influx line protocol, as Telegraf and InfluxDB parse it.
 //!
-//! In tag keys and values a comma, an equals sign and a space are escaped by a backslash; a
-//! backslash is never doubled, because neither reader halves it again. What would break a line in
-//! other ways cannot be in a [`Label`], a backslash before one of those three among it.
+//! In tag keys and values, a backslash escapes a comma, an equals sign and a space. A backslash
+//! itself is not doubled, because neither parser would undo it. A [`Label`] contains nothing else
+//! that could break a line: no control character, and no backslash before one of these characters.
 
 use super::emission::Emission;
 use crate::field::Value;
@@ -10,7 +10,7 @@ use crate::model::label::Label;
 use alloc::string::String;
 use core::fmt::Write as _;
 
-/// Writes one line per report that has any field, all with one time stamp.
+/// Returns one line for each report that has a field, all with the same timestamp.
 pub fn lines(emission: &Emission<'_>) -> String {
     let mut text = String::new();
     for report in emission.reports {
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_those_of_the_contract() {
+    fn lines_match_the_specification() {
         let reports = [
             report(b"nginx", Some(0.42), Some(0.001), 5),
             report(b"mysql", Some(3.15), Some(1.592), 65),
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_left_out() {
+    fn unknown_fields_are_left_out() {
         let text = lines(&[report(b"x", None, None, 3)], &[], WallNanos(7));
         assert_eq!(text, "psstat,process_name=x n_proc=3i 7\n");
         let text = lines(&[report(b"x", None, Some(0.5), 3)], &[], WallNanos(7));
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_come_as_they_were_asked_for_and_a_line_without_any_is_none() {
+    fn fields_keep_their_order_and_empty_lines_are_skipped() {
         let reports = [report(b"x", None, Some(0.5), 3), report(b"y", Some(1.0), None, 4)];
         let fields = Fields::new([Field::Processes, Field::CpuShare]);
         let emission =
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn commas_equals_signs_and_spaces_are_escaped_and_backslashes_never_doubled() {
+    fn special_characters_are_escaped_but_not_backslashes() {
         let name = |name: &[u8]| {
             let text = lines(&[report(name, None, None, 0)], &[], WallNanos(0));
             text["psstat,process_name=".len()..text.len() - " n_proc=0i 0\n".len()].to_owned()
@@ -136,8 +136,8 @@ mod tests {
         assert_eq!(name(b""), "?");
     }
 
-    /// Splits a line where Telegraf's grammar does: at a comma, equals sign or space that no
-    /// backslash stands before; undoes just the three escapes.
+    /// Splits the tags of a line as Telegraf does: at a comma, equals sign or space without a
+    /// backslash before it. Undoes these three escapes and no others.
     fn tag_values(line: &str) -> Vec<String> {
         let mut words = vec![String::new()];
         let mut characters = line.chars().peekable();
@@ -156,7 +156,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_name_comes_back_as_its_label(
+        fn any_name_reads_back_as_its_label(
             name in proptest::collection::vec(
                 prop_oneof![any::<u8>(), proptest::sample::select(&b"\\\\,= \nab"[..])], 0..20,
             ),

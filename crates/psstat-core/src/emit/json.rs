@@ -1,17 +1,18 @@
-//! JSON: one object a line, in the shape of Telegraf's own JSON serializer.
+//! JSON: one object per line, in the shape of Telegraf's JSON serializer.
 //!
 //! ```json
 //! {"name":"psstat","tags":{"host":"tengu","process_name":"web"},
 //!  "fields":{"p_cpu":0.42,"p_mem":0.001,"n_proc":5},"timestamp":1562471764000000000}
 //! ```
 //!
-//! (On one line; the time stamp is in nanoseconds.) A field that is not known is left out.
+//! The output has no line break within an object. The timestamp is in nanoseconds. A field that is
+//! not known is left out.
 
 use super::emission::{Emission, quoted};
 use alloc::string::String;
 use core::fmt::Write as _;
 
-/// Writes one object per report.
+/// Returns one object for each report.
 pub fn lines(emission: &Emission<'_>) -> String {
     let mut text = String::new();
     for report in emission.reports {
@@ -25,8 +26,8 @@ pub fn lines(emission: &Emission<'_>) -> String {
         text.push_str("\"process_name\":");
         quoted(report.label.as_str(), &mut text);
         text.push_str("},\"fields\":{");
-        for (at, (field, value)) in emission.known(report).enumerate() {
-            if at > 0 {
+        for (index, (field, value)) in emission.known(report).enumerate() {
+            if index > 0 {
                 text.push(',');
             }
             quoted(field.name(), &mut text);
@@ -48,7 +49,7 @@ mod tests {
     use crate::model::units::WallNanos;
 
     #[test]
-    fn an_object_a_line() {
+    fn each_report_is_an_object_on_its_own_line() {
         let reports = [
             Report {
                 cpu: Some(0.42),

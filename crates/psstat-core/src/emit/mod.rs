@@ -1,4 +1,4 @@
-//! Output formats: from reports to text, one file per format.
+//! Output formats: convert reports to text. Each format has its own file.
 
 pub mod emission;
 pub mod influx;
@@ -24,7 +24,7 @@ impl Format {
     /// All formats.
     pub const ALL: [Format; 3] = [Format::Influx, Format::Json, Format::Prometheus];
 
-    /// The name that the user types.
+    /// The name of the format on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Format::Influx => "influx",
@@ -33,12 +33,12 @@ impl Format {
         }
     }
 
-    /// The format of that name.
+    /// The format with that name.
     pub fn named(name: &str) -> Option<Format> {
         Format::ALL.into_iter().find(|format| format.name() == name)
     }
 
-    /// The text of a sample: whole lines, or nothing.
+    /// The output of a sample in this format: whole lines, or nothing.
     pub fn text(self, emission: &Emission<'_>) -> String {
         match self {
             Format::Influx => influx::lines(emission),

@@ -1,7 +1,7 @@
-//! The text format of Prometheus: one page, for node_exporter's textfile collector or any scraper.
+//! The text format of Prometheus: one page, for node_exporter's textfile collector or a scraper.
 //!
-//! No time stamps: the textfile collector refuses a page that has any, and a scraper knows when it
-//! scrapes.
+//! The page has no timestamps. The textfile collector rejects a page with timestamps, and a scraper
+//! adds its own.
 
 use super::emission::{Emission, quoted};
 use crate::field::MetricType;
@@ -13,8 +13,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write as _;
 
-/// Writes the page: metric by metric, group by group. A metric of which nothing is known is left
-/// out, so that the page of a first run is empty.
+/// Returns the page: a block for each metric, with a line for each group. A metric without a known
+/// value is left out, so the page of the first sample is empty.
 pub fn page(emission: &Emission<'_>) -> String {
     let labels: Vec<String> =
         emission.reports.iter().map(|report| labels(emission.tags(report))).collect();
@@ -43,8 +43,8 @@ pub fn page(emission: &Emission<'_>) -> String {
     text
 }
 
-/// The tags as labels. Where two keys come out the same, the first holds: a page with one label
-/// twice would be refused whole.
+/// Converts tags to labels. If two keys become the same label, the first is kept, because
+/// Prometheus rejects a page that has a label twice.
 fn labels(tags: &[(Label, Label)]) -> String {
     let mut seen = BTreeSet::from(["process_name".to_owned()]);
     let mut text = String::new();
@@ -60,8 +60,8 @@ fn labels(tags: &[(Label, Label)]) -> String {
     text
 }
 
-/// A key as the name of a label: letters, digits and `_`, no digit first, and not the `__` that
-/// Prometheus keeps for itself.
+/// Converts a key to the name of a label: letters, digits and `_`. It does not begin with a digit,
+/// and not with `__`, which Prometheus reserves.
 fn label_name(key: &str) -> String {
     let allowed = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
     let name: String = key.chars().map(allowed).collect();
@@ -82,7 +82,7 @@ mod tests {
     use alloc::vec::Vec;
 
     #[test]
-    fn a_page_of_gauges() {
+    fn a_page_has_one_block_per_known_metric() {
         let reports = [
             Report { cpu: Some(0.42), memory: Some(0.001), processes: 5, ..empty_report("we\"b") },
             Report { memory: Some(0.0), ..empty_report("x") },
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_become_names_of_labels() {
+    fn keys_become_valid_label_names() {
         for (key, name) in
             [("env", "env"), ("a.b", "a_b"), ("9", "_9"), ("__x", "x"), ("__", "_"), ("é", "_")]
         {

@@ -1,8 +1,8 @@
-//! What the kernel tells of the tasks that it has made.
+//! Which tasks the kernel has made, and how many.
 
 use super::units::Pid;
 
-/// What the kernel tells of the tasks that it has made.
+/// Which tasks the kernel has made, and how many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Births {
     /// The newest pid or thread id: the last field of `/proc/loadavg` (proc_loadavg(5)).
@@ -10,9 +10,10 @@ pub struct Births {
     /// Number of tasks that exist, threads included: the fourth field of `/proc/loadavg`, after
     /// the slash.
     pub tasks: u64,
-    /// All pids are below this: `/proc/sys/kernel/pid_max`.
+    /// All pids are smaller than this: `/proc/sys/kernel/pid_max` (proc_sys_kernel(5)).
     pub pid_max: u64,
-    /// Number of tasks made since boot: `processes` in `/proc/stat`. `None` if it was not read.
+    /// Number of tasks made since boot: `processes` in `/proc/stat` (proc_stat(5)). `None` if it
+    /// was not read.
     pub forks: Option<u64>,
 }
 

@@ -8,10 +8,10 @@ use alloc::vec::Vec;
 pub struct ControlGroup {
     /// Path below the root of the hierarchy, without a slash at either end. Empty for the root.
     pub path: Vec<u8>,
-    /// Id of the systemd unit that it is, if any.
+    /// Id of the systemd unit that it belongs to. `None` if it is not the directory of a unit.
     pub unit: Option<Vec<u8>>,
     /// Inode number of its directory. Tells it from a group that is made under the same path
-    /// later. 0 if there is no directory to ask.
+    /// later. 0 if no hierarchy can be read.
     pub id: u64,
     /// CPU time used by everything that ever ran in it or below it. `None` if no counter can be
     /// read.
@@ -23,6 +23,7 @@ pub struct ControlGroup {
     pub foreign: u64,
     /// Indices of the selectors that picked it.
     pub selectors: Vec<usize>,
-    /// Index at which the groups below it end. They begin directly after it.
+    /// Index after the last group below it, in the list of control groups. The groups below it
+    /// come directly after it.
     pub end: usize,
 }

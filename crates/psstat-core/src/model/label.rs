@@ -1,9 +1,9 @@
-//! Text that psstat did not choose, made fit to be a tag: the names that processes give
-//! themselves, unit ids, what the user typed.
+//! Untrusted text, converted so that it can be printed: the names that processes give themselves,
+//! ids of units, what the user typed.
 //!
-//! Invariant: a [`Label`] is never empty, holds no control character, is valid UTF-8, does not end
-//! in a backslash, and holds none before a backslash, comma, equals sign or space. What each output
-//! format escapes on top of that is that format's business.
+//! Invariant: a [`Label`] is valid UTF-8, is not empty, contains no control character, does not end
+//! in a backslash, and contains no backslash before a backslash, comma, equals sign or space. Each
+//! output format escapes further characters as it needs.
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
@@ -12,51 +12,55 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-/// A tag's key or value, or the name of a group.
+/// The key or value of a tag, or the name of a group.
 ///
-/// Groups are told apart by their label, not by the bytes it was made of: two names that would
-/// print the same are one group, because a database would keep only one of two equal series.
+/// The label identifies a group, not the bytes that it was made of. Two names that print the same
+/// are one group, because a database keeps only one of two equal series.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Label(Box<str>);
 
-/// Tags, key and value, in the order to print.
+/// Tags as pairs of key and value, in the order to print.
 pub type Tags = Vec<(Label, Label)>;
 
 impl Label {
-    /// What stands for a name that has nothing to show.
+    /// The label of a name that has no printable character.
     const NAMELESS: &str = "?";
 
-    /// Makes any bytes fit to print; `?` where nothing is left of them.
+    /// Makes a label of any bytes. It is `?` if none of them can be printed.
     ///
-    /// Control characters become the two characters `\n`, `\t`, `\r`, or `?`; a byte that is no
-    /// UTF-8 becomes `?`; backslashes at the end are cut, because in line protocol one would
-    /// escape the comma or space that ends the tag.
-    ///
-    /// A backslash before `\`, `,`, `=` or a space becomes `?`, because the readers of line protocol
-    /// do not agree on what the two of them are. Telegraf and InfluxDB 1 give the backslash back.
-    /// VictoriaMetrics takes `\\` for one backslash, and then what follows it for the end of the tag.
-    /// InfluxDB does so too where it looks for the end of the line: a double quote in such a name
-    /// could then take the next line of the batch with it.
+    /// - A line feed, tab or carriage return becomes the two characters `\n`, `\t` or `\r`.
+    /// - Any other control character becomes `?`. So does each byte that is not valid UTF-8.
+    /// - A backslash before `\`, `,`, `=` or a space becomes `?`, because the readers of line
+    ///   protocol disagree about it. Telegraf and InfluxDB 1 keep both characters. VictoriaMetrics
+    ///   reads `\\` as one backslash, and then ends the tag at the character after it. InfluxDB
+    ///   does this too when it searches for the end of a line: a double quote in such a name could
+    ///   hide the next line of the batch.
+    /// - Backslashes at the end are removed. In line protocol, the last one would escape the comma
+    ///   or space that ends the tag.
     pub fn lossy(bytes: &[u8]) -> Label {
         Label::new(bytes).unwrap_or_else(|| Label(Label::NAMELESS.into()))
     }
 
-    /// As [`Label::lossy`], but nothing where nothing is left.
+    /// Makes a label as [`Label::lossy`] does. `None` if none of the bytes can be printed.
     pub fn new(bytes: &[u8]) -> Option<Label> {
         let mut text = String::with_capacity(bytes.len());
         printable(bytes, &mut text);
         text.truncate(text.trim_end_matches('\\').len());
-        let ambiguous =
-            |at: usize| matches!(text.as_bytes().get(at + 1), Some(b'\\' | b',' | b'=' | b' '));
-        let ambiguous: Vec<usize> =
-            text.match_indices('\\').map(|(at, _)| at).filter(|&at| ambiguous(at)).collect();
-        for at in ambiguous {
-            text.replace_range(at..=at, "?");
+        let is_ambiguous = |index: usize| {
+            matches!(text.as_bytes().get(index + 1), Some(b'\\' | b',' | b'=' | b' '))
+        };
+        let ambiguous: Vec<usize> = text
+            .match_indices('\\')
+            .map(|(index, _)| index)
+            .filter(|&index| is_ambiguous(index))
+            .collect();
+        for index in ambiguous {
+            text.replace_range(index..=index, "?");
         }
         (!text.is_empty()).then(|| Label(text.into()))
     }
 
-    /// The text itself.
+    /// The label as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -68,7 +72,8 @@ impl fmt::Display for Label {
     }
 }
 
-/// Adds `bytes` to `text` with all that could end a line, move a cursor or break UTF-8 replaced.
+/// Appends `bytes` to `text`. Replaces control characters and bytes that are not valid UTF-8, as
+/// [`Label::lossy`] does.
 pub fn printable(bytes: &[u8], text: &mut String) {
     for chunk in bytes.utf8_chunks() {
         for character in chunk.valid().chars() {
@@ -86,10 +91,10 @@ pub fn printable(bytes: &[u8], text: &mut String) {
     }
 }
 
-/// So much of a value is quoted in an error: what is wrong with it must be in the line as well.
+/// Maximum length in bytes of a value that is quoted in an error, so that the reason stays visible.
 const EXCERPT: usize = 100;
 
-/// A value as an error quotes it: where it is long, its beginning.
+/// Returns `text`, or its beginning and `...` if it is too long to quote in an error.
 pub fn excerpt(text: &str) -> Cow<'_, str> {
     if text.len() <= EXCERPT {
         return text.into();
@@ -108,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_names_become_the_documented_text() {
+    fn hostile_names_become_printable() {
         assert_eq!(label(b"nginx"), "nginx");
         assert_eq!(label(b"a) b"), "a) b");
         assert_eq!(label(b"nginx) S 4242 1"), "nginx) S 4242 1");
@@ -119,14 +124,14 @@ mod tests {
         assert_eq!(label(b"\\"), "?");
         assert_eq!(label(b"a\nb"), "a\\nb");
         assert_eq!(label(b"a\x1b[31m\x7f\x00"), "a?[31m??");
-        assert_eq!(label("a\u{85}b".as_bytes()), "a?b", "C1 controls too");
+        assert_eq!(label("a\u{85}b".as_bytes()), "a?b", "C1 control");
         assert_eq!(label(b"\xff"), "?");
-        assert_eq!(label(b"caf\xc3"), "caf?", "cut within a character");
+        assert_eq!(label(b"caf\xc3"), "caf?", "incomplete character");
         assert_eq!(label(b"\xe2\x82"), "??");
         assert_eq!(label("größe".as_bytes()), "größe");
         assert_eq!(label(b"#x"), "#x");
         assert_eq!(label(b"\"q\""), "\"q\"");
-        assert_eq!(label(b"a,b=c d"), "a,b=c d", "escaping is the format's business");
+        assert_eq!(label(b"a,b=c d"), "a,b=c d", "the output format escapes these");
         assert_eq!(label(b"a\\,b\\=c\\ d\\\\e"), "a?,b?=c? d?\\e");
         assert_eq!(label(b"a\\\nb"), "a?\\nb");
         assert_eq!(Label::new(b"\\\\"), None);

@@ -19,7 +19,7 @@ impl MemoryMode {
     /// All modes.
     pub const ALL: [MemoryMode; 3] = [MemoryMode::Rss, MemoryMode::SharedOnce, MemoryMode::Pss];
 
-    /// The name that the user types.
+    /// The name of the mode on the command line.
     pub fn name(self) -> &'static str {
         match self {
             MemoryMode::Rss => "rss",
@@ -28,7 +28,7 @@ impl MemoryMode {
         }
     }
 
-    /// The mode of that name.
+    /// The mode with that name.
     pub fn named(name: &str) -> Option<MemoryMode> {
         MemoryMode::ALL.into_iter().find(|mode| mode.name() == name)
     }
@@ -39,14 +39,14 @@ impl MemoryMode {
 pub struct Statm {
     /// Field 2: pages in memory.
     pub resident: Pages,
-    /// Field 3: those of them that are backed by a file or by shared memory.
+    /// Field 3: resident pages that are backed by a file or by shared memory.
     pub shared: Pages,
 }
 
-/// The memory of one member, as far as the mode needs it and the kernel told.
+/// The memory of one member, as far as the mode needs it and it could be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Footprint {
-    /// Nothing: a zombie, or a process that ended before it was read.
+    /// No memory: the member is a zombie, or ended before it was read.
     #[default]
     None,
     /// From `statm`.

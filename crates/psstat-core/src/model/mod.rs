@@ -1,6 +1,8 @@
-//! What was seen of a machine, as plain data. This module imports nothing else of the crate.
+//! Plain data: what was read of a machine, and what is reported. This module imports no other
+//! module of the crate.
 
 pub mod births;
+pub mod buffer;
 pub mod control_group;
 pub mod label;
 pub mod memory;

@@ -1,10 +1,10 @@
-//! What a pid file says.
+//! The content of a pid file.
 
 use super::units::Pid;
 use alloc::string::String;
 use thiserror::Error;
 
-/// What a pid file says.
+/// The content of a pid file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PidFile {
     /// The pid on its first line.
@@ -13,10 +13,10 @@ pub struct PidFile {
     pub written: i64,
 }
 
-/// Why a pid file gave no pid.
+/// Why no pid could be read from a pid file.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum PidFileError {
-    /// There is no such file.
+    /// The file does not exist.
     #[error("not found")]
     NotFound,
     /// psstat's user may not read it.

@@ -1,4 +1,4 @@
-//! A process, as its `stat` showed it.
+//! A process, as its `/proc/PID/stat` showed it.
 
 use super::units::{Amounts, Pid, ProcId, Ticks};
 use alloc::boxed::Box;
@@ -15,15 +15,15 @@ pub enum Life {
     Alive,
     /// It has ended, and its parent has not waited for it yet. It keeps its pid and its CPU time.
     Zombie,
-    /// It was there when it was first read, and gone when it was read again.
+    /// It could be read first, but had ended when it was read again.
     Gone,
 }
 
 /// The fields of `/proc/PID/stat` that psstat uses (proc_pid_stat(5)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stat<'a> {
-    /// Field 2: the name, without parentheses. The process chooses it: any bytes, at most 15 of
-    /// them (`TASK_COMM_LEN`), at most 63 for a kernel thread.
+    /// Field 2: the name, without parentheses. The process chooses it. It has at most 15 bytes
+    /// (`TASK_COMM_LEN`), or 63 for a kernel thread, and any byte but 0 is possible.
     pub comm: &'a [u8],
     /// Field 3: `R`, `S`, `D`, `Z`, `T`, `t`, `X` or `I`.
     pub state: u8,
@@ -39,22 +39,22 @@ pub struct Stat<'a> {
 }
 
 impl Stat<'_> {
-    /// Whether the process still runs. A process whose first thread has ended shows as a zombie
-    /// while its other threads run on; only its last thread makes it a zombie.
+    /// Whether the process still runs. If its first thread has ended, the state is `Z` although
+    /// other threads may still run. It is a zombie only when all threads have ended.
     pub fn life(&self) -> Life {
         let ended = matches!(self.state, b'Z' | b'X' | b'x') && self.threads <= 1;
         if ended { Life::Zombie } else { Life::Alive }
     }
 
-    /// The process with that pid that these fields describe.
+    /// The process with that pid and these fields. Its name is added to `names`.
     pub fn process(&self, pid: Pid, names: &mut Names) -> Process {
         Process {
             id: ProcId { pid, start: self.start },
             parent: self.parent,
             times: self.times,
             life: self.life(),
-            // The kernel allows no more than `FUTEX_TID_MASK` threads (kernel/fork.c). A made-up
-            // procfs may claim more.
+            // The kernel allows no more than `FUTEX_TID_MASK` threads (kernel/fork.c). A fabricated
+            // procfs can show more.
             threads: u32::try_from(self.threads).unwrap_or(u32::MAX),
             comm: names.id(self.comm),
         }
@@ -66,7 +66,7 @@ impl Stat<'_> {
 pub struct Process {
     /// Its identity.
     pub id: ProcId,
-    /// Its parent, as of the last reading.
+    /// Its parent when it was last read.
     pub parent: Pid,
     /// Its CPU time.
     pub times: Times,
@@ -74,20 +74,20 @@ pub struct Process {
     pub life: Life,
     /// Number of threads.
     pub threads: u32,
-    /// Its name, to be looked up in [`Names`].
+    /// Its name, in the [`Names`] of the snapshot.
     pub comm: NameId,
 }
 
-/// Index of the process with that pid, in a list sorted by pid.
+/// Index of the process with that pid in `processes`, which are sorted by pid.
 pub fn index_of(processes: &[Process], pid: Pid) -> Option<usize> {
     processes.binary_search_by_key(&pid, |process| process.id.pid).ok()
 }
 
-/// A name within [`Names`].
+/// Id of a name in [`Names`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NameId(u32);
 
-/// The names of processes, each kept once: ten thousand processes have some hundred names.
+/// The names of processes. Each name is stored once, because many processes share a name.
 #[derive(Debug, Default)]
 pub struct Names {
     texts: Vec<Box<[u8]>>,
@@ -95,7 +95,7 @@ pub struct Names {
 }
 
 impl Names {
-    /// The id of that name. A new name gets a new id.
+    /// Returns the id of a name. Adds the name if it is new.
     pub fn id(&mut self, text: &[u8]) -> NameId {
         if let Some(&id) = self.ids.get(text) {
             return id;
@@ -106,7 +106,7 @@ impl Names {
         id
     }
 
-    /// The name of that id.
+    /// The name with that id.
     pub fn text(&self, id: NameId) -> &[u8] {
         &self.texts[Names::index(id)]
     }

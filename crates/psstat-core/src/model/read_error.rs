@@ -1,5 +1,4 @@
-//! Why a file below `/proc` or `/sys` could not be read. "Gone", "forbidden" and "unreadable" are
-//! three different things.
+//! Why a file below `/proc` or `/sys` could not be read.
 
 use alloc::string::String;
 use thiserror::Error;
@@ -14,7 +13,7 @@ pub struct ReadError {
     pub reason: Reason,
 }
 
-/// The reasons that callers tell apart.
+/// The reason why a file could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Reason {
     /// The process has ended: `ENOENT` when its file is opened, `ESRCH` when it is read
@@ -24,11 +23,11 @@ pub enum Reason {
     /// This user may not read the file: `EACCES`, `EPERM`.
     #[error("permission denied")]
     Denied,
-    /// The process lives, but the file does not exist: the kernel was built without it, or a copy
-    /// of a procfs lacks it.
+    /// The process exists, but the file does not: the kernel was built without it, or a copy of a
+    /// procfs lacks it.
     #[error("not found")]
     Missing,
-    /// The file does not hold what the kernel writes.
+    /// The content of the file is not what the kernel writes.
     #[error("unexpected content")]
     Malformed,
     /// The system call failed for another reason.
@@ -39,9 +38,9 @@ pub enum Reason {
 /// Files that could not be read, except those of processes that had ended.
 #[derive(Debug, Default)]
 pub struct Unreadable {
-    /// How many.
+    /// Number of files.
     pub count: usize,
-    /// The first of them, to be shown as an example.
+    /// The error of the first file, as an example for messages.
     pub first: Option<ReadError>,
 }
 
@@ -54,7 +53,7 @@ impl Unreadable {
         }
     }
 
-    /// Adds what another collection counted.
+    /// Adds the files of another collection.
     pub fn extend(&mut self, other: Unreadable) {
         self.count += other.count;
         if self.first.is_none() {

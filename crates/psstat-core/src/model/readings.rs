@@ -1,4 +1,5 @@
-//! What was read of the members of groups besides `stat`: each part only if a field needs it.
+//! What was read of the members of groups besides their `stat`. Each part is read only if a field
+//! needs it.
 
 use super::memory::Footprint;
 use super::units::{Amounts, Count, CpuNanos, Pid};
@@ -7,12 +8,12 @@ use alloc::vec::Vec;
 /// Outcome of reading a file of one member.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reading<T> {
-    /// The member had ended, or has no such thing: a zombie has no open files.
+    /// The member had ended, or has no such value: a zombie has no open files.
     #[default]
     Gone,
-    /// The member lives, but its file may not be read, does not exist or makes no sense.
+    /// The member runs, but its file cannot be read, does not exist or is malformed.
     Unreadable,
-    /// What the file said.
+    /// The value in the file.
     Value(T),
 }
 
@@ -31,13 +32,14 @@ impl<T> Reading<T> {
 /// waited for is included: the kernel does not separate them (`wait_task_zombie`, kernel/exit.c).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Storage {
-    /// `read_bytes` of `/proc/PID/io`: fetched from storage.
+    /// `read_bytes` of `/proc/PID/io` (proc_pid_io(5)): bytes read from storage.
     pub read: Count,
-    /// `write_bytes` of `/proc/PID/io`: sent to storage, or left to the page cache to be sent.
+    /// `write_bytes` of `/proc/PID/io`: bytes sent to storage, or left in the page cache to be sent
+    /// later.
     pub written: Count,
 }
 
-/// A count for each thread of a process.
+/// Thread id and count of each thread of a process.
 pub type Threads = Vec<(Pid, Count)>;
 
 /// What was read of the members. A part that no field needs, or that could not be finished in
@@ -62,8 +64,8 @@ pub struct Readings {
 }
 
 impl Readings {
-    /// The entry of `part` for the process at that index in the snapshot. `None` if that process
-    /// was not read.
+    /// The entry of `part` for the process with that index in the snapshot. `None` if the process
+    /// is not a member.
     pub fn at<'r, T>(&self, part: &'r [T], index: usize) -> Option<&'r T> {
         part.get(self.members.binary_search(&index).ok()?)
     }

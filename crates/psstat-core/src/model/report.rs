@@ -24,28 +24,28 @@ impl Rate {
         [Rate::StorageRead, Rate::StorageWrite, Rate::MajorFaults, Rate::Switches];
 }
 
-/// What a group cost since the last sample. A value that is not known is `None`; it is never 0.
+/// What a group cost since the last sample. A value that is not known is `None`, and not 0.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
     /// Name of the group.
     pub label: Label,
-    /// Index of the selector whose tags the line bears.
+    /// Index of the selector whose tags the line has.
     pub selector: usize,
-    /// CPU time per elapsed time. 1 is one core kept busy.
+    /// CPU time per elapsed time. 1 is one busy core.
     pub cpu: Option<f64>,
-    /// Fraction of the machine's memory.
+    /// Memory, as a fraction of the machine's memory.
     pub memory: Option<f64>,
     /// Number of live processes, zombies not included.
     pub processes: u64,
     /// Memory.
     pub bytes: Option<Bytes>,
-    /// Threads of the live processes.
+    /// Number of threads of the live processes.
     pub threads: Option<u64>,
-    /// Zombies.
+    /// Number of zombies.
     pub zombies: Option<u64>,
-    /// Open file descriptors.
+    /// Number of open file descriptors.
     pub open_files: Option<u64>,
-    /// Time since the oldest live process started; 0 if none is alive.
+    /// Time since the oldest live process started. 0 if there is none.
     pub uptime: Option<Duration>,
     /// CPU time since the group was first seen.
     pub cpu_time: Option<CpuNanos>,

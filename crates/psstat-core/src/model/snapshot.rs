@@ -1,27 +1,12 @@
 //! The processes of a machine at one time.
 
+use super::buffer::Buffer;
 use super::process::{Life, NameId, Names, Process, Stat, index_of};
 use super::read_error::{ReadError, Unreadable};
 use super::units::{BootNanos, Pid, ProcId};
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-/// Size of a [`Buffer`]. The longest file that is read in one call fits: `stat` has 52 fields of
-/// at most 20 digits and a name of at most 63 bytes; `status` and `meminfo` have about 1.5 KiB
-/// before the line that is wanted.
-pub const BUFFER_SIZE: usize = 4096;
-
-/// Space to read a file into, reused for many files.
-#[derive(Debug)]
-pub struct Buffer(pub Box<[u8; BUFFER_SIZE]>);
-
-impl Default for Buffer {
-    fn default() -> Buffer {
-        Buffer(Box::new([0; BUFFER_SIZE]))
-    }
-}
-
-/// Processes that one reader read one after the other.
+/// Processes that one reader read, one after the other.
 #[derive(Debug, Default)]
 pub struct Part {
     /// Sorted by pid, in the order of reading.
@@ -32,12 +17,12 @@ pub struct Part {
     pub unreadable: Unreadable,
 }
 
-/// How many processes are read between two looks at the clock.
+/// Number of processes that are read before the clock is checked again.
 const READS_PER_CLOCK: usize = 64;
 
 impl Part {
-    /// Reads `pids` with `stat`, in order. Stops early, with what it has, once `out_of_time`
-    /// returns true. A process that has ended is not in the result.
+    /// Reads the processes `pids` with `stat`, in order. Stops early if `out_of_time` returns true,
+    /// and returns what was read up to then. A process that has ended is not in the result.
     pub fn read(
         pids: &[Pid],
         out_of_time: impl Fn() -> bool,
@@ -72,13 +57,13 @@ pub struct Snapshot {
     pub names: Names,
     /// Processes that could not be read.
     pub unreadable: Unreadable,
-    /// Where each reader began in `processes`. Within the part of one reader, a smaller index was
-    /// read earlier. Nothing is known of the order between parts.
+    /// Index in `processes` at which the part of each reader begins. Within a part, a process with
+    /// a smaller index was read earlier. The order between parts is not known.
     parts: Vec<usize>,
 }
 
 impl Snapshot {
-    /// Joins the parts of one or more readers, which are in order of pid.
+    /// Joins the parts of one or more readers. The parts are in order of pid.
     pub fn new(taken: BootNanos, parts: Vec<Part>) -> Snapshot {
         let mut parts = parts.into_iter();
         let Part { processes, names, unreadable } = parts.next().unwrap_or_default();
@@ -94,7 +79,8 @@ impl Snapshot {
         snapshot
     }
 
-    /// Whether the process at `first` is known to have been read before the one at `second`.
+    /// Whether the process with index `first` is known to have been read before the one with index
+    /// `second`.
     pub fn was_read_before(&self, first: usize, second: usize) -> bool {
         let part = |index| self.parts.partition_point(|&start| start <= index);
         first < second && part(first) == part(second)
@@ -105,7 +91,7 @@ impl Snapshot {
         index_of(&self.processes, pid)
     }
 
-    /// Whether that very process still runs. Another process with its pid does not count.
+    /// Whether a process still runs. Another process with its pid does not count.
     pub fn life_of(&self, id: ProcId) -> Life {
         let process = self.find(id.pid).map(|index| &self.processes[index]);
         process.filter(|process| process.id == id).map_or(Life::Gone, |process| process.life)

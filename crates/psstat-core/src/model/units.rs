@@ -1,28 +1,28 @@
-//! The quantities psstat reckons with, each a type of its own, so that a pid is never added to a
-//! tick and every conversion is written once, here.
+//! The quantities that psstat computes with, each with its own type. The compiler then rejects
+//! sums of different units, and each conversion exists once.
 
 use core::fmt;
 use core::ops::{Add, AddAssign};
 
-/// Number of a process, as in the name of its folder below `/proc` (proc(5), pid_namespaces(7)).
+/// Id of a process: the name of its directory below `/proc` (proc(5), pid_namespaces(7)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Pid(u32);
 
 impl Pid {
-    /// What `ppid` says of a process whose parent lies outside the pid namespace, or that has
-    /// none: `init` and `kthreadd`.
+    /// The parent of a process that has none (`init` and `kthreadd`), or whose parent is outside
+    /// the pid namespace.
     pub const NONE: Pid = Pid(0);
     /// The first process of a pid namespace.
     pub const INIT: Pid = Pid(1);
-    /// The kernel gives out no larger one (`PID_MAX_LIMIT`, include/linux/threads.h).
+    /// The largest pid that the kernel gives out (`PID_MAX_LIMIT`, include/linux/threads.h).
     pub const MAX: Pid = Pid(4 << 20);
 
-    /// The pid of that number; 0 is [`Pid::NONE`].
+    /// Makes a pid of a number. 0 is [`Pid::NONE`].
     pub const fn new(number: u32) -> Pid {
         Pid(number)
     }
 
-    /// Reads decimal digits and nothing else: what names a process below `/proc`.
+    /// Parses a pid from 1 to [`Pid::MAX`]. `None` if there is anything but decimal digits.
     pub fn parse(digits: &[u8]) -> Option<Pid> {
         if digits.is_empty() || digits.len() > 7 {
             return None;
@@ -37,7 +37,7 @@ impl Pid {
         (1..=Pid::MAX.0).contains(&number).then_some(Pid(number))
     }
 
-    /// The bare number.
+    /// The pid as a number.
     pub const fn number(self) -> u32 {
         self.0
     }
@@ -49,32 +49,34 @@ impl fmt::Display for Pid {
     }
 }
 
-/// Identity of a process. A pid alone is given out again; with the time it started it is not.
+/// Identity of a process. The kernel gives a pid to another process later, but not the pair of pid
+/// and start time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProcId {
-    /// Its number.
+    /// Its pid.
     pub pid: Pid,
     /// When it started, in ticks since boot: `starttime`, field 22 of `/proc/PID/stat`.
     pub start: Ticks,
 }
 
-/// CPU time, or time since boot, in the unit of `/proc/PID/stat`: `1 / sysconf(_SC_CLK_TCK)` s.
+/// CPU time, or time since boot, in the unit of `/proc/PID/stat` (proc_pid_stat(5)):
+/// `1 / sysconf(_SC_CLK_TCK)` seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticks(pub u64);
 
 impl Ticks {
-    /// The tick that was running at `time`.
+    /// The tick in which `time` lies.
     pub fn at(time: BootNanos, hz: Hz) -> Ticks {
         let ticks = u128::from(time.0) * u128::from(hz.0) / 1_000_000_000;
         Ticks(u64::try_from(ticks).unwrap_or(u64::MAX))
     }
 
-    /// How far this is above `earlier`; nothing where it is below.
+    /// Ticks from `earlier` to `self`. 0 if `earlier` is larger.
     pub fn since(self, earlier: Ticks) -> Ticks {
         Ticks(self.0.saturating_sub(earlier.0))
     }
 
-    /// The same length of time in nanoseconds.
+    /// Converts to nanoseconds.
     pub fn nanos(self, hz: Hz) -> CpuNanos {
         let nanos = u128::from(self.0) * 1_000_000_000 / u128::from(hz.0);
         CpuNanos(u64::try_from(nanos).unwrap_or(u64::MAX))
@@ -94,13 +96,13 @@ impl AddAssign for Ticks {
     }
 }
 
-/// What a counter of the kernel shows that is neither time nor memory: events, or bytes that have
-/// passed.
+/// Value of a kernel counter that is neither time nor memory: a number of events, or of bytes
+/// transferred.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Count(pub u64);
 
 impl Count {
-    /// How far this is above `earlier`; nothing where it is below.
+    /// The difference to `earlier`. 0 if `earlier` is larger.
     pub fn since(self, earlier: Count) -> Count {
         Count(self.0.saturating_sub(earlier.0))
     }
@@ -113,23 +115,23 @@ impl Add for Count {
     }
 }
 
-/// What one process answers for since it started, of a quantity that only rises.
+/// Amounts that the kernel shows for one process since it started, of a quantity that only rises.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Amounts<Q> {
-    /// Its own threads'.
+    /// The amount of its own threads.
     pub own: Q,
-    /// That of the children it has waited for, and of theirs.
+    /// The amount of the children it has waited for, with the amounts that these had inherited.
     pub children: Q,
 }
 
 impl<Q: Add<Output = Q>> Amounts<Q> {
-    /// All that it answers for.
+    /// The sum of both amounts.
     pub fn total(self) -> Q {
         self.own + self.children
     }
 }
 
-/// Ticks per second: 100 on every Linux that a distribution ships.
+/// Ticks per second: `sysconf(_SC_CLK_TCK)`, which is 100 on all common Linux systems.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hz(pub u64);
 
@@ -157,28 +159,29 @@ impl AddAssign for CpuNanos {
     }
 }
 
-/// Nanoseconds since boot, suspended time included: `CLOCK_BOOTTIME`, the clock that `starttime`
-/// is read from too (fs/proc/array.c). No step of the wall clock touches it.
+/// Nanoseconds since boot, time in suspend included: `CLOCK_BOOTTIME` (clock_gettime(2)). The
+/// kernel takes `starttime` from the same clock (fs/proc/array.c). Changes of the wall clock do not
+/// affect it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct BootNanos(pub u64);
 
 impl BootNanos {
-    /// Nanoseconds from `earlier` to this; 0 where `earlier` is later.
+    /// Nanoseconds from `earlier` to `self`. 0 if `earlier` is later.
     pub fn since(self, earlier: BootNanos) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
 }
 
-/// Nanoseconds of the wall clock since 1970 (`CLOCK_REALTIME`): what a line is stamped with.
+/// Nanoseconds since 1970: `CLOCK_REALTIME` (clock_gettime(2)). Used for the timestamps of lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WallNanos(pub i64);
 
-/// Memory in pages of the running kernel, the unit of `/proc/PID/statm`.
+/// Memory in pages, the unit of `/proc/PID/statm` (proc_pid_statm(5)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Pages(pub u64);
 
 impl Pages {
-    /// The same amount in bytes.
+    /// Converts to bytes. `page_size` is in bytes.
     pub fn bytes(self, page_size: u64) -> Bytes {
         Bytes(self.0.saturating_mul(page_size))
     }
@@ -189,7 +192,7 @@ impl Pages {
 pub struct Bytes(pub u64);
 
 impl Bytes {
-    /// An amount given in KiB, which the kernel writes as `kB`.
+    /// Converts from KiB, which the kernel writes as `kB`.
     pub fn from_kib(kib: u64) -> Bytes {
         Bytes(kib.saturating_mul(1024))
     }
@@ -208,7 +211,7 @@ impl AddAssign for Bytes {
     }
 }
 
-/// Number of a user (credentials(7)).
+/// Id of a user (credentials(7)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Uid(pub u32);
 
@@ -217,7 +220,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_bare_decimal_digits_name_a_process() {
+    fn a_pid_is_decimal_digits_only() {
         assert_eq!(Pid::parse(b"1"), Some(Pid(1)));
         assert_eq!(Pid::parse(b"4194304"), Some(Pid::MAX));
         for text in ["", "0", "4194305", "99999999", "+1", "-1", " 1", "1 ", "0x1", "self", "1a"] {
@@ -226,14 +229,14 @@ mod tests {
     }
 
     #[test]
-    fn a_tick_is_a_hundredth_of_a_second_at_100_hz() {
+    fn ticks_convert_to_nanoseconds() {
         assert_eq!(Ticks::at(BootNanos(1_239_999_999), Hz(100)), Ticks(123));
         assert_eq!(Ticks(123).nanos(Hz(100)), CpuNanos(1_230_000_000));
         assert_eq!(Ticks::at(BootNanos(u64::MAX), Hz(1024)).0, 18_889_465_931_478);
     }
 
     #[test]
-    fn differences_stop_at_zero() {
+    fn differences_saturate_at_zero() {
         assert_eq!(Ticks(3).since(Ticks(5)), Ticks(0));
         assert_eq!(BootNanos(3).since(BootNanos(5)), 0);
     }

@@ -1,16 +1,17 @@
-//! The text formats of cgroupfs, and of `/proc/PID/cgroup` (cgroups(7)). A parser returns `None` if
-//! the bytes are not what the kernel writes.
+//! Parsers for the files of cgroupfs, and for `/proc/PID/cgroup` (cgroups(7)).
 
 use super::line::{Words, line_after, number};
 use crate::model::units::{CpuNanos, Pid};
 use alloc::vec::Vec;
 
-/// The control group of a process, from `/proc/PID/cgroup` (cgroups(7)): the path in the hierarchy
-/// that systemd keeps its units in, without slashes at its ends; empty for the root.
+/// Parses the control group of a process in `/proc/PID/cgroup` (cgroups(7)). Returns the path in
+/// the hierarchy that systemd uses for its units, without a slash at either end; empty for the
+/// root. `None` if no such hierarchy is listed.
 ///
-/// That is the `0::` line where it says anything: on v2, and in hybrid mode. On v1 it is absent, or
-/// says `/` of everyone; then the `name=systemd` line counts, and without systemd that of
-/// `cpuacct`. A process outside the reader's own root shows as `/../...`.
+/// On v2 and in hybrid mode, this is the path in the line `0::`. On v1 this line is missing or has
+/// the path `/` for all processes. Then the path is in the line of `name=systemd` or, without
+/// systemd, of `cpuacct`. The path of a process outside the reader's root begins with `/..`, which
+/// is removed.
 pub fn cgroup_path(text: &[u8]) -> Option<&[u8]> {
     let mut best: Option<(u8, &[u8])> = None;
     for line in text.split(|&byte| byte == b'\n') {
@@ -35,7 +36,7 @@ pub fn cgroup_path(text: &[u8]) -> Option<&[u8]> {
         } else {
             continue;
         };
-        // A line that says nothing but the root yields to any that says more.
+        // A line with the root has the lowest rank, because a line of an unused hierarchy has it.
         let rank = if path.is_empty() { 1 } else { rank };
         if best.is_none_or(|(other, _)| rank > other) {
             best = Some((rank, path));
@@ -44,15 +45,16 @@ pub fn cgroup_path(text: &[u8]) -> Option<&[u8]> {
     best.map(|(_, path)| path)
 }
 
-/// The folder that systemd takes for the root of its units, from `/proc/1/cgroup`: itself it runs
-/// in `init.scope` right below. Empty, which is the root of the hierarchy, but in containers.
+/// Finds the directory that systemd uses as the root of its units, given `/proc/1/cgroup`. systemd
+/// itself runs in `init.scope` directly below it. It is empty, which is the root of the hierarchy,
+/// except in some containers.
 pub fn manager_root(init: &[u8]) -> Vec<u8> {
     let path = cgroup_path(init).unwrap_or_default();
     path.strip_suffix(b"/init.scope").unwrap_or_default().to_vec()
 }
 
-/// The processes listed in `cgroup.procs`, sorted, and how many more there are that have no number
-/// here: those of foreign pid namespaces stand as 0.
+/// Parses `cgroup.procs`. Returns the pids, sorted, and the number of processes of other pid
+/// namespaces, which the kernel lists as 0 (cgroup-v2.rst).
 pub fn cgroup_procs(text: &[u8]) -> (Vec<Pid>, u64) {
     let mut foreign = 0;
     let mut pids = Vec::new();
@@ -62,20 +64,21 @@ pub fn cgroup_procs(text: &[u8]) -> (Vec<Pid>, u64) {
             None => foreign += u64::from(line == b"0"),
         }
     }
-    // v1 lists them in any order, and may list one twice (cgroup-v1/cgroups.rst).
+    // v1 lists pids in any order, and can list a pid twice (cgroup-v1/cgroups.rst).
     pids.sort_unstable();
     pids.dedup();
     (pids, foreign)
 }
 
-/// `usage_usec` of `cpu.stat`: what the group and all below it have used since it was made,
-/// whatever has become of the processes (cgroup-v2.rst).
+/// Parses `usage_usec` in `cpu.stat` of v2: the CPU time that the group and all groups below it
+/// have used since it was made, processes that have ended included (cgroup-v2.rst). `None` if the
+/// line is missing.
 pub fn cpu_stat_usage(text: &[u8]) -> Option<CpuNanos> {
     let micros = Words(line_after(text, b"usage_usec ")?).number()?;
     Some(CpuNanos(micros.saturating_mul(1000)))
 }
 
-/// `cpuacct.usage`: the same on v1, in nanoseconds (cgroup-v1/cpuacct.rst).
+/// Parses `cpuacct.usage`, the same CPU time on v1 (cgroup-v1/cpuacct.rst).
 pub fn cpuacct_usage(text: &[u8]) -> Option<CpuNanos> {
     number(text).map(CpuNanos)
 }
@@ -87,7 +90,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn the_control_group_is_that_of_the_line_that_systemd_uses() {
+    fn the_path_is_from_the_line_that_systemd_uses() {
         let path = |text: &str| {
             cgroup_path(text.as_bytes()).map(|path| String::from_utf8_lossy(path).into_owned())
         };
@@ -107,15 +110,15 @@ mod tests {
     }
 
     #[test]
-    fn systemd_may_have_a_root_of_its_own() {
+    fn systemd_can_have_its_own_root() {
         assert_eq!(manager_root(b"0::/init.scope\n"), b"");
         assert_eq!(manager_root(b"0::/docker/abc/init.scope\n"), b"docker/abc");
-        assert_eq!(manager_root(b"0::/docker/abc\n"), b"", "process 1 is no systemd");
+        assert_eq!(manager_root(b"0::/docker/abc\n"), b"", "process 1 is not systemd");
         assert_eq!(manager_root(b""), b"");
     }
 
     #[test]
-    fn control_group_files() {
+    fn control_group_files_are_parsed() {
         let pids = |numbers: &[u32]| numbers.iter().map(|&n| Pid::new(n)).collect::<Vec<_>>();
         assert_eq!(cgroup_procs(b"12\n7\n12\n0\n0\n"), (pids(&[7, 12]), 2));
         assert_eq!(cgroup_procs(b""), (pids(&[]), 0));
@@ -128,7 +131,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_parsed_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        fn arbitrary_bytes_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             let _ = cgroup_path(&bytes);
             let _ = manager_root(&bytes);
             let _ = cgroup_procs(&bytes);

@@ -1,22 +1,22 @@
-//! Lines, words and numbers, as the kernel prints them.
+//! Lines, words and numbers in the files of procfs and cgroupfs.
 
 use crate::model::units::Bytes;
 
-/// The value of the line `KEY:   N kB`, in bytes.
+/// The value of the first line `KEY   N kB`. `key` includes the colon, if there is one.
 pub fn kib_line(text: &[u8], key: &[u8]) -> Option<Bytes> {
     Words(line_after(text, key)?).number().map(Bytes::from_kib)
 }
 
-/// What follows `key` on the first line that begins with it.
+/// The rest of the first line that begins with `key`. `None` if there is no such line.
 pub fn line_after<'a>(text: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
     text.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(key))
 }
 
-/// The words of a text, separated by white space.
+/// A text, read word by word. Words are separated by white space.
 pub struct Words<'a>(pub &'a [u8]);
 
 impl<'a> Words<'a> {
-    /// The next word.
+    /// Reads the next word. `None` at the end of the text.
     pub fn word(&mut self) -> Option<&'a [u8]> {
         let start = self.0.iter().position(|byte| !byte.is_ascii_whitespace())?;
         let rest = &self.0[start..];
@@ -25,7 +25,7 @@ impl<'a> Words<'a> {
         Some(&rest[..end])
     }
 
-    /// Passes over `count` words.
+    /// Skips `count` words. `None` if there are fewer.
     pub fn skip(&mut self, count: usize) -> Option<()> {
         for _ in 0..count {
             self.word()?;
@@ -33,13 +33,14 @@ impl<'a> Words<'a> {
         Some(())
     }
 
-    /// The next word, as a decimal number.
+    /// Reads the next word as an unsigned decimal number.
     pub fn number(&mut self) -> Option<u64> {
         decimal(self.word()?)
     }
 
-    /// The next word, which the kernel prints as a signed number although it counts time. A
-    /// negative value has overflowed and says nothing: it counts as 0.
+    /// Reads the next word as a signed decimal number. A negative number becomes 0: the kernel
+    /// prints cutime and cstime as signed numbers, and they are negative only after an overflow
+    /// (`do_task_stat`, fs/proc/array.c).
     pub fn signed(&mut self) -> Option<u64> {
         let word = self.word()?;
         match word.strip_prefix(b"-") {
@@ -49,7 +50,7 @@ impl<'a> Words<'a> {
     }
 }
 
-/// The number that `digits` spells: nothing but decimal digits, within 64 bits.
+/// Parses an unsigned decimal number of at most 64 bits. `None` if there is anything but digits.
 pub fn decimal(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;
@@ -64,7 +65,7 @@ pub fn decimal(digits: &[u8]) -> Option<u64> {
     Some(number)
 }
 
-/// The number that is the whole text, apart from white space around it.
+/// Parses a text that is one unsigned decimal number, with white space around it or not.
 pub fn number(text: &[u8]) -> Option<u64> {
     decimal(text.trim_ascii())
 }

@@ -1,4 +1,4 @@
-//! The text formats of procfs and cgroupfs: bytes in, values out.
+//! Parsers for the text formats of procfs and cgroupfs.
 
 pub mod cgroupfs;
 pub mod line;

@@ -1,4 +1,4 @@
-//! The text formats of procfs (proc(5)). A parser returns `None` if the bytes are not what the
+//! Parsers for the files of procfs (proc(5)). Each returns `None` if the bytes are not what the
 //! kernel writes.
 
 use super::line::{Words, decimal, kib_line, line_after};
@@ -8,10 +8,10 @@ use crate::model::readings::Storage;
 use crate::model::units::{Amounts, Bytes, Count, Pages, Pid, Ticks, Uid};
 use alloc::vec::Vec;
 
-/// Reads the line of `/proc/PID/stat`.
+/// Parses `/proc/PID/stat` (proc_pid_stat(5)).
 ///
-/// The name may hold `)`, spaces and line feeds; none of the fields behind it can, so the last
-/// `)` ends it.
+/// The name can contain `)`, spaces and line feeds. The fields after it cannot contain `)`, so the
+/// name ends at the last `)`.
 pub fn stat(line: &[u8]) -> Option<Stat<'_>> {
     let open = memchr::memchr(b'(', line)?;
     let close = memchr::memrchr(b')', line)?;
@@ -48,8 +48,9 @@ pub fn stat(line: &[u8]) -> Option<Stat<'_>> {
     })
 }
 
-/// Major page faults in the line of `/proc/PID/stat`, fields 12 and 13: those of the process itself,
-/// and of the children it has waited for; with the start, field 22, which tells whose they are.
+/// Parses the major page faults in `/proc/PID/stat` (proc_pid_stat(5)): field 12, of the process
+/// itself, and field 13, of the children it has waited for. Also returns the start of the process,
+/// field 22, so that the caller can check which process was read.
 pub fn major_faults(line: &[u8]) -> Option<(Ticks, Amounts<Count>)> {
     let close = memchr::memrchr(b')', line)?;
     let mut words = Words(line.get(close + 1..)?);
@@ -61,20 +62,20 @@ pub fn major_faults(line: &[u8]) -> Option<(Ticks, Amounts<Count>)> {
     Some((Ticks(words.number()?), amounts))
 }
 
-/// Reads `/proc/PID/io`.
+/// Parses `/proc/PID/io` (proc_pid_io(5)).
 pub fn io(text: &[u8]) -> Option<Storage> {
     let line = |key| Words(line_after(text, key)?).number().map(Count);
     Some(Storage { read: line(b"read_bytes:")?, written: line(b"write_bytes:")? })
 }
 
-/// Switches of context in the `status` of a thread, those it asked for and others
-/// (proc_pid_status(5)).
+/// Parses the context switches, voluntary and involuntary, in `/proc/PID/task/TID/status`
+/// (proc_pid_status(5)). Returns the sum.
 pub fn switches(status: &[u8]) -> Option<Count> {
     let line = |key| Words(line_after(status, key)?).number().map(Count);
     Some(line(b"voluntary_ctxt_switches:")? + line(b"nonvoluntary_ctxt_switches:")?)
 }
 
-/// Reads the line of `/proc/PID/statm`.
+/// Parses `/proc/PID/statm` (proc_pid_statm(5)).
 pub fn statm(line: &[u8]) -> Option<Statm> {
     let mut words = Words(line);
     words.skip(1)?;
@@ -83,33 +84,33 @@ pub fn statm(line: &[u8]) -> Option<Statm> {
     Some(Statm { resident, shared })
 }
 
-/// The proportional share in `/proc/PID/smaps_rollup`: each page divided by the number of
-/// processes that map it (proc_pid_smaps(5)).
+/// Parses the proportional set size (PSS) in `/proc/PID/smaps_rollup`. Each page counts divided by
+/// the number of processes that map it (proc_pid_smaps(5)).
 pub fn smaps_rollup_pss(text: &[u8]) -> Option<Bytes> {
     kib_line(text, b"Pss:")
 }
 
-/// `MemTotal` of `/proc/meminfo`: what the machine has (proc_meminfo(5)).
+/// Parses `MemTotal` in `/proc/meminfo`, the memory of the machine (proc_meminfo(5)).
 pub fn mem_total(text: &[u8]) -> Option<Bytes> {
     kib_line(text, b"MemTotal:")
 }
 
-/// The effective user in the `Uid:` line of `/proc/PID/status` (proc_pid_status(5)): the second
-/// of real, effective, saved, file system.
+/// Parses the effective user in `/proc/PID/status` (proc_pid_status(5)). The line `Uid:` has the
+/// real, effective, saved and file system user.
 pub fn status_effective_uid(text: &[u8]) -> Option<Uid> {
     let mut words = Words(line_after(text, b"Uid:")?);
     words.skip(1)?;
     u32::try_from(words.number()?).ok().map(Uid)
 }
 
-/// The first line of a pid file: a number and nothing else but white space around it.
+/// Parses the first line of a pid file: a pid, with white space around it or not.
 pub fn pid_file(text: &[u8]) -> Option<Pid> {
     let first = text.split(|&byte| byte == b'\n').next()?;
     Pid::parse(first.trim_ascii())
 }
 
-/// The tasks that exist, and the newest pid, from `/proc/loadavg` (proc_loadavg(5)): the fourth
-/// field behind its slash, and the last.
+/// Parses `/proc/loadavg` (proc_loadavg(5)). Returns the number of tasks that exist, which comes
+/// after the slash of the fourth field, and the newest pid, which is the fifth field.
 pub fn loadavg(text: &[u8]) -> Option<(u64, Pid)> {
     let mut words = Words(text);
     words.skip(3)?;
@@ -118,12 +119,12 @@ pub fn loadavg(text: &[u8]) -> Option<(u64, Pid)> {
     Some((tasks, Pid::parse(words.word()?)?))
 }
 
-/// The tasks made since boot: `processes` of `/proc/stat` (proc_stat(5)).
+/// Parses `processes` in `/proc/stat`, the number of tasks made since boot (proc_stat(5)).
 pub fn forks(text: &[u8]) -> Option<u64> {
     Words(line_after(text, b"processes ")?).number()
 }
 
-/// How many processors a list such as `0-3,8` names.
+/// Counts the processors in a list such as `0-3,8`, the format of `/sys/devices/system/cpu/online`.
 pub fn cpu_list(text: &[u8]) -> Option<u64> {
     let mut count = 0u64;
     for range in text.trim_ascii().split(|&byte| byte == b',') {
@@ -135,9 +136,9 @@ pub fn cpu_list(text: &[u8]) -> Option<u64> {
     Some(count)
 }
 
-/// Turns `/proc/PID/cmdline`, where each argument ends in a NUL, into the arguments joined by one
-/// space, in place. NULs at the end go: a process that has written a title over its arguments
-/// leaves any number of them (proc_pid_cmdline(5)).
+/// Converts `/proc/PID/cmdline`, in which each argument ends in a NUL, into the arguments joined by
+/// one space, in place. All NULs at the end are removed: a process that overwrites its arguments
+/// with a title can leave many (proc_pid_cmdline(5)).
 pub fn join_arguments(cmdline: &mut Vec<u8>) {
     while cmdline.last() == Some(&0) {
         cmdline.pop();
@@ -163,20 +164,20 @@ mod tests {
     }
 
     #[test]
-    fn the_fields_are_those_of_the_manual_page() {
+    fn stat_fields_match_the_manual_page() {
         let text = line(b"nginx", TAIL);
         let stat = stat(&text).unwrap();
         assert_eq!(stat.comm, b"nginx");
         assert_eq!(stat.state, b'S');
         assert_eq!(stat.parent, Pid::new(7));
         assert_eq!(stat.times.own, Ticks(170 + 18));
-        assert_eq!(stat.times.children, Ticks(19), "a negative cstime says nothing");
+        assert_eq!(stat.times.children, Ticks(19), "a negative cstime counts as 0");
         assert_eq!(stat.threads, 23);
         assert_eq!(stat.start, Ticks(2500));
     }
 
     #[test]
-    fn no_name_moves_the_fields_behind_it() {
+    fn a_name_does_not_shift_the_fields_after_it() {
         for comm in [
             &b"a) b"[..],
             b"nginx) S 4242 1",
@@ -205,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_kernel_never_writes_is_refused() {
+    fn malformed_files_are_rejected() {
         for text in [
             &b""[..],
             b"\n",
@@ -227,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_files() {
+    fn memory_files_are_parsed() {
         assert_eq!(
             statm(b"100 20 3 4 0 6 0\n"),
             Some(Statm { resident: Pages(20), shared: Pages(3) })
@@ -243,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn counters_of_events() {
+    fn event_counters_are_parsed() {
         let faults = (Ticks(2500), Amounts { own: Count(15), children: Count(16) });
         for comm in [&b"x"[..], b"a) S 1 2 (", b"\n"] {
             assert_eq!(major_faults(&line(comm, TAIL)), Some(faults));
@@ -272,13 +273,13 @@ mod tests {
     }
 
     #[test]
-    fn the_effective_user_is_the_second() {
+    fn the_effective_user_is_the_second_uid() {
         assert_eq!(status_effective_uid(b"Name:\tx\nUid:\t1\t2\t3\t4\n"), Some(Uid(2)));
         assert_eq!(status_effective_uid(b"Name:\tx\n"), None);
     }
 
     #[test]
-    fn a_pid_file_is_a_number_on_its_first_line() {
+    fn a_pid_file_has_a_number_on_its_first_line() {
         assert_eq!(pid_file(b"42\n"), Some(Pid::new(42)));
         assert_eq!(pid_file(b"  42 \r\nrest\n"), Some(Pid::new(42)));
         assert_eq!(pid_file(b"42"), Some(Pid::new(42)));
@@ -299,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn files_that_tell_of_births() {
+    fn loadavg_and_stat_show_new_tasks() {
         let text = b"109.28 32.55 13.29 2/10212 21958\n";
         assert_eq!(loadavg(text), Some((10212, Pid::new(21958))));
         for text in [&b"1 2 3 4 5\n"[..], b"1 2 3 4/5\n", b"1 2 3 4/5 0\n", b""] {
@@ -311,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn processors_are_counted_from_ranges() {
+    fn cpu_lists_are_counted() {
         assert_eq!(cpu_list(b"0\n"), Some(1));
         assert_eq!(cpu_list(b"0-3,8,10-11\n"), Some(7));
         for text in [&b"\n"[..], b"3-1\n", b"a\n", b"0-\n"] {
@@ -321,7 +322,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_parsed_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        fn arbitrary_bytes_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             let _ = stat(&bytes);
             let _ = statm(&bytes);
             let _ = major_faults(&bytes);
@@ -337,7 +338,7 @@ mod tests {
         }
 
         #[test]
-        fn any_name_is_given_back(comm in proptest::collection::vec(any::<u8>(), 0..64)) {
+        fn any_name_is_parsed(comm in proptest::collection::vec(any::<u8>(), 0..64)) {
             let text = line(&comm, TAIL);
             let stat = stat(&text).unwrap();
             prop_assert_eq!(stat.comm, &comm[..]);

@@ -1,4 +1,5 @@
-//! Regexes and globs, matched against many texts. All selectors of a kind are matched in one pass.
+//! Regexes and globs that are matched against many texts. All patterns of one kind are matched in
+//! one pass over the text.
 
 use crate::model::label::excerpt;
 use alloc::borrow::ToOwned;
@@ -8,10 +9,10 @@ use alloc::vec::Vec;
 use regex::bytes::{RegexSet, RegexSetBuilder};
 use thiserror::Error;
 
-/// Why a regex or glob was refused.
+/// Why a regex or glob was rejected.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum PatternError {
-    /// A regex is not well formed.
+    /// A regex is malformed.
     #[error("bad regex {typed:?}: {reason}")]
     Regex {
         /// What the user typed, shortened if it is long.
@@ -19,7 +20,7 @@ pub enum PatternError {
         /// What is wrong with it.
         reason: String,
     },
-    /// A glob is not well formed.
+    /// A glob is malformed.
     #[error("bad glob {typed:?}: {reason}")]
     Glob {
         /// What the user typed, shortened if it is long.
@@ -27,22 +28,22 @@ pub enum PatternError {
         /// What is wrong with it.
         reason: String,
     },
-    /// Each pattern is well formed, but all of them together are too large.
+    /// Each pattern is valid, but together they are too large.
     #[error("too many patterns: {0}")]
     TooMany(String),
 }
 
-/// The regexes of one kind of selector, matched in one pass however many they are.
+/// The patterns of one kind, each with the index of its selector.
 #[derive(Debug)]
 pub struct Matcher {
-    /// `None` if there is nothing to match. Building an empty set would take a twelfth of the
-    /// instructions up to the first sample, and there are five matchers.
+    /// `None` if there is no pattern. Building an empty set takes a twelfth of the instructions up
+    /// to the first sample, and there are five matchers.
     set: Option<RegexSet>,
-    /// The selector that each regex of the set belongs to.
+    /// Index of the selector of each regex in the set.
     selectors: Vec<usize>,
 }
 
-/// A regex, and what the user typed to get it.
+/// A regex, and the text that the user typed for it.
 struct Regex<'t> {
     regex: String,
     typed: &'t str,
@@ -58,7 +59,7 @@ impl<'t> Regex<'t> {
         Regex { regex: glob_to_regex(glob), typed: glob, is_glob: true }
     }
 
-    /// The error in one line. The text of the regex parser has several.
+    /// Converts an error to one line. The message of the regex parser has several lines.
     fn error(&self, error: &regex::Error) -> PatternError {
         let error = error.to_string();
         let reason = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
@@ -72,20 +73,22 @@ impl<'t> Regex<'t> {
 }
 
 impl Matcher {
-    /// Matches the regexes of the selectors that have one: it finds something anywhere in a text.
+    /// Compiles regexes, each with the index of its selector. A regex matches anywhere in a text.
     ///
     /// # Errors
-    /// Says in one line which regex is bad, and why.
+    /// [`PatternError`] with the first malformed regex and the reason, in one line, or
+    /// [`PatternError::TooMany`].
     pub fn of_regexes<'t>(
         regexes: impl Iterator<Item = (usize, &'t str)>,
     ) -> Result<Matcher, PatternError> {
         Matcher::new(regexes.map(|(selector, regex)| (selector, Regex::typed(regex))))
     }
 
-    /// Matches the globs of the selectors that have one: it matches a whole text.
+    /// Compiles globs, each with the index of its selector. A glob matches a whole text.
     ///
     /// # Errors
-    /// As [`Matcher::of_regexes`].
+    /// [`PatternError`] with the first malformed glob and the reason, in one line, or
+    /// [`PatternError::TooMany`].
     pub fn of_globs<'t>(
         globs: impl Iterator<Item = (usize, &'t str)>,
     ) -> Result<Matcher, PatternError> {
@@ -97,7 +100,7 @@ impl Matcher {
         if regexes.is_empty() {
             return Ok(Matcher { set: None, selectors });
         }
-        // On bytes: a name need not be UTF-8.
+        // Unicode is off, because names are bytes and need not be UTF-8.
         let build = |regexes: &[Regex<'t>]| {
             RegexSetBuilder::new(regexes.iter().map(|regex| &regex.regex))
                 .unicode(false)
@@ -105,7 +108,8 @@ impl Matcher {
                 .build()
         };
         build(&regexes).map(|set| Matcher { set: Some(set), selectors }).map_err(|error| {
-            // The set does not say which of them it was; all of them together may be too large.
+            // The error does not show which regex is malformed, so each is compiled alone. If all
+            // compile, the set is too large.
             let bad = regexes
                 .iter()
                 .find_map(|regex| Some(regex.error(&build(core::slice::from_ref(regex)).err()?)));
@@ -113,22 +117,24 @@ impl Matcher {
         })
     }
 
-    /// Whether there is nothing to match, so that nothing need be read for it.
+    /// Whether there is no pattern. Then the text need not be read.
     pub fn is_empty(&self) -> bool {
         self.set.is_none()
     }
 
-    /// The selectors whose regex finds something in `bytes`, in the order typed.
+    /// The indices of the selectors whose pattern matches `bytes`, in the order of the patterns.
     pub fn matches(&self, bytes: &[u8]) -> impl Iterator<Item = usize> {
         let matches = self.set.iter().flat_map(|set| set.matches(bytes));
-        matches.map(|at| self.selectors[at])
+        matches.map(|index| self.selectors[index])
     }
 }
 
-/// A glob as fnmatch(3) without flags but `FNM_NOESCAPE`: `*` and `?` match any byte, `/` too;
-/// `[a-z]`, `[!a]`, `[^a]`, `[[:alpha:]]`; a `[` that nothing closes is itself; a backslash is
-/// itself, because systemd's unit ids are full of them. The regex matches the whole text.
-pub fn glob_to_regex(glob: &str) -> String {
+/// Converts a glob to a regex that matches a whole text.
+///
+/// The glob is that of fnmatch(3) with the flag `FNM_NOESCAPE`. `*` and `?` match any byte, also
+/// `/`. Bracket expressions are `[a-z]`, `[!a]`, `[^a]` and `[[:alpha:]]`. A `[` that is not closed
+/// matches itself. So does a backslash, because ids of systemd units contain many.
+fn glob_to_regex(glob: &str) -> String {
     let mut regex = String::from("\\A(?:");
     let mut rest = glob;
     while let Some(character) = rest.chars().next() {
@@ -145,39 +151,39 @@ pub fn glob_to_regex(glob: &str) -> String {
     regex
 }
 
-/// Translates the bracket expression that `glob` begins with; gives its length too. None where it
-/// is not closed.
+/// Converts the bracket expression at the beginning of `glob`. Returns the regex, and the length of
+/// the expression in bytes. `None` if the expression is not closed.
 fn bracket(glob: &str) -> Option<(String, usize)> {
     let bytes = glob.as_bytes();
     let mut class = String::from("[");
-    let mut at = 1;
-    if matches!(bytes.get(at), Some(b'!' | b'^')) {
+    let mut index = 1;
+    if matches!(bytes.get(index), Some(b'!' | b'^')) {
         class.push('^');
-        at += 1;
+        index += 1;
     }
-    let first = at;
+    let first = index;
     loop {
-        match *bytes.get(at)? {
-            // The first one is a member, as in []x].
-            b']' if at > first => break,
-            b'[' if bytes.get(at + 1) == Some(&b':') => {
-                let length = glob[at..].find(":]")? + 2;
-                class.push_str(&glob[at..at + length]);
-                at += length;
+        match *bytes.get(index)? {
+            // A `]` at the beginning is a member of the class, as in `[]x]`.
+            b']' if index > first => break,
+            b'[' if bytes.get(index + 1) == Some(&b':') => {
+                let length = glob[index..].find(":]")? + 2;
+                class.push_str(&glob[index..index + length]);
+                index += length;
             }
-            b'-' if at > first && bytes.get(at + 1).is_some_and(|&next| next != b']') => {
+            b'-' if index > first && bytes.get(index + 1).is_some_and(|&next| next != b']') => {
                 class.push('-');
-                at += 1;
+                index += 1;
             }
             byte => {
-                // Byte by byte, which is what the regex matches; \xHH needs no escaping.
+                // The regex matches bytes, so each byte is a member. \xHH needs no escaping.
                 class.push_str(&format!("\\x{byte:02X}"));
-                at += 1;
+                index += 1;
             }
         }
     }
     class.push(']');
-    Some((class, at + 1))
+    Some((class, index + 1))
 }
 
 #[cfg(test)]
@@ -191,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn globs_are_those_of_fnmatch() {
+    fn globs_match_like_fnmatch() {
         for (glob, text, expected) in [
             ("/usr/sbin/nginx", "/usr/sbin/nginx", true),
             ("/usr/sbin/nginx", "/usr/sbin/nginx2", false),
@@ -221,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_regex_is_named_with_its_reason_in_one_line() {
+    fn a_bad_pattern_is_reported_in_one_line() {
         let error = Matcher::of_regexes([(0, "ok"), (1, "a(b")].into_iter()).unwrap_err();
         assert_eq!(error.to_string(), "bad regex \"a(b\": unclosed group");
         let error = Matcher::of_globs([(0, "[z-a]")].into_iter()).unwrap_err();
@@ -229,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn many_patterns_each_point_to_their_selector() {
+    fn each_match_returns_its_selector() {
         let regexes = [(0, "^a"), (3, "b"), (4, "c$"), (9, "a")];
         let matcher = Matcher::of_regexes(regexes.into_iter()).unwrap();
         assert!(matcher.matches(b"abc").eq([0, 3, 4, 9]));
@@ -238,7 +244,7 @@ mod tests {
         assert!(Matcher::of_regexes(core::iter::empty()).unwrap().is_empty());
     }
 
-    /// What fnmatch means, written as slowly as it is defined.
+    /// Matches `*`, `?` and literal bytes by their definition, without a regex.
     fn naive(glob: &[u8], text: &[u8]) -> bool {
         match glob {
             [] => text.is_empty(),
@@ -250,15 +256,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn stars_and_marks_agree_with_the_definition(
+        fn wildcards_match_the_definition(
             glob in "[ab*?./\\\\+]{0,6}", text in "[ab./\\\\+]{0,8}",
         ) {
             prop_assert_eq!(glob_matches(&glob, text.as_bytes()), naive(glob.as_bytes(), text.as_bytes()));
         }
 
         #[test]
-        fn any_glob_makes_a_regex(glob in "[\\[\\]!^:a-c\\-é*]{0,10}") {
-            // A bracket may be void or turned round, [c-a]; that is said, not a crash.
+        fn any_glob_compiles_or_is_rejected(glob in "[\\[\\]!^:a-c\\-é*]{0,10}") {
+            // A bracket expression can be empty or reversed, as in [c-a]. This must be an error,
+            // and not a panic.
             let _ = Matcher::of_globs([(0, glob.as_str())].into_iter());
         }
     }

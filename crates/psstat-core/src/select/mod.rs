@@ -1,4 +1,4 @@
-//! Which processes are the roots of groups, and which selector made them so.
+//! Selectors, and the processes that they pick as roots of groups.
 
 pub mod matcher;
 pub mod roots;

@@ -1,4 +1,4 @@
-//! From selectors and processes to the roots of the groups.
+//! Finds the processes that selectors pick, the roots of the groups.
 
 use super::selector::{Conditions, Source};
 use super::selectors::Selectors;
@@ -18,10 +18,10 @@ pub struct Root {
     pub process: usize,
 }
 
-/// Looks up the attributes of a process that its `stat` does not show. Each is looked up only if a
-/// root depends on it, and once per process. `None` means that it cannot be read.
+/// Reads the attributes of a process that its `stat` does not show. Each is read only if a root
+/// depends on it, and once per process. `None` means that it cannot be read.
 pub trait Lookup {
-    /// Its command line, arguments joined by one space.
+    /// Its command line, with the arguments joined by one space.
     fn cmdline(&mut self, pid: Pid) -> Option<&[u8]>;
     /// The path of its executable.
     fn exe(&mut self, pid: Pid) -> Option<Vec<u8>>;
@@ -31,7 +31,7 @@ pub trait Lookup {
     fn out_of_time(&self) -> bool;
 }
 
-/// The kinds of condition, the cheapest first: a name is known from the scan, and is matched once
+/// The kinds of condition, the cheapest first. A name needs no further file, and is matched once
 /// for all processes that have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -44,7 +44,8 @@ enum Kind {
 impl Kind {
     const ALL: [Kind; 4] = [Kind::Name, Kind::User, Kind::Exe, Kind::Cmdline];
 
-    fn is_asked_by(self, conditions: &Conditions) -> bool {
+    /// Whether there is a condition of this kind.
+    fn is_in(self, conditions: &Conditions) -> bool {
         match self {
             Kind::Name => conditions.pattern.is_some(),
             Kind::User => conditions.user.is_some(),
@@ -67,8 +68,8 @@ struct Candidate<'c, 'a, L> {
     conditional: &'c Conditional<'a>,
     lookup: &'c mut L,
     index: usize,
-    /// For each kind of condition that was looked at: the selectors whose condition it meets,
-    /// sorted.
+    /// For each kind of condition that was checked: the selectors whose condition the process
+    /// meets, sorted.
     met: [Option<Rc<[usize]>>; Kind::ALL.len()],
 }
 
@@ -131,27 +132,27 @@ impl<'c, 'a, L: Lookup> Candidate<'c, 'a, L> {
     /// Whether the process meets all conditions of a selector.
     fn meets_all(&mut self, selector: usize) -> bool {
         let conditions = &self.conditional.selectors[selector].conditions;
-        Kind::ALL.into_iter().all(|kind| {
-            !kind.is_asked_by(conditions) || self.met(kind).binary_search(&selector).is_ok()
-        })
+        Kind::ALL
+            .into_iter()
+            .all(|kind| !kind.is_in(conditions) || self.met(kind).binary_search(&selector).is_ok())
     }
 }
 
-/// The roots of the selectors whose source is all processes. `own` is psstat itself, which is
-/// never a root.
+/// Returns the roots of the selectors whose source is all processes. `own` is the pid of psstat,
+/// which is never a root.
 pub fn among_all(
     selectors: &Selectors,
     snapshot: &Snapshot,
     own: Option<Pid>,
     lookup: &mut impl Lookup,
 ) -> Vec<Root> {
-    // Each selector is found by the cheapest of its conditions; its other conditions are looked at
-    // only then. So a selector that does not match costs nothing, however many there are.
+    // For each selector, the cheapest of its conditions is checked first, and the others only if
+    // the process meets it. So a selector that does not match costs nothing more.
     let found_by: Vec<Option<Kind>> = selectors
         .iter()
         .map(|selector| {
-            let asked = |kind: &Kind| kind.is_asked_by(&selector.conditions);
-            Kind::ALL.into_iter().find(asked).filter(|_| selector.source == Source::All)
+            let has_condition = |kind: &Kind| kind.is_in(&selector.conditions);
+            Kind::ALL.into_iter().find(has_condition).filter(|_| selector.source == Source::All)
         })
         .collect();
     let kinds: Vec<Kind> =
@@ -181,7 +182,7 @@ pub fn among_all(
     roots
 }
 
-/// The candidates that meet the conditions of their selector.
+/// Returns the candidates that meet the conditions of their selector.
 pub fn among(
     mut candidates: Vec<Root>,
     selectors: &Selectors,
@@ -205,8 +206,8 @@ pub fn among(
     roots
 }
 
-/// The processes of control groups in which selectors look for roots. `own` is psstat itself,
-/// which is never a root.
+/// Returns the processes in the control groups of selectors that have conditions. They are
+/// candidates: their conditions are not checked. `own` is the pid of psstat, which is never a root.
 pub fn in_control_groups(
     selectors: &Selectors,
     snapshot: &Snapshot,
@@ -228,19 +229,20 @@ pub fn in_control_groups(
     candidates
 }
 
-/// The process of that pid, if it is in the snapshot.
+/// Returns the process with that pid as a root. `None` if it is not in the snapshot.
 pub fn by_pid(selector: usize, pid: Pid, snapshot: &Snapshot) -> Option<Root> {
     snapshot.find(pid).map(|process| Root { selector, process })
 }
 
-/// The selectors that pick a control group, from its path and the id of the unit that it is.
+/// Returns the indices of the selectors that pick a control group, given its path and the id of its
+/// unit.
 pub fn by_control_group(selectors: &Selectors, path: &[u8], unit: Option<&[u8]>) -> Vec<usize> {
     let mut picked: Vec<usize> = Vec::new();
     if let Some(id) = unit.filter(|_| !selectors.units.is_empty()) {
         picked.extend(selectors.units.matches(id));
     }
     if path.is_empty() {
-        // The root is not below itself, so no glob matches it. Only `/` means the root.
+        // Globs match paths below the root, so none matches the root itself. Only `/` picks it.
         let is_root =
             |source: &Source| matches!(source, Source::ControlGroup(glob) if glob.is_empty());
         let roots = selectors.iter().enumerate().filter(|(_, one)| is_root(&one.source));
@@ -263,43 +265,43 @@ mod tests {
     use alloc::vec;
     use proptest::prelude::*;
 
-    /// All that can be known of one process.
+    /// The attributes of one process.
     #[derive(Clone, Debug)]
-    struct Person {
+    struct Attributes {
         name: &'static str,
         cmdline: Option<&'static str>,
         exe: Option<&'static str>,
         user: Option<u32>,
     }
 
-    /// Answers, and counts what it was asked.
-    struct Census {
-        people: Vec<Person>,
-        asked: BTreeMap<(Pid, &'static str), usize>,
+    /// Looks up attributes in a list and counts the lookups.
+    struct CountingLookup {
+        processes: Vec<Attributes>,
+        lookups: BTreeMap<(Pid, &'static str), usize>,
     }
 
-    impl Census {
-        fn of(people: &[Person]) -> Census {
-            Census { people: people.to_vec(), asked: BTreeMap::new() }
+    impl CountingLookup {
+        fn new(processes: &[Attributes]) -> CountingLookup {
+            CountingLookup { processes: processes.to_vec(), lookups: BTreeMap::new() }
         }
 
-        fn ask(&mut self, pid: Pid, what: &'static str) -> &Person {
-            *self.asked.entry((pid, what)).or_default() += 1;
-            &self.people[pid.number() as usize - 1]
+        fn attributes(&mut self, pid: Pid, attribute: &'static str) -> &Attributes {
+            *self.lookups.entry((pid, attribute)).or_default() += 1;
+            &self.processes[pid.number() as usize - 1]
         }
     }
 
-    impl Lookup for Census {
+    impl Lookup for CountingLookup {
         fn cmdline(&mut self, pid: Pid) -> Option<&[u8]> {
-            self.ask(pid, "cmdline").cmdline.map(str::as_bytes)
+            self.attributes(pid, "cmdline").cmdline.map(str::as_bytes)
         }
 
         fn exe(&mut self, pid: Pid) -> Option<Vec<u8>> {
-            self.ask(pid, "exe").exe.map(|path| path.as_bytes().to_vec())
+            self.attributes(pid, "exe").exe.map(|path| path.as_bytes().to_vec())
         }
 
         fn user(&mut self, pid: Pid) -> Option<Uid> {
-            self.ask(pid, "user").user.map(Uid)
+            self.attributes(pid, "user").user.map(Uid)
         }
 
         fn out_of_time(&self) -> bool {
@@ -307,11 +309,11 @@ mod tests {
         }
     }
 
-    fn snapshot(people: &[Person]) -> Snapshot {
+    fn snapshot(processes: &[Attributes]) -> Snapshot {
         let mut snapshot = Snapshot::default();
-        for (index, person) in people.iter().enumerate() {
+        for (index, attributes) in processes.iter().enumerate() {
             let id = ProcId { pid: Pid::new(index as u32 + 1), start: Ticks(0) };
-            let comm = snapshot.names.id(person.name.as_bytes());
+            let comm = snapshot.names.id(attributes.name.as_bytes());
             let (parent, times, life) = (Pid::NONE, Times::default(), Life::Alive);
             snapshot.processes.push(Process { id, parent, times, life, threads: 1, comm });
         }
@@ -334,82 +336,86 @@ mod tests {
         picked
     }
 
-    const NGINX: Person = Person {
+    const NGINX: Attributes = Attributes {
         name: "nginx",
         cmdline: Some("nginx -g"),
         exe: Some("/sbin/nginx"),
         user: Some(33),
     };
-    const SHELL: Person =
-        Person { name: "sh", cmdline: Some("sh -c nginx"), exe: Some("/bin/sh"), user: Some(0) };
-    const KERNEL: Person = Person { name: "kworker", cmdline: None, exe: None, user: None };
+    const SHELL: Attributes = Attributes {
+        name: "sh",
+        cmdline: Some("sh -c nginx"),
+        exe: Some("/bin/sh"),
+        user: Some(0),
+    };
+    const KERNEL: Attributes = Attributes { name: "kworker", cmdline: None, exe: None, user: None };
 
     #[test]
     fn all_conditions_of_a_selector_must_hold() {
-        let people = [NGINX, SHELL, KERNEL];
-        let mut bound = of_all(None, Some("nginx"), None);
-        bound.conditions.user = Some(Uid(0));
+        let processes = [NGINX, SHELL, KERNEL];
+        let mut conditional = of_all(None, Some("nginx"), None);
+        conditional.conditions.user = Some(Uid(0));
         let selectors = selectors(vec![
             of_all(Some("nginx"), None, None),
             of_all(None, Some("nginx"), None),
             of_all(Some("nginx"), None, Some("/bin/*")),
             of_all(Some("h"), Some("-c"), Some("*/sh")),
-            bound,
+            conditional,
         ]);
-        let mut census = Census::of(&people);
-        let roots = among_all(&selectors, &snapshot(&people), None, &mut census);
+        let mut lookup = CountingLookup::new(&processes);
+        let roots = among_all(&selectors, &snapshot(&processes), None, &mut lookup);
         assert_eq!(picked(&roots), [(0, 0), (0, 1), (1, 1), (1, 3), (1, 4)]);
     }
 
     #[test]
-    fn psstat_itself_is_no_root_of_what_is_looked_for() {
-        let (people, selectors) =
+    fn psstat_is_never_a_root() {
+        let (processes, selectors) =
             ([NGINX, NGINX], selectors(vec![of_all(Some("nginx"), None, None)]));
         let own = Some(Pid::new(1));
-        let mut census = Census::of(&people);
-        let roots = among_all(&selectors, &snapshot(&people), own, &mut census);
+        let mut lookup = CountingLookup::new(&processes);
+        let roots = among_all(&selectors, &snapshot(&processes), own, &mut lookup);
         assert_eq!(picked(&roots), [(1, 0)]);
     }
 
     #[test]
-    fn nothing_is_asked_of_those_whose_name_rules_them_out() {
-        let people = [NGINX, SHELL, KERNEL];
+    fn files_are_read_only_if_the_name_matches() {
+        let processes = [NGINX, SHELL, KERNEL];
         let selectors = selectors(vec![
             of_all(Some("nginx"), Some("-g"), Some("*")),
             of_all(Some("nginx"), Some("-x"), None),
         ]);
-        let mut census = Census::of(&people);
-        let roots = among_all(&selectors, &snapshot(&people), None, &mut census);
+        let mut lookup = CountingLookup::new(&processes);
+        let roots = among_all(&selectors, &snapshot(&processes), None, &mut lookup);
         assert_eq!(picked(&roots), [(0, 0)]);
         let first = Pid::new(1);
         let once = BTreeMap::from([((first, "cmdline"), 1), ((first, "exe"), 1)]);
-        assert_eq!(census.asked, once, "and of the others each once");
+        assert_eq!(lookup.lookups, once, "each attribute is read once");
     }
 
     #[test]
-    fn candidates_from_elsewhere_are_judged_by_the_same_conditions() {
-        let people = [NGINX, SHELL, KERNEL];
-        let mut by_number = Selector::new(None, Source::Pid(Pid::new(1)));
-        by_number.conditions.exe = Some("*/sh".to_owned());
+    fn conditions_apply_to_candidates_of_every_source() {
+        let processes = [NGINX, SHELL, KERNEL];
+        let mut by_pid = Selector::new(None, Source::Pid(Pid::new(1)));
+        by_pid.conditions.exe = Some("*/sh".to_owned());
         let free = Selector::new(None, Source::Pid(Pid::new(1)));
-        let selectors = selectors(vec![by_number, free]);
+        let selectors = selectors(vec![by_pid, free]);
         let candidate = |selector, process| Root { selector, process };
         let all = vec![candidate(0, 0), candidate(1, 0), candidate(0, 1)];
-        let snapshot = snapshot(&people);
-        let roots = among(all, &selectors, &snapshot, &mut Census::of(&people));
+        let snapshot = snapshot(&processes);
+        let roots = among(all, &selectors, &snapshot, &mut CountingLookup::new(&processes));
         assert_eq!(picked(&roots), [(0, 1), (1, 0)]);
-        let mut census = Census::of(&people);
-        among(vec![candidate(1, 2)], &selectors, &snapshot, &mut census);
-        assert!(census.asked.is_empty());
+        let mut lookup = CountingLookup::new(&processes);
+        among(vec![candidate(1, 2)], &selectors, &snapshot, &mut lookup);
+        assert!(lookup.lookups.is_empty());
     }
 
     #[test]
-    fn candidates_in_a_control_group_are_those_in_it_and_below() {
-        let people = [NGINX, SHELL, KERNEL];
-        let mut bound = Selector::new(None, Source::ControlGroup("a".to_owned()));
-        bound.conditions.pattern = Some("x".to_owned());
+    fn control_group_candidates_include_those_below() {
+        let processes = [NGINX, SHELL, KERNEL];
+        let mut conditional = Selector::new(None, Source::ControlGroup("a".to_owned()));
+        conditional.conditions.pattern = Some("x".to_owned());
         let whole = Selector::new(None, Source::ControlGroup("a".to_owned()));
-        let selectors = selectors(vec![bound, whole]);
+        let selectors = selectors(vec![conditional, whole]);
         let group = |pid, selectors: &[usize], end| ControlGroup {
             pids: vec![Pid::new(pid)],
             selectors: selectors.to_vec(),
@@ -418,16 +424,16 @@ mod tests {
         };
         let groups = [group(1, &[0, 1], 2), group(2, &[], 2), group(3, &[], 3)];
         let candidates =
-            |own| picked(&in_control_groups(&selectors, &snapshot(&people), &groups, own));
+            |own| picked(&in_control_groups(&selectors, &snapshot(&processes), &groups, own));
         assert_eq!(candidates(None), [(0, 0), (1, 0)]);
         assert_eq!(candidates(Some(Pid::new(2))), [(0, 0)]);
     }
 
-    fn person() -> impl Strategy<Value = Person> {
+    fn attributes() -> impl Strategy<Value = Attributes> {
         let text = proptest::option::of(proptest::sample::select(&["a", "ab", "b", "c"][..]));
         let name = proptest::sample::select(&["a", "ab", "b"][..]);
         (name, text.clone(), text, proptest::option::of(0..3u32))
-            .prop_map(|(name, cmdline, exe, user)| Person { name, cmdline, exe, user })
+            .prop_map(|(name, cmdline, exe, user)| Attributes { name, cmdline, exe, user })
     }
 
     fn selector() -> impl Strategy<Value = Selector> {
@@ -445,8 +451,8 @@ mod tests {
             })
     }
 
-    /// The conditions, one by one, as they are defined.
-    fn fulfils(person: &Person, conditions: &Conditions) -> bool {
+    /// Checks the conditions one by one, by their definition.
+    fn meets_all(attributes: &Attributes, conditions: &Conditions) -> bool {
         let finds = |regex: &Option<String>, text: Option<&str>| match regex.as_deref() {
             None => true,
             Some("^a$") => text == Some("a"),
@@ -454,35 +460,35 @@ mod tests {
         };
         let matches = match conditions.exe.as_deref() {
             None => true,
-            Some("a*") => person.exe.is_some_and(|path| path.starts_with('a')),
-            Some("?") => person.exe.is_some_and(|path| path.len() == 1),
-            Some(glob) => person.exe == Some(glob),
+            Some("a*") => attributes.exe.is_some_and(|path| path.starts_with('a')),
+            Some("?") => attributes.exe.is_some_and(|path| path.len() == 1),
+            Some(glob) => attributes.exe == Some(glob),
         };
-        finds(&conditions.pattern, Some(person.name))
-            && finds(&conditions.cmdline, person.cmdline)
+        finds(&conditions.pattern, Some(attributes.name))
+            && finds(&conditions.cmdline, attributes.cmdline)
             && matches
-            && conditions.user.is_none_or(|user| person.user == Some(user.0))
+            && conditions.user.is_none_or(|user| attributes.user == Some(user.0))
     }
 
     proptest! {
         #[test]
-        fn it_picks_those_who_fulfil_all_and_asks_each_once(
-            people in proptest::collection::vec(person(), 1..8),
+        fn roots_meet_all_conditions_and_are_read_once(
+            processes in proptest::collection::vec(attributes(), 1..8),
             selectors in proptest::collection::vec(selector(), 1..8),
         ) {
             let mut expected = Vec::new();
-            for (process, person) in people.iter().enumerate() {
+            for (process, attributes) in processes.iter().enumerate() {
                 for (selector, picked) in selectors.iter().enumerate() {
-                    if fulfils(person, &picked.conditions) {
+                    if meets_all(attributes, &picked.conditions) {
                         expected.push((process, selector));
                     }
                 }
             }
             let selectors = Selectors::new(selectors).unwrap();
-            let mut census = Census::of(&people);
-            let roots = among_all(&selectors, &snapshot(&people), None, &mut census);
+            let mut lookup = CountingLookup::new(&processes);
+            let roots = among_all(&selectors, &snapshot(&processes), None, &mut lookup);
             prop_assert_eq!(picked(&roots), expected);
-            prop_assert!(census.asked.values().all(|&times| times == 1), "{:?}", census.asked);
+            prop_assert!(lookup.lookups.values().all(|&times| times == 1), "{:?}", lookup.lookups);
         }
     }
 }

@@ -1,9 +1,9 @@
 //! A selector: one `--pid`, `--pattern`, ... of the command line, or one `[[group]]` of the
 //! configuration file.
 //!
-//! A selector has a source, which gives candidates, and conditions, all of which a candidate must
-//! meet. An option of the command line is either a source, or one condition on all processes. A
-//! `[[group]]` can combine a source with several conditions.
+//! A selector has a source, which produces candidates, and conditions, all of which a candidate
+//! must meet. An option of the command line is either a source, or one condition on all processes.
+//! A `[[group]]` can combine a source with several conditions.
 
 use crate::model::label::Label;
 use crate::model::units::{Pid, Uid};
@@ -11,18 +11,18 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
-/// Which processes are picked as roots, and the name that their group gets.
+/// Which processes to pick as roots, and the name of their group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selector {
     /// The name of the group. `None` groups the roots by their own names.
     pub name: Option<Label>,
     /// Where candidates come from.
     pub source: Source,
-    /// What they must fulfil.
+    /// The conditions that a candidate must meet.
     pub conditions: Conditions,
     /// Whether the descendants of the roots belong to the group.
     pub children: bool,
-    /// Tags of the group's own, beside those of every line.
+    /// Tags of the group, in addition to the common tags.
     pub tags: Vec<(Label, Label)>,
 }
 
@@ -31,60 +31,61 @@ pub struct Selector {
 pub enum Source {
     /// All processes.
     All,
-    /// That process.
+    /// The process with that pid.
     Pid(Pid),
-    /// The process whose number is in that file.
+    /// The process whose pid is in the file with that path.
     PidFile(Vec<u8>),
-    /// The processes of every systemd unit whose id the glob matches; expanded as systemctl does.
+    /// The processes of every systemd unit whose id matches the glob, which
+    /// [`systemd::expand`](super::systemd::expand) has expanded.
     Unit(String),
-    /// The processes of every control group whose path below the root the glob matches, without a
-    /// slash in front.
+    /// The processes of every control group whose path below the root matches the glob. The path
+    /// has no slash at the beginning. An empty glob is the root.
     ControlGroup(String),
 }
 
-/// What a candidate must meet to be a root: every condition that is not `None`.
+/// What a candidate must meet to become a root: every condition that is not `None`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Conditions {
-    /// The regex finds its name (`comm`).
+    /// Its name (`comm`) matches the regex.
     pub pattern: Option<String>,
-    /// The regex finds its command line.
+    /// Its command line matches the regex.
     pub cmdline: Option<String>,
-    /// The glob matches its executable's path.
+    /// The path of its executable matches the glob.
     pub exe: Option<String>,
-    /// That is its effective user.
+    /// Its effective user is this one.
     pub user: Option<Uid>,
 }
 
 impl Conditions {
-    /// Whether there is nothing to fulfil.
+    /// Whether there is no condition.
     pub fn is_empty(&self) -> bool {
         *self == Conditions::default()
     }
 }
 
 impl Selector {
-    /// All that a source gives, with all descendants.
+    /// A selector that picks every candidate of a source, with its descendants.
     pub fn new(name: Option<Label>, source: Source) -> Selector {
         let conditions = Conditions::default();
         Selector { name, source, conditions, children: true, tags: Vec::new() }
     }
 
-    /// All processes that fulfil the conditions, with all their descendants.
+    /// A selector that picks all processes that meet the conditions, with their descendants.
     pub fn of_all(name: Option<Label>, conditions: Conditions) -> Selector {
         Selector { conditions, ..Selector::new(name, Source::All) }
     }
 
-    /// Whether whole control groups are counted, and not processes that are looked for in them.
+    /// Whether whole control groups are picked, and not single processes in them.
     pub fn takes_control_groups(&self) -> bool {
         self.source.is_control_group() && self.conditions.is_empty()
     }
 
-    /// Bytes that identify this selector: no other selector has the same.
+    /// Bytes that identify this selector. Different selectors have different keys.
     pub fn key(&self) -> Vec<u8> {
         let name = self.name.as_ref().map_or("", |name| name.as_str());
         let mut key = Vec::new();
         let mut put = |part: &[u8]| {
-            // The length goes first, so that no part can look like two.
+            // The length comes first, so that two lists of parts never have the same bytes.
             key.extend_from_slice(&part.len().to_le_bytes());
             key.extend_from_slice(part);
         };
@@ -96,7 +97,7 @@ impl Selector {
         key
     }
 
-    /// What it picks by: the key in the configuration file and the value, one by one.
+    /// The source and the conditions, each as its key in the configuration file and its value.
     fn properties(&self) -> Vec<(&'static str, Vec<u8>)> {
         let text = |text: &String| text.clone().into_bytes();
         let source = match &self.source {
@@ -120,14 +121,14 @@ impl Selector {
 }
 
 impl fmt::Display for Selector {
-    /// For people: the name and what it picks by.
+    /// Writes the name, and the source and conditions, for users.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.name {
             Some(name) => write!(f, "{name}:")?,
             None => f.write_str("(by their own names):")?,
         }
-        for (at, (property, value)) in self.properties().iter().enumerate() {
-            let comma = if at > 0 { "," } else { "" };
+        for (index, (property, value)) in self.properties().iter().enumerate() {
+            let comma = if index > 0 { "," } else { "" };
             write!(f, "{comma} {property} {}", Label::lossy(value))?;
         }
         Ok(())
@@ -135,21 +136,21 @@ impl fmt::Display for Selector {
 }
 
 impl Source {
-    /// Whether it picks control groups, and not processes.
-    pub fn is_control_group(&self) -> bool {
+    /// Whether the candidates are those in control groups.
+    fn is_control_group(&self) -> bool {
         matches!(self, Source::Unit(_) | Source::ControlGroup(_))
     }
 }
 
-/// A hash of a [`Selector::key`]: FNV-1a, 64 bits. It is the same in every version of psstat, which
-/// the standard library's hashes do not promise.
+/// Returns the FNV-1a hash, 64 bits, of a [`Selector::key`]. It stays the same in every version of
+/// psstat. The hashes of the standard library do not guarantee this.
 pub fn hash(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })
 }
 
-/// Splits `NAME:VALUE`. There is a name only if everything before the first `:` can be part of
+/// Splits `NAME:VALUE`. There is a name only if every character before the first `:` is allowed in
 /// one, so `[[:alpha:]]+`, `(?:a|b)` and `/run/a:b.pid` are values. A leading `:` means "no name".
 pub fn split_name(text: &str) -> (Option<&str>, &str) {
     let could_be_named = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '-' | '@' | ' ');
@@ -166,7 +167,7 @@ mod tests {
     use alloc::borrow::ToOwned;
 
     #[test]
-    fn a_name_is_taken_only_where_it_could_be_one() {
+    fn only_a_valid_name_is_split_off() {
         for (text, name, value) in [
             ("nginx", None, "nginx"),
             ("web:nginx", Some("web"), "nginx"),
@@ -185,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn selectors_that_differ_have_other_keys() {
+    fn different_selectors_have_different_keys() {
         let label = |text: &str| Some(Label::lossy(text.as_bytes()));
         let pattern = |name, regex: &str| {
             let pattern = Some(regex.to_owned());
@@ -212,15 +213,15 @@ mod tests {
             Selector::new(None, Source::PidFile(b"a".to_vec())),
             Selector::new(None, Source::Pid(Pid::new(1))),
         ];
-        for (at, one) in all.iter().enumerate() {
-            for (other_at, other) in all.iter().enumerate() {
-                assert_eq!(one.key() == other.key(), at == other_at, "{one} and {other}");
+        for (index, one) in all.iter().enumerate() {
+            for (other_index, other) in all.iter().enumerate() {
+                assert_eq!(one.key() == other.key(), index == other_index, "{one} and {other}");
             }
         }
     }
 
     #[test]
-    fn it_reads_as_what_it_picks() {
+    fn display_shows_what_a_selector_picks() {
         let mut selector =
             Selector::new(Some(Label::lossy(b"web")), Source::PidFile(b"/run/nginx.pid".to_vec()));
         selector.conditions.exe = Some("*/nginx".to_owned());

@@ -1,4 +1,4 @@
-//! All selectors of a job, ready to be matched.
+//! All selectors of a plan, with their patterns compiled.
 
 use super::matcher::{Matcher, PatternError};
 use super::selector::{Selector, Source};
@@ -6,8 +6,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Index;
 
-/// All selectors of a job, in the order given, ready to be matched. Each matcher gives indices of
-/// selectors.
+/// All selectors of a plan, in the order given, with their patterns compiled. A matcher returns
+/// indices of selectors.
 #[derive(Debug)]
 pub struct Selectors {
     list: Vec<Selector>,
@@ -27,7 +27,7 @@ impl Selectors {
     /// Compiles the patterns of the selectors.
     ///
     /// # Errors
-    /// [`PatternError`] for a regex or glob that is not well formed.
+    /// [`PatternError`] if a regex or glob is malformed.
     pub fn new(list: Vec<Selector>) -> Result<Selectors, PatternError> {
         let of = |value: fn(&Selector) -> Option<&String>| {
             let selectors = list.iter().enumerate();
@@ -61,18 +61,17 @@ impl Selectors {
         &self.list
     }
 
-    /// Whether processes are selected, and not only whole control groups.
+    /// Whether a selector picks processes, and not a whole control group.
     pub fn select_processes(&self) -> bool {
         !self.list.iter().all(Selector::takes_control_groups)
     }
 
-    /// Whether a process can become a root by what it does: by taking a name, a user, a command
-    /// line or an executable.
+    /// Whether a process can become a root when its name, user, command line or executable changes.
     pub fn select_by_attributes(&self) -> bool {
         self.list.iter().any(|selector| selector.source == Source::All)
     }
 
-    /// Whether control groups must be looked at.
+    /// Whether a selector picks control groups, or processes in control groups.
     pub fn select_control_groups(&self) -> bool {
         !self.units.is_empty() || !self.control_groups.is_empty()
     }

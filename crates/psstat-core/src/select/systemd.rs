@@ -1,17 +1,17 @@
-//! How systemd names the control groups of its units, and how it reads the unit names that users
+//! How systemd names the control groups of its units, and how it expands the unit names that users
 //! type.
 //!
-//! systemd gives each unit a directory named after its id, below the directories of its slices:
-//! `system.slice/nginx.service`, `system.slice/system-worker.slice/worker@a-b.service`. A unit may
-//! have directories of its own below that; they belong to the unit, whatever their names. The one
-//! exception is `user@UID.service`: there another systemd, the user's, runs units by the same
-//! rules.
+//! systemd makes a directory for each unit. Its name is the id of the unit, and it is below the
+//! directories of its slices: `system.slice/nginx.service`,
+//! `system.slice/system-worker.slice/worker@a-b.service`. A unit can make directories below its own.
+//! These belong to the unit. None of them is a unit, even if its name looks like one. The exception
+//! is `user@UID.service`: the systemd of that user runs units below it by the same rules.
 
 use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
 
-/// The endings of unit ids (systemd.unit(5)).
+/// The suffixes of unit ids (systemd.unit(5)).
 const TYPES: [&[u8]; 11] = [
     b".service",
     b".socket",
@@ -26,15 +26,14 @@ const TYPES: [&[u8]; 11] = [
     b".scope",
 ];
 
-/// The id of the root of all slices, which has no directory of its own.
-pub const ROOT_SLICE: &[u8] = b"-.slice";
+/// The id of the root of all slices. Its directory is the root of systemd's hierarchy.
+const ROOT_SLICE: &[u8] = b"-.slice";
 
-/// The unit that systemd itself runs in, the system's and each user's. It waits for the processes of
-/// all its units, none of which are in there.
+/// The unit in which systemd itself runs, that of the system and that of each user. systemd waits
+/// for the processes of all its units, which run in other control groups.
 pub const MANAGER_SCOPE: &[u8] = b"init.scope";
 
-/// What a name on the command line means, as systemctl reads it: a glob as it is, a full id as it
-/// is, any other name with `.service` behind it.
+/// Expands a name as systemctl does: appends `.service`, unless the name is a glob or a full id.
 pub fn expand(name: &str) -> String {
     if is_glob(name) || has_type(name.as_bytes()) {
         name.to_owned()
@@ -43,31 +42,32 @@ pub fn expand(name: &str) -> String {
     }
 }
 
-/// Whether a name may mean more than one unit.
+/// Whether a name can match more than one unit.
 pub fn is_glob(name: &str) -> bool {
     name.contains(['*', '?', '['])
 }
 
-/// What a unit is called in the output: its id, without `.service`.
+/// The name of a unit in the output: its id without `.service`.
 pub fn display_name(id: &[u8]) -> &[u8] {
     id.strip_suffix(b".service").unwrap_or(id)
 }
 
-/// A position in the hierarchy of control groups, as systemd orders it. A walk begins at
-/// [`Position::root`] and calls [`Position::enter`] for each directory that it enters.
+/// A position in the hierarchy of control groups. A walk begins at [`Position::root`] and calls
+/// [`Position::enter`] for each directory that it enters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Position<'a> {
-    /// Above systemd's root, which is reached through these directories.
+    /// Above systemd's root, which has this path below the position.
     Above(&'a [u8]),
-    /// Where units may be directly below: systemd's root, a slice, the unit of a user's manager.
+    /// In a directory that can have units directly below it: systemd's root, a slice, or the unit
+    /// of a user's systemd.
     Manager,
-    /// Inside a unit, or outside everything that systemd made: nothing below is a unit.
+    /// Inside a unit, or in a directory that systemd did not make. Nothing below it is a unit.
     Inside,
 }
 
 impl<'a> Position<'a> {
-    /// The position of the root of the hierarchy, and the unit that it is. `manager` is the path
-    /// of systemd's root below it, which is empty except in some containers.
+    /// Returns the unit of the root of the hierarchy, if it is one, and its position. `manager` is
+    /// the path of systemd's root below it, which is empty except in some containers.
     pub fn root(manager: &'a [u8]) -> (Option<&'static [u8]>, Position<'a>) {
         if manager.is_empty() {
             (Some(ROOT_SLICE), Position::Manager)
@@ -76,7 +76,8 @@ impl<'a> Position<'a> {
         }
     }
 
-    /// The unit that the directory `name` below this position is, and the position inside it.
+    /// Returns the unit of the directory `name` below this position, if it is one, and the position
+    /// inside the directory.
     pub fn enter<'n>(self, name: &'n [u8]) -> (Option<&'n [u8]>, Position<'a>) {
         match self {
             Position::Above(path) => match path.strip_prefix(name) {
@@ -85,7 +86,7 @@ impl<'a> Position<'a> {
                 _ => (None, Position::Inside),
             },
             Position::Manager => {
-                // systemd puts a '_' before an id that looks like one of the kernel's own files.
+                // systemd puts a `_` before an id that could be the name of a file of the kernel.
                 let id = name.strip_prefix(b"_").unwrap_or(name);
                 if !has_type(id) {
                     return (None, Position::Inside);
@@ -109,7 +110,7 @@ mod tests {
     use alloc::vec::Vec;
 
     #[test]
-    fn names_mean_what_systemctl_makes_of_them() {
+    fn names_expand_like_systemctl() {
         for (name, meaning) in [
             ("nginx", "nginx.service"),
             ("nginx.service", "nginx.service"),
@@ -125,7 +126,7 @@ mod tests {
         }
     }
 
-    /// The units along a path, from the root down.
+    /// The units in a path, from the root down.
     fn units_below(manager: &str, path: &str) -> Vec<String> {
         let (unit, mut position) = Position::root(manager.as_bytes());
         let text = |unit: &[u8]| String::from_utf8_lossy(unit).into_owned();
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn in_a_container_systemd_has_its_root_further_down() {
+    fn a_container_can_have_its_own_systemd_root() {
         let units = |path| units_below("docker/abc", path);
         assert_eq!(
             units("docker/abc/system.slice/x.service"),
@@ -154,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_leads_through_slices_to_one_unit() {
+    fn a_path_contains_slices_and_one_unit() {
         assert_eq!(units("system.slice/nginx.service"), ["system.slice", "nginx.service"]);
         assert_eq!(
             units("system.slice/system-worker.slice/worker@web\\x2d1.service"),
@@ -165,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_below_a_unit_is_its_own() {
+    fn directories_below_a_unit_are_not_units() {
         assert_eq!(
             units("machine.slice/box.scope/payload/system.slice/nginx.service"),
             ["machine.slice", "box.scope"]
@@ -175,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_users_manager_has_units_by_the_same_rules() {
+    fn a_user_manager_has_units_below_it() {
         assert_eq!(
             units("user.slice/user-1500.slice/user@1500.service/app.slice/uapp.service"),
             ["user.slice", "user-1500.slice", "user@1500.service", "app.slice", "uapp.service"]

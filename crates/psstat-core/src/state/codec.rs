@@ -1,26 +1,27 @@
-//! The bytes of the cache file. Pure.
+//! The encoding of the state in the cache file.
 //!
 //! ```text
-//! magic      8 bytes  "psstat\r\n": a text-mode copy or a foreign file shows at once
+//! magic      8 bytes  "psstat\r\n": detects other files, and copies with converted line ends
 //! version    u16      little endian
-//! checksum   u32      CRC-32 of all that follows
+//! checksum   u32      little endian, CRC-32 of all bytes after it
 //! boot id    length, bytes
 //! taken      nanoseconds since boot
-//! watched    count, then for each the key of a selector of control groups
-//! view       0, or 1 and: offset, newest (count, then each), forks (0, or one more than they are),
-//!            cursor, met, population
+//! watched    count, then for each selector of control groups: the hash of its key
+//! tracker    0 if there is none, else 1, then: offset, newest (count, then each), forks (0 if
+//!            unknown, else the number plus 1), cursor, met, population
 //! groups     count, then for each:
 //!   label    length, UTF-8
 //!   descent  0 or 1
-//!   members  count, then for each, by rising pid: pid less the one before, parent, start, own,
-//!            children
+//!   members  count, then for each, by rising pid: difference to the pid before, parent, start,
+//!            own, children
 //!   debts    count, then for each: heir, owed
 //!   counters count, then for each: path (length, bytes), id, nanoseconds used
 //!   rates    count, then for each, by rising number: number, members and debts as above
 //! totals     count, then for each: label, nanoseconds used, last seen
 //! ```
 //!
-//! Numbers are LEB128: seven bits a byte, the lowest first, the top bit set on all but the last.
+//! Numbers are unsigned LEB128: seven bits per byte, the lowest bits first, and the top bit set in
+//! all bytes but the last. Groups and totals are sorted by label.
 
 use super::State;
 use crate::account::accounts::{Accounts, GroupAccount};
@@ -39,7 +40,7 @@ const MAGIC: &[u8; 8] = b"psstat\r\n";
 const VERSION: u16 = 3;
 const HEADER: usize = MAGIC.len() + 2 + 4;
 
-/// Why bytes are not a state.
+/// Why bytes could not be decoded to a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum DecodeError {
     /// psstat did not write them.
@@ -48,12 +49,12 @@ pub enum DecodeError {
     /// Another version of psstat wrote them.
     #[error("a psstat cache of format {0}; this psstat has format {VERSION}")]
     Version(u16),
-    /// They were cut short, or changed since they were written.
+    /// They are incomplete, or have changed since they were written.
     #[error("damaged")]
     Damaged,
 }
 
-/// Writes a state.
+/// Encodes a state.
 pub fn encode(state: &State) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(256);
     bytes.extend_from_slice(MAGIC);
@@ -98,10 +99,10 @@ pub fn encode(state: &State) -> Vec<u8> {
     bytes
 }
 
-/// Reads a state back.
+/// Decodes a state.
 ///
 /// # Errors
-/// [`DecodeError`], for all that [`encode`] has not written just so.
+/// [`DecodeError`] if this version of [`encode`] did not write the bytes, or they were changed.
 pub fn decode(bytes: &[u8]) -> Result<State, DecodeError> {
     let rest = bytes.strip_prefix(MAGIC).ok_or(DecodeError::Foreign)?;
     let (version, rest) = rest.split_first_chunk().ok_or(DecodeError::Damaged)?;
@@ -127,7 +128,8 @@ fn put(bytes: &mut Vec<u8>, mut number: u64) {
 }
 
 fn put_tracker(bytes: &mut Vec<u8>, tracker: &PidTracker) {
-    // Positions in a directory are not negative, and neither is the offset of a pid.
+    // The position of a process in `/proc` is its pid plus a positive constant (`TGID_OFFSET`,
+    // fs/proc/base.c), so the offset is not negative.
     put(bytes, u64::try_from(tracker.offset).unwrap_or_default());
     put(bytes, tracker.newest.len() as u64);
     for pid in &tracker.newest {
@@ -139,7 +141,7 @@ fn put_tracker(bytes: &mut Vec<u8>, tracker: &PidTracker) {
     put(bytes, tracker.population);
 }
 
-/// What a rate is called in the file.
+/// The number of a rate in the encoding.
 fn number_of(rate: Rate) -> u64 {
     match rate {
         Rate::StorageRead => 0,
@@ -387,12 +389,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_back(state in state()) {
+        fn a_state_survives_encoding(state in state()) {
             prop_assert_eq!(decode(&encode(&state)), Ok(state));
         }
 
         #[test]
-        fn every_changed_byte_and_every_cut_is_refused(state in state(), change in 1u8..) {
+        fn every_changed_byte_and_every_cut_is_detected(state in state(), change in 1u8..) {
             let bytes = encode(&state);
             for at in 0..bytes.len() {
                 let mut damaged = bytes.clone();
@@ -401,18 +403,18 @@ mod tests {
                 prop_assert!(decode(&bytes[..at]).is_err(), "cut to {}", at);
             }
             let longer = [&bytes[..], &[change]].concat();
-            prop_assert!(decode(&longer).is_err(), "a byte more");
+            prop_assert!(decode(&longer).is_err(), "one byte more");
         }
 
         #[test]
-        fn even_with_a_right_checksum_any_bytes_are_read_or_refused(
+        fn bytes_with_a_valid_checksum_are_validated(
             body in proptest::collection::vec(any::<u8>(), 0..200),
         ) {
             let mut bytes = [&MAGIC[..], &VERSION.to_le_bytes()].concat();
             bytes.extend_from_slice(&crc32fast::hash(&body).to_le_bytes());
             bytes.extend_from_slice(&body);
             if let Ok(state) = decode(&bytes) {
-                // Whatever is taken keeps the promises that the accounting relies on.
+                // A decoded state keeps the invariants that the accounting relies on.
                 for account in state.accounts.groups.values() {
                     prop_assert!(account.ledger.members.is_sorted_by_key(|member| member.id.pid));
                     for ledger in account.rates.values() {
@@ -424,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_says_which() {
+    fn each_reason_for_rejection_has_its_own_error() {
         let bytes = encode(&State::default());
         assert_eq!(decode(b""), Err(DecodeError::Foreign));
         assert_eq!(decode(b"#!/bin/sh\n"), Err(DecodeError::Foreign));

@@ -1,4 +1,4 @@
-//! What is kept from one sample to the next, and its encoding.
+//! The state that is kept from one sample to the next, and its encoding.
 
 pub mod codec;
 
@@ -6,10 +6,11 @@ use crate::account::accounts::Accounts;
 use crate::discovery::tracker::PidTracker;
 use alloc::vec::Vec;
 
-/// What is kept from one sample to the next.
+/// The state that is kept from one sample to the next.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct State {
-    /// Identifies the boot of the machine in which the sample was taken.
+    /// Identifies the boot in which the sample was taken: see
+    /// [`Constants::boot_id`](crate::kernel::Constants::boot_id).
     pub boot_id: Vec<u8>,
     /// What the accounting keeps.
     pub accounts: Accounts,

@@ -6,10 +6,10 @@
 
 use super::{FilePath, Procfs};
 use crate::sys::retry;
+use psstat_core::model::buffer::Buffer;
 use psstat_core::model::memory::Statm;
 use psstat_core::model::process::Stat;
 use psstat_core::model::read_error::ReadError;
-use psstat_core::model::snapshot::Buffer;
 use psstat_core::model::units::{Amounts, Count, Pid, ProcId};
 use psstat_core::parse::procfs as parse;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

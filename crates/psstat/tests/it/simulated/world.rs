@@ -7,13 +7,14 @@
 
 use psstat_core::kernel::{Clocks, Constants, Kernel, Wanted};
 use psstat_core::model::births::{Births, PidRange};
+use psstat_core::model::buffer::Buffer;
 use psstat_core::model::control_group::ControlGroup;
 use psstat_core::model::memory::Statm;
 use psstat_core::model::pid_file::{PidFile, PidFileError};
 use psstat_core::model::process::Stat;
 use psstat_core::model::read_error::{ReadError, Reason};
 use psstat_core::model::readings::Storage;
-use psstat_core::model::snapshot::{Buffer, Part};
+use psstat_core::model::snapshot::Part;
 use psstat_core::model::units::{
     Amounts, BootNanos, Bytes, Count, Hz, Pid, ProcId, Ticks, Uid, WallNanos,
 };
