@@ -344,11 +344,16 @@ mod tests {
     use super::*;
     use alloc::vec;
 
+    /// That many ticks of 10 ms.
+    fn ticks(count: u64) -> CpuNanos {
+        CpuNanos(count * 10_000_000)
+    }
+
     fn member(pid: u32, parent: u32, start: u64, own: u64, children: u64) -> Member {
         Member {
             id: ProcId { pid: Pid::new(pid), start: Ticks(start) },
             parent: Pid::new(parent),
-            amounts: Amounts { own: Ticks(own), children: Ticks(children) },
+            amounts: Amounts { own: ticks(own), children: ticks(children) },
         }
     }
 
@@ -360,7 +365,7 @@ mod tests {
 
     fn used(before: &Ledger, now: &[Member]) -> (Option<u64>, Ledger) {
         let (used, after) = settle(Some(before), SINCE, now.to_vec(), |_| Life::Gone);
-        (used.map(|ticks| ticks.0), after)
+        (used.map(|nanos| nanos.0 / 10_000_000), after)
     }
 
     #[test]
@@ -376,7 +381,7 @@ mod tests {
         let now = [member(10, 1, 5, 0, 0), member(11, 10, 1000, 7, 3), member(12, 10, 998, 500, 0)];
         assert_eq!(used(&before, &now).0, Some(10));
         assert_eq!(settle(None, SINCE, vec![member(12, 10, 998, 500, 0)], |_| Life::Gone).0, None);
-        assert_eq!(settle(None, SINCE, Vec::new(), |_| Life::Gone).0, Some(Ticks(0)), "empty");
+        assert_eq!(settle(None, SINCE, Vec::new(), |_| Life::Gone).0, Some(ticks(0)), "empty");
     }
 
     #[test]
@@ -389,8 +394,8 @@ mod tests {
     fn a_child_that_ended_is_counted_once() {
         // 200 ticks of child 11 were counted. It used 10 more and ended, and 10 waited for it.
         let before = ledger(&[member(10, 1, 5, 0, 50), member(11, 10, 6, 200, 0)]);
-        let (ticks, after) = used(&before, &[member(10, 1, 5, 0, 260)]);
-        assert_eq!(ticks, Some(10));
+        let (used_now, after) = used(&before, &[member(10, 1, 5, 0, 260)]);
+        assert_eq!(used_now, Some(10));
         assert_eq!(after.debts, []);
     }
 
@@ -409,11 +414,11 @@ mod tests {
     fn a_lost_child_takes_no_time_of_other_children() {
         // Nobody waited for 11, which had used 1000 ticks. The 300 ticks are of other children.
         let before = ledger(&[member(10, 1, 5, 0, 0), member(11, 10, 6, 1000, 0)]);
-        let (ticks, after) = used(&before, &[member(10, 1, 5, 0, 300)]);
-        assert_eq!(ticks, Some(300));
+        let (used_now, after) = used(&before, &[member(10, 1, 5, 0, 300)]);
+        assert_eq!(used_now, Some(300));
         // If 11 ended after 10 was read, the next sample shows its time.
-        let (ticks, after) = used(&after, &[member(10, 1, 5, 0, 1302)]);
-        assert_eq!(ticks, Some(2));
+        let (used_now, after) = used(&after, &[member(10, 1, 5, 0, 1302)]);
+        assert_eq!(used_now, Some(2));
         assert_eq!(after.debts, []);
     }
 
@@ -421,9 +426,9 @@ mod tests {
     fn a_debt_waits_for_one_sample() {
         let before = ledger(&[member(10, 1, 5, 0, 0), member(11, 10, 6, 100, 0)]);
         let (_, after) = used(&before, &[member(10, 1, 5, 0, 0)]);
-        assert_eq!(after.debts, [Debt { heir: Pid::new(10), owed: Ticks(100) }]);
-        let (ticks, after) = used(&after, &[member(10, 1, 5, 0, 0)]);
-        assert_eq!((ticks, after.debts.len()), (Some(0), 0));
+        assert_eq!(after.debts, [Debt { heir: Pid::new(10), owed: ticks(100) }]);
+        let (used_now, after) = used(&after, &[member(10, 1, 5, 0, 0)]);
+        assert_eq!((used_now, after.debts.len()), (Some(0), 0));
         assert_eq!(used(&after, &[member(10, 1, 5, 0, 150)]).0, Some(150));
     }
 
@@ -458,14 +463,52 @@ mod tests {
     fn a_member_that_leaves_alive_leaves_no_debt() {
         let before = ledger(&[member(10, 1, 5, 0, 0), member(11, 10, 6, 100, 0)]);
         let now = vec![member(10, 1, 5, 0, 120)];
-        let (ticks, _) = settle(Some(&before), SINCE, now, |_| Life::Alive);
-        assert_eq!(ticks, Some(Ticks(120)));
+        let (used_now, _) = settle(Some(&before), SINCE, now, |_| Life::Alive);
+        assert_eq!(used_now, Some(ticks(120)));
     }
 
     #[test]
     fn rounding_does_not_report_old_time_again() {
         let before = ledger(&[member(10, 1, 5, 0, 0), member(11, 10, 6, 1000, 0)]);
-        assert_eq!(used(&before, &[member(10, 1, 5, 0, 997)]).0, Some(0));
+        assert_eq!(used(&before, &[member(10, 1, 5, 0, 998)]).0, Some(0));
+    }
+
+    #[test]
+    fn what_ticks_hide_is_taken_off_later() {
+        // The child's clock showed 3.4 ticks. It ended, and its parent's child time shows 3.
+        let child = Member {
+            amounts: Amounts { own: CpuNanos(34_000_000), children: CpuNanos(0) },
+            ..member(11, 10, 6, 0, 0)
+        };
+        let before = ledger(&[member(10, 1, 5, 0, 0), child]);
+        let (used_now, after) = used(&before, &[member(10, 1, 5, 0, 3)]);
+        assert_eq!(used_now, Some(0));
+        assert_eq!(after.debts, [Debt { heir: Pid::new(10), owed: CpuNanos(4_000_000) }]);
+        // It stays while nothing more shows, and is taken off the next tick.
+        let (_, after) = used(&after, &[member(10, 1, 5, 0, 3)]);
+        assert_eq!(after.debts.len(), 1);
+        let (total, after) = settle(Some(&after), SINCE, vec![member(10, 1, 5, 0, 4)], gone);
+        assert_eq!(total, Some(CpuNanos(6_000_000)));
+        assert_eq!(after.debts, []);
+    }
+
+    #[test]
+    fn what_ticks_hide_is_never_more_than_two_ticks() {
+        let child = |pid| Member {
+            amounts: Amounts { own: CpuNanos(9_000_000), children: CpuNanos(0) },
+            ..member(pid, 10, 6, 0, 0)
+        };
+        let mut members = vec![member(10, 1, 5, 0, 0)];
+        members.extend((11..31).map(child));
+        // All are lost: nobody waited for them. They may still arrive with the next sample.
+        let (_, after) = used(&ledger(&members), &[member(10, 1, 5, 0, 0)]);
+        assert_eq!(after.debts.iter().map(|debt| debt.owed.0).sum::<u64>(), 180_000_000);
+        let (_, after) = used(&after, &[member(10, 1, 5, 0, 0)]);
+        assert_eq!(after.debts, [Debt { heir: Pid::new(10), owed: ticks(2) }]);
+    }
+
+    fn gone(_: ProcId) -> Life {
+        Life::Gone
     }
 
     #[test]
