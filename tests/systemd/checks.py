@@ -402,6 +402,9 @@ def listed_by_systemctl(*manager):
     show = run(*systemctl, "show", "--property=Id,ControlGroup", "--", *ids, env=USERS_ENVIRONMENT)
     for unit in show.split("\n\n"):
         known = dict(line.split("=", 1) for line in unit.splitlines())
+        if known.get("Id") == "init.scope" and not known.get("ControlGroup"):
+            # systemd 247 does not say where it has put itself.
+            known["ControlGroup"] = f"{USERS_MANAGER}/init.scope" if manager else "init.scope"
         if known.get("ControlGroup"):
             yield known["Id"], known["ControlGroup"].lstrip("/")
 
