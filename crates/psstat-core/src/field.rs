@@ -101,7 +101,7 @@ static TABLE: [Row; 13] = [
         needs: &[],
         keeps_state: false,
         rate: None,
-        value: |report| Value::decimal(report.cpu?, 4),
+        value: |report| Value::decimal(report.cpu?, 6),
     },
     Row {
         field: Field::MemoryShare,

@@ -638,7 +638,7 @@ fn few_open_files_are_enough() {
 fn used(mut since: i64, lines: &[Line]) -> (f64, f64) {
     lines.iter().fold((0.0, 0.0), |(used, rounding), line| {
         let seconds = (line.time - std::mem::replace(&mut since, line.time)) as f64 / 1e9;
-        (used + line.fields["p_cpu"] * seconds, rounding + 0.00005 * seconds)
+        (used + line.fields["p_cpu"] * seconds, rounding + 0.000_000_5 * seconds)
     })
 }
 
