@@ -2,6 +2,7 @@
 //! would never write, and the arithmetic of CPU and memory on what it would.
 #![allow(clippy::unwrap_used, reason = "a test ends by panicking")]
 
+use crate::stderr::{assert_line, assert_warning, assert_warnings, first_line};
 use crate::support::fake_proc::{FakeProc, Process};
 use crate::support::line::{self, Line};
 use crate::support::{Job, Run, boot_now, make_fifo, may_be_root, run, ticks_since_boot};
@@ -54,8 +55,7 @@ mod odd_files {
         let warned = match run.stderr.as_str() {
             "" => false,
             text => {
-                assert!(text.starts_with("W! 1 processes cannot be read, such as "), "{text}");
-                assert!(text.contains("/200/stat: "), "{text}");
+                assert_warning(text, &["1 ", "/200/stat"]);
                 true
             }
         };
@@ -217,31 +217,29 @@ mod odd_files {
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path().to_str().unwrap();
         let args = ["--pid", "1", "--cache-dir", dir, "--proc", dir];
-        run(args).assert_failed(1, "no process can be read");
+        run(args).assert_failed(1, dir);
         std::fs::create_dir(folder.path().join("5")).unwrap();
-        run(args).assert_failed(1, "no process can be read");
+        let run = run(args);
+        run.assert_failed(1, dir);
+        assert_line(&run.stderr, "E! ", &["--proc", "HOST_PROC"]);
     }
 
     #[test]
     fn memory_that_cannot_be_read_leaves_p_mem_out() {
         let cases: [(&str, Change, &str); 7] = [
-            ("none", &|_| {}, "W! p_mem is left out: "),
-            ("empty", &|tree| tree.write("meminfo", ""), "W! p_mem is left out: "),
+            ("none", &|_| {}, "p_mem"),
+            ("empty", &|tree| tree.write("meminfo", ""), "p_mem"),
             (
                 "no total",
                 &|tree| tree.write("meminfo", "MemFree: 5 kB\nXMemTotal: 7 kB\n"),
-                "W! p_mem is left out: ",
+                "p_mem",
             ),
-            (
-                "a total without number",
-                &|tree| tree.write("meminfo", "MemTotal: much\n"),
-                "W! p_mem is left out: ",
-            ),
-            ("a FIFO", &|tree| make_fifo(&tree.file("meminfo")), "W! p_mem is left out: "),
-            ("a folder", &|tree| tree.write("meminfo/x", ""), "W! p_mem is left out: "),
+            ("a total without number", &|tree| tree.write("meminfo", "MemTotal: much\n"), "p_mem"),
+            ("a FIFO", &|tree| make_fifo(&tree.file("meminfo")), "p_mem"),
+            ("a folder", &|tree| tree.write("meminfo/x", ""), "p_mem"),
             ("a total of zero", &|tree| tree.write("meminfo", "MemTotal: 0 kB\n"), ""),
         ];
-        for (what, make, warning) in cases {
+        for (what, make, named) in cases {
             let tree = FakeProc::new();
             tree.add(&Process { resident: 5, ..Process::new(100, 1, "root") });
             std::fs::remove_file(tree.file("meminfo")).unwrap();
@@ -250,8 +248,10 @@ mod odd_files {
             let line = run.line();
             assert_eq!((line.p_mem(), line.n_proc()), (None, 1), "{what}");
             assert_eq!(line.p_cpu(), Some(0.0), "{what}");
-            assert!(run.stderr.starts_with(warning), "{what}: {}", run.stderr);
-            assert_eq!(run.stderr.is_empty(), warning.is_empty(), "{what}: {}", run.stderr);
+            match named {
+                "" => assert_eq!(run.stderr, "", "{what}"),
+                field => assert_warning(&run.stderr, &[field, "/meminfo"]),
+            }
         }
     }
 
@@ -264,7 +264,7 @@ mod odd_files {
             tree.write("200/statm", text);
             let run = Job::new(&tree, ["--pid", "root:100"]).second_run();
             assert_eq!((run.line().p_mem(), run.line().n_proc()), (Some(0.000_05), 2), "{text:?}");
-            assert!(run.stderr.starts_with("W! 1 sizes of processes cannot be read"), "{text:?}");
+            assert_warning(&run.stderr, &["1 ", "/200/statm"]);
         }
     }
 
@@ -303,8 +303,7 @@ mod odd_files {
         run();
         let run = run();
         assert_eq!(run.line().n_proc(), 1);
-        assert!(run.stderr.starts_with("W! 1 processes cannot be read, such as "), "{run:?}");
-        assert!(run.stderr.contains("permission denied: run psstat as root"), "{run:?}");
+        assert_warning(&run.stderr, &["1 ", "/200/stat", "root"]);
     }
 }
 
@@ -467,7 +466,7 @@ mod membership {
             "psstat,host=tengu,process_name=web p_cpu=0,p_mem=0,n_proc=0i\n\
              psstat,host=tengu,process_name=db p_cpu=0,p_mem=0,n_proc=0i\n"
         );
-        assert_eq!(run.stderr, "W! --pid 500: no such process\nW! --pid 501: no such process\n");
+        assert_warnings(&run.stderr, &[&["--pid", "500"], &["--pid", "501"]]);
         // It comes up, having started before the last sample: its past is not this interval's.
         tree.add(&Process { own: 5000, ..Process::new(500, 1, "nginx") });
         let line = job.run().lines().remove(0);
@@ -582,32 +581,34 @@ mod selectors {
         for (text, count, warning) in [
             ("100", 1, ""),
             ("  100\t\r\n/var/lib/x\n", 1, ""),
-            ("", 0, "its first line is not the number of a process"),
-            ("\n100\n", 0, "its first line is not the number of a process"),
-            ("100 200", 0, "its first line is not the number of a process"),
-            ("-100", 0, "its first line is not the number of a process"),
-            ("0", 0, "its first line is not the number of a process"),
-            ("4194305", 0, "its first line is not the number of a process"),
-            ("300", 0, "its process 300 does not run"),
+            ("", 0, "4194304"),
+            ("\n100\n", 0, "4194304"),
+            ("100 200", 0, "4194304"),
+            ("-100", 0, "4194304"),
+            ("0", 0, "4194304"),
+            ("4194305", 0, "4194304"),
+            ("300", 0, "300"),
         ] {
             std::fs::write(&path, text).unwrap();
             let run = job.run();
             assert_eq!(counts(&run.lines()), [("web", count), ("b", 1)], "{text:?}");
             assert_eq!(run.stderr.is_empty(), warning.is_empty(), "{text:?}: {run:?}");
-            assert!(run.stderr.contains(warning), "{text:?}: {run:?}");
+            if !warning.is_empty() {
+                assert_warning(&run.stderr, &[path.to_str().unwrap(), warning]);
+            }
         }
         std::fs::remove_file(&path).unwrap();
-        let said = |warning: &str| {
+        let assert_warned = |named: &str| {
             let run = job.run();
-            assert_eq!(counts(&run.lines()), [("web", 0), ("b", 1)], "{warning}");
-            assert!(run.stderr.starts_with("W! pid file ") && run.stderr.contains(warning));
+            assert_eq!(counts(&run.lines()), [("web", 0), ("b", 1)], "{named}");
+            assert_warning(&run.stderr, &[path.to_str().unwrap(), named]);
         };
-        said("there is none");
+        assert_warned("");
         make_fifo(&path);
-        said("not a plain file");
+        assert_warned("regular file");
         std::fs::remove_file(&path).unwrap();
         std::fs::create_dir(&path).unwrap();
-        said("not a plain file");
+        assert_warned("regular file");
     }
 
     #[test]
@@ -620,8 +621,7 @@ mod selectors {
         tree.add(&Process { start: ticks_since_boot(), ..Process::new(100, 1, "young\n") });
         let run = Job::new(&tree, ["--pid-file", path.to_str().unwrap()]).second_run();
         assert_eq!(run.line().n_proc(), 1);
-        assert!(run.stderr.starts_with("W! pid file ") && run.stderr.contains("may be stale"));
-        assert!(run.stderr.contains(r"process 100 (young\n) started 36"), "{}", run.stderr);
+        assert_warning(&run.stderr, &[path.to_str().unwrap(), r"100 (young\n)", "36"]);
     }
 }
 
@@ -872,7 +872,8 @@ mod cpu {
             let taken = job.state().accounts.taken;
             lead = taken.0.saturating_sub(begin);
             if run.stdout.is_empty() {
-                assert!(run.stderr.contains("starting over"), "{run:?}");
+                let cache = job.cache().display().to_string();
+                assert_warning(first_line(&run.stderr), &[&cache]);
                 continue;
             }
             let rate = run.line().p_cpu().unwrap();
@@ -895,8 +896,8 @@ mod cpu {
         let starts_over = |job: &Job| {
             let run = job.run();
             run.assert_first();
-            assert!(run.stderr.starts_with("W! cache "), "{run:?}");
-            assert!(run.stderr.contains("from before the machine was restarted: starting over"));
+            let cache = job.cache().display().to_string();
+            assert_warning(first_line(&run.stderr), &[&cache, "restarted"]);
         };
         tree.write("sys/kernel/random/boot_id", "another\n");
         tree.add(&Process { own: 10, ..Process::new(100, 1, "x") });
@@ -956,10 +957,7 @@ mod memory {
         // 400 of the first; 300 and 10 of their own, and 900 that they may share.
         let (part, stderr) = part(&tree, "pss");
         assert_eq!(part, Some(0.001_61));
-        assert!(
-            stderr.starts_with("W! 2 proportional shares of memory cannot be read"),
-            "{stderr}"
-        );
+        assert_warning(&stderr, &["2 ", "/101/smaps_rollup"]);
     }
 
     #[test]
