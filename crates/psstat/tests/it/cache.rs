@@ -1,5 +1,5 @@
-//! The cache file: damaged, foreign, contended, in hostile places, cut off by signals. Never a
-//! crash, never a wrong number, never a touch on what is not psstat's.
+//! The cache file: damaged, locked, at a hostile path, and after signals. psstat never crashes, never
+//! prints a wrong number and never changes a file that is not its own.
 #![allow(clippy::unwrap_used, reason = "a test ends by panicking")]
 
 use crate::stderr::{assert_line, assert_warning, first_line};
@@ -36,11 +36,11 @@ fn small_tree() -> FakeProc {
 
 const SMALL: [&str; 2] = ["--pid", "web:100"];
 
-/// Checks that nothing is in the folder but what psstat may leave there.
-fn assert_clean(folder: &Path) {
-    for entry in fs::read_dir(folder).unwrap() {
+/// Checks that the directory contains only files that psstat may leave there.
+fn assert_clean(directory: &Path) {
+    for entry in fs::read_dir(directory).unwrap() {
         let name = entry.unwrap().file_name();
-        assert!(name == "cache" || name == "cache.new", "{name:?} was left in the folder");
+        assert!(name == "cache" || name == "cache.new", "{name:?} was left in the directory");
     }
 }
 
@@ -57,14 +57,14 @@ mod damage {
     use super::*;
 
     #[test]
-    fn each_changed_byte_is_found() {
+    fn a_cache_with_any_changed_byte_is_discarded() {
         let tree = small_tree();
         let job = Job::new(&tree, SMALL);
         job.baseline();
         let good = fs::read(job.cache()).unwrap();
-        for at in 0..good.len() {
+        for index in 0..good.len() {
             let mut bad = good.clone();
-            bad[at] ^= 1 << (at % 8);
+            bad[index] ^= 1 << (index % 8);
             fs::write(job.cache(), bad).unwrap();
             assert_starts_over(&job, &job.run(), "");
         }
@@ -72,7 +72,7 @@ mod damage {
     }
 
     #[test]
-    fn each_cut_is_found() {
+    fn a_cache_cut_at_any_length_is_discarded() {
         let tree = small_tree();
         let job = Job::new(&tree, SMALL);
         job.baseline();
@@ -88,7 +88,7 @@ mod damage {
     }
 
     #[test]
-    fn what_is_no_cache_is_said() {
+    fn a_file_that_is_not_a_cache_is_replaced_with_a_warning() {
         let tree = small_tree();
         let job = Job::new(&tree, SMALL);
         job.baseline();
@@ -100,13 +100,13 @@ mod damage {
             fs::write(job.cache(), bytes).unwrap();
             assert_starts_over(&job, &job.run(), reason);
         }
-        // Larger than memory should be given to.
+        // Too large to read into memory.
         File::create(job.cache()).unwrap().set_len(1 << 40).unwrap();
         assert_starts_over(&job, &job.run(), "");
     }
 
     #[test]
-    fn a_state_of_another_boot_or_from_the_future_is_not_reckoned_with() {
+    fn a_state_of_another_boot_or_the_future_is_discarded() {
         let tree = small_tree();
         let job = Job::new(&tree, SMALL);
         job.baseline();
@@ -128,7 +128,7 @@ mod damage {
     }
 
     #[test]
-    fn a_sound_state_of_odd_content_gives_no_wrong_number() {
+    fn odd_content_of_a_valid_state_causes_no_wrong_rate() {
         let tree = small_tree();
         let job = Job::new(&tree, SMALL);
         job.baseline();
@@ -143,14 +143,14 @@ mod damage {
         };
         let members = |state: &mut State, change: &dyn Fn(usize, &mut _)| {
             let ledger = &mut state.accounts.groups.values_mut().next().unwrap().ledger;
-            ledger.members.iter_mut().enumerate().for_each(|(at, member)| change(at, member));
+            ledger.members.iter_mut().enumerate().for_each(|(index, member)| change(index, member));
         };
-        // Times from the future of each process: less than known is nothing, not a negative.
+        // If a counter is lower than in the cache, the rate is zero, not negative.
         assert_eq!(
             after(&|state| members(state, &|_, m| m.amounts.own = Ticks(u64::MAX))),
             Some(0.0)
         );
-        // No such group, no such process, other processes on their pids.
+        // No such group, no such process, other processes with the same pids.
         assert_eq!(after(&|state| state.accounts.groups.clear()), None);
         assert_eq!(
             after(&|state| state
@@ -161,12 +161,12 @@ mod damage {
             None
         );
         assert_eq!(after(&|state| members(state, &|_, m| m.id.start = Ticks(7))), None);
-        // Parents in a circle, and one that owes more than there is.
+        // A cycle of parents, and a process whose count is higher than that of all others.
         assert_eq!(
             after(&|state| {
-                members(state, &|at, m| {
-                    m.parent = psstat_core::model::units::Pid::new([102, 100, 101][at]);
-                    if at == 2 {
+                members(state, &|index, m| {
+                    m.parent = psstat_core::model::units::Pid::new([102, 100, 101][index]);
+                    if index == 2 {
                         m.id.start = Ticks(9);
                         m.amounts.own = Ticks(u64::MAX);
                     }
@@ -177,13 +177,13 @@ mod damage {
     }
 }
 
-mod hostile_places {
+mod hostile_paths {
     use super::*;
 
-    /// The two names that psstat opens: the cache, and the file that is renamed onto it.
+    /// The two names that psstat opens: the cache file, and the file that it renames to it.
     const NAMES: [&str; 2] = ["cache", "cache.new"];
 
-    /// Checks that what stands in place of the cache makes the run fail, and stays as it is.
+    /// Checks that the run fails with an error that names the cache, the reason and the options.
     fn assert_refused(job: &Job<'_>, reason: &str) {
         let run = job.run();
         let path = job.cache().display().to_string();
@@ -192,7 +192,7 @@ mod hostile_places {
     }
 
     #[test]
-    fn no_symbolic_link_is_followed() {
+    fn a_symbolic_link_is_not_followed() {
         let tree = small_tree();
         for name in NAMES {
             let job = Job::new(&tree, SMALL);
@@ -217,7 +217,7 @@ mod hostile_places {
     }
 
     #[test]
-    fn no_fifo_no_folder_no_second_name_is_touched() {
+    fn a_fifo_directory_socket_or_hard_link_is_left_alone() {
         let tree = small_tree();
         for name in NAMES {
             let job = Job::new(&tree, SMALL);
@@ -247,7 +247,7 @@ mod hostile_places {
     }
 
     #[test]
-    fn no_device_is_touched() {
+    fn a_device_is_left_alone() {
         use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
         if !may_be_root("a device") {
             return;
@@ -267,7 +267,7 @@ mod hostile_places {
     }
 
     #[test]
-    fn no_file_of_another_user_is_touched() {
+    fn a_file_of_another_user_is_left_alone() {
         if !may_be_root("a file of another user") {
             return;
         }
@@ -285,7 +285,7 @@ mod hostile_places {
     }
 
     #[test]
-    fn an_unprivileged_user_is_told_what_is_not_allowed() {
+    fn users_cannot_use_the_cache_of_another_user() {
         if !may_be_root("running as another user") {
             return;
         }
@@ -304,7 +304,7 @@ mod hostile_places {
         as_nobody().assert_failed(1, "Permission denied");
         assert_eq!(fs::read_dir(job.cache_dir()).unwrap().count(), 0);
 
-        // In a folder like /tmp: root's cache is neither read nor replaced.
+        // In a directory like /tmp, the cache of root is neither read nor replaced.
         mode(0o1777);
         job.baseline();
         let before = fs::read(job.cache()).unwrap();
@@ -315,17 +315,17 @@ mod hostile_places {
         as_nobody().assert_first();
         let found = fs::metadata(job.cache()).unwrap();
         assert_eq!((found.uid(), found.mode() & 0o7777), (NOBODY, 0o600));
-        // And root does not trust theirs.
+        // Root does not use the cache of another user.
         assert_refused(&job, "another user");
     }
 
     #[test]
-    fn a_missing_folder_is_said() {
+    fn a_missing_cache_directory_is_an_error() {
         let tree = small_tree();
         let job = Job::new(&tree, SMALL);
         fs::remove_dir(job.cache_dir()).unwrap();
         assert_refused(&job, "directory");
-        assert!(!job.cache_dir().exists(), "it is not psstat's to make");
+        assert!(!job.cache_dir().exists(), "psstat does not create it");
         fs::write(job.cache_dir(), "").unwrap();
         assert_refused(&job, "Not a directory");
         fs::remove_file(job.cache_dir()).unwrap();
@@ -339,7 +339,7 @@ mod hostile_places {
         }
         let tree = small_tree();
         let job = Job::new(&tree, SMALL);
-        // The disk has room for one file of a page: the baseline, and not the next state beside it.
+        // The disk has room for one file of one page: the baseline, but not the next state.
         let script = r#"
             mount -t tmpfs -o size=4k psstat "$1" || exit 77
             shift
@@ -363,15 +363,15 @@ mod hostile_places {
             return;
         }
         assert_eq!(run.line().n_proc(), 3, "the old state serves once there is room");
-        let said: Vec<&str> = run.stderr.lines().collect();
-        assert_eq!(said.len(), 2, "{run:?}");
-        assert!(said[0].starts_with("I! first run"), "{run:?}");
-        assert!(said[1].starts_with("E! "), "{run:?}");
-        assert!(said[1].contains("No space left on device"), "{run:?}");
+        let lines: Vec<&str> = run.stderr.lines().collect();
+        assert_eq!(lines.len(), 2, "{run:?}");
+        assert!(lines[0].starts_with("I! first run"), "{run:?}");
+        assert!(lines[1].starts_with("E! "), "{run:?}");
+        assert!(lines[1].contains("No space left on device"), "{run:?}");
     }
 
     #[test]
-    fn the_cache_is_for_its_user_alone_whatever_the_umask_and_what_stood_there() {
+    fn the_cache_has_mode_0600_whatever_the_umask() {
         let tree = small_tree();
         for umask in ["0", "077", "0777"] {
             let job = Job::new(&tree, SMALL);
@@ -382,13 +382,13 @@ mod hostile_places {
             };
             run().assert_first();
             assert_eq!(fs::metadata(job.cache()).unwrap().mode() & 0o7777, 0o600, "{umask}");
-            // A file of one's own stands there, open to all.
+            // A file of the same user that every user may write.
             let new = job.cache_dir().join("cache.new");
             fs::write(&new, "x".repeat(100_000)).unwrap();
             fs::set_permissions(&new, Permissions::from_mode(0o666)).unwrap();
             assert_eq!(run().line().n_proc(), 3);
             assert_eq!(fs::metadata(job.cache()).unwrap().mode() & 0o7777, 0o600, "{umask}");
-            assert_eq!(job.state().accounts.groups.len(), 1, "what stood there is gone");
+            assert_eq!(job.state().accounts.groups.len(), 1, "the old content is gone");
             assert_clean(job.cache_dir());
         }
     }
@@ -414,15 +414,15 @@ mod contention {
     }
 
     #[test]
-    fn fifty_runs_at_once_share_a_cache() {
+    fn fifty_simultaneous_runs_share_a_cache() {
         let busy = Busy::new();
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let selector = format!("busy:{}", busy.0.id());
         let command = || {
             let mut command = psstat();
             command.args(["--cache-name", "cache", "--pid", &selector, "--cache-dir"]);
-            command.arg(folder.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
-            // Fifty at once on a busy machine take their time.
+            command.arg(directory.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
+            // Fifty simultaneous runs take long on a busy machine.
             command.args(["--timeout", "5m"]);
             command
         };
@@ -436,17 +436,17 @@ mod contention {
                 let run = Run::from(run);
                 let line = run.line();
                 assert_eq!((line.n_proc(), run.stderr.as_str()), (1, ""));
-                // Two runs may begin in the same moment: then there is no rate.
+                // Two runs may start at the same time. Then there is no rate.
                 assert!(line.p_cpu().is_none_or(|rate| rate <= most), "{line:?}");
             }
-            codec::decode(&fs::read(folder.path().join("cache")).unwrap()).unwrap();
-            assert_clean(folder.path());
+            codec::decode(&fs::read(directory.path().join("cache")).unwrap()).unwrap();
+            assert_clean(directory.path());
         }
         assert_eq!(Run::of(&mut command()).line().n_proc(), 1);
     }
 
     #[test]
-    fn a_run_that_has_stopped_in_its_writing_is_waited_for_and_told() {
+    fn a_locked_cache_is_an_error_after_a_wait() {
         let tree = small_tree();
         let job = Job::new(&tree, SMALL);
         job.baseline();
@@ -462,7 +462,7 @@ mod contention {
     }
 
     #[test]
-    fn fifty_first_runs_at_once_leave_one_sound_cache() {
+    fn fifty_simultaneous_first_runs_leave_a_valid_cache() {
         let tree = small_tree();
         let job = Job::new(&tree, SMALL);
         let spawn = |_| {
@@ -503,7 +503,7 @@ mod signals {
         job.command().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
-    /// How long a run takes here and now, so that signals fall into all parts of it.
+    /// How long a run takes, so that signals can be sent in each part of it.
     fn length_of_a_run(job: &Job<'_>) -> Duration {
         let start = Instant::now();
         assert_eq!(job.run().lines().len(), MANY as usize);
@@ -511,7 +511,7 @@ mod signals {
     }
 
     #[test]
-    fn a_killed_run_harms_no_later_one() {
+    fn a_killed_run_does_not_affect_the_next() {
         let tree = large_tree();
         let job = Job::new(&tree, ["--pattern", "^p"]);
         job.baseline();
@@ -531,7 +531,7 @@ mod signals {
         }
     }
 
-    /// Waits until the process has a handler for SIGTERM; false where it ended before.
+    /// Waits until the process has a handler for SIGTERM. Returns `false` if it ended before.
     fn handles_sigterm(run: &mut Child) -> bool {
         let status = format!("/proc/{}/status", run.id());
         loop {
@@ -548,13 +548,13 @@ mod signals {
         }
     }
 
-    /// Only for a run that nobody has waited for yet: its pid is still its own.
+    /// Sends SIGTERM. Only for a run that has not been waited for: until then the pid is its own.
     fn terminate(run: &Child) {
         let _ = kill_process(rustix::process::Pid::from_child(run), Signal::TERM);
     }
 
     #[test]
-    fn sigterm_gives_whole_lines_or_nothing() {
+    fn sigterm_leaves_all_lines_or_none() {
         let tree = large_tree();
         let job = Job::new(&tree, ["--pattern", "^p"]);
         job.baseline();
@@ -566,7 +566,7 @@ mod signals {
                 sleep(length * step / steps);
                 terminate(&run);
             }
-            // Only now is the pipe emptied: the run may stand in the middle of its writing.
+            // The pipe is read only now, so the signal may arrive while the run writes.
             let run = Run::from(run);
             assert_eq!(run.stderr, "");
             match run.lines().len() {
@@ -578,12 +578,12 @@ mod signals {
             }
             assert_eq!(job.run().lines().len(), MANY as usize, "the cache is sound");
         }
-        assert!(silent > 0, "no run was caught in its work");
+        assert!(silent > 0, "no signal arrived during a run");
         println!("{silent} runs ended without lines, {whole} with all");
     }
 
     #[test]
-    fn sigterm_ends_a_run_that_waits() {
+    fn sigterm_ends_wait() {
         let tree = small_tree();
         let job = Job::new(&tree, ["--pid", "100", "--wait", "1h"]);
         let mut run = spawn(&job);
@@ -594,17 +594,17 @@ mod signals {
     }
 
     #[test]
-    fn sigterm_while_the_reader_is_slow_cuts_no_line() {
+    fn sigterm_cuts_no_line_of_a_slow_reader() {
         let tree = large_tree();
         let job = Job::new(&tree, ["--pattern", "^p"]);
         job.baseline();
         let mut run = spawn(&job);
-        // The first byte is there: from now on the run writes, and the pipe cannot hold it all.
+        // After the first byte the run is writing, and the output does not fit in the pipe.
         let mut stdout = Limited::new(run.stdout.take().unwrap());
         let mut text = vec![0];
         stdout.read_exact(&mut text).unwrap();
         terminate(&run);
-        // Emptied at once, the pipe might take the rest before the signal arrives.
+        // If the pipe were read at once, the run could write the rest before the signal arrives.
         sleep(Duration::from_millis(100));
         stdout.read_to_end(&mut text).unwrap();
         assert!(text.len() > 1 << 16, "it all fits in the pipe");

@@ -1,5 +1,5 @@
-//! The table of errors of the contract: standard output, the first line of standard error, exit
-//! status. Telegraf drops the lines where the status is not 0, and shows only that first line.
+//! Each kind of error: standard output, the first line of standard error, exit status. If the status
+//! is not 0, Telegraf drops the output and shows only that first line.
 #![allow(clippy::unwrap_used, reason = "a test ends by panicking")]
 
 use crate::stderr::{assert_line, assert_warning};
@@ -20,7 +20,7 @@ mod usage {
     use super::*;
 
     #[test]
-    fn what_makes_no_sense_ends_with_2_and_the_cure() {
+    fn wrong_usage_exits_with_2_and_names_the_cure() {
         let cases: &[(&[&str], &str)] = &[
             (&[], "--pid"),
             (&["--nonsense"], "--nonsense"),
@@ -74,7 +74,7 @@ mod usage {
     }
 
     #[test]
-    fn no_length_of_time_is_too_long_to_reckon_with() {
+    fn the_longest_duration_is_accepted() {
         let tree = tree();
         // The longest that a duration can be.
         let longest = "18446744073709551615s";
@@ -94,7 +94,7 @@ mod usage {
     }
 
     #[test]
-    fn a_wrong_argument_cannot_write_to_the_terminal() {
+    fn control_characters_of_arguments_are_not_printed() {
         for hostile in [
             &b"--\x1b[2J\x07"[..],
             b"\x1b]0;title\x07",
@@ -118,7 +118,7 @@ mod usage {
     }
 
     #[test]
-    fn help_and_version_are_the_only_texts_on_standard_output() {
+    fn help_and_version_go_to_standard_output() {
         for flag in ["--help", "-h", "-help"] {
             let run = run([flag]);
             assert_eq!((run.status, run.stderr.as_str()), (Some(0), ""));
@@ -135,7 +135,7 @@ mod usage {
     }
 
     #[test]
-    fn the_originals_single_dashes_still_work() {
+    fn options_may_have_a_single_dash() {
         let tree = tree();
         tree.write("x.pid", "100");
         let pid_file = format!("file:{}", tree.file("x.pid").display());
@@ -164,9 +164,9 @@ mod failures {
     use super::*;
 
     #[test]
-    fn a_procfs_that_cannot_be_read_ends_with_1() {
-        let folder = tempfile::tempdir().unwrap();
-        let dir = folder.path();
+    fn an_unreadable_procfs_exits_with_1() {
+        let directory = tempfile::tempdir().unwrap();
+        let dir = directory.path();
         std::fs::write(dir.join("file"), "").unwrap();
         for name in ["missing", "file", "file/x", ""] {
             let mut command = psstat();
@@ -181,7 +181,7 @@ mod failures {
     }
 
     #[test]
-    fn the_cause_of_a_failure_stands_before_all_warnings() {
+    fn an_error_is_printed_without_warnings() {
         let tree = tree();
         let job = Job::new(&tree, ["--pid", "100", "--pid", "777"]);
         let path = job.cache_dir().join("cache.new");
@@ -196,7 +196,7 @@ mod failures {
     }
 
     #[test]
-    fn a_run_that_takes_too_long_says_so() {
+    fn a_run_that_takes_too_long_names_timeout() {
         let tree = tree();
         let job = Job::new(&tree, ["--pid", "100", "--timeout", "1ns"]);
         let run = job.run();
@@ -206,8 +206,8 @@ mod failures {
     }
 
     #[test]
-    fn a_full_disk_behind_standard_output_ends_with_1() {
-        // As long as it takes to look at all processes of a slow machine.
+    fn a_full_disk_behind_standard_output_exits_with_1() {
+        // A slow machine needs long to read all processes.
         let sample = ["--wait", "1ms", "--timeout", "5m", "--pattern", "all:."];
         for args in [&["--help"][..], &["--version"], &sample] {
             let full = File::options().write(true).open("/dev/full").unwrap();
@@ -223,11 +223,11 @@ mod parts {
     use super::*;
 
     #[test]
-    fn what_is_wrong_with_one_part_leaves_the_others() {
+    fn a_fault_of_one_selector_does_not_affect_the_others() {
         let tree = tree();
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("bad"), "no number").unwrap();
-        let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("bad"), "no number").unwrap();
+        let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
         for (option, value) in [
             ("--pid-file", path("missing")),
             ("--pid-file", path("bad")),
@@ -241,27 +241,27 @@ mod parts {
     }
 
     #[test]
-    fn warnings_stand_before_information_and_within_their_length() {
+    fn warnings_come_before_information_and_are_cut() {
         let tree = tree();
         let long = format!("/{}", "x".repeat(3000));
         let run = Job::new(&tree, ["--pid-file", &long, "--pid", "777", "--pid", "100"]).run();
         run.assert_first();
-        let said: Vec<&str> = run.stderr.split_inclusive('\n').collect();
-        assert_eq!(said.len(), 3, "{run:?}");
-        assert_warning(said[0], &["/xxx"]);
-        assert_warning(said[1], &["--pid", "777"]);
-        assert_line(said[2], "I! ", &[]);
+        let lines: Vec<&str> = run.stderr.split_inclusive('\n').collect();
+        assert_eq!(lines.len(), 3, "{run:?}");
+        assert_warning(lines[0], &["/xxx"]);
+        assert_warning(lines[1], &["--pid", "777"]);
+        assert_line(lines[2], "I! ", &[]);
     }
 
     #[test]
-    fn a_hostile_path_cannot_write_to_the_terminal() {
+    fn control_characters_of_paths_and_names_are_not_printed() {
         let tree = FakeProc::new();
         tree.add(&Process::new(100, 1, "\x1b[2J\n\x07\u{9b}"));
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let name = OsStr::from_bytes(b"\x1b]0;x\x07\nE! forged\r\xff\xc2\x9b.pid");
-        let path = folder.path().join(name);
+        let path = directory.path().join(name);
         let job = Job::new(&tree, [OsString::from("--pid-file"), path.clone().into_os_string()]);
-        let said = || {
+        let warnings = || {
             let run = job.run();
             assert_eq!(run.status, Some(0));
             for line in run.stderr.lines() {
@@ -270,7 +270,7 @@ mod parts {
             }
             run.stderr
         };
-        assert!(said().contains("E! forged"), "the warning names the file");
+        assert!(warnings().contains("E! forged"), "the warning names the file");
         // Nor can the name of a process that a warning names.
         std::fs::write(&path, "100").unwrap();
         File::options()
@@ -279,9 +279,9 @@ mod parts {
             .unwrap()
             .set_modified(std::time::UNIX_EPOCH)
             .unwrap();
-        assert!(said().contains("100 (?[2J\\n??)"));
+        assert!(warnings().contains("100 (?[2J\\n??)"));
         // Nor the path of a cache.
-        std::fs::create_dir(folder.path().join(OsStr::from_bytes(b"\x1b[2J\n"))).unwrap();
+        std::fs::create_dir(directory.path().join(OsStr::from_bytes(b"\x1b[2J\n"))).unwrap();
         let mut command = job.command();
         command.arg("--tag").arg(OsStr::from_bytes(b"x=\x1b\n\xff"));
         assert_eq!(Run::of(&mut command).line().tags[1].1, "?\\n?");
@@ -297,7 +297,7 @@ mod streams {
     use super::*;
 
     #[test]
-    fn a_reader_that_has_gone_is_no_error() {
+    fn a_closed_reader_is_not_an_error() {
         let tree = tree();
         let job = Job::new(&tree, ["--pid", "100"]);
         job.baseline();
@@ -321,7 +321,7 @@ mod streams {
     }
 
     #[test]
-    fn streams_may_be_closed() {
+    fn standard_streams_may_be_closed() {
         let tree = tree();
         let job = Job::new(&tree, ["--pid", "100", "--pid", "777"]);
         let first = with_streams(&job, "2>&-");
@@ -331,13 +331,13 @@ mod streams {
         let deaf = with_streams(&job, ">&-");
         assert_eq!(deaf.status, Some(0));
         assert_warning(&deaf.stderr, &["--pid", "777"]);
-        // Nothing that psstat opens has taken the place of a stream.
+        // No file that psstat opened got the descriptor of a closed stream.
         assert_eq!(job.run().line().n_proc(), 1);
         assert_eq!(job.state().accounts.groups.len(), 1);
     }
 
     #[test]
-    fn a_warning_that_nobody_reads_does_not_end_the_run() {
+    fn a_closed_standard_error_does_not_end_the_run() {
         let tree = tree();
         let job = Job::new(&tree, ["--pid", "100", "--pid", "777"]);
         job.baseline();

@@ -1,5 +1,5 @@
 //! What real databases make of what psstat prints: every line and page is taken, and comes back as
-//! it was, tags and values, whatever processes and folders call themselves.
+//! it was, tags and values, whatever processes and directories call themselves.
 //!
 //! Each test starts its own servers, on free ports of 127.0.0.1. It is skipped where one of them is
 //! not installed.
@@ -82,8 +82,8 @@ impl World {
     fn all() -> [World; 3] {
         let real = NAMES.iter().map(|(name, _)| Named::new(name)).collect();
         let grouped = FakeProc::new();
-        for (at, path) in long_paths().iter().enumerate() {
-            let pid = 100 + at as u32;
+        for (index, path) in long_paths().iter().enumerate() {
+            let pid = 100 + index as u32;
             grouped.add(&Process::new(pid, 1, "member"));
             has_done(&grouped, pid, 1);
             grouped.write(format!("{pid}/cgroup"), format!("0::/{path}\n"));
@@ -98,7 +98,7 @@ impl World {
         let options = ["--format", format, "--fields", &fields].map(str::to_owned);
         match self {
             World::MadeUp(tree) => {
-                let pids = || (0..NAMES.len() as u32).map(|at| 200 + at);
+                let pids = || (0..NAMES.len() as u32).map(|index| 200 + index);
                 pids().for_each(|pid| has_done(tree, pid, 1));
                 let tags = TAGS.iter().flat_map(|tag| ["--tag", tag]).map(str::to_owned);
                 let args = names::each_by_pid().into_iter().chain(tags).chain(options);
@@ -106,14 +106,14 @@ impl World {
                 job.run();
                 // Each has used more than the one before, the last more than any machine could: but
                 // no more than 15 digits say, for VictoriaMetrics keeps no more of a number.
-                for (at, (name, _)) in NAMES.iter().enumerate() {
-                    let own = if at + 1 == NAMES.len() { 1 << 20 } else { at as u64 };
-                    let resident = [0, 1, 999_999, 3_000_000].get(at).copied();
-                    let resident = resident.unwrap_or(1000 + at as u64);
-                    let process = Process::new(200 + at as u32, 100, name);
+                for (index, (name, _)) in NAMES.iter().enumerate() {
+                    let own = if index + 1 == NAMES.len() { 1 << 20 } else { index as u64 };
+                    let resident = [0, 1, 999_999, 3_000_000].get(index).copied();
+                    let resident = resident.unwrap_or(1000 + index as u64);
+                    let process = Process::new(200 + index as u32, 100, name);
                     let pid = process.pid;
                     tree.add(&Process { own, resident, ..process });
-                    has_done(tree, pid, 1 + at as u64);
+                    has_done(tree, pid, 1 + index as u64);
                 }
                 (job.command(), Some(job))
             }
@@ -139,8 +139,8 @@ impl World {
     fn expected(&self) -> BTreeMap<String, usize> {
         match self {
             World::MadeUp(_) | World::Real(_) => names::expected(),
-            // Every folder on the way is a control group too, and holds that process.
-            World::Grouped(_) => long_paths().iter().flat_map(|path| folders(path)).collect(),
+            // Every directory on the way is a control group too, and holds that process.
+            World::Grouped(_) => long_paths().iter().flat_map(|path| directories(path)).collect(),
         }
     }
 
@@ -167,8 +167,8 @@ fn long_paths() -> Vec<String> {
     parts.map(|part| vec![part.repeat(200 / part.len()); 19].join("/")).into()
 }
 
-/// All folders on the way to a path, each with one process.
-fn folders(path: &str) -> impl Iterator<Item = (String, usize)> {
+/// All directories on the way to a path, each with one process.
+fn directories(path: &str) -> impl Iterator<Item = (String, usize)> {
     let ends = path.match_indices('/').map(|(end, _)| end).chain([path.len()]);
     ends.map(|end| (path[..end].to_owned(), 1))
 }
@@ -202,7 +202,7 @@ fn value(number: Number) -> (String, f64) {
 }
 
 #[test]
-fn influxdb_takes_every_line_and_gives_the_same_back() {
+fn influxdb_returns_what_was_written() {
     let Some(influxd) = Influxd::start() else { return };
     let mut written: Vec<Point> = Vec::new();
     for lines in all_lines() {
@@ -221,7 +221,7 @@ fn as_point(line: &Line) -> Point {
 }
 
 #[test]
-fn victoria_metrics_takes_every_line_and_gives_the_same_back() {
+fn victoria_metrics_returns_what_was_written() {
     let Some(server) = VictoriaMetrics::start() else { return };
     let mut written: Vec<Series> = Vec::new();
     for lines in all_lines() {
@@ -244,7 +244,7 @@ fn as_series(line: &Line) -> Vec<Series> {
 }
 
 #[test]
-fn prometheus_scrapes_every_page_and_gives_the_same_back() {
+fn prometheus_returns_what_it_scraped() {
     let Some(prometheus) = Prometheus::start() else { return };
     for world in World::all() {
         let (mut command, job) = world.job("prometheus");
@@ -263,7 +263,7 @@ fn prometheus_scrapes_every_page_and_gives_the_same_back() {
 }
 
 #[test]
-fn promtool_has_no_complaint_about_a_page() {
+fn promtool_accepts_every_page() {
     if !is_installed("promtool") {
         return;
     }
@@ -321,7 +321,7 @@ fn up_and_down() -> Vec<u8> {
 }
 
 #[test]
-fn the_documented_queries_of_influxdb_tell_which_host_is_down() {
+fn influxdb_queries_of_the_docs_find_the_host_that_is_down() {
     let lines = up_and_down();
     let Some(influxd) = Influxd::start() else { return };
     influxd.write(&lines);
@@ -334,7 +334,7 @@ fn the_documented_queries_of_influxdb_tell_which_host_is_down() {
 }
 
 #[test]
-fn the_documented_queries_of_victoria_metrics_tell_which_host_is_down() {
+fn promql_queries_of_the_docs_find_the_host_that_is_down() {
     let lines = up_and_down();
     let Some(server) = VictoriaMetrics::start() else { return };
     server.write(&lines);

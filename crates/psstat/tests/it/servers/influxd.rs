@@ -10,8 +10,8 @@ pub struct Influxd {
     server: Server,
 }
 
-fn arguments(folder: &Path, ports: Ports) -> Vec<String> {
-    let dir = folder.display();
+fn arguments(directory: &Path, ports: Ports) -> Vec<String> {
+    let dir = directory.display();
     let Ports { http, other } = ports;
     let text = format!(
         "reporting-disabled = true\nbind-address = \"127.0.0.1:{other}\"\n\
@@ -21,8 +21,8 @@ fn arguments(folder: &Path, ports: Ports) -> Vec<String> {
          [continuous_queries]\nenabled = false\n\
          [http]\nbind-address = \"127.0.0.1:{http}\"\nlog-enabled = false\n"
     );
-    let config = folder.join("influxdb.conf");
-    std::fs::write(&config, text).expect("its folder takes files");
+    let config = directory.join("influxdb.conf");
+    std::fs::write(&config, text).expect("its directory takes files");
     ["run", "-config", &config.to_string_lossy()].map(str::to_owned).into()
 }
 

@@ -17,8 +17,8 @@ impl Value {
         &pairs.iter().find(|(name, _)| name == key).expect(key).1
     }
 
-    pub fn item(&self, at: usize) -> &Value {
-        &self.items()[at]
+    pub fn item(&self, index: usize) -> &Value {
+        &self.items()[index]
     }
 
     pub fn items(&self) -> &[Value] {

@@ -78,9 +78,9 @@ fn sample(line: &str) -> Option<Sample> {
 fn quoted(text: &str) -> Option<(String, &str)> {
     let mut plain = String::new();
     let mut characters = text.char_indices();
-    while let Some((at, character)) = characters.next() {
+    while let Some((index, character)) = characters.next() {
         match character {
-            '"' => return Some((plain, &text[at + 1..])),
+            '"' => return Some((plain, &text[index + 1..])),
             '\\' => plain.push(match characters.next()?.1 {
                 'n' => '\n',
                 escaped @ ('\\' | '"') => escaped,

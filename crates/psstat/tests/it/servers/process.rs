@@ -1,4 +1,4 @@
-//! One server: a process on a free port of 127.0.0.1 with a folder of its own, stopped by its
+//! One server: a process on a free port of 127.0.0.1 with a directory of its own, stopped by its
 //! handle.
 
 use super::http::{self, Answer};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 /// How to start a server.
 pub struct Program {
     pub name: &'static str,
-    /// Its arguments, given its folder and its ports; writes what it needs into the folder.
+    /// Its arguments, given its directory and its ports; writes what it needs into the directory.
     pub arguments: fn(&Path, Ports) -> Vec<String>,
     /// A path that is answered with a status of 200 to 299 as soon as it can work.
     pub ready: &'static str,
@@ -30,7 +30,7 @@ pub struct Ports {
 pub struct Server {
     child: Child,
     port: u16,
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Drop for Server {
@@ -61,15 +61,15 @@ impl Server {
     }
 
     fn try_start(program: &Program) -> std::io::Result<Server> {
-        let folder = tempfile::tempdir()?;
+        let directory = tempfile::tempdir()?;
         let free = || TcpListener::bind("127.0.0.1:0")?.local_addr().map(|free| free.port());
         let ports = Ports { http: free()?, other: free()? };
-        let log = std::fs::File::create(folder.path().join("log"))?;
+        let log = std::fs::File::create(directory.path().join("log"))?;
         let mut command = Command::new(program.name);
-        command.args((program.arguments)(folder.path(), ports)).env("HOME", folder.path());
-        command.current_dir(folder.path()).stdin(Stdio::null());
+        command.args((program.arguments)(directory.path(), ports)).env("HOME", directory.path());
+        command.current_dir(directory.path()).stdin(Stdio::null());
         command.stdout(log.try_clone()?).stderr(log);
-        let mut server = Server { child: command.spawn()?, port: ports.http, folder };
+        let mut server = Server { child: command.spawn()?, port: ports.http, directory };
         let started = Instant::now();
         loop {
             let ready = http::ask(server.port, "GET", program.ready, b"");
@@ -88,9 +88,9 @@ impl Server {
         self.port
     }
 
-    /// The path of a file in its folder.
+    /// The path of a file in its directory.
     pub fn file(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.directory.path().join(name)
     }
 
     /// What it has said.

@@ -1,5 +1,5 @@
 //! A real Prometheus that scrapes a real node_exporter, whose textfile collector reads pages from
-//! a folder.
+//! a directory.
 
 use super::page::Sample;
 use super::process::{Ports, Program, Server, until};
@@ -15,7 +15,7 @@ const NODE_EXPORTER: Program =
 const PROMETHEUS: Program =
     Program { name: "prometheus", arguments: of_prometheus, ready: "/-/ready" };
 
-/// The folder of pages, in that of node_exporter.
+/// The directory of pages, in that of node_exporter.
 const PAGES: &str = "pages";
 
 /// The file that tells Prometheus whom to scrape; it may be written at any time.
@@ -26,9 +26,9 @@ pub struct Prometheus {
     exporter: Server,
 }
 
-fn of_node_exporter(folder: &Path, ports: Ports) -> Vec<String> {
-    let pages = folder.join(PAGES);
-    std::fs::create_dir(&pages).expect("its folder takes folders");
+fn of_node_exporter(directory: &Path, ports: Ports) -> Vec<String> {
+    let pages = directory.join(PAGES);
+    std::fs::create_dir(&pages).expect("its directory takes directories");
     vec![
         "--collector.disable-defaults".to_owned(),
         "--collector.textfile".to_owned(),
@@ -37,16 +37,16 @@ fn of_node_exporter(folder: &Path, ports: Ports) -> Vec<String> {
     ]
 }
 
-fn of_prometheus(folder: &Path, ports: Ports) -> Vec<String> {
+fn of_prometheus(directory: &Path, ports: Ports) -> Vec<String> {
     let text = format!(
         "global:\n  scrape_interval: 1s\nscrape_configs:\n  - job_name: node\n    \
          file_sd_configs:\n      - files: [{TARGETS}]\n        refresh_interval: 1s\n"
     );
-    let config = folder.join("prometheus.yml");
-    std::fs::write(&config, text).expect("its folder takes files");
+    let config = directory.join("prometheus.yml");
+    std::fs::write(&config, text).expect("its directory takes files");
     vec![
         format!("--config.file={}", config.display()),
-        format!("--storage.tsdb.path={}", folder.join("data").display()),
+        format!("--storage.tsdb.path={}", directory.join("data").display()),
         format!("--web.listen-address=127.0.0.1:{}", ports.http),
     ]
 }

@@ -19,9 +19,9 @@ pub struct VictoriaMetrics {
     server: Server,
 }
 
-fn arguments(folder: &Path, ports: Ports) -> Vec<String> {
+fn arguments(directory: &Path, ports: Ports) -> Vec<String> {
     vec![
-        format!("-storageDataPath={}", folder.join("data").display()),
+        format!("-storageDataPath={}", directory.join("data").display()),
         format!("-httpListenAddr=127.0.0.1:{}", ports.http),
         "-memory.allowedBytes=64MB".to_owned(),
         // Not the usual half minute, in which a query does not look.
