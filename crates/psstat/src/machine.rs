@@ -246,7 +246,7 @@ impl Kernel for Machine {
 
     fn hold(&mut self, pids: &[Pid]) {
         if self.keeps_files_open {
-            self.files.hold(pids);
+            self.files.keep_open(pids);
         }
     }
 }

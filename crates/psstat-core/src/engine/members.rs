@@ -47,8 +47,9 @@ impl<K: Kernel> MemberReader<'_, K> {
         readings
     }
 
-    /// Reads counters, of parents before their children. If a child ends meanwhile, its count has
-    /// either been read, or will be in the count of its parent at the next sample, but not in both.
+    /// Reads counters, of parents before their children, as the scan does. So the count of a child
+    /// that ends meanwhile is never in the reading of its parent and in its own. The next sample
+    /// accounts for a child that had ended before it was read.
     fn read_counters(&self, readings: &mut Readings, diagnostics: &mut Diagnostics) {
         let fields = &self.plan.fields;
         let mut order: Vec<usize> = (0..readings.members.len()).collect();

@@ -57,7 +57,7 @@ impl FdCache {
 
     /// Keeps the files of these processes open from now on, as many as the capacity allows. Closes
     /// the files of all others. `pids` is sorted.
-    pub fn hold(&self, pids: &[Pid]) {
+    pub fn keep_open(&self, pids: &[Pid]) {
         let mut files = self.files.borrow_mut();
         files.retain(|pid, _| pids.binary_search(pid).is_ok());
         for &pid in pids {

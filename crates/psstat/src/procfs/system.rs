@@ -10,7 +10,7 @@ use psstat_core::model::units::{Bytes, Pid};
 use psstat_core::parse::{line, procfs as parse};
 
 impl Procfs {
-    /// What the kernel tells of the tasks it has made (`loadavg`, `sys/kernel/pid_max`, `stat`).
+    /// What the kernel reports about the tasks it has made (`loadavg`, `sys/kernel/pid_max`, `stat`).
     /// `interval_nanos` is the time since the last sample; it decides whether forks must be counted.
     /// `None` if a file cannot be read, or this is a copy.
     pub fn births(&self, interval_nanos: u64) -> Option<Births> {

@@ -179,7 +179,7 @@ fn a_container_without_systemd_has_no_units() {
     }
 }
 
-// ---- Who is in a group --------------------------------------------------------------------------
+// ---- Members ------------------------------------------------------------------------------------
 
 #[test]
 fn members_in_another_pid_namespace_count_with_a_warning() {
@@ -409,7 +409,7 @@ fn an_exact_unit_that_does_not_run_causes_a_warning() {
     assert_eq!(stderr("--systemd=ngnix*"), "", "a glob may match nothing");
 }
 
-// ---- Groups of several --------------------------------------------------------------------------
+// ---- Groups of several selectors ----------------------------------------------------------------
 
 #[test]
 fn units_with_the_same_name_form_one_group() {

@@ -76,7 +76,7 @@ mod usage {
     #[test]
     fn the_longest_duration_is_accepted() {
         let tree = tree();
-        // The longest that a duration can be.
+        // The longest duration.
         let longest = "18446744073709551615s";
         let run = Job::new(&tree, ["--pid", "100", "--timeout", longest]).second_run();
         assert_eq!(run.line().n_proc(), 1);
@@ -271,7 +271,7 @@ mod parts {
             run.stderr
         };
         assert!(warnings().contains("E! forged"), "the warning names the file");
-        // Nor can the name of a process that a warning names.
+        // The same for the name of a process in a warning,
         std::fs::write(&path, "100").unwrap();
         File::options()
             .write(true)
@@ -280,7 +280,7 @@ mod parts {
             .set_modified(std::time::UNIX_EPOCH)
             .unwrap();
         assert!(warnings().contains("100 (?[2J\\n??)"));
-        // Nor the path of a cache.
+        // for a tag, and for the path of a cache.
         std::fs::create_dir(directory.path().join(OsStr::from_bytes(b"\x1b[2J\n"))).unwrap();
         let mut command = job.command();
         command.arg("--tag").arg(OsStr::from_bytes(b"x=\x1b\n\xff"));
@@ -313,7 +313,7 @@ mod streams {
         assert_eq!(job.run().line().n_proc(), 1);
     }
 
-    /// Runs psstat with the given streams changed by the shell.
+    /// Runs psstat with redirections of the shell.
     fn with_streams(job: &Job<'_>, change: &str) -> Run {
         let mut command = Command::new("sh");
         command.args(["-c", &format!("exec \"$@\" {change}"), "sh"]);

@@ -9,7 +9,7 @@ use psstat_core::state::codec;
 use std::thread::sleep;
 use std::time::Duration;
 
-/// The two states of one group and what it used between them, in ticks.
+/// Two states of a group, and the CPU time that it used between them, in ticks.
 struct Case {
     what: &'static str,
     before: Vec<Process>,
@@ -18,19 +18,19 @@ struct Case {
     alive: usize,
 }
 
-/// Time of its own and of its children, as `stat` shows it.
+/// A process with this CPU time of its own and of its children, in ticks.
 fn used(pid: u32, parent: u32, own: u64, children: i64) -> Process {
     Process { own, children, ..Process::new(pid, parent, "x") }
 }
 
-/// Ticks that a line reports, given what the interval began and ended with.
+/// The ticks that a line reports, given the times at the beginning and the end of the interval.
 fn ticks(line: &Line, from: BootNanos, to: BootNanos) -> Option<f64> {
     let seconds = to.since(from) as f64 / 1e9;
     line.p_cpu().map(|rate| rate * seconds * rustix::param::clock_ticks_per_second() as f64)
 }
 
-/// Runs psstat on the first states, then on the second ones, and compares every group. Group
-/// `N` has its root at pid `N * 10`.
+/// Takes a sample of the first states and one of the second states, and compares every group. The
+/// root of group `N` has pid `N * 10`.
 fn check(cases: &[Case]) {
     let tree = FakeProc::new();
     let root = |index: usize| (index + 1) * 10;
@@ -46,7 +46,7 @@ fn check(cases: &[Case]) {
     }
     job.baseline();
     let from = job.state().accounts.taken;
-    // Longer than 10 ticks, below which no rate is above the number of processors.
+    // Longer than 10 ticks: in a shorter interval the number of processors limits the rate.
     sleep(Duration::from_millis(300));
     let now = ticks_since_boot();
     for (index, case) in cases.iter().enumerate() {
@@ -79,7 +79,7 @@ fn check(cases: &[Case]) {
     }
 }
 
-/// Stands for the time between the two samples.
+/// Start time of a process that starts between the two samples.
 const BORN_SINCE: u64 = u64::MAX;
 
 fn born(process: Process) -> Process {
@@ -234,8 +234,8 @@ fn in_a_short_interval_processors_limit_the_rate() {
     tree.add(&Process::new(100, 1, "x"));
     job.baseline();
     let mut bound = 0;
-    // How long after its start a run takes its sample: where that is long, the sample before is
-    // made to look as if it had been taken shortly before it.
+    // The time from the start of a run to its sample. If it is long, the time of the sample before is
+    // set to shortly before the expected time of the sample.
     let mut lead = 0;
     for _ in 0..50 {
         own += 1_000_000;
@@ -261,7 +261,7 @@ fn in_a_short_interval_processors_limit_the_rate() {
             assert!(rate > 5.0, "a long interval is not bound");
         }
     }
-    assert!(bound > 0, "every one of 50 intervals was longer than 10 ticks");
+    assert!(bound > 0, "all 50 intervals were longer than 10 ticks");
 }
 
 #[test]

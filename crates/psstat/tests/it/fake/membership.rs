@@ -49,7 +49,7 @@ fn a_cycle_of_parents_does_not_hang() {
     let job = Job::new(&tree, ["--pid", "a:100", "--pid", "b:101", "--pid", "own:104"]);
     let run = job.second_run();
     assert_eq!(counts(&run.lines()), [("a", 4), ("b", 4), ("own", 1)]);
-    // One of them ends: its debt must not go round for ever.
+    // When one of them ends, settling its CPU time must not loop for ever.
     tree.remove(101);
     assert_eq!(counts(&job.run().lines()), [("a", 1), ("b", 0), ("own", 1)]);
 }
@@ -105,7 +105,7 @@ fn lines_follow_the_order_of_selectors_then_names() {
         names(&["--pid", "m:110", "--pattern", "n:beta", "--user", "7", "--pid", "120"]),
         ["m", "n", "alpha", "beta", "zeta", "late"]
     );
-    // A group stands where the first of its selectors was typed.
+    // The first selector of a group decides its position.
     assert_eq!(
         names(&["--pid", "b:100", "--pid", "a:90", "--pid", "b:120"]),
         ["b", "a"],
@@ -130,10 +130,10 @@ fn equal_input_yields_equal_output() {
     let first = printed([0, 1, 2, 3]);
     assert_eq!(first.lines().count(), 3);
     assert_eq!(first, printed([0, 1, 2, 3]));
-    // Selectors of one group may change places.
+    // The order of selectors of one group has no effect.
     assert_eq!(first, printed([1, 0, 2, 3]));
     assert_eq!(first, printed([0, 2, 1, 3]));
-    // Between groups the order of lines follows; the lines stay the same.
+    // The order of groups changes the order of lines, but not the lines.
     let sorted = |text: &str| {
         let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
         lines.sort();
@@ -158,7 +158,7 @@ fn only_a_named_group_has_a_line_when_it_is_down() {
          psstat,host=tengu,process_name=db p_cpu=0,p_mem=0,n_proc=0i\n"
     );
     assert_warnings(&run.stderr, &[&["--pid", "500"], &["--pid", "501"]]);
-    // It comes up, having started before the last sample: its past is not this interval's.
+    // It started before the last sample, so its CPU time does not count in this interval.
     tree.add(&Process { own: 5000, ..Process::new(500, 1, "nginx") });
     let line = job.run().lines().remove(0);
     assert_eq!((line.name(), line.p_cpu(), line.n_proc()), ("web", None, 1));

@@ -43,7 +43,7 @@ fn a_malformed_pss_counts_as_shared_once_with_a_warning() {
     let tree = tree();
     tree.write("101/smaps_rollup", "Rss: 5 kB\n");
     tree.write("102/smaps_rollup", "Pss: lots\n");
-    // 400 of the first; 300 and 10 of their own, and 900 that they may share.
+    // 400 of the first; 300 and 10 unshared pages of the others, and 900 pages that they may share.
     let (part, stderr) = part(&tree, "pss");
     assert_eq!(part, Some(0.001_61));
     assert_warning(&stderr, &["2 ", "/101/smaps_rollup"]);

@@ -1,4 +1,4 @@
-//! Files that the kernel would never write: each is refused, ignored or reported, and never counted
+//! Files that the kernel would never write. psstat ignores or reports each of them, and counts none
 //! wrongly.
 
 use super::{counts, untimed};
@@ -8,14 +8,14 @@ use crate::support::{Job, Run, make_fifo, may_be_root, run};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-/// What becomes of a process whose files are odd.
+/// What psstat does with a process.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fate {
-    /// Counted as a member like any other.
+    /// It counts the process as a member.
     Counted,
-    /// As if it had ended.
+    /// It ignores the process, as if it had ended.
     Ignored,
-    /// Not counted, and standard error says so.
+    /// It does not count the process, and warns.
     Warned,
 }
 use Fate::{Counted, Ignored, Warned};
@@ -23,7 +23,7 @@ use Fate::{Counted, Ignored, Warned};
 /// Changes a tree.
 type Change<'a> = &'a dyn Fn(&FakeProc);
 
-/// Puts process 200 below process 100 as `make` says, and tells what psstat makes of it.
+/// Creates process 200 with `make` as a child of process 100. Returns what psstat does with it.
 fn fate(make: impl Fn(&FakeProc)) -> Fate {
     let tree = FakeProc::new();
     tree.add(&Process::new(100, 1, "root"));
@@ -60,8 +60,8 @@ fn a_malformed_stat_is_refused() {
         ("garbage", b"\x00\xff\xfe garbage".to_vec(), Warned),
         ("a name only", line("200 (x".to_owned()), Warned),
         ("no name", line(usual.replace("(x)", "x")), Warned),
-        ("nothing behind the name", line("200 (x)".to_owned()), Warned),
-        ("cut behind the state", line("200 (x) S".to_owned()), Warned),
+        ("nothing after the name", line("200 (x)".to_owned()), Warned),
+        ("cut after the state", line("200 (x) S".to_owned()), Warned),
         (
             "cut before the start",
             line(usual.split(" 1048576").next().unwrap()[..60].into()),
@@ -73,7 +73,7 @@ fn a_malformed_stat_is_refused() {
         ("a parent beyond 32 bits", line(usual.replace(" S 100 ", " S 4294967296 ")), Warned),
         ("a parent beyond all pids", line(usual.replace(" S 100 ", " S 4294967295 ")), Ignored),
         ("itself as parent", line(usual.replace(" S 100 ", " S 200 ")), Ignored),
-        ("another number in front", line(usual.replacen("200", "7", 1)), Counted),
+        ("another pid in front", line(usual.replacen("200", "7", 1)), Counted),
         (
             "own time below zero",
             line(format!("200 (x) S 100 {BEHIND} -1 0 0 0 20 0 1 0 1 0\n")),
@@ -112,7 +112,7 @@ fn a_malformed_stat_is_refused() {
             line(format!("200 (x) S 100 {BEHIND} 0 0 0 0 20 0 1 0 99999999999999999999\n")),
             Warned,
         ),
-        ("a NUL for a space", line(usual.replacen(" S 100 ", " S\x00100 ", 1)), Warned),
+        ("a NUL instead of a space", line(usual.replacen(" S 100 ", " S\x00100 ", 1)), Warned),
         ("a mebibyte of spaces", vec![b' '; 1 << 20], Warned),
         ("a name of a kernel thread's length", Process::new(200, 100, [b'k'; 63]).stat(), Counted),
         ("a name beyond all limits", Process::new(200, 100, [b'k'; 1 << 20]).stat(), Warned),

@@ -1,4 +1,4 @@
-//! Selectors: what each of them matches.
+//! What each selector matches.
 
 use super::counts;
 use crate::stderr::assert_warning;
@@ -6,7 +6,7 @@ use crate::support::fake_proc::{FakeProc, Process};
 use crate::support::{Job, make_fifo, ticks_since_boot};
 use std::time::Duration;
 
-/// Groups and their sizes on a tree of all kinds of processes.
+/// The groups that these selectors form of various processes, and their sizes.
 fn found(args: &[&str]) -> Vec<(String, usize)> {
     let tree = FakeProc::new();
     let long = [&[b'x'; 300_000][..], b"needle\0"].concat();
@@ -58,7 +58,7 @@ fn cmdline_matches_arguments_joined_by_spaces() {
     assert_eq!(names(&["--cmdline", "^$"]), ["init", "kworker/0:1"], "303 has no such file");
     assert_eq!(names(&["--cmdline", "^big aaaa"]), ["big"]);
     assert_eq!(names(&["--cmdline", r"^\xff\xfe \x80$"]), ["bytes"], "bytes, not characters");
-    // What stands behind the limit is not looked at, and costs nothing.
+    // Text after the limit is not read.
     assert_eq!(names(&["--cmdline", "needle"]), [""; 0]);
 }
 

@@ -24,7 +24,7 @@ fn proc_overrides_host_proc() {
     let own = std::process::id().to_string();
     let mut command = crate::support::psstat();
     command.env("HOST_PROC", "").args(["--wait", "1ms", "--pid", &own]);
-    assert_eq!(Run::of(&mut command).lines().len(), 1, "empty is as good as unset");
+    assert_eq!(Run::of(&mut command).lines().len(), 1, "an empty variable counts as unset");
 }
 
 #[test]
@@ -32,7 +32,7 @@ fn processors_are_read_below_host_sys() {
     let tree = FakeProc::new();
     tree.add(&Process { resident: 3, ..Process::new(100, 1, "x") });
     let sys = tempfile::tempdir().unwrap();
-    // Not what the kernel writes: then no rate is bound, and nothing ends.
+    // The kernel would not write this. The number of processors is then unknown and limits no rate.
     for text in ["", "0-", "x", "3-1", "0-99999999999999999999"] {
         let cpu = sys.path().join("devices/system/cpu");
         std::fs::create_dir_all(&cpu).unwrap();

@@ -1,5 +1,5 @@
-//! One server: a process on a free port of 127.0.0.1 with a directory of its own, stopped by its
-//! handle.
+//! A server process on a free port of 127.0.0.1 with a directory of its own. It is stopped when its
+//! handle is dropped.
 
 use super::http::{self, Answer};
 use crate::support::limit::LIMIT;
@@ -12,18 +12,18 @@ use std::time::{Duration, Instant};
 /// How to start a server.
 pub struct Program {
     pub name: &'static str,
-    /// Its arguments, given its directory and its ports; writes what it needs into the directory.
+    /// Returns its arguments, given its directory and its ports. Writes its files to the directory.
     pub arguments: fn(&Path, Ports) -> Vec<String>,
-    /// A path that is answered with a status of 200 to 299 as soon as it can work.
+    /// A path whose response has a status of 200 to 299 as soon as the server is ready.
     pub ready: &'static str,
 }
 
-/// Ports that were free a moment ago.
+/// Ports that were free when they were chosen.
 #[derive(Clone, Copy)]
 pub struct Ports {
     /// For HTTP.
     pub http: u16,
-    /// For what else the server must listen on.
+    /// For another protocol that the server must listen on.
     pub other: u16,
 }
 
@@ -35,17 +35,17 @@ pub struct Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // That very process, which is not yet waited for, so that its pid is still its own.
+        // The process has not been waited for, so the pid is still its own.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
 impl Server {
-    /// Starts one; none where it is not installed, which skips the test.
+    /// Starts a server. `None` if it is not installed; the test is then skipped.
     #[track_caller]
     pub fn start(program: &Program) -> Option<Server> {
-        // Another process may take a free port before the server does.
+        // Another process may use the port before the server does.
         for _ in 0..5 {
             match Server::try_start(program) {
                 Ok(server) => return Some(server),
@@ -93,7 +93,7 @@ impl Server {
         self.directory.path().join(name)
     }
 
-    /// What it has said.
+    /// Its log.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.file("log")).expect("its log")
     }
@@ -106,7 +106,7 @@ impl Server {
         http::ask(self.port, "POST", path, body).expect("the server answers")
     }
 
-    /// The text of a page that is there.
+    /// The text of a page. Panics if the page does not exist.
     pub fn page(&self, path: &str) -> String {
         let answer = self.get(path);
         assert!(answer.is_good(), "{path}: {answer:?}");
@@ -114,7 +114,7 @@ impl Server {
     }
 }
 
-/// Asks again and again until it is as expected; at last, however it is.
+/// Repeats a request until the result is as expected. Returns the last result after some time.
 pub fn until<T>(expected: impl Fn(&T) -> bool, ask: impl Fn() -> T) -> T {
     let started = Instant::now();
     loop {
