@@ -31,7 +31,7 @@ impl Procfs {
         // have a directory 007 next to 7.
         pids.sort_unstable();
         pids.dedup();
-        Ok(calibration.offset.filter(|&offset| offset >= 0 && self.is_own_pid_namespace()))
+        Ok(calibration.offset.filter(|&offset| offset >= 0 && self.shows_own_pid_namespace()))
     }
 
     /// Adds to `pids` the processes in `range`, the first `limit` of them. Starts to list at the
@@ -90,7 +90,7 @@ impl Procfs {
 
     /// Whether this procfs shows the pid namespace of psstat. `/proc/loadavg` shows the newest pid
     /// of the namespace of the process that reads it (fs/proc/loadavg.c).
-    fn is_own_pid_namespace(&self) -> bool {
+    pub fn shows_own_pid_namespace(&self) -> bool {
         let own = rustix::process::getpid().as_raw_nonzero().get();
         self.own_pid().is_some_and(|pid| i64::from(pid.number()) == i64::from(own))
     }
