@@ -123,7 +123,7 @@ pub enum Warning {
     },
     /// `/proc` shows only some of the processes.
     #[error(
-        "{proc} hides the processes of other users (hidepid): run psstat as root, or add its user to \
+        "{proc} hides processes of other users (hidepid): run psstat as root, or add its user to \
          the group of the mount option gid=, or mount procfs with hidepid=0"
     )]
     HiddenProcesses {
