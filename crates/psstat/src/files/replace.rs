@@ -33,25 +33,25 @@ pub struct ReplaceError {
 #[derive(Debug, Error)]
 pub enum Refusal {
     /// It is a symbolic link.
-    #[error("is a symbolic link")]
+    #[error("it is a symbolic link")]
     Symlink,
     /// It is a directory.
-    #[error("is a directory")]
+    #[error("it is a directory")]
     Directory,
     /// It is a FIFO, a device or a socket.
-    #[error("is not a regular file")]
+    #[error("it is not a regular file")]
     NotRegular,
     /// Another user owns it.
-    #[error("belongs to another user")]
+    #[error("it belongs to another user")]
     OtherUser,
     /// It has more than one name.
-    #[error("has another name (a hard link)")]
+    #[error("it has another name (a hard link)")]
     HardLink,
     /// Its directory does not exist.
-    #[error("no such directory")]
+    #[error("its directory does not exist")]
     NoDirectory,
     /// Another run of psstat has locked it.
-    #[error("is locked by another run of psstat")]
+    #[error("another run of psstat has locked it")]
     Locked,
     /// A system call failed for another reason.
     #[error(transparent)]
