@@ -70,11 +70,8 @@ pub enum SampleError {
     /// The processes cannot be listed.
     #[error("cannot list the processes: {0}")]
     List(ReadError),
-    /// Not a single process could be read.
-    #[error(
-        "no process can be read in {0}: is procfs mounted there? Set --proc or HOST_PROC to where it \
-         is"
-    )]
+    /// No process could be read.
+    #[error("no process can be read in {0}: set --proc or HOST_PROC to where procfs is mounted")]
     NoProcesses(String),
     /// The time was up before it was known which processes belong to which group.
     #[error("the sample took longer than --timeout allows")]
@@ -204,18 +201,18 @@ impl<K: Kernel> Engine<K> {
         Start { clocks, last, births, control_groups, picked }
     }
 
-    fn with_wanted<T>(&self, ask: impl FnOnce(Wanted<'_>) -> T) -> T {
+    fn with_wanted<T>(&self, call: impl FnOnce(Wanted<'_>) -> T) -> T {
         let selectors = &self.plan.selectors;
         let pick = |path: &[u8], unit: Option<&[u8]>| by_control_group(selectors, path, unit);
-        ask(Wanted {
+        call(Wanted {
             pick: &pick,
             units: !selectors.units.is_empty(),
             paths: !selectors.control_groups.is_empty(),
         })
     }
 
-    /// Reads only the processes that can belong to a group, as far as the last sample tells. `None`
-    /// if that is not certain.
+    /// Reads only the processes that can belong to a group, according to the last sample. `None` if
+    /// others could belong to one too.
     fn read_some(&self, start: &Start<'_>) -> Result<Option<Found>, SampleError> {
         let selectors = &self.plan.selectors;
         let (Some(last), Some(control_groups)) = (start.last, &start.control_groups) else {
@@ -307,8 +304,8 @@ impl<K: Kernel> Engine<K> {
         Found { scan, roots, control_groups, tracker, diagnostics }
     }
 
-    /// The control groups that the processes name. This reads a file of every process, and there
-    /// are no counters.
+    /// The control groups of the processes, from `/proc/PID/cgroup` of every process. They have no
+    /// counters.
     fn control_groups_of_processes(
         &self,
         snapshot: &Snapshot,
@@ -316,19 +313,19 @@ impl<K: Kernel> Engine<K> {
     ) -> Vec<ControlGroup> {
         let init = self.kernel.cgroup(Pid::INIT).unwrap_or_default();
         let mut unreadable = Unreadable::default();
-        let mut places = Vec::with_capacity(snapshot.processes.len());
+        let mut paths = Vec::with_capacity(snapshot.processes.len());
         for process in &snapshot.processes {
             match self.kernel.cgroup(process.id.pid) {
                 Ok(text) => {
                     let path = cgroupfs::cgroup_path(&text);
-                    places.extend(path.map(|path| (process.id.pid, path.to_vec())));
+                    paths.extend(path.map(|path| (process.id.pid, path.to_vec())));
                 }
                 Err(error) => unreadable.add(error),
             }
         }
         diagnostics.add_unreadable(What::ControlGroups, unreadable);
         let manager = cgroupfs::manager_root(&init);
-        self.with_wanted(|wanted| control_groups::from_processes(&places, &manager, wanted))
+        self.with_wanted(|wanted| control_groups::from_processes(&paths, &manager, wanted))
     }
 
     /// The memory of the machine, if a field shows a fraction of it.
@@ -350,8 +347,8 @@ impl<K: Kernel> Engine<K> {
     }
 }
 
-/// Which processes have waited for a child since the last sample. The list of child times is made
-/// only if it is asked for.
+/// Whether a process has waited for a child since the last sample. The list of child times is built
+/// when it is first needed.
 struct HasWaited<'a> {
     accounts: Option<&'a Accounts>,
     child_times: OnceCell<Vec<(ProcId, Ticks)>>,
