@@ -52,15 +52,15 @@ BASELINE_OF = {
 
 # What psstat may cost at most.
 BOUND_SCAN = 1.15
-BOUND_START = 3.0
+BOUND_START = 2.2
 BOUND_PEAK_MIB = 6.0
 BOUND_BINARY_MIB = 4.0
 MEMORY_POPULATION = 10_000
 
-BOUND_PID_FILE = 1 / 15
-BOUND_PATTERN = 1 / 8
-BOUND_RESIDENT = 1 / 40
-BOUND_HELD = 1.3
+BOUND_PID_FILE = 1 / 50
+BOUND_PATTERN = 1 / 50
+BOUNDS_RESIDENT = {"execd, pid-file": 1 / 250, "execd, pattern": 1 / 120}
+BOUND_HELD = 0.5
 
 # The jobs that read every process, and the jobs whose memory has a bound.
 FULL_SCANS = ["first", "first, all"]
@@ -176,13 +176,13 @@ def bounds(raw: Raw) -> str:
                 ratio <= limit,
             )
         held = raw.per_sample(at, "baseline, held")
-        for job in ["execd, pid-file", "execd, pattern"]:
+        for job, limit in BOUNDS_RESIDENT.items():
             cost = raw.per_sample(at, job)
             row(
                 f"{TITLES[job]}, N = {raw.processes(at):,}: CPU, to the baseline",
-                f"1/{1 / BOUND_RESIDENT:.0f}",
+                f"1/{1 / limit:.0f}",
                 f"1/{baseline / cost:.0f}",
-                cost / baseline <= BOUND_RESIDENT,
+                cost / baseline <= limit,
             )
         # A resident that knows the pids of its members does little but read their files.
         row(
@@ -204,7 +204,7 @@ def bounds(raw: Raw) -> str:
         ratio = raw.ratio(smallest, "one, static", "true", "wall").median
         row(
             f"start-up, {raw.processes(smallest)} processes: wall, to `/bin/true`",
-            f"{BOUND_START:.0f} ×",
+            f"{BOUND_START:.1f} ×",
             f"{ratio:.2f}",
             ratio <= BOUND_START,
         )
