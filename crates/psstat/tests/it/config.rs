@@ -314,13 +314,13 @@ fn the_groups_of_the_file_stand_before_those_typed_and_name_the_cache() {
 }
 
 #[test]
-fn a_file_that_is_wrong_is_said_with_its_line_and_measures_nothing() {
+fn an_error_in_the_file_names_its_line_for_every_command() {
     let tree = servers();
     let proc = format!("--proc={}", tree.path().display());
     for (text, line, cause) in [
         ("[[group]]\nname = 'x'\npatern = 'y'\n", 3, "did you mean pattern?"),
         ("[[group]]\npattern = 'a('\n", 2, "bad regex \"a(\": unclosed group"),
-        ("timeout = 5\n[[group]]\npid = 1\n", 1, "timeout is a string"),
+        ("timeout = 5\n[[group]]\npid = 1\n", 1, "timeout must be a string"),
         ("[[group]]\npid = 1\n\n[[group]\n", 4, ""),
         ("[[group]]\npid = 1\nmemory = 'pss'\n", 3, "top of the file"),
     ] {
@@ -332,15 +332,17 @@ fn a_file_that_is_wrong_is_said_with_its_line_and_measures_nothing() {
             assert!(said.stderr.starts_with(&place), "{said:?}");
         }
         for job in ["check", "execd"] {
-            let said = run([job, &config.option(), &proc]);
-            said.assert_failed(2, cause);
-            assert!(said.stderr.starts_with(&place), "{said:?}");
+            for args in [[job, &config.option(), &proc], [&config.option(), &proc, job]] {
+                let said = run(args);
+                said.assert_failed(2, cause);
+                assert!(said.stderr.starts_with(&place), "{said:?}");
+            }
         }
     }
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_said() {
+fn a_file_that_cannot_be_read_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let option = |name: &str| format!("--config={}", folder.path().join(name).display());
     run([option("none")]).assert_failed(2, "No such file");
@@ -350,8 +352,8 @@ fn a_file_that_cannot_be_read_is_said() {
     run(["--config", "/dev/zero"]).assert_failed(2, "longer than 1 MiB");
     fs::write(folder.path().join("empty"), "").unwrap();
     run([option("empty")]).assert_failed(2, "empty: nothing to measure: add a [[group]]");
-    run(["--config"]).assert_failed(2, "--config");
-    run(["--config="]).assert_failed(2, "bad --config \"\"");
+    run(["--config"]).assert_failed(2, "--config needs a value");
+    run(["--config="]).assert_failed(2, "--config needs a value");
     crate::support::make_fifo(&folder.path().join("fifo"));
     run([option("fifo")]).assert_failed(2, "nothing to measure");
 }
@@ -362,7 +364,10 @@ fn a_check_measures_nothing() {
         "proc = '/nowhere'\n[[group]]\nname = 'web'\npattern = 'nginx'\nuser = 33\nchildren = false\n\
          [[group]]\nsystemd = 'ssh'\n",
     );
-    let said = run(["check", &config.option(), "--pid-file", "db:/run/db.pid", "--host=tengu"]);
+    let args = ["check", &config.option(), "--pid-file", "db:/run/db.pid", "--host=tengu"];
+    let said = run(args);
+    let before = run([&args[1..], &["check"]].concat());
+    assert_eq!(before.stdout, said.stdout, "options may come before the command");
     assert_eq!((said.status, said.stderr.as_str()), (Some(0), ""));
     assert_eq!(
         String::from_utf8(said.stdout).unwrap(),
@@ -390,22 +395,22 @@ fn a_check_takes_what_any_job_takes_and_finds_what_fails_any() {
 }
 
 #[test]
-fn what_is_wrong_with_a_long_value_is_in_the_line() {
+fn the_cause_is_in_the_line_even_if_the_value_is_long() {
     let long = "é".repeat(2000);
     for (text, cause) in [
         (format!("[[group]]\npattern = '{long}('\n"), "unclosed group"),
-        (format!("memory = '{long}'\n[[group]]\npid = 1\n"), "it is rss, shared-once or pss"),
+        (format!("memory = '{long}'\n[[group]]\npid = 1\n"), "use rss, shared-once or pss"),
         (format!("[[group]]\nuser = '{long}'\n"), "no such user"),
-        (format!("[[group]]\n'{long}' = 1\n"), "there may be name, pid"),
+        (format!("[[group]]\n'{long}' = 1\n"), "the keys are name, pid"),
         (format!("[tags]\n'{long}' = ''\n[[group]]\npid = 1\n"), "the value is empty"),
         (format!("[tags]\n'{long}' = 1\n[[group]]\npid = 1\n"), "this is of type integer"),
-        ("host = 'a'\nhost = 'b'\n".to_owned(), "2: duplicate key host: take one"),
+        ("host = 'a'\nhost = 'b'\n".to_owned(), "2: duplicate key host: remove one"),
     ] {
         run(["check", &Config::new(&text).option()]).assert_failed(2, cause);
     }
-    run([format!("--pid={long}")]).assert_failed(2, "not the number of a process");
-    run([format!("--tag={long}")]).assert_failed(2, "it is written KEY=VALUE");
-    run([format!("--memory={long}")]).assert_failed(2, "it is rss, shared-once or pss");
+    run([format!("--pid={long}")]).assert_failed(2, "not a pid");
+    run([format!("--tag={long}")]).assert_failed(2, "write it as KEY=VALUE");
+    run([format!("--memory={long}")]).assert_failed(2, "use rss, shared-once or pss");
 }
 
 /// The example that ships.
@@ -511,7 +516,8 @@ fn nothing_but_a_plain_file_of_ones_own_is_replaced() {
     let gone = folder.path().join("none/psstat.prom");
     to_file(&tree, &gone).run().assert_failed(1, "there is no such folder");
     let nowhere = Job::new(&tree, ["--pattern=web:nginx", "--output="]);
-    Run::of(nowhere.command().current_dir(folder.path())).assert_failed(2, "bad --output");
+    Run::of(nowhere.command().current_dir(folder.path()))
+        .assert_failed(2, "--output needs a value");
     assert!(!folder.path().join(".new").exists());
     let null = Path::new("/dev/null");
     to_file(&tree, null).run().assert_failed(1, "cannot write --output /dev/null");
