@@ -3,7 +3,7 @@
 use super::selectors::SelectorArgs;
 use crate::settings::{CacheName, FieldList, Period, ValueError};
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
-use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
+use clap::{ArgAction, Args, Parser, Subcommand};
 use clap_complete::Shell;
 use psstat_core::emit::Format;
 use psstat_core::model::memory::MemoryMode;
@@ -133,7 +133,7 @@ pub struct JobArgs {
 
     /// Use a configuration file for what options cannot express.
     /// The command line adds to it and overrides it
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, verbatim_doc_comment)]
+    #[arg(long, value_name = "FILE", verbatim_doc_comment)]
     pub config: Option<PathBuf>,
 
     /// Value of the host tag; empty for no such tag [default: host name]
@@ -141,7 +141,7 @@ pub struct JobArgs {
     pub host: Option<OsString>,
 
     /// Directory of the cache file [default: /tmp]
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    #[arg(long, value_name = "DIR")]
     pub cache_dir: Option<PathBuf>,
 
     /// Name of the cache file [default: psstat-UID-HASH; the hash is
@@ -177,15 +177,15 @@ pub struct JobArgs {
 
     /// Replace FILE atomically with each sample
     /// [default: standard output]
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, verbatim_doc_comment)]
+    #[arg(long, value_name = "FILE", verbatim_doc_comment)]
     pub output: Option<PathBuf>,
 
     /// Mount point of procfs [default: HOST_PROC, else /proc]
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    #[arg(long, value_name = "DIR")]
     pub proc: Option<PathBuf>,
 
     /// Mount point of sysfs [default: HOST_SYS, else /sys]
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    #[arg(long, value_name = "DIR")]
     pub sys: Option<PathBuf>,
 
     /// Give up after this long [default: 4s, plus that of --wait]

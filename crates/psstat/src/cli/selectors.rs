@@ -2,7 +2,7 @@
 
 use crate::settings::{self, Surroundings, ValueError};
 use clap::builder::OsStringValueParser;
-use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, ValueHint};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use psstat_core::model::label::Label;
 use psstat_core::select::selector::{Conditions, Selector, Source, split_name};
 use std::ffi::{OsStr, OsString};
@@ -31,7 +31,6 @@ struct Row {
     option: &'static str,
     value_name: &'static str,
     help: &'static str,
-    hint: ValueHint,
 }
 
 const HEADING: &str = "Selectors (each may be repeated; at least one is required, here or in FILE)";
@@ -49,46 +48,39 @@ impl SelectorKind {
     ];
 
     fn row(self) -> Row {
-        let row =
-            |option, value_name, help| Row { option, value_name, help, hint: ValueHint::Unknown };
-        match self {
-            SelectorKind::Pid => row("pid", "[NAME:]PID", "The process with that pid"),
-            SelectorKind::PidFile => Row {
-                hint: ValueHint::FilePath,
-                ..row(
-                    "pid-file",
-                    "[NAME:]PATH",
-                    "The process whose pid is on the first line of the file",
-                )
-            },
-            SelectorKind::Pattern => row(
+        let (option, value_name, help) = match self {
+            SelectorKind::Pid => ("pid", "[NAME:]PID", "The process with that pid"),
+            SelectorKind::PidFile => (
+                "pid-file",
+                "[NAME:]PATH",
+                "The process whose pid is on the first line of the file",
+            ),
+            SelectorKind::Pattern => (
                 "pattern",
                 "[NAME:]REGEX",
                 "Every process whose name matches (comm: the first 15 bytes)",
             ),
-            SelectorKind::Cmdline => row(
+            SelectorKind::Cmdline => (
                 "cmdline",
                 "[NAME:]REGEX",
                 "Every process whose command line matches (its arguments, joined\nby one space)",
             ),
             SelectorKind::Exe => {
-                row("exe", "[NAME:]GLOB", "Every process whose executable's path matches")
+                ("exe", "[NAME:]GLOB", "Every process whose executable's path matches")
             }
-            SelectorKind::User => Row {
-                hint: ValueHint::Username,
-                ..row("user", "[NAME:]USER", "Every process of that effective user (name or uid)")
-            },
-            SelectorKind::Systemd => row(
+            SelectorKind::User => {
+                ("user", "[NAME:]USER", "Every process of that effective user (name or uid)")
+            }
+            SelectorKind::Systemd => (
                 "systemd",
                 "[NAME:]GLOB",
                 "Every systemd unit whose id matches; nginx means nginx.service",
             ),
-            SelectorKind::Cgroup => row(
-                "cgroup",
-                "[NAME:]GLOB",
-                "Every control group whose path below the root matches",
-            ),
-        }
+            SelectorKind::Cgroup => {
+                ("cgroup", "[NAME:]GLOB", "Every control group whose path below the root matches")
+            }
+        };
+        Row { option, value_name, help }
     }
 
     /// The option, without dashes.
@@ -97,15 +89,14 @@ impl SelectorKind {
     }
 
     fn arg(self) -> Arg {
-        let Row { option, value_name, help, hint } = self.row();
-        let arg = Arg::new(option)
+        let Row { option, value_name, help } = self.row();
+        Arg::new(option)
             .long(option)
             .value_name(value_name)
             .help(help)
             .help_heading(HEADING)
             .value_parser(OsStringValueParser::new())
-            .action(ArgAction::Append);
-        if hint == ValueHint::Unknown { arg } else { arg.value_hint(hint) }
+            .action(ArgAction::Append)
     }
 
     /// What the value of this option selects.
