@@ -49,7 +49,7 @@ pub enum ValueError {
     #[error("use {}", alternatives(.0))]
     NotOneOf(Vec<&'static str>),
     /// There is no field of that name.
-    #[error("unknown field {name:?}: the fields are {}", Field::all().map(Field::name).collect::<Vec<_>>().join(", "))]
+    #[error("unknown field {name:?}: the fields are {}", field_names())]
     UnknownField {
         /// The name.
         name: String,
@@ -72,6 +72,10 @@ pub enum ValueError {
     /// There is no such user.
     #[error("no such user in /etc/passwd: give the uid of a user from another source")]
     UnknownUser,
+}
+
+fn field_names() -> String {
+    Field::all().map(Field::name).collect::<Vec<_>>().join(", ")
 }
 
 /// The words of a list, the last one behind "or".

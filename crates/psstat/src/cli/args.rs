@@ -24,7 +24,8 @@ own names. With --systemd and --cgroup, all processes in the control group make 
 contain letters, digits, '_', '.', '-', '@' and spaces. A ':' in front means 'no name', for a value
 that contains a ':'. Write a DURATION as 500ms, 1s or 2m.
 
---pattern matches comm, the first 15 bytes of a process' name. Use --cmdline or --exe for more.
+--pattern matches comm, the first 15 bytes of the name of a process. Use --cmdline or --exe for
+more.
 
 A process picked by --pattern, --cmdline, --exe or --user may have a parent outside the group. When
 such a process ends, the CPU time of its last interval is lost, because the kernel passes it on to
@@ -93,6 +94,7 @@ pub enum Command {
 #[derive(Args, Debug)]
 #[command(
     version,
+    display_name = "psstat execd",
     about = EXECD_ABOUT,
     override_usage = "psstat execd [SELECTORS] [OPTIONS]",
     mut_arg("interval", |arg| arg.hide(false)),
@@ -110,6 +112,7 @@ pub struct ExecdArgs {
 #[derive(Args, Debug)]
 #[command(
     version,
+    display_name = "psstat check",
     about = CHECK_ABOUT,
     override_usage = "psstat check --config FILE [SELECTORS] [OPTIONS]",
     mut_arg("interval", |arg| arg.hide(false))

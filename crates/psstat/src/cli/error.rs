@@ -137,9 +137,9 @@ fn cure(suggestion: Option<&str>, command: &str) -> String {
     }
 }
 
-/// `--wait` of `--wait <DURATION>`.
+/// `--wait` of `--wait <DURATION>`, or `SHELL` of `<SHELL>`.
 fn option_name(option: &str) -> &str {
-    option.split(' ').next().unwrap_or(option)
+    option.split(' ').next().unwrap_or(option).trim_matches(['<', '>'])
 }
 
 impl ArgumentError {
@@ -184,7 +184,7 @@ impl ArgumentError {
             ErrorKind::TooManyValues => ArgumentError::ValueOfSwitch { option, value },
             ErrorKind::ArgumentConflict => ArgumentError::Repeated { option },
             ErrorKind::MissingRequiredArgument => {
-                ArgumentError::MissingArgument { command, argument }
+                ArgumentError::MissingArgument { command, argument: option }
             }
             _ => ArgumentError::other(error, command),
         }

@@ -544,8 +544,11 @@ tags = { env = 'live', tier = '1' }
             (&["execd", "stray"], "see psstat execd --help"),
             (&["--pid", "1", "check", "stray"], "see psstat check --help"),
             (&["man", "more"], "see psstat man --help"),
-            (&["completions"], "psstat completions needs"),
-            (&["completions", "tcsh"], "use bash, elvish, fish, powershell or zsh"),
+            (&["completions"], "psstat completions needs SHELL: see psstat completions --help"),
+            (
+                &["completions", "tcsh"],
+                "bad SHELL \"tcsh\": use bash, elvish, fish, powershell or zsh",
+            ),
             (&["chek"], "did you mean psstat check?"),
             (&["--pattrn", "x"], "did you mean --pattern?"),
             (&["execd", "--pattrn", "x"], "did you mean --pattern?"),

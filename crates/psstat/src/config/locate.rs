@@ -69,7 +69,9 @@ pub fn problem_at(
 ) -> Option<(usize, Problem)> {
     let mut entries = Vec::new();
     collect(Place::Top, table, &mut entries);
-    if let Some(entry) = entries.iter().find(|entry| entry.key_span == *span) {
+    // An implicit table, as in `[key.other]`, has the span of its key.
+    let is_unknown = |entry: &&Entry<'_>| entry.key_span == *span && !entry.is_known();
+    if let Some(entry) = entries.iter().find(is_unknown) {
         return Some((span.start, entry.unknown_key()));
     }
     let contains = |entry: &&Entry<'_>| {
@@ -100,6 +102,15 @@ fn collect<'a>(place: Place, table: &'a DeTable<'a>, entries: &mut Vec<Entry<'a>
 }
 
 impl Entry<'_> {
+    fn is_known(&self) -> bool {
+        match self.place {
+            Place::Top => keys::<File>().contains(&self.key),
+            Place::Group => keys::<Group>().contains(&self.key),
+            // Any key may be that of a tag.
+            Place::Tags => true,
+        }
+    }
+
     fn unknown_key(&self) -> Problem {
         let (known, others, place) = match self.place {
             Place::Top => (keys::<File>(), keys::<Group>(), "at the top of the file"),

@@ -396,7 +396,7 @@ mod tests {
     }
 
     /// Each row: a file, the line that its error names, what the error names there, and the cure.
-    const REFUSALS: [(&str, usize, &str, &str); 44] = [
+    const REFUSALS: [(&str, usize, &str, &str); 46] = [
         ("memroy = 'pss'", 1, "\"memroy\"", "did you mean memory?"),
         ("\n\ncache-dir = '/x'", 3, "\"cache-dir\"", "did you mean cache_dir?"),
         ("zzz = 1", 1, "\"zzz\"", "the keys are host, cache_dir"),
@@ -407,6 +407,8 @@ mod tests {
         ("[[group]]\npid-file = 'x'", 2, "\"pid-file\"", "did you mean pid_file?"),
         ("[[group]]\nzzz = 1", 2, "\"zzz\"", "the keys are name, pid"),
         ("[group]\npid = 1", 1, "group", "[[group]], with two brackets"),
+        ("[group.tags]\na = 'b'", 1, "group", "[[group]], with two brackets"),
+        ("[[group]]\nname.x = 'y'", 2, "name", "as in name = \"web\"; this is of type table"),
         ("group = 7", 1, "group", "[[group]], with two brackets"),
         ("\ngroup = [1]", 2, "group", "[[group]], with two brackets"),
         ("tags = 'x'", 1, "tags", "as in [tags]"),

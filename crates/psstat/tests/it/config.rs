@@ -359,6 +359,16 @@ fn a_file_that_cannot_be_read_is_an_error() {
 }
 
 #[test]
+fn a_command_may_come_after_its_options() {
+    let tree = servers();
+    let config = Config::new("[[group]]\nname = 'web'\npattern = 'nginx'\n");
+    let proc = format!("--proc={}", tree.path().display());
+    // It ends at once, because standard input has ended.
+    let run = run([&config.option(), &proc, "--timeout=5m", "execd", "--interval=1h"]);
+    assert_eq!((run.status, run.stdout.as_slice(), run.stderr.as_str()), (Some(0), &b""[..], ""));
+}
+
+#[test]
 fn a_check_measures_nothing() {
     let config = Config::new(
         "proc = '/nowhere'\n[[group]]\nname = 'web'\npattern = 'nginx'\nuser = 33\nchildren = false\n\
