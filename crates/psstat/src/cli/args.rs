@@ -191,7 +191,7 @@ pub struct JobArgs {
     #[arg(long, value_name = "DIR")]
     pub sys: Option<PathBuf>,
 
-    /// Give up after this long [default: 4s, plus that of --wait]
+    /// Give up after this long [default: 4s plus --wait]
     #[arg(long, value_name = "DURATION", value_parser = text::<Period>())]
     pub timeout: Option<Period>,
 

@@ -221,6 +221,7 @@ mod tests {
     use super::*;
     use crate::files::config::ReadConfigError;
     use crate::job::Baseline;
+    use crate::settings::alternatives;
     use psstat_core::emit::Format;
     use psstat_core::field::{Field, Fields};
     use psstat_core::model::memory::MemoryMode;
@@ -422,6 +423,19 @@ tags = { env = 'live', tier = '1' }
     }
 
     #[test]
+    fn the_help_names_every_memory_mode_and_format() {
+        let definition = definition();
+        let help = |id: &str| {
+            let option = definition.get_arguments().find(|option| option.get_id() == id);
+            option.and_then(clap::Arg::get_help).map(ToString::to_string).unwrap_or_default()
+        };
+        let memory = alternatives(&MemoryMode::ALL.map(MemoryMode::name));
+        assert!(help("memory").contains(&memory), "{memory}");
+        let format = alternatives(&Format::ALL.map(Format::name));
+        assert!(help("format").contains(&format), "{format}");
+    }
+
+    #[test]
     fn fields_and_formats() {
         let written = |args: &[&str]| {
             let plan = job_of(&[&["--pid", "1"], args].concat()).plan;
@@ -568,6 +582,7 @@ tags = { env = 'live', tier = '1' }
     #[test]
     fn the_definition_is_consistent() {
         definition().debug_assert();
+        assert!(definition().find_subcommand(EXECD).is_some());
     }
 
     #[test]

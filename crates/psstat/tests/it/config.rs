@@ -1,5 +1,5 @@
-//! The configuration file: what no selector of the command line can say, its tags, what the
-//! command line wins over, and what is said of a file that is wrong.
+//! The configuration file: groups with conditions, tags, which settings the command line overrides,
+//! errors in the file, `psstat check`, and `--output`.
 #![allow(clippy::unwrap_used, reason = "a test ends by panicking")]
 
 use crate::support::fake_proc::{FakeProc, Process};
@@ -9,7 +9,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// A configuration file that is gone with this value.
+/// A configuration file that is deleted when this value is dropped.
 struct Config {
     folder: tempfile::TempDir,
 }
@@ -31,7 +31,7 @@ impl Config {
     }
 }
 
-/// The second run of that file on a tree, with further arguments.
+/// The second run with this file on a tree, with further arguments.
 fn second_run(tree: &FakeProc, text: &str, further: &[&str]) -> Run {
     let config = Config::new(text);
     let mut args = vec![config.option()];
@@ -225,7 +225,7 @@ fn tags_of_a_named_group_do_not_change_with_what_runs() {
 }
 
 #[test]
-fn tags_of_a_group_stand_behind_those_of_every_line() {
+fn tags_of_a_group_come_after_those_of_every_line() {
     let text = r#"
         host = "tengu"
         [tags]
@@ -270,12 +270,12 @@ fn tags_of_a_group_stand_behind_those_of_every_line() {
             "host=oni,env=typed,x=1,team=c,process_name=sh",
             "host=oni,env=typed,x=1,process_name=helper",
         ],
-        "what is typed wins, and adds to the group of its name"
+        "the command line overrides the file, and adds to groups of the same name"
     );
 }
 
 #[test]
-fn options_of_the_file_hold_unless_others_are_typed() {
+fn options_of_the_command_line_override_those_of_the_file() {
     let tree = servers();
     let text = |cache: &Path| {
         format!(
@@ -297,7 +297,7 @@ fn options_of_the_file_hold_unless_others_are_typed() {
 }
 
 #[test]
-fn the_groups_of_the_file_stand_before_those_typed_and_name_the_cache() {
+fn groups_of_the_file_come_first_and_name_the_cache() {
     let tree = servers();
     let text = "[[group]]\nname = 'z'\npattern = 'nginx'\n";
     let run = second_run(&tree, text, &["--pattern", "a:sh"]);
@@ -393,7 +393,7 @@ fn a_check_measures_nothing() {
 }
 
 #[test]
-fn a_check_takes_what_any_job_takes_and_finds_what_fails_any() {
+fn a_check_takes_the_options_of_every_command() {
     let config = Config::new("timeout = '1s'\n[[group]]\npid = 1\n");
     let check = |further: &str| run(["check", &config.option(), further]);
     assert_eq!(check("--wait=500ms").status, Some(0));
@@ -430,7 +430,7 @@ fn example() -> String {
 }
 
 #[test]
-fn the_example_that_ships_is_valid_and_so_is_all_that_it_shows() {
+fn the_shipped_example_is_valid_with_all_its_comments() {
     let whole: String = example()
         .lines()
         .map(|line| match line.strip_prefix('#') {
