@@ -1,8 +1,8 @@
 //! Why the program fails, and its exit status.
 
+use crate::cli::UsageError;
 use crate::files::cache::CacheError;
 use crate::files::output::OutputError;
-use crate::settings::UsageError;
 use psstat_core::engine::SampleError;
 use std::path::PathBuf;
 use std::time::Duration;

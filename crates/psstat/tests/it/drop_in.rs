@@ -1,5 +1,5 @@
-//! A configuration of the original psstat works unchanged, and what docs/MIGRATION.md says of the
-//! differences is so: each command line in it is run, each message in it is the one printed.
+//! Command lines of the original psstat work unchanged, and docs/MIGRATION.md is right about the
+//! differences: each of its command lines is run, and each of its messages is printed.
 #![allow(clippy::unwrap_used, reason = "a test ends by panicking")]
 
 mod document;
@@ -206,7 +206,7 @@ fn version_and_help_in_every_form() {
 }
 
 #[test]
-fn two_dashes_end_the_options_and_what_follows_is_refused_as_ever() {
+fn two_dashes_end_the_options() {
     let world = World::new();
     let cache_dir = world.cache_dir();
     let job = ["-pid=x:100", "-cache-dir", &cache_dir, "-host", "tengu"];
@@ -324,7 +324,7 @@ mod caches {
     }
 
     #[test]
-    fn a_name_that_two_jobs_share_costs_both_their_cpu_and_nothing_else() {
+    fn two_jobs_that_share_a_cache_print_no_cpu() {
         let world = World::new();
         let dir = world.cache_dir();
         let run = |pid| world.run(&["-pid", pid, "-cache-name=shared", "-cache-dir", &dir]);

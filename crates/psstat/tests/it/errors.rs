@@ -64,6 +64,13 @@ mod usage {
             (&["--pid", "1", "--timeout", "1s", "--wait", "2s"], "--wait"),
             (&["--pid", "1", "--wait", "1s", "--wait", "2s"], "--wait"),
             (&["--pid", "1", "--multi-threaded=yes"], "--multi-threaded"),
+            (&["--pid", "1", "--interval", "1s"], "psstat execd --interval"),
+            (&["execd", "--pid", "1", "--wait", "1s"], "--wait"),
+            (&["--pid", "1", "--wait", "1s", "execd"], "--wait"),
+            (&["chek", "--config", "x"], "psstat check"),
+            (&["--pattrn", "x"], "--pattern"),
+            (&["completions", "tcsh"], "powershell"),
+            (&["--pid", "1", "man"], "man"),
         ];
         for (args, named) in cases {
             let run = run(*args);
