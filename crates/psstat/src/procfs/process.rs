@@ -4,11 +4,11 @@
 
 use super::Procfs;
 use super::file_path::FilePath;
+use psstat_core::model::buffer::Buffer;
 use psstat_core::model::memory::Statm;
 use psstat_core::model::process::Stat;
 use psstat_core::model::read_error::{ReadError, Reason};
 use psstat_core::model::readings::Storage;
-use psstat_core::model::buffer::Buffer;
 use psstat_core::model::units::{Amounts, Bytes, Count, Pid, ProcId, Ticks, Uid};
 use psstat_core::parse::procfs as parse;
 

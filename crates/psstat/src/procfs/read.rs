@@ -3,8 +3,8 @@
 use super::Procfs;
 use super::file_path::FilePath;
 use crate::sys::{self, retry};
-use psstat_core::model::read_error::{ReadError, Reason};
 use psstat_core::model::buffer::Buffer;
+use psstat_core::model::read_error::{ReadError, Reason};
 use psstat_core::model::units::Pid;
 use rustix::fs::{AtFlags, Mode, OFlags, RawDir, Stat};
 use rustix::io::Errno;

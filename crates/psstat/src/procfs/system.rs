@@ -4,8 +4,8 @@ use super::Procfs;
 use super::file_path::FilePath;
 use psstat_core::discovery::tracker;
 use psstat_core::model::births::Births;
-use psstat_core::model::read_error::{ReadError, Reason};
 use psstat_core::model::buffer::Buffer;
+use psstat_core::model::read_error::{ReadError, Reason};
 use psstat_core::model::units::{Bytes, Pid};
 use psstat_core::parse::{line, procfs as parse};
 

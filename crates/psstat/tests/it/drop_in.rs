@@ -4,6 +4,7 @@
 
 mod document;
 
+use crate::stderr;
 use crate::support::fake_proc::{FakeProc, Process};
 use crate::support::limit::{self, Limited};
 use crate::support::line::Line;
@@ -256,7 +257,7 @@ fn a_name_is_split_off_at_the_first_colon() {
     // Names that the original took; here all of it is the value.
     assert_eq!(names(&["-pattern", "my/app:nginx"]), [""; 0]);
     let run = world.run(&["-pid-file", &format!("my/app:{file}"), "--wait=1ms"]);
-    assert_eq!(run.stderr, format!("W! pid file my/app:{file}: there is none\n"));
+    stderr::assert_warning(&run.stderr, &[&format!("my/app:{file}"), "not found"]);
 }
 
 #[test]
@@ -349,8 +350,8 @@ mod caches {
         let run = || world.run(&["-pid", "a:100", "-cache-name", "mine", "-cache-dir", &dir]);
         let first = run();
         first.assert_first();
-        let said = format!("W! cache {}: no psstat cache: starting over\n", path.display());
-        assert!(first.stderr.starts_with(&said), "{first:?}");
+        let said = stderr::first_line(&first.stderr);
+        stderr::assert_warning(said, &[path.to_str().unwrap(), "baseline"]);
         assert_eq!(run().line().p_cpu(), Some(0.0));
         // The original takes a first line that is no number for no cache at all.
         let bytes = std::fs::read(&path).unwrap();

@@ -180,9 +180,9 @@ LINE = re.compile(
     r"(?:p_cpu=([0-9.]+),)?p_mem=([0-9.]+),n_proc=([0-9]+)i ([0-9]{19})\n"
 )
 FIRST_RUN = "I! first run: "
-FOREIGN = "live in another pid namespace"
+FOREIGN = "in another pid namespace"
 # What may be said beside the lines here.
-KNOWN_NOTES = (FIRST_RUN, FOREIGN, ": no such unit runs", "no control groups can be read below /nowhere")
+KNOWN_NOTES = (FIRST_RUN, FOREIGN, ": no such unit is running", "no control groups can be read below /nowhere")
 
 
 class Report:
