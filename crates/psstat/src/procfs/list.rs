@@ -11,7 +11,6 @@ use psstat_core::model::read_error::ReadError;
 use psstat_core::model::units::Pid;
 use rustix::fs::{RawDir, SeekFrom, seek};
 use rustix::io::Errno;
-use std::mem::MaybeUninit;
 
 impl Procfs {
     /// Replaces `pids` by the pids of all processes, sorted. Returns the offset to call
@@ -73,10 +72,9 @@ impl Procfs {
         };
         seek(&self.dir, SeekFrom::Start(position)).map_err(failed)?;
         // A large buffer lists all processes in few calls. A small one does not list many processes
-        // after a short range.
-        let mut space = [MaybeUninit::uninit(); 32 * 1024];
-        let space = if position == 0 { &mut space[..] } else { &mut space[..1024] };
-        let mut entries = RawDir::new(&self.dir, space);
+        // after a short range. On the stack, every page of a large buffer would be touched.
+        let mut space: Vec<u8> = Vec::with_capacity(if position == 0 { 32 * 1024 } else { 1024 });
+        let mut entries = RawDir::new(&self.dir, space.spare_capacity_mut());
         while let Some(entry) = entries.next() {
             let entry = entry.map_err(failed)?;
             if let Some(pid) = Pid::parse(entry.file_name().to_bytes())
