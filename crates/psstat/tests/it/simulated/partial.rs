@@ -7,7 +7,8 @@
 //! were all, nothing would be shown.
 
 use super::Watch;
-use super::history::{Happening, Law, happening};
+use super::counters::{A_SERVICES, control_groups};
+use super::history::{Happening, Law, PATHS, control_group_happening, happening};
 use super::oracle::{By, Pick};
 use super::properties::config;
 use super::world::{TICK, World};
@@ -66,13 +67,15 @@ enum Kind {
     Plain,
     NamesInSight,
     ChosenPids,
+    ControlGroups,
 }
 
 fn steps(kind: Kind, length: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Step>> {
     let who = 0usize..1000;
     // What is not to be has a weight of nothing.
-    let [names, chosen] =
-        [Kind::NamesInSight, Kind::ChosenPids].map(|wanted| if kind == wanted { 2 } else { 0 });
+    let [names, chosen, control_groups] =
+        [Kind::NamesInSight, Kind::ChosenPids, Kind::ControlGroups]
+            .map(|wanted| if kind == wanted { 2 } else { 0 });
     let step = prop_oneof![
         12 => happening().prop_map(Step::Happens),
         1 => (who.clone(), 0u32..60).prop_map(|(who, lives)| Step::Crowd { who, lives }),
@@ -81,6 +84,7 @@ fn steps(kind: Kind, length: std::ops::Range<usize>) -> impl Strategy<Value = Ve
             .prop_map(|(who, short_of)| Step::CrowdToTheEnd { who, short_of }),
         names => who.clone().prop_map(|who| Step::NameInSight { who }),
         chosen => (who, 2u32..=PID_MAX).prop_map(|(who, pid)| Step::ChosenPid { who, pid }),
+        2 * control_groups => control_group_happening().prop_map(Step::Happens),
         5 => Just(Step::Sample),
     ];
     vec(step, length)
@@ -167,13 +171,15 @@ impl Scene {
         let root = world.fork(Pid::INIT).unwrap();
         assert_eq!(root, ROOT);
         world.exec(root, "w");
+        PATHS.into_iter().for_each(|path| world.make_control_group(path));
+        world.move_to(root, PATHS[0]);
         world.fork(root).unwrap();
         world.fork(Pid::INIT).unwrap();
         // At the first sample they are not young.
         world.idle(12_000 * TICK);
         let [full, sparing] = [false, true].map(|sparing| {
             let mut watch = Watch::new(picks);
-            watch.sparing = sparing;
+            watch.setup.tells_births = sparing;
             watch
         });
         let (taken, chosen, peak) = (Vec::new(), BTreeMap::new(), world.population());
@@ -191,7 +197,7 @@ impl Scene {
             self.tally.steps += 1;
             let then = self.world.last_pid();
             match *step {
-                Step::Happens(ref happening) => happening.befall(&mut self.world, law),
+                Step::Happens(ref happening) => happening.apply(&mut self.world, law),
                 Step::Crowd { who, lives } => self.crowd(who, lives),
                 Step::CrowdToTheEnd { who, short_of } => {
                     let free = (then..PID_MAX - short_of).filter(|&pid| pid % 3 != 2).count();
@@ -378,6 +384,44 @@ fn names_taken_in_sight_are_followed_at_every_sample() {
     });
 }
 
+/// Control groups, and processes that are looked for in them.
+fn in_control_groups() -> Vec<Pick> {
+    let mut picks = control_groups();
+    picks.push(Pick { label: Some("in units"), by: By::NameInUnits("w", "a.service", A_SERVICES) });
+    picks.push(Pick { label: Some("a"), by: By::Pid(ROOT) });
+    picks
+}
+
+#[test]
+fn control_groups_are_followed_at_every_sample() {
+    try_on(100, steps(Kind::ControlGroups, 10..80), [60, 50], |steps| {
+        let mut scene = Scene::new(&in_control_groups());
+        scene.rest(1);
+        scene.live(Law::Any, steps, agree)?;
+        Ok(scene.tally)
+    });
+}
+
+/// Command lines and executables follow from names here.
+fn conditions() -> Vec<Pick> {
+    vec![
+        Pick { label: Some("cmdline"), by: By::Cmdline("w") },
+        Pick { label: Some("exe"), by: By::Exe("v") },
+        Pick { label: Some("user"), by: By::NameAndUser("w", 0) },
+        Pick { label: None, by: By::Exe("w") },
+    ]
+}
+
+#[test]
+fn conditions_met_in_sight_are_followed_at_every_sample() {
+    try_on(100, steps(Kind::NamesInSight, 10..80), [60, 65], |steps| {
+        let mut scene = Scene::new(&conditions());
+        scene.rest(1);
+        scene.live(Law::NoNames, steps, agree)?;
+        Ok(scene.tally)
+    });
+}
+
 /// Who takes a name when it is old may be missed until rotation comes to it. It is then found with
 /// all below it.
 #[test]
@@ -457,7 +501,7 @@ fn is_found_in_a_round(samples: usize, births: usize) {
     }
     world.idle(12_000 * TICK);
     let mut watch = Watch::new(&[Pick { label: Some("root"), by: By::Pid(root) }]);
-    watch.sparing = true;
+    watch.setup.tells_births = true;
     let mut newborns = VecDeque::new();
     let mut sample = |world: &mut World| {
         newborns.extend((0..births).map(|_| world.fork(Pid::INIT).unwrap()));

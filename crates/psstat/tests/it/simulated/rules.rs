@@ -1,8 +1,9 @@
 //! For each rule of the accounting a history that fails without it. CPU time is in ticks.
 
 use super::Watch;
+use super::machine::Interruption;
 use super::oracle::{By, Pick};
-use super::world::{Interruption, TICK, World};
+use super::world::{TICK, World};
 use psstat_core::model::units::Pid;
 
 /// A world with one process named `root`, and a watch on all of that name.
@@ -76,7 +77,7 @@ impl Scene {
         let seen = self.watch.sample_while(&mut self.world, interruptions);
         self.world.idle(TICK);
         let line = &seen.lines["group"];
-        (line.used, line.processes)
+        (line.used.map(|used| used / TICK), line.processes)
     }
 }
 
@@ -414,7 +415,7 @@ fn with_several_readers_a_child_with_a_greater_pid_may_be_read_first() {
     // is, happens before the other, and the child's time may stand in both.
     for _ in 0..50 {
         let mut scene = Scene::new();
-        scene.watch.readers = 3;
+        scene.watch.setup.readers = 3;
         let child = scene.child(3, scene.root);
         scene.burn(child, 100);
         scene.baseline();
