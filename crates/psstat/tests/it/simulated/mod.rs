@@ -13,6 +13,7 @@
 //! | `alone` | groups without children report what each root used itself |
 //! | `counters` | groups of control groups report what ran in them |
 //! | `partial` | reading some processes gives the same result as reading all |
+//! | `reasons` | each member has a reason, and the reasons are true |
 //! | `unreadable` | what may not be read changes nothing in other groups |
 //! | `time_outs` | a sample that ran out of time loses nothing |
 //! | `rules` | for each rule of the accounting, a history that fails without it |
@@ -31,6 +32,7 @@ mod oracle;
 mod partial;
 mod pid_files;
 mod properties;
+mod reasons;
 mod rules;
 mod time_outs;
 mod unreadable;

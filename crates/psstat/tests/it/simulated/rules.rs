@@ -4,6 +4,7 @@ use super::Watch;
 use super::machine::Interruption;
 use super::oracle::{By, Pick};
 use super::world::{TICK, World};
+use psstat_core::account::group::{Group, Reason};
 use psstat_core::model::units::Pid;
 
 /// A world with one process named `root`, and a watch on all of that name.
@@ -518,4 +519,42 @@ fn a_younger_process_on_the_parents_pid_is_a_stranger() {
         world.exec(parent, "root");
     };
     assert_eq!(scene.look(vec![Interruption::new(3, recycle)]), (Some(0), 2));
+}
+
+/// A world with a service that has used 100 ticks.
+fn with_service() -> World {
+    let mut world = World::new(100);
+    world.make_control_group("system.slice/a.service");
+    let pid = world.fork(Pid::INIT).unwrap();
+    world.move_to(pid, "system.slice/a.service");
+    world.burn(pid, 100 * TICK, 0);
+    world
+}
+
+const A_SERVICE: By = By::Units("a.service", &[("system.slice/a.service", "a")]);
+const SERVICES: By = By::Units("*.service", &[("system.slice/a.service", "a")]);
+
+#[test]
+fn a_control_group_is_a_reason_by_a_selector_of_its_group() {
+    let mut world = with_service();
+    let [one, all] = [A_SERVICE, SERVICES].map(|by| Pick { label: None, by });
+    let all = Pick { label: Some("all"), ..all };
+    let sample = Watch::new(&[one, all]).sample(&mut world).sample;
+    let reason = |group: &Group| sample.reason(group, 0);
+    let reasons: Vec<Option<Reason>> = sample.groups.iter().map(reason).collect();
+    let by = |selector| Some(Reason::ControlGroup { selector, control_group: 0 });
+    assert_eq!(reasons, [by(0), by(1)]);
+}
+
+#[test]
+fn a_new_group_of_a_known_control_group_has_a_baseline() {
+    let mut world = with_service();
+    let one = Pick { label: None, by: A_SERVICE };
+    let all = Pick { label: Some("all"), by: SERVICES };
+    let mut before = Watch::new(&[one]);
+    before.sample(&mut world);
+    world.idle(TICK);
+    let mut after = Watch { cache: before.cache, ..Watch::new(&[one, all]) };
+    let lines = after.sample(&mut world).lines;
+    assert_eq!((lines["a"].used, lines["all"].used), (Some(0), None));
 }
