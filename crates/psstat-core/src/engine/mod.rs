@@ -18,10 +18,10 @@ use crate::kernel::{Clocks, Kernel, Wanted};
 use crate::model::births::Births;
 use crate::model::control_group::ControlGroup;
 use crate::model::process::Process;
-use crate::model::read_error::{ReadError, Unreadable};
+use crate::model::read_error::{ReadError, Reason as ReadReason, Unreadable};
 use crate::model::readings::Readings;
 use crate::model::report::Report;
-use crate::model::snapshot::Snapshot;
+use crate::model::snapshot::{Buffer, Snapshot};
 use crate::model::units::{Bytes, Pid, ProcId, Ticks, WallNanos};
 use crate::parse::cgroupfs;
 use crate::plan::Plan;
@@ -286,14 +286,14 @@ impl<K: Kernel> Engine<K> {
         Ok(self.with_roots(scan, tracker, start))
     }
 
-    fn with_roots(&self, scan: Scan, tracker: Option<PidTracker>, start: &Start<'_>) -> Found {
+    fn with_roots(&self, mut scan: Scan, tracker: Option<PidTracker>, start: &Start<'_>) -> Found {
         let mut diagnostics = Diagnostics::default();
         let control_groups = match &start.control_groups {
             Some(_) => None,
             None => {
                 let sys = self.kernel.constants().sys_path.clone();
                 diagnostics.add(Warning::NoControlGroups { sys });
-                Some(self.control_groups_of_processes(&scan.snapshot, &mut diagnostics))
+                Some(self.control_groups_of_processes(&mut scan, start.last, &mut diagnostics))
             }
         };
         let seen = control_groups.as_deref().or(start.control_groups.as_deref());
@@ -309,26 +309,60 @@ impl<K: Kernel> Engine<K> {
 
     /// The control groups that the processes name. This reads a file of every process, and there
     /// are no counters.
+    ///
+    /// A process that has ended since the scan names none. It is removed from the scan: as a parent
+    /// outside the group, it would hide which member inherits from its children. The same is done if
+    /// its pid belongs to another process by now.
     fn control_groups_of_processes(
         &self,
-        snapshot: &Snapshot,
+        scan: &mut Scan,
+        last: Option<&State>,
         diagnostics: &mut Diagnostics,
     ) -> Vec<ControlGroup> {
         let init = self.kernel.cgroup(Pid::INIT).unwrap_or_default();
         let mut unreadable = Unreadable::default();
-        let mut places = Vec::with_capacity(snapshot.processes.len());
-        for process in &snapshot.processes {
+        let mut places = Vec::with_capacity(scan.snapshot.processes.len());
+        let mut ended = Vec::new();
+        for process in &scan.snapshot.processes {
             match self.kernel.cgroup(process.id.pid) {
                 Ok(text) => {
                     let path = cgroupfs::cgroup_path(&text);
                     places.extend(path.map(|path| (process.id.pid, path.to_vec())));
                 }
+                Err(error) if error.reason == ReadReason::Vanished => ended.push(process.id.pid),
                 Err(error) => unreadable.add(error),
             }
         }
         diagnostics.add_unreadable(What::ControlGroups, unreadable);
         let manager = cgroupfs::manager_root(&init);
-        self.with_wanted(|wanted| control_groups::from_processes(&places, &manager, wanted))
+        let mut groups =
+            self.with_wanted(|wanted| control_groups::from_processes(&places, &manager, wanted));
+        // A pid may belong to another process by now, which matters for members of this sample and
+        // of the last one.
+        let mut buffer = Buffer::default();
+        let mut is_same = |process: &Process| {
+            let stat = self.kernel.stat(process.id.pid, &mut buffer);
+            stat.is_ok_and(|stat| stat.start == process.id.start)
+        };
+        let processes = &scan.snapshot.processes;
+        let last_members = last.map(|last| last.accounts.members()).unwrap_or_default();
+        for id in last_members {
+            let process = scan.snapshot.find(id.pid).map(|index| &processes[index]);
+            if process.is_some_and(|process| process.id == id && !is_same(process)) {
+                ended.push(id.pid);
+            }
+        }
+        for pids in groups.iter_mut().map(|group| &mut group.pids) {
+            let is_other = |pid: &mut Pid| {
+                let process = scan.snapshot.find(*pid).map(|index| &processes[index]);
+                !process.is_some_and(&mut is_same)
+            };
+            ended.extend(pids.extract_if(.., is_other));
+        }
+        ended.sort_unstable();
+        ended.dedup();
+        scan::remove_ended(&self.kernel, scan, &ended);
+        groups
     }
 
     /// The memory of the machine, if a field shows a fraction of it.

@@ -94,6 +94,16 @@ impl Snapshot {
         snapshot
     }
 
+    /// Removes the processes with these pids, which are sorted.
+    pub fn remove(&mut self, pids: &[Pid]) {
+        let is_removed = |process: &Process| pids.binary_search(&process.id.pid).is_ok();
+        for start in &mut self.parts {
+            let before = self.processes[..*start].iter();
+            *start -= before.filter(|process| is_removed(process)).count();
+        }
+        self.processes.retain(|process| !is_removed(process));
+    }
+
     /// Whether the process at `first` is known to have been read before the one at `second`.
     pub fn was_read_before(&self, first: usize, second: usize) -> bool {
         let part = |index| self.parts.partition_point(|&start| start <= index);

@@ -4,9 +4,11 @@
 
 use super::Watch;
 use super::hierarchy::is_within;
-use super::history::{Law, live, quiet_with_control_groups, racy, racy_with_control_groups};
+use super::history::{Law, PATHS, live, quiet_with_control_groups, racy, racy_with_control_groups};
 use super::oracle::{By, Group, Pick, Tops, counted, present};
-use super::properties::{config, no_spikes, story, totals_are_sums};
+use super::properties::{
+    config, conservation, no_spikes, nothing_counts_twice, story, totals_are_sums,
+};
 use proptest::prelude::*;
 use psstat_core::engine::Sample;
 
@@ -140,5 +142,15 @@ proptest! {
         let lived = live(Law::Any, &steps, &mut [without_hierarchy(&picks)]);
         no_spikes(&lived, &picks)?;
         totals_are_sums(&lived, &picks)?;
+    }
+
+    #[test]
+    fn without_hierarchies_nothing_is_lost(steps in racy()) {
+        let unit = By::Units("a.service", &[(PATHS[0], "a")]);
+        let picks = [Pick { label: Some("a"), by: unit }];
+        let lived = live(Law::Lossless, &steps, &mut [without_hierarchy(&picks)]);
+        no_spikes(&lived, &picks)?;
+        nothing_counts_twice(&lived, &picks)?;
+        conservation(&lived, &picks)?;
     }
 }

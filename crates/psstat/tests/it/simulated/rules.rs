@@ -558,3 +558,70 @@ fn a_new_group_of_a_known_control_group_has_a_baseline() {
     let lines = after.sample(&mut world).lines;
     assert_eq!((lines["a"].used, lines["all"].used), (Some(0), None));
 }
+
+#[test]
+fn a_process_without_a_control_group_leaves_its_orphans() {
+    let mut world = World::new(100);
+    world.make_control_group("system.slice/a.service");
+    let root = world.fork(Pid::INIT).unwrap();
+    world.set_subreaper(root);
+    world.move_to(root, "system.slice/a.service");
+    world.idle(TICK);
+    let mut watch = Watch::new(&[Pick { label: Some("a"), by: A_SERVICE }]);
+    watch.access.hides_hierarchy = true;
+    watch.sample(&mut world);
+    let middle = world.fork(root).unwrap();
+    let orphan = world.fork(middle).unwrap();
+    world.burn(orphan, 100 * TICK, 0);
+    // The control groups, the status of four processes, and the control group of `init`.
+    let end = Interruption::new(6, move |world: &mut World| world.exit_and_wait(middle));
+    assert_eq!(watch.sample_while(&mut world, vec![end]).lines["a"].used, Some(100 * TICK));
+    world.exit_and_wait(orphan);
+    world.idle(TICK);
+    assert_eq!(watch.sample(&mut world).lines["a"].used, Some(0));
+}
+
+#[test]
+fn a_pid_used_again_is_not_taken_for_a_member() {
+    let mut world = World::new(100);
+    world.make_control_group("system.slice/a.service");
+    let root = world.fork(Pid::INIT).unwrap();
+    world.move_to(root, "system.slice/a.service");
+    let mut watch = Watch::new(&[Pick { label: Some("a"), by: A_SERVICE }]);
+    watch.access.hides_hierarchy = true;
+    watch.sample(&mut world);
+    world.idle(TICK);
+    let stranger = world.fork(Pid::INIT).unwrap();
+    world.burn(stranger, 100 * TICK, 0);
+    // The control groups, the status of three processes, and the control group of `init`.
+    let replace = Interruption::new(5, move |world: &mut World| {
+        world.exit(stranger);
+        world.idle(TICK);
+        world.fork_with_pid(root, stranger).unwrap();
+    });
+    assert_eq!(watch.sample_while(&mut world, vec![replace]).lines["a"].used, Some(0));
+}
+
+#[test]
+fn a_member_whose_pid_is_used_again_leaves_its_past() {
+    let mut world = World::new(100);
+    world.make_control_group("system.slice/a.service");
+    let root = world.fork(Pid::INIT).unwrap();
+    world.move_to(root, "system.slice/a.service");
+    let child = world.fork(root).unwrap();
+    world.burn(child, 100 * TICK, 0);
+    world.exit(child);
+    let mut watch = Watch::new(&[Pick { label: Some("a"), by: A_SERVICE }]);
+    watch.access.hides_hierarchy = true;
+    watch.sample(&mut world);
+    world.idle(TICK);
+    // The control groups, the status of three processes, and the control group of `init`.
+    let replace = Interruption::new(5, move |world: &mut World| {
+        world.wait(child);
+        world.idle(TICK);
+        world.fork_with_pid(Pid::INIT, child).unwrap();
+    });
+    assert_eq!(watch.sample_while(&mut world, vec![replace]).lines["a"].used, Some(0));
+    world.idle(TICK);
+    assert_eq!(watch.sample(&mut world).lines["a"].used, Some(0));
+}
