@@ -36,7 +36,7 @@ proptest! {
     #![proptest_config(config(1000))]
 
     #[test]
-    fn quiet_histories_are_told_to_the_tick(steps in quiet()) {
+    fn quiet_histories_are_reported_to_the_tick(steps in quiet()) {
         let picks = picks(Law::Any);
         let lived = live(Law::Any, &steps, &mut [Watch::of(&picks, false)]);
         let log = lived.world.log();
@@ -48,7 +48,7 @@ proptest! {
                 let living = now.iter().filter(|one| one.is_root && one.is_alive).count() as u64;
                 let line = pair[1].lines[0].get(label);
                 prop_assert_eq!(line.map_or(0, |line| line.processes), living, "{}", label);
-                // A group that nobody named has no line where nothing in it is alive.
+                // A group without a name has no line while none of its processes is alive.
                 if let Some(line) = line {
                     let expected = used(&then, &now, pair[0].span.taken / TICK);
                     let expected = expected.map(|ticks| ticks * TICK);

@@ -27,7 +27,7 @@ pub enum Law {
 }
 
 impl Law {
-    /// Names that may be taken. Under [`Law::Lossless`] nobody joins the group by one.
+    /// The names that processes may take. Under [`Law::Lossless`] no process joins the group by one.
     fn names(self) -> &'static [&'static str] {
         match self {
             Law::Lossless | Law::NoNames => &["x", "y"],
@@ -71,7 +71,8 @@ enum Kind {
     /// Moves to another control group.
     Move,
     MakeControlGroup,
-    /// All processes leave a control group, and it is removed.
+    /// All processes leave a control group, and it is removed. Half of the time it is made again
+    /// for the same processes.
     RemoveControlGroup,
     /// A process of another pid namespace starts in a control group.
     ForeignStart,
@@ -188,13 +189,15 @@ impl Happening {
         if law == Law::Families && has_zombies() {
             return;
         }
-        for pid in world.living() {
-            if is_within(world.tasks()[&pid].control_group, path) {
-                world.move_to(pid, "");
-            }
-        }
+        let is_inside = |pid: &Pid| is_within(world.tasks()[pid].control_group, path);
+        let inside: Vec<Pid> = world.living().into_iter().filter(is_inside).collect();
+        inside.iter().for_each(|&pid| world.move_to(pid, ""));
         for path in PATHS.into_iter().rev().filter(|below| is_within(below, path)) {
             world.remove_control_group(path);
+        }
+        if self.who.is_multiple_of(2) {
+            world.make_control_group(path);
+            inside.iter().for_each(|&pid| world.move_to(pid, path));
         }
     }
 }

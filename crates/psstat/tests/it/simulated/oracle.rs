@@ -1,5 +1,5 @@
-//! Who used which CPU time, and who was in the group: the truth, from the world's log of what
-//! happened. As naive as it can be; it knows nothing of readings, pids given out again, or debts.
+//! The truth, from the log of a world: which CPU time each group used, and which processes were in
+//! it. It is as simple as possible: it knows nothing of readings, reused pids or debts.
 
 use super::hierarchy::is_within;
 use super::world::{Event, Life, TICK};
@@ -141,7 +141,7 @@ struct Process {
     state: State,
     own: Time,
     children: Time,
-    /// Whose time came to it, with all that had come to those.
+    /// The processes whose time it inherited, directly or through others.
     inherited: Vec<Life>,
 }
 
@@ -244,7 +244,7 @@ pub struct Truth {
     /// The lives whose time was moved into a parent's during the last scan. That parent may have
     /// been read before: then all that is counted of them is counted now. The ledger may have
     /// taken what it had counted already off the same amount of other work (which of two equal
-    /// amounts has arrived, nobody can tell); then they count from their beginning.
+    /// amounts has arrived, cannot be known); then they count from their beginning.
     pub late: u64,
     /// Members alive at the end.
     pub living: u64,
@@ -256,7 +256,7 @@ pub struct Truth {
 pub fn truth(log: &[Event], group: Group<'_>, last: &Span, this: &Span) -> Truth {
     let mut replay = Replay::of(&log[..last.scan.start]);
     let mut members = replay.members(group);
-    // All whom the last sample may have shown as members.
+    // All processes that the last sample may have shown as members.
     let mut known = members.clone();
     let mut late = BTreeSet::new();
     let mut truth = Truth { used: 0, cut_off: 0, late: 0, living: 0, unknown: false };
@@ -297,7 +297,7 @@ pub fn truth(log: &[Event], group: Group<'_>, last: &Span, this: &Span) -> Truth
         if !matches!(event, Event::Worked { .. }) {
             let stayed = members;
             members = replay.members(group);
-            // Who leaves while this sample is taken may have been read before, and so may be seen
+            // A process that leaves during this sample may have been read before, and so may be seen
             // as a member to its end, with all children.
             if this.scan.contains(&at) {
                 members.extend(replay.below(&stayed));
@@ -339,7 +339,7 @@ pub struct Single {
     pub is_alive: bool,
 }
 
-/// All who ever lived, by life, after that part of the log.
+/// All processes that ever existed, by their number, after that part of the log.
 pub fn everyone(log: &[Event], group: Group<'_>) -> Vec<Single> {
     let single = |process: Process| Single {
         ticks: process.own.ticks(),

@@ -9,7 +9,7 @@ use proptest::test_runner::TestCaseResult;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-/// So many histories; `PSSTAT_HISTORIES` asks for more of them.
+/// Runs that many histories, or as many as `PSSTAT_HISTORIES` says.
 pub fn config(histories: u32) -> ProptestConfig {
     let cases = std::env::var("PSSTAT_HISTORIES").ok().map(|number| number.parse().unwrap());
     ProptestConfig {
@@ -53,7 +53,7 @@ pub fn no_spikes(lived: &Lived, picks: &[Pick]) -> TestCaseResult {
     })
 }
 
-/// What happened around a sample, for whoever reads of a failure.
+/// What happened around a sample, for the message of a failure.
 pub fn story(lived: &Lived, at: usize) -> String {
     let mut story = String::new();
     for at in at.saturating_sub(3)..=at {
@@ -130,7 +130,7 @@ proptest! {
     #![proptest_config(config(1000))]
 
     #[test]
-    fn quiet_histories_are_told_as_they_were(steps in quiet()) {
+    fn quiet_histories_are_reported_as_they_were(steps in quiet()) {
         let picks = picks(Law::Any);
         let lived = live(Law::Any, &steps, &mut [Watch::new(&picks)]);
         no_spikes(&lived, &picks)?;
@@ -138,7 +138,7 @@ proptest! {
         for_each_report(&lived, &picks, |group, at, line, truth| {
             let processes = line.map_or(0, |line| line.processes);
             prop_assert_eq!(processes, truth.living, "{}, sample {}", group.label, at);
-            // A group that nobody named has no line where nothing in it is alive.
+            // A group without a name has no line while none of its processes is alive.
             if let Some(line) = line {
                 let unknown = line.used.is_none();
                 prop_assert_eq!(unknown, truth.unknown, "{}, sample {}", group.label, at);
@@ -161,7 +161,7 @@ proptest! {
     }
 
     #[test]
-    fn quiet_lossless_histories_are_told_to_the_tick(steps in quiet()) {
+    fn quiet_lossless_histories_are_reported_to_the_tick(steps in quiet()) {
         let picks = picks(Law::Lossless);
         let lived = live(Law::Lossless, &steps, &mut [Watch::new(&picks)]);
         let log = lived.world.log();
@@ -184,7 +184,7 @@ proptest! {
     }
 
     #[test]
-    fn racy_lossless_histories_lose_nothing_and_count_nothing_twice(steps in racy()) {
+    fn racy_lossless_histories_lose_and_double_nothing(steps in racy()) {
         let picks = picks(Law::Lossless);
         let lived = live(Law::Lossless, &steps, &mut [Watch::new(&picks)]);
         no_spikes(&lived, &picks)?;

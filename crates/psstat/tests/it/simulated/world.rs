@@ -22,7 +22,7 @@ pub type Life = usize;
 /// What truly happened.
 #[derive(Clone, Copy, Debug)]
 pub enum Event {
-    /// Lives are numbered in the order of these. `init` has no parent.
+    /// Processes are numbered in this order. `init` has no parent.
     Forked {
         pid: Pid,
         parent: Option<Life>,
@@ -50,7 +50,7 @@ pub enum Event {
         life: Life,
         by: Life,
     },
-    /// Gone, and its time with it: nobody waited.
+    /// Gone, and its time is lost, because no parent waited.
     Lost {
         life: Life,
     },
@@ -98,7 +98,7 @@ pub struct Task {
     apart: bool,
 }
 
-/// Where the second round of numbers begins on a machine that has more: `RESERVED_PIDS`,
+/// The first pid of the second round, on a machine with more pids: `RESERVED_PIDS`,
 /// kernel/pid.c.
 const RESERVED: u32 = 300;
 
@@ -229,7 +229,7 @@ impl World {
         self.last_pid = last;
     }
 
-    /// The newest number, as `/proc/loadavg` shows it.
+    /// The newest pid, as `/proc/loadavg` shows it.
     pub fn last_pid(&self) -> u32 {
         self.last_pid
     }
