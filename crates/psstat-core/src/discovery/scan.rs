@@ -32,6 +32,15 @@ pub fn read_all(kernel: &impl Kernel, pids: &[Pid], taken: BootNanos) -> Scan {
     join(kernel, pids, taken, kernel.stats(pids))
 }
 
+/// Removes processes that have `ended` since they were read, and asks their children for their new
+/// parents. `ended` is sorted.
+pub fn remove_ended(kernel: &impl Kernel, scan: &mut Scan, ended: &[Pid]) {
+    if !ended.is_empty() {
+        scan.snapshot.remove(ended);
+        scan.tree = find_tree(kernel, &mut scan.snapshot, ended);
+    }
+}
+
 fn join(kernel: &impl Kernel, pids: &[Pid], taken: BootNanos, parts: Vec<Part>) -> Scan {
     let mut snapshot = Snapshot::new(taken, parts);
     let tree = find_tree(kernel, &mut snapshot, pids);
