@@ -4,6 +4,7 @@ use crate::account::accounts::Accounts;
 use crate::account::ledger;
 use crate::account::tree::Tree;
 use crate::diagnostics::{Diagnostics, Warning, What};
+use crate::discovery::scan;
 use crate::field::Need;
 use crate::kernel::Kernel;
 use crate::model::buffer::Buffer;
@@ -13,7 +14,7 @@ use crate::model::read_error::{ReadError, Reason, Unreadable};
 use crate::model::readings::{Reading, Readings, Storage, Threads};
 use crate::model::report::Rate;
 use crate::model::snapshot::Snapshot;
-use crate::model::units::{Count, ProcId, Ticks};
+use crate::model::units::{Count, Ticks};
 use crate::plan::Plan;
 use alloc::vec::Vec;
 
@@ -252,7 +253,9 @@ impl<K: Kernel> MemberReader<'_, K> {
             Ok(value) => Reading::Value(value),
             Err(error) => {
                 let error = match error.reason {
-                    Reason::Vanished if self.exists(process.id) => {
+                    Reason::Vanished
+                        if scan::exists(self.kernel, process.id, &mut Buffer::default()) =>
+                    {
                         ReadError { reason: Reason::Missing, ..error }
                     }
                     Reason::Vanished => return Reading::Gone,
@@ -262,12 +265,6 @@ impl<K: Kernel> MemberReader<'_, K> {
                 Reading::Unreadable
             }
         }
-    }
-
-    /// Whether this process still exists, running or zombie.
-    fn exists(&self, id: ProcId) -> bool {
-        let mut buffer = Buffer::default();
-        self.kernel.stat(id.pid, &mut buffer).is_ok_and(|stat| stat.start == id.start)
     }
 }
 

@@ -18,7 +18,8 @@ use alloc::vec::Vec;
 ///
 /// A process that has ended since the scan names no group. It is removed from the scan: as a parent
 /// outside the group, it would hide which member inherits from its children. A process is also
-/// removed if its pid belongs to another process by now.
+/// removed if its pid belongs to another process by now. A process that exists and has no such file
+/// stays: the kernel was built without control groups, or this is a copy of a procfs.
 pub fn find(
     kernel: &impl Kernel,
     wanted: Wanted<'_>,
@@ -30,14 +31,16 @@ pub fn find(
     let mut unreadable = Unreadable::default();
     let mut paths = Vec::with_capacity(scan.snapshot.processes.len());
     let mut ended = Vec::new();
+    let mut buffer = Buffer::default();
     for process in &scan.snapshot.processes {
         match kernel.cgroup(process.id.pid) {
             Ok(text) => {
                 let path = cgroupfs::cgroup_path(&text);
                 paths.extend(path.map(|path| (process.id.pid, path.to_vec())));
             }
-            Err(error) if error.reason == Reason::Vanished => ended.push(process.id.pid),
-            Err(error) => unreadable.add(error),
+            Err(error) if error.reason != Reason::Vanished => unreadable.add(error),
+            Err(_) if scan::exists(kernel, process.id, &mut buffer) => {}
+            Err(_) => ended.push(process.id.pid),
         }
     }
     diagnostics.add_unreadable(What::ControlGroups, unreadable);
@@ -59,10 +62,7 @@ fn replaced(
     last: Option<&Accounts>,
 ) -> Vec<Pid> {
     let mut buffer = Buffer::default();
-    let mut is_same = |process: &Process| {
-        let stat = kernel.stat(process.id.pid, &mut buffer);
-        stat.is_ok_and(|stat| stat.start == process.id.start)
-    };
+    let mut is_same = |process: &Process| scan::exists(kernel, process.id, &mut buffer);
     let snapshot = &scan.snapshot;
     let find = |pid: Pid| snapshot.find(pid).map(|index| &snapshot.processes[index]);
     let mut replaced = Vec::new();
