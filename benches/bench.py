@@ -1,11 +1,11 @@
-"""Measures psstat beside the kernel floor and its peers.
+"""Measures what psstat costs, next to a baseline and to other programs.
 
-One round runs every job once, each right behind the floor it is compared with, so that whatever
-else the machine does meets both alike; ratios are taken within a round. What each run cost goes to
-a file in benches/results, one JSON object a line; report.py makes the tables out of that.
+A round runs every job once, each soon after its baseline, so that other load on the machine affects
+both. Ratios are computed within a round. The results go to a file in benches/results, one JSON object
+per line. report.py creates the tables from that file.
 
-To add a job, add a line to `one_shot_jobs` (a new process per sample) or a subclass of `Resident`
-to `resident_jobs` (a process that stays and is asked for samples).
+To add a job, add it to `one_shot_jobs` (a new process per sample) or add a subclass of `Resident` to
+`resident_jobs` (a process that stays and takes samples on request).
 """
 
 from __future__ import annotations
@@ -33,39 +33,48 @@ from pathlib import Path
 import report
 
 ROOT = Path(__file__).resolve().parent.parent
-HOST = subprocess.run(["rustc", "--print", "host-tuple"], capture_output=True, text=True, check=True).stdout.strip()
+HOST = subprocess.run(
+    ["rustc", "--print", "host-tuple"], stdout=subprocess.PIPE, text=True, check=True
+).stdout.strip()
 RELEASE = ROOT / "target" / HOST / "release"
 PSSTAT = RELEASE / "psstat"
 PSSTAT_DYNAMIC = ROOT / "target/dynamic" / HOST / "release/psstat"
-FLOOR = RELEASE / "examples/floor"
-CROWD = RELEASE / "examples/crowd"
-METER = RELEASE / "examples/meter"
+BASELINE = RELEASE / "examples/baseline"
+SPAWN_PROCESSES = RELEASE / "examples/spawn_processes"
+RUSAGE = RELEASE / "examples/rusage"
 
 POPULATIONS = [100, 1_000, 10_000, 25_000]
 QUICK_POPULATIONS = [100, 1_000]
 
-# System calls are counted in populations up to this: they follow N, and strace takes its time.
+# System calls are counted in populations up to this size. strace is slow, and the counts grow with N.
 COUNTED_UP_TO = 1_000
 
-# pidstat is left out of larger populations: it looks for each process in a list of all.
+# pidstat is not measured in larger populations: its cost grows with the square of N.
 PIDSTAT_UP_TO = 10_000
 
-# The group that is measured alone; all others are g000, g001, ...
+# The group that is measured alone. The other groups are g000, g001, ...
 ONE = "one"
 GROUPS = "^g[0-9]+$"
 
 
+# The jobs that --against measures with both binaries.
+COMPARED = ["first", "first, all", "pid-file", "one", "all in one", "all in many", "one, static"]
+
+# A comparison of residents takes so many samples per round.
+COMPARED_SAMPLES = 100
+
+
 class Skipped(Exception):
-    """Something that cannot be measured here, and why."""
+    """Something cannot be measured on this machine. The message says why."""
 
 
 class Wrong(Exception):
-    """Two that should have seen the same processes did not."""
+    """A program did not report the processes that were created."""
 
 
 @dataclass
 class Population:
-    """Processes that were made to be measured."""
+    """The processes that were created for the measurement."""
 
     target: int
     folder: Path
@@ -81,7 +90,7 @@ class Population:
         return [name for name in self.members if name != ONE]
 
     def below_leader(self) -> int:
-        """How many children have a smaller pid than their leader: they are listed before it."""
+        """The number of children with a smaller pid than their leader. /proc lists them first."""
         return sum(
             sum(pid < self.leaders[name] for pid in pids) for name, pids in self.members.items()
         )
@@ -90,7 +99,7 @@ class Population:
         return self.made - len(self.members[ONE])
 
     def pids(self, *names: str) -> Path:
-        """A file of the pids of those groups, one a line."""
+        """A file with the pids of these groups, one per line."""
         file = self.folder / f"{names[0]}-{len(names)}.pids"
         if not file.exists():
             pids = (pid for name in names for pid in self.members[name])
@@ -98,7 +107,7 @@ class Population:
         return file
 
     def pid_file(self) -> Path:
-        """The pid file of the group that is measured alone, as a service would write it."""
+        """The pid file of the group that is measured alone. It names the leader."""
         file = self.folder / "one.pid"
         if not file.exists():
             file.write_text(f"{self.leaders[ONE]}\n")
@@ -114,7 +123,7 @@ def shape(target: int) -> list[tuple[str, int]]:
 
 @contextmanager
 def population(target: int, folder: Path) -> Iterator[Population]:
-    """Makes the processes, and ends them however the block is left."""
+    """Creates the processes, and ends them at the end of the block."""
     groups = shape(target)
     total = sum(size for _, size in groups)
     room = int(Path("/proc/sys/kernel/pid_max").read_text()) - count_processes() - 2_000
@@ -124,7 +133,7 @@ def population(target: int, folder: Path) -> Iterator[Population]:
     folder.mkdir()
     made = Population(target, folder, {name: [] for name, _ in groups})
     host = subprocess.Popen(
-        [CROWD, *(f"{name}:{size}" for name, size in groups)],
+        [SPAWN_PROCESSES, *(f"{name}:{size}" for name, size in groups)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -138,7 +147,7 @@ def population(target: int, folder: Path) -> Iterator[Population]:
             if role == "leader":
                 made.leaders[name] = int(pid)
         if made.made != total:
-            raise Skipped(f"only {made.made} of {total} processes could be made")
+            raise Skipped(f"only {made.made} of {total} processes could be started")
         yield made
     finally:
         host.stdin.close()
@@ -146,14 +155,14 @@ def population(target: int, folder: Path) -> Iterator[Population]:
         host.wait()
 
 
-# A control group of so many processes is the same job whatever else the machine holds.
+# The size of the control group. It is the same in every population.
 GROUPED = 10
 CONTROL_GROUP = "psstat-bench"
 
 
 @contextmanager
 def control_group(pids: list[int]) -> Iterator[bool]:
-    """Puts those processes into a control group of their own, where this user may make one."""
+    """Moves these processes into a new control group, if this user may create one."""
     mounts = [Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified"), Path("/sys/fs/cgroup/systemd")]
     root = next((mount for mount in mounts if (mount / "cgroup.procs").exists()), None)
     folder = root / CONTROL_GROUP if root else None
@@ -162,7 +171,7 @@ def control_group(pids: list[int]) -> Iterator[bool]:
         for pid in pids:
             (folder / "cgroup.procs").write_text(str(pid))
     except (AttributeError, OSError) as error:
-        say(f"no control group can be made ({error}): its job is left out")
+        say(f"cannot create a control group ({error}): its job is skipped")
         yield False
         return
     try:
@@ -180,22 +189,22 @@ def count_processes() -> int:
 
 @dataclass(frozen=True)
 class OneShot:
-    """A job that is a new process for every sample."""
+    """A job that starts a new process for every sample."""
 
     key: str
     argv: list[str | Path]
-    # Given what the job printed, complains where it has not seen what was made.
+    # Gets the output of the job. Raises `Wrong` if it does not show the created processes.
     check: Callable[[str], None] = lambda text: None
-    # A file that is removed first: psstat without its cache must look at every process.
+    # A file that is removed before the run. Without its cache, psstat reads every process.
     without: Path | None = None
 
     def run(self, scratch: Path, warm_up: bool = False) -> dict[str, int]:
-        """Runs it once; times in microseconds, memory in KiB."""
+        """Runs the job once. Returns times in microseconds, memory in KiB."""
         if self.without:
             self.without.unlink(missing_ok=True)
         with open(scratch, "w+") as output:
             done = subprocess.run(
-                [METER, *self.argv], stdout=output, stderr=subprocess.PIPE, text=True, check=True
+                [RUSAGE, *self.argv], stdout=output, stderr=subprocess.PIPE, text=True, check=True
             )
             output.seek(0)
             text = output.read()
@@ -208,51 +217,53 @@ class OneShot:
         return {"cpu": user + system, "wall": wall, "peak": peak}
 
 
-def one_shot_jobs(made: Population, cache: Path, grouped: bool) -> list[OneShot]:
-    """All of them, each behind the floor that it is compared with (see report.FLOOR_OF)."""
+def one_shot_jobs(
+    made: Population, cache: Path, grouped: bool, binary: Path = PSSTAT
+) -> list[OneShot]:
+    """All of them, each after the baseline that it is compared with (see report.BASELINE_OF)."""
     one, every = len(made.members[ONE]), made.in_groups()
     eleven = made.groups[:11]
 
-    def psstat(key: str, expected: dict[str, int], *selectors: str, program: Path = PSSTAT):
+    def psstat(key: str, expected: dict[str, int], *selectors: str, program: Path = binary):
         check = psstat_saw(key, expected)
-        # Under strace, on a busy machine, a run may well need more than the usual four seconds.
+        # Under strace, on a busy machine, a run may take longer than the default timeout of 4 s.
         argv = [program, *selectors, "--cache-dir", cache, "--timeout", "60s"]
         return OneShot(key, argv, check)
 
-    def floor(key: str, *options: str | Path) -> OneShot:
+    def baseline(key: str, *options: str | Path) -> OneShot:
         def check(text: str) -> None:
             at_least(key, int(text.split()[0]), made.made)
 
-        return OneShot(key, [FLOOR, *options], check)
+        return OneShot(key, [BASELINE, *options], check)
 
     def first(key: str, *selectors: str) -> OneShot:
-        argv = [PSSTAT, *selectors, "--cache-dir", cache, "--cache-name", key, "--timeout", "60s"]
+        argv = [binary, *selectors, "--cache-dir", cache, "--cache-name", key, "--timeout", "60s"]
         return OneShot(key, argv, nothing_printed(key), without=cache / key)
 
     pattern = ["--pattern", f"{ONE}:^{ONE}$"]
     jobs = [
         OneShot("true", ["/bin/true"]),
-        floor("floor"),
+        baseline("baseline"),
         first("first", *pattern),
         first("first, all", "--pattern", GROUPS),
         psstat("pid-file", {ONE: one}, "--pid-file", f"{ONE}:{made.pid_file()}"),
-        floor("floor, one", "--statm", made.pids(ONE)),
+        baseline("baseline, one", "--statm", made.pids(ONE)),
         psstat("one", {ONE: one}, *pattern),
         psstat("one, threads", {ONE: one}, *pattern, "--multi-threaded"),
         psstat("cmdline", {ONE: one}, "--cmdline", f"{ONE}:--(leader|child) {ONE}"),
-        floor("floor, eleven", "--statm", made.pids(*eleven)),
+        baseline("baseline, eleven", "--statm", made.pids(*eleven)),
         psstat(
             "eleven",
             {name: len(made.members[name]) for name in eleven},
             *(word for name in eleven for word in ("--pattern", f"^{name}$")),
         ),
-        floor("floor, all", "--statm", made.pids(*made.groups)),
+        baseline("baseline, all", "--statm", made.pids(*made.groups)),
         psstat("all in one", {"all": every}, "--pattern", f"all:{GROUPS}"),
         psstat(
             "all in many", {g: len(made.members[g]) for g in made.groups}, "--pattern", GROUPS
         ),
-        # All of the crowd, and its host.
-        psstat("exe", {"all": made.made + 1}, "--exe", f"all:{CROWD}"),
+        # All created processes, and the one that created them.
+        psstat("exe", {"all": made.made + 1}, "--exe", f"all:{SPAWN_PROCESSES}"),
         psstat("user", {"all": -made.made}, "--user", f"all:{os.getuid()}"),
     ]
     if made.target == min(POPULATIONS):
@@ -267,13 +278,13 @@ def one_shot_jobs(made: Population, cache: Path, grouped: bool) -> list[OneShot]
         jobs.append(OneShot("ps", argv, lines_of_one("ps", one)))
     if shutil.which("pidstat") and made.target <= PIDSTAT_UP_TO:
         argv = ["pidstat", "-p", "ALL", "-u", "-r", "1", "1"]
-        # CPU, memory, and the average of each.
+        # Four lines per process: CPU, memory, and the average of each.
         jobs.append(OneShot("pidstat", argv, lines_of_one("pidstat", 4 * one)))
     return jobs
 
 
 def psstat_saw(key: str, expected: dict[str, int]) -> Callable[[str], None]:
-    """Each group with its number of processes; a negative number is the least there must be."""
+    """Checks the number of processes of each group. A negative number means: at least so many."""
 
     def check(text: str) -> None:
         seen = {
@@ -292,11 +303,11 @@ def psstat_saw(key: str, expected: dict[str, int]) -> Callable[[str], None]:
 
 
 def nothing_printed(key: str) -> Callable[[str], None]:
-    """The first run stores a baseline."""
+    """Checks that the run printed nothing, as the first run of psstat does."""
 
     def check(text: str) -> None:
         if text:
-            raise Wrong(f"{key}: it printed {text!r}, so that it had a cache")
+            raise Wrong(f"{key}: it printed {text!r}, so it had a cache")
 
     return check
 
@@ -316,25 +327,25 @@ def at_least(key: str, seen: int, expected: int) -> None:
 
 
 class Resident:
-    """A job whose process stays; a sample is one answer to one request."""
+    """A job whose process stays. It takes one sample per request."""
 
     key: str
     process: subprocess.Popen
 
     def ask(self) -> str:
-        """Asks for one sample and waits for all of it."""
+        """Requests one sample and returns its text."""
         raise NotImplementedError
 
     def enough(self, made: Population) -> int:
-        """How many samples make ticks of 10 ms fine enough."""
+        """The number of samples to take. CPU time is counted in ticks of 10 ms."""
         return min(300, max(3, 30_000 // made.made))
 
     def check(self, text: str) -> None:
-        """Complains where the sample does not show what was made."""
+        """Raises `Wrong` if the sample does not show the created processes."""
         raise NotImplementedError
 
     def measure(self, samples: int) -> dict[str, int]:
-        """CPU time of all samples together in microseconds, as the kernel counts it (in ticks)."""
+        """Takes samples. Returns their CPU time together, in microseconds."""
         self.check(self.ask())
         before = self.cpu()
         for _ in range(samples):
@@ -359,7 +370,7 @@ class Resident:
 
 
 class ProcessExporter(Resident):
-    """process-exporter, told to read no more than psstat does: no threads, no smaps."""
+    """process-exporter, with options to read no threads and no smaps, as psstat by default."""
 
     key = "process-exporter"
     program = "prometheus-process-exporter"
@@ -385,7 +396,7 @@ class ProcessExporter(Resident):
         )
 
     def ask(self) -> str:
-        # It answers once it has looked at all processes for the first time.
+        # It accepts connections after it has read all processes for the first time.
         for _ in range(600):
             try:
                 with urllib.request.urlopen(self.url, timeout=60) as answer:
@@ -395,7 +406,7 @@ class ProcessExporter(Resident):
                     raise
             self.process.poll()
             if self.process.returncode is not None:
-                raise Wrong(f"{self.key}: it has ended with status {self.process.returncode}")
+                raise Wrong(f"{self.key}: it ended with status {self.process.returncode}")
             time.sleep(0.1)
         raise Wrong(f"{self.key}: it does not answer")
 
@@ -408,13 +419,13 @@ class ProcessExporter(Resident):
 
 
 class Execd(Resident):
-    """psstat itself, asked as Telegraf's execd asks it."""
+    """psstat execd, which takes a sample per line on standard input."""
 
-    def __init__(self, key: str, made: Population, *selectors: str):
+    def __init__(self, key: str, made: Population, *selectors: str, program: Path = PSSTAT):
         self.key = key
         self.saw = psstat_saw(key, {ONE: len(made.members[ONE])})
         self.process = subprocess.Popen(
-            [PSSTAT, "execd", *selectors, "--timeout", "60s"],
+            [program, "execd", *selectors, "--timeout", "60s"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -432,17 +443,17 @@ class Execd(Resident):
         self.saw(text)
 
     def cpu(self) -> int:
-        # The time that it ran, in nanoseconds: a sample is far shorter than a tick.
+        # The scheduler counts in nanoseconds. A sample is far shorter than a tick.
         return int(Path(f"/proc/{self.process.pid}/schedstat").read_text().split()[0]) // 1000
 
 
-class HeldFloor(Resident):
-    """The least that a resident process asks of the kernel: to read again what it holds open."""
+class HeldBaseline(Resident):
+    """Reads files again that it keeps open. This is the baseline of a resident process."""
 
-    key = "floor, held"
+    key = "baseline, held"
 
     def __init__(self, made: Population):
-        self.argv = [FLOOR, "--held", made.pids(ONE), "--repeat"]
+        self.argv = [BASELINE, "--held", made.pids(ONE), "--repeat"]
 
     def enough(self, made: Population) -> int:
         return 500
@@ -455,19 +466,27 @@ class HeldFloor(Resident):
         return {"samples": samples, "cpu": samples * nanoseconds // 1000, "resident": 0}
 
     def stop(self) -> None:
-        """It has ended by itself."""
+        """Nothing to stop: the program has ended."""
+
+
+def execd_jobs(made: Population) -> dict[str, list[str]]:
+    """The selectors of each job of psstat execd."""
+    return {
+        "execd, pid-file": ["--pid-file", f"{ONE}:{made.pid_file()}"],
+        "execd, pattern": ["--pattern", f"{ONE}:^{ONE}$"],
+    }
 
 
 def resident_jobs(made: Population) -> Iterator[Resident]:
-    yield HeldFloor(made)
-    yield Execd("execd, pid-file", made, "--pid-file", f"{ONE}:{made.pid_file()}")
-    yield Execd("execd, pattern", made, "--pattern", f"{ONE}:^{ONE}$")
+    yield HeldBaseline(made)
+    for key, selectors in execd_jobs(made).items():
+        yield Execd(key, made, *selectors)
     if shutil.which(ProcessExporter.program):
         yield ProcessExporter(made)
 
 
 def system_calls(job: OneShot, scratch: Path) -> int:
-    """How many system calls a run makes, all its threads together."""
+    """The number of system calls of a run, in all threads."""
     counts = scratch.with_suffix(".strace")
     subprocess.run(
         ["strace", "-c", "-f", "-o", counts, *job.argv],
@@ -476,12 +495,12 @@ def system_calls(job: OneShot, scratch: Path) -> int:
         check=True,
     )
     total = counts.read_text().splitlines()[-1].split()
-    # % time, seconds, usecs/call, calls, errors where there are any, "total"
+    # The columns: % time, seconds, usecs/call, calls, errors (if any), "total".
     return int(total[3])
 
 
 def instructions(job: OneShot) -> int | None:
-    """How many instructions a run takes outside the kernel, where this processor tells."""
+    """The number of instructions of a run in user mode, if the processor counts them."""
     done = subprocess.run(
         ["perf", "stat", "-x", ",", "-e", "instructions:u", *job.argv],
         stdout=subprocess.DEVNULL,
@@ -493,7 +512,7 @@ def instructions(job: OneShot) -> int | None:
 
 
 class Results:
-    """The raw results: one JSON object a line."""
+    """The file of raw results: one JSON object per line."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -504,7 +523,7 @@ class Results:
 
 
 def measure(target: int, runs: int, results: Results, folder: Path) -> None:
-    """All that is measured at one population."""
+    """Runs all measurements at one population."""
     with (
         population(target, folder) as made,
         control_group(made.members[ONE][:GROUPED]) as grouped,
@@ -518,12 +537,13 @@ def measure(target: int, runs: int, results: Results, folder: Path) -> None:
             processes=count_processes(),
             load=os.getloadavg()[0],
         )
-        say(f"{count_processes()} processes, of which {made.made} are made")
+        say(f"{count_processes()} processes, {made.made} of them created for this")
         cache = made.folder / "cache"
         cache.mkdir()
         scratch = made.folder / "output"
         jobs = one_shot_jobs(made, cache, grouped)
-        # The first run of psstat looks at all, the second again at those that were young then.
+        # The first run of psstat reads all processes. The second reads those again that had started
+        # shortly before the first.
         for job in [*jobs, *jobs]:
             job.run(scratch, warm_up=True)
         for number in range(runs):
@@ -546,8 +566,69 @@ def measure(target: int, runs: int, results: Results, folder: Path) -> None:
             results.add("resident", population=target, job=resident.key, **cost)
 
 
+def compare(target: int, runs: int, results: Results, folder: Path, against: Path) -> None:
+    """Measures the release build and another psstat at one population, in turns."""
+    with population(target, folder) as made:
+        results.add(
+            "population",
+            population=target,
+            made=made.made,
+            groups={name: len(pids) for name, pids in made.members.items()},
+            processes=count_processes(),
+            load=os.getloadavg()[0],
+        )
+        say(f"{count_processes()} processes, {made.made} of them created for this")
+        scratch = made.folder / "output"
+        binaries = {"new": PSSTAT, "old": against}
+        jobs: dict[str, dict[str, OneShot]] = {}
+        for name, binary in binaries.items():
+            cache = made.folder / f"cache-{name}"
+            cache.mkdir()
+            for job in one_shot_jobs(made, cache, False, binary):
+                if job.key in COMPARED:
+                    jobs.setdefault(job.key, {})[name] = job
+        for pair in [*jobs.values(), *jobs.values()]:
+            for job in pair.values():
+                job.run(scratch, warm_up=True)
+        for number in range(runs):
+            say(f"round {number + 1} of {runs}")
+            for key, pair in jobs.items():
+                for name in in_turns(number):
+                    cost = pair[name].run(scratch)
+                    results.add(
+                        "run", population=target, job=key, binary=name, round=number, **cost
+                    )
+        for key, selectors in execd_jobs(made).items():
+            say(key)
+            pair = {
+                name: Execd(key, made, *selectors, program=binary)
+                for name, binary in binaries.items()
+            }
+            try:
+                for number in range(runs):
+                    for name in in_turns(number):
+                        cost = pair[name].measure(COMPARED_SAMPLES)
+                        results.add(
+                            "run",
+                            population=target,
+                            job=key,
+                            binary=name,
+                            round=number,
+                            cpu=cost["cpu"] / cost["samples"],
+                            peak=cost["resident"],
+                        )
+            finally:
+                for resident in pair.values():
+                    resident.stop()
+
+
+def in_turns(number: int) -> list[str]:
+    """The order of the two binaries in a round. Each is the first in every other round."""
+    return ["new", "old"] if number % 2 == 0 else ["old", "new"]
+
+
 def machine() -> dict[str, object]:
-    """What the figures depend on, and nothing that names the host."""
+    """What the results depend on. Nothing that identifies the host."""
     cpuinfo = Path("/proc/cpuinfo").read_text()
     model = re.search(r"model name\s*: (.*)", cpuinfo)
     memory = re.search(r"MemTotal:\s*(\d+)", Path("/proc/meminfo").read_text())
@@ -557,7 +638,7 @@ def machine() -> dict[str, object]:
         "virtual": "hypervisor" in cpuinfo,
         "architecture": platform.machine(),
         "memory_mib": int(memory[1]) // 1024,
-        # Without the build's own suffix.
+        # Without the suffix of the distribution.
         "linux": re.match(r"[\d.]+", platform.release())[0],
         "system": platform.freedesktop_os_release()["PRETTY_NAME"],
         "rustc": output_of("rustc", "--version"),
@@ -575,13 +656,13 @@ PACKAGES = {
 
 
 def versions() -> dict[str, str]:
-    """Of the peers that are installed; says which are not."""
+    """Versions of the other programs that are installed. Prints which are not."""
     found = {}
     for program, package in PACKAGES.items():
         if shutil.which(program):
             found[package] = output_of("dpkg-query", "-W", "-f", "${Version}", package)
         else:
-            say(f"{program} is left out: apt-get install {package}")
+            say(f"{program} is not measured: apt-get install {package}")
     return found
 
 
@@ -604,27 +685,44 @@ def options() -> argparse.Namespace:
     parser.add_argument(
         "--populations",
         metavar="N,N",
-        help=f"about how many processes there are to be (default {POPULATIONS})",
+        help=f"numbers of processes to create, roughly (default {POPULATIONS})",
         type=lambda text: [int(number) for number in text.split(",")],
     )
     parser.add_argument("--runs", metavar="K", type=int, help="rounds per population (default 15)")
     parser.add_argument(
         "--quick",
         action="store_true",
-        help=f"populations {QUICK_POPULATIONS}, 5 rounds, and docs/BENCHMARKS.md stays as it is",
+        help=f"populations {QUICK_POPULATIONS}, 5 rounds; print the tables, do not write "
+        "docs/BENCHMARKS.md",
     )
-    parser.add_argument("--output", metavar="FILE", type=Path, help="where the raw results go")
+    parser.add_argument("--output", metavar="FILE", type=Path, help="file for the raw results")
     parser.add_argument(
         "--report",
         metavar="FILE",
         type=Path,
-        help="measure nothing, write docs/BENCHMARKS.md from these raw results",
+        help="measure nothing; write the tables of docs/BENCHMARKS.md from these raw results",
+    )
+    parser.add_argument(
+        "--against",
+        metavar="PATH",
+        type=existing_file,
+        help="compare the release build with another psstat binary, such as an older build. Measures "
+        "only psstat, both binaries in each round, in turns: first run, one group by pid file and by "
+        "pattern, all groups, start-up, and resident by pid file and by pattern. Prints the ratios and "
+        "does not write docs/BENCHMARKS.md. The raw results go to target/bench-against.jsonl",
     )
     return parser.parse_args()
 
 
+def existing_file(text: str) -> Path:
+    path = Path(text).absolute()
+    if not os.access(path, os.X_OK) or path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is not a program")
+    return path
+
+
 def main() -> None:
-    # As on Ctrl-C: what was made is unmade.
+    # On SIGTERM, leave all blocks, so that the processes that were created end.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     chosen = options()
     if chosen.report:
@@ -633,19 +731,29 @@ def main() -> None:
     populations = chosen.populations or (QUICK_POPULATIONS if chosen.quick else POPULATIONS)
     runs = chosen.runs or (5 if chosen.quick else 15)
     about = machine()
-    results = Results(chosen.output or default_output(about))
-    results.add("machine", **about, peers=versions())
-    results.add(
-        "binary", static=PSSTAT.stat().st_size, dynamic=PSSTAT_DYNAMIC.stat().st_size
-    )
+    if chosen.against:
+        output = chosen.output or ROOT / "target/bench-against.jsonl"
+    else:
+        output = chosen.output or default_output(about)
+    results = Results(output)
+    results.add("machine", **about, peers={} if chosen.against else versions())
+    if not chosen.against:
+        results.add(
+            "binary", static=PSSTAT.stat().st_size, dynamic=PSSTAT_DYNAMIC.stat().st_size
+        )
     with tempfile.TemporaryDirectory(prefix="psstat-bench-") as folder:
         for target in populations:
             try:
-                measure(target, runs, results, Path(folder))
+                if chosen.against:
+                    compare(target, runs, results, Path(folder), chosen.against)
+                else:
+                    measure(target, runs, results, Path(folder))
             except Skipped as reason:
-                say(f"population {target} is left out: {reason}")
+                say(f"population {target} is skipped: {reason}")
     say(f"raw results: {results.path}")
-    if chosen.quick:
+    if chosen.against:
+        print(report.comparison(results.path))
+    elif chosen.quick:
         print(report.tables(results.path))
     else:
         report.write(results.path)

@@ -1,9 +1,9 @@
-"""Replays a simulated fleet of hosts into a real VictoriaMetrics, psstat beside procstat.
+"""Sends the samples of a simulated fleet of hosts to a real VictoriaMetrics, for psstat and procstat.
 
-Samples of real services on this machine are taken, at the same moments, by psstat and as procstat
-would print them; then each host of a fleet gets them under its own name, at its own moment of the
-interval, in an order of its own. What the server makes of it goes to a file in benches/results, one
-JSON object a line, and as a table to standard output.
+First, psstat takes samples of real services on this machine. At the same times, procstat.py creates
+the lines that procstat would print. Then each host of the fleet sends these samples under its own
+name, in its own order, and at its own time of the interval. The results go to a file in
+benches/results, one JSON object per line, and as a table to standard output.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ from services import free_port, services
 
 HOST, TIME = b"@HOST@", b"@TIME@"
 
-# Lines in a request: Telegraf's metric_batch_size.
+# Lines per request. This is the default of Telegraf's metric_batch_size.
 BATCH = 1000
 
 PROGRAMS = ["psstat", "procstat, lean", "procstat, all fields"]
 
-# Those among whose fields are counters.
+# The programs that print counters.
 COUNTERS = ["procstat, all fields"]
 
-# The group that does not run: psstat prints a line of zeros for it.
+# A group that does not run. psstat prints zeros for it.
 DOWN = "backup"
 
 
 @dataclass
 class Recording:
-    """What one program printed, sample by sample: text with gaps for host and time."""
+    """The samples that one program printed. HOST and TIME mark where host and time belong."""
 
     name: str
     samples: list[bytes] = field(default_factory=list)
@@ -55,7 +55,7 @@ class Recording:
         self.samples.append("".join(f"{line}\n" for line in lines).encode())
 
     def on_the_wire(self) -> dict[str, float]:
-        """Bytes of one host and interval, plain and as Telegraf sends them, the mean of all."""
+        """Mean number of bytes per host and interval, uncompressed and as gzip, as Telegraf sends."""
         texts = [text.replace(HOST, host(42)).replace(TIME, b"%d" % 1e18) for text in self.samples]
         packed = [len(zlib.compress(text, 6, 31)) for text in texts]
         count = len(texts)
@@ -68,14 +68,14 @@ class Recording:
 
 
 def fields_of(text: bytes) -> int:
-    """Fields in these lines: quoted texts taken out, an equals sign each behind the tags."""
+    """The number of fields in these lines: of equals signs after the tags and outside quotes."""
     bare = re.sub(rb'"(\\.|[^"\\])*"', b"", text)
     lines = (re.split(rb"(?<!\\) ", line)[1] for line in bare.splitlines())
     return sum(line.count(b"=") for line in lines)
 
 
 def series_of(text: bytes) -> set[bytes]:
-    """What tells the series of these lines apart: tags and name of the field."""
+    """The series of these lines. Tags and the name of the field identify a series."""
     keys = set()
     for line in re.sub(rb'"(\\.|[^"\\])*"', b"", text).splitlines():
         tags, fields, _ = re.split(rb"(?<!\\) ", line)
@@ -88,7 +88,7 @@ def host(number: int) -> bytes:
 
 
 def record(count: int, interval: float, folder: Path) -> tuple[dict[str, Recording], dict]:
-    """Takes so many samples of real services."""
+    """Takes `count` samples of real services."""
     recordings = {name: Recording(name) for name in PROGRAMS}
     with services(folder) as groups:
         selectors = [word for name, pid in groups.items() for word in ("--pid", f"{name}:{pid}")]
@@ -106,7 +106,7 @@ def record(count: int, interval: float, folder: Path) -> tuple[dict[str, Recordi
                 lines = [process.stdout.readline() for _ in range(len(groups) + 1)]
                 stamps = {line.split()[-1] for line in lines}
                 if len(stamps) != 1:
-                    sys.exit(f"fleet: these are no lines of one sample: {lines}")
+                    sys.exit(f"fleet: these lines are not of one sample: {lines}")
                 when = TIME.decode()
                 recordings["psstat"].add([re.sub(r"\d+$", when, line.strip()) for line in lines])
                 everything, lean = plugin.lines(groups, HOST.decode(), when)
@@ -124,7 +124,7 @@ def record(count: int, interval: float, folder: Path) -> tuple[dict[str, Recordi
 
 
 class Server:
-    """A VictoriaMetrics of its own."""
+    """A VictoriaMetrics, started for one replay."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -163,34 +163,34 @@ class Server:
         answer = self.connection.getresponse()
         text = answer.read()
         if answer.status != 204:
-            sys.exit(f"fleet: it does not take lines: {answer.status} {text!r}")
+            sys.exit(f"fleet: VictoriaMetrics rejects the lines: {answer.status} {text!r}")
 
     def counter(self, name: str) -> float:
-        """The sum of a counter over all its labels."""
+        """The sum of a counter of the server over all its labels."""
         found = re.findall(rf"^{name}(?:{{.*}})? (\S+)$", self.get("/metrics"), re.MULTILINE)
         return sum(map(float, found))
 
     def memory(self) -> dict[str, int]:
-        """In bytes."""
+        """The memory of the server in bytes, from /proc/PID/status."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         keys = {"resident": "VmRSS", "peak": "VmHWM", "anonymous": "RssAnon", "mapped": "RssFile"}
         return {k: int(re.search(rf"{v}:\s+(\d+)", status)[1]) * 1024 for k, v in keys.items()}
 
     def memory_by_psstat(self) -> int:
-        """What psstat says of it, in bytes."""
+        """The memory of the server as psstat reports it, in bytes."""
         selector = ["--pid", f"server:{self.process.pid}", "--memory", "rss", "--wait", "100ms"]
         line = output_of(str(PSSTAT), *selector)
         total = int(re.search(r"MemTotal:\s*(\d+)", Path("/proc/meminfo").read_text())[1]) * 1024
         return round(float(re.search(r"p_mem=([\d.]+)", line)[1]) * total)
 
     def cpu(self) -> float:
-        """Seconds."""
+        """CPU time of the server in seconds."""
         stat = Path(f"/proc/{self.process.pid}/stat").read_text()
         user, system = stat[stat.rindex(")") + 2 :].split()[11:13]
         return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
     def settle(self, until: float) -> None:
-        """Lets it write and merge what it holds."""
+        """Makes the server write and merge its data, and waits until it has."""
         self.get("/internal/force_flush")
         self.get("/internal/force_merge")
         quiet = 0
@@ -209,7 +209,7 @@ class Server:
         self.log.close()
 
     def disk(self) -> dict[str, int]:
-        """Bytes of the samples, and of the index of the series."""
+        """Bytes on disk: of the samples, and of the index of the series."""
         def size(part: str) -> int:
             files = (self.folder / "data" / part).rglob("*")
             return sum(file.stat().st_size for file in files if file.is_file())
@@ -218,9 +218,9 @@ class Server:
 
 
 class Wander:
-    """The order in which a host shows the recorded samples: on from one of its own, now and then
-    elsewhere, so that no two hosts and no two hours are alike. Counters must not fall: with them
-    it is just on, and never round."""
+    """The order in which a host sends the recorded samples. It starts at a random sample, continues
+    with the next, and sometimes jumps to another, so that hosts and hours differ. Counters must not
+    decrease, so with them it does not jump and does not start again at the first sample."""
 
     def __init__(self, number: int, recorded: int, wanted: int, jumps: bool):
         self.random = random.Random(number)
@@ -239,7 +239,7 @@ class Wander:
 def replay(
     recording: Recording, hosts: int, count: int, interval: int, until: float, folder: Path
 ) -> dict[str, object]:
-    """Lets a fleet send so many samples, and says what the server made of them."""
+    """Sends `count` samples of every host, and returns what they cost the server."""
     folder.mkdir()
     server = Server(folder)
     try:
@@ -247,7 +247,7 @@ def replay(
         recorded, jumps = len(recording.samples), recording.name not in COUNTERS
         fleet = [(host(n), Wander(n, recorded, count, jumps)) for n in range(hosts)]
         draw = random.Random(1)
-        # Each host has its own moment of the interval, and is up to 5 ms late.
+        # Each host sends at its own time of the interval, up to 5 ms late.
         moments = [draw.randrange(interval * 10**9) for _ in range(hosts)]
         start, sent, fields, bytes_sent = first_moment(count, interval), 0, 0, 0
         known = [fields_of(sample) for sample in recording.samples]
@@ -268,7 +268,7 @@ def replay(
 
         for step in range(count):
             if time.monotonic() > until:
-                sys.exit("fleet: the time is up (--limit); fewer hosts or samples would fit")
+                sys.exit("fleet: not done within --limit; use fewer hosts or samples")
             for (name, wander), moment in zip(fleet, moments):
                 at = wander.next()
                 when = start + step * interval * 10**9 + moment + draw.randrange(5_000_000)
@@ -283,7 +283,7 @@ def replay(
         taken = int(server.counter("vm_rows_inserted_total"))
         lost = server.counter("vm_rows_invalid_total") + server.counter("vm_rows_ignored_total")
         if (taken, lost) != (fields, 0):
-            sys.exit(f"fleet: {fields} samples were sent, {taken} were taken, {lost} lost")
+            sys.exit(f"fleet: {fields} samples were sent, {taken} were accepted, {lost} lost")
         used = server.cpu() - cpu
         time.sleep(2)
         after, by_psstat = server.memory(), server.memory_by_psstat()
@@ -317,15 +317,15 @@ def replay(
 
 
 def count_series(recording: Recording, seen: list[set[int]]) -> int:
-    """How many series hosts have that have shown these samples. (The server's own count is no
-    measure: it counts a series again that came anew before its index was searched.)"""
+    """The number of series of all hosts; `seen` has the samples that each host sent. The server's own
+    counter is too high: it may count a new series twice."""
     of = [series_of(text) for text in recording.samples]
     return sum(len(set().union(*(of[at] for at in samples))) for samples in seen)
 
 
 def first_moment(count: int, interval: int) -> int:
-    """When to begin, so that all is of one day in UTC (the index has entries for each day) and, if
-    that day is long enough, in the past."""
+    """The time of the first sample, in nanoseconds. All samples get times of the same day in UTC,
+    because the index has entries per day, and times in the past if the day is long enough."""
     now = int(time.time())
     midnight = now - now % 86_400
     return max(midnight, now - (count + 1) * interval) * 10**9
@@ -341,7 +341,7 @@ QUERIES = [
 
 
 def queries(server: Server, now: int) -> list[dict[str, object]]:
-    """Queries as in docs/FLEET.md at the end of the replay: how many series each gave, how fast."""
+    """Runs the queries of docs/FLEET.md. Returns the number of series and the time of each."""
     answers = []
     for query in QUERIES:
         parameters = urllib.parse.urlencode({"query": query, "time": now // 10**9})
@@ -356,7 +356,7 @@ def queries(server: Server, now: int) -> list[dict[str, object]]:
 
 
 def table(wire: dict[str, dict], runs: dict[str, dict]) -> str:
-    """What was measured, in Markdown."""
+    """The results in Markdown."""
     columns = [
         ("lines per host and interval", lambda n: f"{wire[n]['lines']:.1f}"),
         ("fields per host and interval", lambda n: f"{wire[n]['fields']:.1f}"),
@@ -367,7 +367,7 @@ def table(wire: dict[str, dict], runs: dict[str, dict]) -> str:
         ("samples", lambda n: f"{runs[n]['samples']:,}"),
         ("series", lambda n: f"{runs[n]['series']:,}"),
         ("series per host", lambda n: f"{runs[n]['series'] / runs[n]['hosts']:.0f}"),
-        ("samples per second taken", lambda n: f"{runs[n]['samples_per_second']:,}"),
+        ("samples per second accepted", lambda n: f"{runs[n]['samples_per_second']:,}"),
         (
             "samples per second of the server's CPU",
             lambda n: f"{runs[n]['samples'] / runs[n]['cpu_seconds']:,.0f}",
@@ -378,7 +378,7 @@ def table(wire: dict[str, dict], runs: dict[str, dict]) -> str:
             f"{runs[n]['memory_after']['resident'] / 2**20:.0f}",
         ),
         (
-            "grown per series (bytes)",
+            "growth of its memory per series (bytes)",
             lambda n: f"{growth(runs[n]) / runs[n]['series']:.0f}",
         ),
         (
@@ -396,12 +396,12 @@ def table(wire: dict[str, dict], runs: dict[str, dict]) -> str:
     return text
 
 
-# So few samples in a series say nothing of what a sample costs on disk in the long run.
+# With fewer samples per series, the bytes per sample on disk are not those of a long run.
 ENOUGH = 100
 
 
 def projection(wire: dict[str, dict], runs: dict[str, dict], interval: int) -> str:
-    """What that means for fleets, in Markdown: multiplied, not measured."""
+    """The results multiplied by the size of fleets, in Markdown. These are not measured."""
     text = f"| hosts | | {' | '.join(runs)} |\n|---:|---|{'---:|' * len(runs)}\n"
     for hosts in (1, 100, 10_000):
         intervals = 86_400 / interval * hosts
@@ -439,28 +439,28 @@ def options() -> argparse.Namespace:
     add("--samples", type=int, default=360, help="samples per host (default 360: an hour)")
     add(
         "--all-samples", type=int, default=3,
-        help="samples per host of procstat with all fields (default 3: it has so many series)",
+        help="samples per host of procstat with all fields (default 3, because it has many series)",
     )
     add("--interval", type=int, default=10, help="seconds between two samples (default 10)")
-    add("--only", choices=PROGRAMS, help="replay the lines of one program alone")
-    add("--recorded", type=int, default=60, help="real samples to take (default 60)")
+    add("--only", choices=PROGRAMS, help="send the lines of only one program")
+    add("--recorded", type=int, default=60, help="samples of real services to take (default 60)")
     add(
         "--spacing", type=float, default=1.0,
-        help="seconds between them (default 1; p_cpu is as fine as 10 ms are of that)",
+        help="seconds between them (default 1; CPU time is counted in steps of 10 ms)",
     )
-    add("--limit", type=int, default=900, help="seconds after which it gives up (default 900)")
-    add("--output", type=Path, metavar="FILE", help="where the raw results go")
+    add("--limit", type=int, default=900, help="give up after so many seconds (default 900)")
+    add("--output", type=Path, metavar="FILE", help="file for the raw results")
     return parser.parse_args()
 
 
 def main() -> None:
-    # As on Ctrl-C: what was started is stopped.
+    # On SIGTERM, leave all blocks, so that the servers that were started stop.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     chosen = options()
     if not shutil.which("victoria-metrics"):
-        sys.exit("fleet: it needs VictoriaMetrics: scripts/install-test-packages")
+        sys.exit("fleet: VictoriaMetrics is missing: scripts/install-test-packages")
     if chosen.all_samples > chosen.recorded:
-        sys.exit("fleet: --all-samples must not be above --recorded: counters would fall")
+        sys.exit("fleet: --all-samples must not exceed --recorded, because counters must not decrease")
     until = time.monotonic() + chosen.limit
     about = machine()
     version = output_of("dpkg-query", "-W", "-f", "${Version}", "victoria-metrics")
@@ -471,7 +471,7 @@ def main() -> None:
     results.add("machine", **about, victoria_metrics=version)
     with tempfile.TemporaryDirectory(prefix="psstat-fleet-") as temporary:
         folder = Path(temporary)
-        # postgres runs as another user.
+        # PostgreSQL runs as another user and must reach its files.
         folder.chmod(0o755)
         say(f"taking {chosen.recorded} samples of real services")
         recordings, about_groups = record(chosen.recorded, chosen.spacing, folder)

@@ -1,16 +1,16 @@
-"""What Telegraf's procstat input plugin prints of processes, made from the real /proc.
+"""Creates the lines that Telegraf's procstat input plugin prints, from the real /proc.
 
-By the plugin's source as of Telegraf 1.34: fields, their types, and tags. It reports per process,
-and has to be told each process of a service; with `systemd_unit` and `include_systemd_children`,
-or `cgroup`, that is all processes of a unit. Without a tag for the pid, the processes of one name
-would overwrite each other. So the options are:
+Fields, types and tags are those in the source of the plugin, Telegraf 1.34. The plugin reports each
+process. With `systemd_unit` and `include_systemd_children`, or with `cgroup`, it finds all processes of
+a unit. Without a tag for the pid, processes with the same name would overwrite each other. So this
+module uses the options:
 
     [[inputs.procstat]]
       systemd_unit = "web.service"
       include_systemd_children = true
       tag_with = ["pid"]
 
-and for the leanest lines that still tell CPU, memory and the number of processes:
+For the shortest lines that still have CPU, memory and the number of processes, it adds:
 
       properties = ["cpu", "memory"]
       fieldpass = ["cpu_usage", "memory_usage", "pid_count"]
@@ -29,7 +29,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 LEAN = ("cpu_usage", "memory_usage", "pid_count")
 
-# Names in /proc/PID/limits, and in the plugin.
+# Names in /proc/PID/limits, with the names that the plugin uses.
 LIMITS = {
     "Max cpu time": "cpu_time",
     "Max data size": "memory_data",
@@ -44,7 +44,7 @@ LIMITS = {
     "Max realtime priority": "realtime_priority",
 }
 
-# What Telegraf makes of a limit of 2^64 - 1: line protocol has signed integers.
+# Telegraf writes a limit of 2^64 - 1 as this value, because line protocol has signed integers.
 UNLIMITED = 2**63 - 1
 
 STATES = {"R": "running", "S": "sleep", "D": "blocked", "Z": "zombie", "T": "stop", "I": "idle"}
@@ -61,7 +61,7 @@ def boot_time() -> int:
 
 
 def children() -> dict[int, list[int]]:
-    """Every process with its children."""
+    """The children of every process."""
     found: dict[int, list[int]] = {}
     for name in os.listdir("/proc"):
         if name.isdigit():
@@ -75,7 +75,7 @@ def children() -> dict[int, list[int]]:
 
 
 def family(root: int, children_of: dict[int, list[int]]) -> list[int]:
-    """A process and all that descend from it."""
+    """A process and all its descendants."""
     members = [root]
     for pid in members:
         members += children_of.get(pid, [])
@@ -83,7 +83,7 @@ def family(root: int, children_of: dict[int, list[int]]) -> list[int]:
 
 
 class Plugin:
-    """Keeps what it needs of the last sample for cpu_usage."""
+    """The plugin. Keeps the CPU times of the last sample, for cpu_usage."""
 
     def __init__(self) -> None:
         self.total = memory_total()
@@ -91,7 +91,7 @@ class Plugin:
         self.last: dict[int, tuple[float, float]] = {}
 
     def lines(self, groups: dict[str, int], host: str, when: str) -> tuple[list[str], list[str]]:
-        """One sample of these groups: the lines with all fields, and the lean ones."""
+        """Takes one sample of these groups. Returns the lines with all fields, and the short ones."""
         everything, lean = [], []
         children_of = children()
         for unit, root in groups.items():
@@ -100,7 +100,7 @@ class Plugin:
                 try:
                     name, fields = self.process(pid)
                 except OSError:
-                    continue  # It has ended.
+                    continue  # The process has ended.
                 count += 1
                 tags = f"procstat,host={host},pid={pid},process_name={tag(name)}"
                 tags += f",systemd_unit={unit}.service"
@@ -152,7 +152,7 @@ class Plugin:
             "cpu_time_iowait": number(42) / TICKS,
             "memory_rss": resident,
             "memory_vms": size,
-            # A 32-bit number there.
+            # The plugin computes this with 32-bit numbers.
             "memory_usage": struct.unpack("f", struct.pack("f", 100 * resident / self.total))[0],
         }
         now, used = time.monotonic(), user + system

@@ -1,7 +1,7 @@
-"""Real services with something to do, to take samples of: each is a group of processes.
+"""Starts real services under load, to take samples of. Each service is a group of processes.
 
-Everything listens on free ports of 127.0.0.1, lives in one folder and is ended by its handle. What
-is not installed is left out.
+The services listen on free ports of 127.0.0.1 and have their files in one folder. Services that are
+not installed are skipped.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-# Four workers, each busy for another part of the time.
+# Four workers. Each uses a different share of a processor.
 APP = """
 import os, random, sys, time
 part = 0.0
@@ -33,7 +33,7 @@ while os.getppid() != 1:
     time.sleep(0.1)
 """
 
-# Children that come and go: what cron, CI and CGI look like.
+# Starts children that live for a short time, as cron, CI and CGI do.
 JOBS = """
 while :; do
     sh -c 'i=0; while [ $i -lt 20000 ]; do i=$((i + 1)); done; sleep 0.2'
@@ -50,7 +50,7 @@ def free_port() -> int:
 
 @contextmanager
 def services(folder: Path) -> Iterator[dict[str, int]]:
-    """Starts all that are installed; names, and the pid of each one's first process."""
+    """Starts all installed services. Yields the name and the first pid of each."""
     started: dict[str, subprocess.Popen] = {}
     clients: list[threading.Thread] = []
     done = threading.Event()
@@ -63,14 +63,14 @@ def services(folder: Path) -> Iterator[dict[str, int]]:
             )
 
     def client(ask: Callable[[], None]) -> None:
-        def again_and_again() -> None:
+        def repeat() -> None:
             while not done.wait(0.05):
                 try:
                     ask()
                 except OSError:
-                    pass  # It is not up yet, or no longer.
+                    pass  # The service has not started yet, or has stopped.
 
-        clients.append(threading.Thread(target=again_and_again, daemon=True))
+        clients.append(threading.Thread(target=repeat, daemon=True))
 
     try:
         if nginx := shutil.which("nginx", path="/usr/sbin:/usr/bin"):
@@ -110,7 +110,7 @@ def services(folder: Path) -> Iterator[dict[str, int]]:
         for name, process in started.items():
             if process.poll() is not None:
                 log = (folder / f"{name}.log").read_text()
-                raise OSError(f"{name} has ended with status {process.returncode}: {log}")
+                raise OSError(f"{name} ended with status {process.returncode}: {log}")
         yield {name: process.pid for name, process in started.items()}
     finally:
         done.set()
@@ -122,7 +122,7 @@ def services(folder: Path) -> Iterator[dict[str, int]]:
 
 
 def end(process: subprocess.Popen) -> None:
-    """Ends a service and what it has started: the session that was made for it."""
+    """Ends a service and its children: all processes of its session."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, number)

@@ -1,4 +1,4 @@
-//! Warnings of one sample: what is wrong with one part, while the other parts are reported.
+//! Warnings of a sample. A warning is about one part of a sample; the other parts are reported.
 
 use crate::field::Field;
 use crate::model::label::printable;
@@ -39,7 +39,7 @@ impl Diagnostics {
     }
 }
 
-/// What is read of processes, in the plural, as a warning names it.
+/// What psstat reads of processes. Warnings name it in the plural.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
     /// `/proc/PID/stat`
@@ -83,7 +83,7 @@ impl What {
         }
     }
 
-    /// What helps if the files may not be read, or do not exist. Empty if nothing is known to help.
+    /// What the user can do if the files may not be read, or do not exist. Empty if unknown.
     fn cure(self, reason: &Reason) -> &'static str {
         const AS_ROOT: &str = "run psstat as root";
         match (reason, self) {
@@ -92,10 +92,10 @@ impl What {
             }
             (Reason::Denied, What::Executables) => "run psstat as root, or give it CAP_SYS_PTRACE",
             (Reason::Denied, What::ProportionalSizes) => {
-                "run psstat as root, or give it CAP_SYS_PTRACE; until then these processes count as \
-                 with --memory shared-once"
+                "run psstat as root, or give it CAP_SYS_PTRACE; until then psstat counts these \
+                 processes as --memory shared-once does"
             }
-            // The file belongs to the owner of the process, and the kernel also asks for the right
+            // The file belongs to the owner of the process, and the kernel also requires the right
             // to trace the process (fs/proc/base.c).
             (Reason::Denied, What::StorageTraffic) => {
                 "run psstat as root, or give it CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE"
@@ -114,8 +114,8 @@ impl What {
 pub enum Warning {
     /// No hierarchy of control groups can be read.
     #[error(
-        "no control groups can be read below {sys}: psstat reads /proc/PID/cgroup of every process \
-         instead, and counts CPU time in ticks; set --sys or HOST_SYS to where sysfs is mounted"
+        "no control groups can be read below {sys}: set --sys or HOST_SYS to where sysfs is mounted; \
+         until then psstat reads /proc/PID/cgroup of every process, and counts CPU time in ticks"
     )]
     NoControlGroups {
         /// Where sysfs should be mounted.
@@ -156,30 +156,30 @@ pub enum Warning {
         fields: Vec<Field>,
     },
     /// Fields are left out, because the time was up.
-    #[error("the sample took longer than --timeout: {} left out", List(.0))]
+    #[error("the sample took longer than --timeout allows: set a longer --timeout; {} left out", List(.0))]
     FieldsOutOfTime(Vec<Field>),
     /// The memory of the machine is not known.
     #[error("p_mem is left out: {0}")]
     MachineMemory(ReadError),
-    /// A unit that is spelled out does not run.
-    #[error("--systemd {0}: no such unit is running")]
+    /// A unit that is selected by its exact name does not run.
+    #[error("--systemd {0}: no such unit is running (see systemctl list-units)")]
     NoUnit(String),
-    /// A control group that is spelled out does not exist.
-    #[error("--cgroup {0}: no such control group")]
+    /// A control group that is selected by its exact path does not exist.
+    #[error("--cgroup {0}: no such control group (see systemd-cgls)")]
     NoControlGroup(String),
-    /// Some members of control groups have no pid here.
+    /// Some members of control groups have no pid in this pid namespace.
     #[error(
-        "{0} members of control groups are in another pid namespace: they count in n_proc and in \
-         CPU time, but not in memory, and all other fields of their groups are left out; set --proc \
-         or HOST_PROC to the procfs of the host"
+        "{0} members of control groups are in another pid namespace: set --proc or HOST_PROC to the \
+         procfs of the host; until then they count in n_proc and in CPU time but not in memory, and \
+         all other fields of their groups are left out"
     )]
     ForeignMembers(u64),
-    /// A pid file has no pid.
+    /// A pid file cannot be read, or has no pid.
     #[error("pid file {}: {error}", Printable(path))]
     PidFile {
         /// The file.
         path: Vec<u8>,
-        /// Why not.
+        /// The reason.
         error: PidFileError,
     },
     /// The process that a pid file names does not run.
@@ -195,8 +195,8 @@ pub enum Warning {
     PidNotRunning(Pid),
     /// A process that was selected by pid does not meet the conditions of its group.
     #[error(
-        "{}process {pid} ({}) does not meet the conditions of its group, or they cannot be read; it \
-         is left out",
+        "{}process {pid} ({}) does not meet the conditions of its group, or they cannot be checked: \
+         it is left out",
         Prefix(path),
         Printable(comm)
     )]
@@ -208,10 +208,10 @@ pub enum Warning {
         /// Its name.
         comm: Vec<u8>,
     },
-    /// A process started clearly after its pid file was written.
+    /// A process started more than a second after its pid file was written.
     #[error(
         "pid file {} may be stale: process {pid} ({}) started {seconds} s after the file was \
-         written; it is reported all the same",
+         written; it is reported anyway",
         Printable(path),
         Printable(comm)
     )]
@@ -242,7 +242,7 @@ impl Warning {
     }
 }
 
-/// Writes a colon and what helps, if something does.
+/// Writes a colon and the cure, if one is known.
 struct Cure<'w>(&'w What, &'w ReadError);
 
 impl fmt::Display for Cure<'_> {
@@ -267,7 +267,7 @@ impl fmt::Display for List<'_> {
     }
 }
 
-/// Writes bytes that psstat did not choose.
+/// Writes a path or a name, with control characters replaced.
 struct Printable<'w>(&'w [u8]);
 
 impl fmt::Display for Printable<'_> {
@@ -278,7 +278,7 @@ impl fmt::Display for Printable<'_> {
     }
 }
 
-/// Writes the pid file that a message is about, if there is one.
+/// Writes the pid file that a message is about. Nothing if there is none.
 struct Prefix<'w>(&'w Option<Vec<u8>>);
 
 impl fmt::Display for Prefix<'_> {
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cure_follows_where_one_is_known() {
+    fn a_cure_follows_if_one_is_known() {
         assert_eq!(
             unreadable(2, Reason::Denied).to_string(),
             "2 executable paths cannot be read, such as /proc/7/exe: permission denied: run psstat \
@@ -322,8 +322,8 @@ mod tests {
     #[test]
     fn fields_are_listed_with_their_verb() {
         let one = Warning::FieldsOutOfTime(Vec::from([Field::Memory]));
-        assert!(one.to_string().ends_with(": mem is left out"));
+        assert!(one.to_string().ends_with("; mem is left out"));
         let two = Warning::FieldsOutOfTime(Vec::from([Field::StorageRead, Field::StorageWrite]));
-        assert!(two.to_string().ends_with(": io_read and io_write are left out"));
+        assert!(two.to_string().ends_with("; io_read and io_write are left out"));
     }
 }

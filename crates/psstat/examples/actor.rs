@@ -1,41 +1,41 @@
-//! A process that does as it is told. The integration tests (`tests/it/real`) build trees of
-//! these and compare what psstat reports of them with what the kernel told them themselves.
+//! A process that obeys orders. The integration tests (`tests/it/real`) build trees of actors, and
+//! compare what psstat reports with what the kernel reports to the actors themselves.
 //!
 //! ```text
-//! actor serve STAGE NAME    obeys orders that come through the socket STAGE/NAME
-//! actor chain DEPTH MILLIS  a line of DEPTH generations: the last uses so much CPU time, the
-//!                           others wait for their child; ends
+//! actor serve DIRECTORY NAME  obeys orders that it receives through the socket DIRECTORY/NAME
+//! actor chain DEPTH MILLIS    starts a chain of DEPTH generations; the last one uses MILLIS ms of CPU
+//!                             time, and every other one waits for its child; then ends
 //! ```
 //!
-//! Each order is a line, and is answered by one line:
+//! An order is one line, and the answer is one line:
 //!
 //! ```text
-//! pid                       its own pid, as seen in its own pid namespace
-//! usage                     getrusage(2), in microseconds: its own time, that of the children
-//!                           it has waited for
-//! burn MILLIS               uses so much CPU time
-//! threads COUNT MILLIS      so many threads at once use so much CPU time each
-//! busy                      starts a thread that uses CPU time from now on
-//! idle                      ends all those threads, and those of `nappers`
-//! name COMM                 takes another name
-//! subreaper                 adopts orphans among its descendants from now on
-//! spawn NAME                starts an actor as its child; tells its pid
-//! wait PID                  waits for a child, also an adopted one, that has been told to exit
-//! linger PID                waits until that child is a zombie, and leaves it one
-//! chains COUNT DEPTH MILLIS one chain after the other, each waited for
+//! pid                       answers with its pid in its own pid namespace
+//! usage                     answers with the CPU time of getrusage(2) in microseconds: its own, and
+//!                           that of the children that it has waited for
+//! burn MILLIS               uses MILLIS ms of CPU time
+//! threads COUNT MILLIS      starts COUNT threads that use MILLIS ms of CPU time each
+//! busy                      starts a thread that uses CPU time until `idle`
+//! idle                      ends the threads of `busy` and `nappers`
+//! name COMM                 changes its name to COMM
+//! subreaper                 becomes the parent of orphans among its descendants
+//! spawn NAME                starts an actor as its child, and answers with its pid
+//! wait PID                  waits for the end of a child
+//! linger PID                waits until a child is a zombie, and does not reap it
+//! chains COUNT DEPTH MILLIS runs COUNT chains one after the other, and waits for each
 //! sh SCRIPT                 runs sh -c SCRIPT, and waits for it
-//! io                        its traffic with storage by its own /proc/self/io: read, written
-//! write PATH KIB            writes a new file of that size, to storage
-//! read PATH                 reads a file, from storage
-//! switches                  getrusage(2): how often its threads were switched away from
-//! nappers COUNT TIMES       starts so many threads; each sleeps so often, and then stays
-//! open COUNT                opens so many files, and keeps them open
-//! exit                      ends, without an answer
+//! io                        answers with the bytes it has read from and written to storage, from
+//!                           /proc/self/io
+//! write PATH KIB            writes a new file of KIB KiB to storage
+//! read PATH                 reads a file from storage
+//! switches                  answers with the number of its context switches, from getrusage(2)
+//! nappers COUNT TIMES       starts COUNT threads that sleep TIMES times and then wait for `idle`
+//! open COUNT                opens COUNT files, and keeps them open
+//! exit                      ends without an answer
 //! ```
 //!
-//! An actor's standard input is its lifeline: it ends when that does. All actors of a test inherit
-//! the read end of one pipe, so that none outlives the test that holds the other end, whoever its
-//! parent is by then.
+//! An actor ends when its standard input ends. All actors of a test inherit the read end of one pipe,
+//! and the test holds the other end. So no actor outlives its test, even if its parent changes.
 
 use nix::sys::resource::{Usage, UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
@@ -59,26 +59,26 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 fn main() -> Outcome<()> {
     let args: Vec<String> = std::env::args().collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [_, "serve", stage, name] => Actor::new(stage.into()).serve(name),
+        [_, "serve", directory, name] => Actor::new(directory.into()).serve(name),
         [_, "chain", depth, millis] => chain(depth.parse()?, millis.parse()?),
-        _ => Err("usage: actor serve STAGE NAME | actor chain DEPTH MILLIS".into()),
+        _ => Err("usage: actor serve DIRECTORY NAME | actor chain DEPTH MILLIS".into()),
     }
 }
 
 struct Actor {
-    /// The folder of the sockets, handed down to all children.
-    stage: PathBuf,
+    /// The directory of the sockets. Children use the same one.
+    directory: PathBuf,
     busy: Vec<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
-    /// Threads that wait for the other end of theirs to be dropped.
+    /// Sleeping threads. Each ends when its sender is dropped.
     nappers: Vec<(mpsc::Sender<()>, JoinHandle<()>)>,
     files: Vec<File>,
 }
 
 impl Actor {
-    fn new(stage: PathBuf) -> Actor {
+    fn new(directory: PathBuf) -> Actor {
         Actor {
-            stage,
+            directory,
             busy: Vec::new(),
             stop: Arc::default(),
             nappers: Vec::new(),
@@ -87,9 +87,9 @@ impl Actor {
     }
 
     fn serve(mut self, name: &str) -> Outcome<()> {
-        let listener = UnixListener::bind(self.stage.join(name))?;
+        let listener = UnixListener::bind(self.directory.join(name))?;
         let (ready, is_ready) = mpsc::channel();
-        std::thread::spawn(|| end_with_lifeline(ready));
+        std::thread::spawn(|| exit_with_stdin(ready));
         is_ready.recv()?;
         let (mut answers, _) = listener.accept()?;
         for order in BufReader::new(answers.try_clone()?).lines() {
@@ -101,7 +101,7 @@ impl Actor {
             let answer = self.obey(verb, rest).unwrap_or_else(|error| format!("error: {error}"));
             writeln!(answers, "{answer}")?;
         }
-        // Nobody gives orders any more. It stays until its lifeline ends.
+        // The socket is closed. The other thread ends the process when standard input ends.
         loop {
             std::thread::park();
         }
@@ -167,7 +167,7 @@ impl Actor {
             "name" => rustix::thread::set_name(&std::ffi::CString::new(rest)?)?,
             "subreaper" => rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?,
             "spawn" => {
-                let child = itself()?.arg("serve").arg(&self.stage).arg(rest).spawn()?;
+                let child = this_program()?.arg("serve").arg(&self.directory).arg(rest).spawn()?;
                 return Ok(child.id().to_string());
             }
             "wait" => {
@@ -190,29 +190,29 @@ impl Actor {
 }
 
 impl Actor {
-    /// Ends when all of them have slept, and stay.
+    /// Returns when all threads have finished their sleeps and wait for `idle`.
     fn start_nappers(&mut self, count: u64, times: u64) -> Outcome<()> {
-        let (rested, has_rested) = mpsc::channel();
+        let (slept, all_slept) = mpsc::channel();
         for _ in 0..count {
-            let rested = rested.clone();
+            let slept = slept.clone();
             let (stay, until) = mpsc::channel::<()>();
             let thread = std::thread::spawn(move || {
                 for _ in 0..times {
                     std::thread::sleep(Duration::from_millis(1));
                 }
-                let _ = rested.send(());
-                drop(rested);
-                // Nothing is ever sent.
+                let _ = slept.send(());
+                drop(slept);
+                // Returns when the sender is dropped; nothing is sent.
                 let _ = until.recv();
             });
             self.nappers.push((stay, thread));
         }
-        (0..count).try_for_each(|_| has_rested.recv())?;
+        (0..count).try_for_each(|_| all_slept.recv())?;
         Ok(())
     }
 }
 
-/// Past the page cache, which asks for a buffer that begins with a page.
+/// Reads without the page cache. This needs a buffer that is aligned to blocks.
 fn read_from_storage(path: &str) -> Outcome<()> {
     const BLOCK: usize = 4096;
     let flags = OFlags::RDONLY | OFlags::DIRECT | OFlags::CLOEXEC;
@@ -230,17 +230,18 @@ fn io() -> Outcome<String> {
     Ok(format!("{} {}", read.ok_or("no read_bytes")?, written.ok_or("no write_bytes")?))
 }
 
-fn end_with_lifeline(ready: mpsc::Sender<()>) -> ! {
-    let lifeline = std::io::stdin();
-    // From here on this thread needs no more memory: what psstat says of it stays the same.
+fn exit_with_stdin(ready: mpsc::Sender<()>) -> ! {
+    let stdin = std::io::stdin();
+    // This thread allocates nothing after this line, so the memory that psstat reports stays the same.
     let _ = ready.send(());
-    // Nothing is ever written to it.
-    let _ = rustix::io::read(lifeline, &mut [0]);
+    // Returns at the end of standard input; nothing is written to it.
+    let _ = rustix::io::read(stdin, &mut [0]);
     std::process::exit(0);
 }
 
-/// By the path that the kernel knows, so that a copy of this program starts copies.
-fn itself() -> std::io::Result<Command> {
+/// A command that runs this program again, by the path in /proc/self/exe. So a copy of the program
+/// starts the copy.
+fn this_program() -> std::io::Result<Command> {
     std::env::current_exe().map(Command::new)
 }
 
@@ -253,7 +254,7 @@ fn chain(depth: u64, millis: u64) -> Outcome<()> {
 }
 
 fn run_chain(depth: u64, millis: u64) -> Outcome<()> {
-    run(itself()?.args(["chain", &depth.to_string(), &millis.to_string()]))
+    run(this_program()?.args(["chain", &depth.to_string(), &millis.to_string()]))
 }
 
 fn run(command: &mut Command) -> Outcome<()> {
@@ -262,7 +263,7 @@ fn run(command: &mut Command) -> Outcome<()> {
     allow_none(waitpid(child, WaitOptions::empty()))
 }
 
-/// Where SIGCHLD is ignored, waiting lasts as long as the child and then finds none.
+/// Treats "no child" as success: if SIGCHLD is ignored, waiting ends that way when the child ends.
 fn allow_none<T>(waited: rustix::io::Result<T>) -> Outcome<()> {
     match waited {
         Ok(_) | Err(Errno::CHILD) => Ok(()),
@@ -270,7 +271,7 @@ fn allow_none<T>(waited: rustix::io::Result<T>) -> Outcome<()> {
     }
 }
 
-/// Uses that much CPU time in this thread, however long it takes.
+/// Uses this much CPU time in the current thread, even if that takes longer.
 fn burn(millis: u64) {
     let used = || {
         let used = clock_gettime(ClockId::ThreadCPUTime);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 /// When a sample must end.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline {
-    /// `None` if it is further away than the clock reaches.
+    /// `None` if it is later than the clock can count.
     end: Option<Instant>,
     timeout: Duration,
 }
@@ -16,12 +16,12 @@ impl Deadline {
         Deadline { end: Instant::now().checked_add(timeout), timeout }
     }
 
-    /// The time that is left.
+    /// The time that is left. Zero after the deadline.
     pub fn time_left(&self) -> Duration {
         self.end.map_or(self.timeout, |end| end.saturating_duration_since(Instant::now()))
     }
 
-    /// Whether the time is up.
+    /// Whether the deadline has passed.
     pub fn has_passed(&self) -> bool {
         self.end.is_some_and(|end| Instant::now() >= end)
     }

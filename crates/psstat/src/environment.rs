@@ -3,9 +3,8 @@
 use crate::files::config;
 use crate::settings::Surroundings;
 use psstat_core::model::units::Uid;
-use std::path::Path;
 
-/// Asks the system what the command line's meaning depends on.
+/// Asks the system.
 pub fn surroundings() -> Surroundings {
     Surroundings {
         host: rustix::system::uname().nodename().to_bytes().to_vec(),
@@ -13,15 +12,11 @@ pub fn surroundings() -> Surroundings {
         host_sys: std::env::var_os("HOST_SYS"),
         user: Uid(rustix::process::geteuid().as_raw()),
         find_user,
-        read_config,
+        read_config: config::read,
     }
 }
 
-fn read_config(path: &Path) -> Result<String, String> {
-    config::read(path).map_err(|error| error.to_string())
-}
-
-/// Looks a user up in passwd(5). A static binary cannot ask the C library's other sources.
+/// Looks up a user in passwd(5). A static binary cannot ask the other sources of the C library.
 fn find_user(name: &str) -> Option<Uid> {
     let passwd = std::fs::read("/etc/passwd").ok()?;
     passwd.split(|&byte| byte == b'\n').find_map(|line| {

@@ -1,17 +1,17 @@
-//! Why the program ends without doing what it was asked for.
+//! Why the program fails, and its exit status.
 
+use crate::cli::UsageError;
 use crate::files::cache::CacheError;
 use crate::files::output::OutputError;
-use crate::settings::UsageError;
 use psstat_core::engine::SampleError;
 use std::path::PathBuf;
 use std::time::Duration;
 use thiserror::Error;
 
-/// Why the program ends without doing what it was asked for.
+/// Why the program fails.
 #[derive(Debug, Error)]
 pub enum Error {
-    /// The command line or the configuration file makes no sense.
+    /// The command line or the configuration file is wrong.
     #[error(transparent)]
     Usage(#[from] UsageError),
     /// procfs cannot be opened.
@@ -19,7 +19,7 @@ pub enum Error {
     Open(#[from] OpenError),
     /// The sample took too long.
     #[error(
-        "the run took longer than its timeout of {}: give it more with --timeout",
+        "the sample took longer than {}: allow it more time with --timeout",
         humantime::format_duration(*.0)
     )]
     Timeout(Duration),
@@ -58,7 +58,7 @@ impl Error {
 /// Why procfs cannot be opened.
 #[derive(Debug, Error)]
 #[error(
-    "cannot open {}: {source}: is procfs mounted there? Set --proc or HOST_PROC to where it is",
+    "cannot open {}: {source}: set --proc or HOST_PROC to where procfs is mounted",
     path.display()
 )]
 pub struct OpenError {

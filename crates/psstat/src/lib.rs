@@ -12,14 +12,14 @@
 //! | [`job`] | what to measure, where, and how |
 //! | [`sys`] | system calls, and what their errors mean |
 //! | [`files`] | files outside `/proc` and `/sys`: cache, output, pid files, configuration |
-//! | [`settings`] | what the command line and the file say, value by value |
+//! | [`settings`] | settings of the command line or the file, and the step to a job |
+//! | [`config`] | the configuration file |
+//! | [`cli`] | the command line |
+//! | [`environment`] | what the meaning of command line and file depends on |
 //! | [`error`], [`messages`] | standard error |
 //! | [`procfs`], [`cgroupfs`] | files below `/proc` and `/sys` |
 //! | [`clock`] | CPU clocks of processes |
 //! | [`machine`] | the machine that psstat runs on |
-//! | [`config`] | the configuration file |
-//! | [`environment`] | what the meaning of command line and file depends on |
-//! | [`cli`] | the command line |
 //! | [`commands`] | one file per command |
 
 pub mod cgroupfs;

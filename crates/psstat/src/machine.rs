@@ -39,16 +39,16 @@ pub struct Machine {
     /// Number of threads that read `/proc` when all processes are read.
     readers: usize,
     /// Whether the files of members are kept open from sample to sample.
-    holds_files: bool,
+    keeps_files_open: bool,
     /// Whether a pid means the same process for a CPU clock as for `/proc`.
     has_clocks: bool,
-    /// Space to read into.
+    /// Buffers to read into.
     scratch: RefCell<Buffer>,
     text: RefCell<Vec<u8>>,
 }
 
 impl Machine {
-    /// Opens the machine for one sample or two. Reads `/proc` on several threads if
+    /// Opens the machine for one or two samples. Reads `/proc` on several threads if
     /// `multi_threaded`.
     ///
     /// # Errors
@@ -78,7 +78,7 @@ impl Machine {
             constants,
             deadline,
             readers,
-            holds_files: false,
+            keeps_files_open: false,
             scratch: RefCell::default(),
             text: RefCell::default(),
         })
@@ -87,7 +87,7 @@ impl Machine {
     /// The same machine for any number of samples: it keeps the files of members open.
     pub fn resident(mut self) -> Machine {
         self.files.raise_limit();
-        self.holds_files = true;
+        self.keeps_files_open = true;
         self
     }
 
@@ -101,7 +101,7 @@ impl Machine {
     }
 }
 
-/// The time since boot.
+/// The time since boot (`CLOCK_BOOTTIME`, clock_gettime(2)).
 pub fn boot_now() -> BootNanos {
     let now = clock_gettime(ClockId::Boottime);
     let nanos = now.tv_sec as i128 * 1_000_000_000 + i128::from(now.tv_nsec);
@@ -114,8 +114,8 @@ fn wall_now() -> WallNanos {
     WallNanos(i64::try_from(nanos).unwrap_or(i64::MAX))
 }
 
-/// How many processors are online: `devices/system/cpu/online` below `sys`
-/// (Documentation/admin-guide/cputopology.rst of the kernel).
+/// The number of processors that are online: `devices/system/cpu/online` below `sys`
+/// (Documentation/admin-guide/cputopology.rst of the kernel). `None` if it cannot be read.
 pub fn processors_online(sys: &Path) -> Option<u64> {
     let text = std::fs::read(sys.join("devices/system/cpu/online")).ok()?;
     parse::cpu_list(&text)
@@ -254,8 +254,8 @@ impl Kernel for Machine {
     }
 
     fn hold(&mut self, pids: &[Pid]) {
-        if self.holds_files {
-            self.files.hold(pids);
+        if self.keeps_files_open {
+            self.files.keep_open(pids);
         }
     }
 }

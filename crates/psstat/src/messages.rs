@@ -1,4 +1,4 @@
-//! What goes to standard error, with Telegraf's prefixes: `E! `, `W! `, `I! `.
+//! Writes messages to standard error, with Telegraf's prefixes: `E! `, `W! `, `I! `.
 
 use psstat_core::diagnostics::Diagnostics;
 use psstat_core::model::label::printable;
@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::io::Write;
 
-/// No line on standard error is longer: Telegraf shows 512 bytes of the first line.
+/// The longest line, line feed included. Telegraf shows 512 bytes of the first line.
 const LINE_LIMIT: usize = 512;
 
 /// The messages of one run. Warnings are written before information, because Telegraf shows the
@@ -43,9 +43,8 @@ impl Messages {
         );
     }
 
-    /// Drops the warnings that were reported for the last sample, and makes `already_reported` the
-    /// warnings of this one. So a resident process reports what has changed, and not again what is
-    /// still so.
+    /// Drops the warnings that the last sample had too, and sets `already_reported` to the warnings
+    /// of this sample. So a resident process reports each warning once while it lasts.
     pub fn drop_repeated(&mut self, already_reported: &mut HashSet<String>) {
         let now = self.warnings.iter().map(|warning| warning.key.clone()).collect();
         self.warnings.retain(|warning| !already_reported.contains(&warning.key));
@@ -62,7 +61,7 @@ impl Messages {
             text.push_str(&line("I!", &information));
         }
         if !text.is_empty() {
-            // If standard error is closed, nobody can be told.
+            // If standard error is closed, there is nowhere to report it.
             let _ = std::io::stderr().write_all(text.as_bytes());
         }
     }
@@ -70,14 +69,14 @@ impl Messages {
 
 /// Writes one error.
 pub fn write_error(error: &crate::error::Error) {
-    // If standard error is closed, nobody can be told.
+    // If standard error is closed, there is nowhere to report it.
     let _ = std::io::stderr().write_all(line("E!", &error.to_string()).as_bytes());
 }
 
 /// One line: prefix, text, line feed.
 ///
-/// Control characters are replaced, because a path or a name in the text may be hostile. The line is
-/// cut to what Telegraf shows.
+/// Control characters are replaced, because a path or a name in the text can be hostile. The line is
+/// cut at [`LINE_LIMIT`].
 fn line(prefix: &str, text: &str) -> String {
     let mut line = String::with_capacity(prefix.len() + text.len() + 1);
     // Writing to a String cannot fail.
@@ -116,6 +115,10 @@ mod tests {
         };
         assert_eq!(texts(&[("files", "3 files"), ("units", "1 unit")]), ["3 files", "1 unit"]);
         assert_eq!(texts(&[("files", "4 files"), ("sizes", "2 sizes")]), ["2 sizes"]);
-        assert_eq!(texts(&[("units", "1 unit")]), ["1 unit"], "it was fixed meanwhile");
+        assert_eq!(
+            texts(&[("units", "1 unit")]),
+            ["1 unit"],
+            "the sample before had no such warning"
+        );
     }
 }

@@ -1,46 +1,225 @@
-//! What one source of settings says (the command line, the configuration file), checked value by
-//! value; how two sources are laid over each other; and what becomes of it in the end. Pure: what
-//! must be asked of the system is handed in as [`Surroundings`].
+//! The settings of the command line or of the configuration file: their values, how one is laid over
+//! the other, and the step from settings to a [`Job`]. Pure: anything that the system must be asked
+//! for comes in as [`Surroundings`].
 
+use crate::files::config::ReadConfigError;
 use crate::job::{Baseline, Job, Mounts};
 use psstat_core::emit::Format;
 use psstat_core::field::{Field, Fields};
-use psstat_core::model::label::Label;
+use psstat_core::model::label::{Label, excerpt};
 use psstat_core::model::memory::MemoryMode;
 use psstat_core::model::units::{Pid, Uid};
-use psstat_core::plan::{Options, Plan};
+use psstat_core::plan::{Options, Plan, PlanError};
 use psstat_core::select::selector::{self, Selector, Source};
 use psstat_core::select::systemd;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
+use thiserror::Error;
 
-/// What is wrong with the command line or the configuration file, and how to fix it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct UsageError(pub String);
+/// Why a value was refused, and how to fix it.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ValueError {
+    /// The value is empty.
+    #[error("the value is empty")]
+    Empty,
+    /// The name before the `:` is empty, or nothing of it can be printed.
+    #[error("the name is empty")]
+    EmptyName,
+    /// There is a name and no value.
+    #[error("missing value after NAME: (to select every process, use --pattern '.*')")]
+    NothingAfterName,
+    /// An empty regex or glob.
+    #[error("the value is empty; to match everything write '.*' (regex) or '*' (glob)")]
+    EmptyPattern,
+    /// The value is not text.
+    #[error("not UTF-8")]
+    NotUtf8,
+    /// The value contains a NUL, which neither a path nor a tag can.
+    #[error("it contains a NUL character: remove it")]
+    Nul,
+    /// It is not a duration.
+    #[error("write durations as 500ms, 1s or 2m")]
+    NotADuration,
+    /// The duration is 0.
+    #[error("it must be longer than 0")]
+    NoDuration,
+    /// It is none of these.
+    #[error("use {}", alternatives(.0))]
+    NotOneOf(Vec<&'static str>),
+    /// There is no field of that name.
+    #[error("unknown field {name:?}: the fields are {}", field_names())]
+    UnknownField {
+        /// The name.
+        name: String,
+    },
+    /// A field is named twice.
+    #[error("{0} is named twice: name it once")]
+    RepeatedField(&'static str),
+    /// The list of fields is empty.
+    #[error("it names no field")]
+    NoField,
+    /// It cannot be the name of a file.
+    #[error("it must be the name of a file")]
+    NotAFileName,
+    /// The name of the cache contains a slash.
+    #[error("it must be a name without '/'; --cache-dir sets the directory")]
+    SlashInName,
+    /// It is not the pid of a process.
+    #[error("not a pid (1 to 4194304)")]
+    NotAPid,
+    /// There is no such user.
+    #[error("no such user in /etc/passwd: give the uid of a user from another source")]
+    UnknownUser,
+}
 
-/// What settings mean depends on these.
+fn field_names() -> String {
+    Field::all().map(Field::name).collect::<Vec<_>>().join(", ")
+}
+
+/// The words of a list, the last one behind "or".
+pub fn alternatives<S: AsRef<str>>(words: &[S]) -> String {
+    let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
+    match words.split_last() {
+        Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+        _ => words.concat(),
+    }
+}
+
+/// Why a tag was refused, and how to fix it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum TagError {
+    /// There is no `=`.
+    #[error("write it as KEY=VALUE")]
+    NoEquals,
+    /// The key is empty.
+    #[error("the key is empty")]
+    EmptyKey,
+    /// The value is empty, or nothing of it can be printed.
+    #[error("the value is empty")]
+    EmptyValue,
+    /// psstat writes that tag.
+    #[error("psstat itself writes process_name: choose another key")]
+    ProcessName,
+    /// Prometheus reserves that key.
+    #[error("Prometheus and VictoriaMetrics reserve that key: choose another")]
+    ReservedByPrometheus,
+    /// InfluxDB drops every point with such a tag.
+    #[error("InfluxDB reserves that key: choose another")]
+    ReservedByInflux,
+    /// The key is there twice.
+    #[error("that key is given twice: give it once")]
+    Repeated,
+}
+
+/// Why settings make no job, and how to fix it.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum JobError {
+    /// The run would be given up before its second sample.
+    #[error("--timeout must be longer than --wait")]
+    TimeoutWithinWait,
+    /// They do not say what to measure.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+}
+
+/// A length of time, longer than 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Period(Duration);
+
+impl FromStr for Period {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Period, ValueError> {
+        match humantime::parse_duration(text) {
+            Ok(Duration::ZERO) => Err(ValueError::NoDuration),
+            Ok(duration) => Ok(Period(duration)),
+            Err(_) => Err(ValueError::NotADuration),
+        }
+    }
+}
+
+impl From<Period> for Duration {
+    fn from(Period(duration): Period) -> Duration {
+        duration
+    }
+}
+
+/// The name of a cache file, without a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheName(String);
+
+impl FromStr for CacheName {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<CacheName, ValueError> {
+        match text {
+            "" | "." | ".." => Err(ValueError::NotAFileName),
+            _ if text.contains('/') => Err(ValueError::SlashInName),
+            _ if text.contains('\0') => Err(ValueError::Nul),
+            _ => Ok(CacheName(text.to_owned())),
+        }
+    }
+}
+
+/// The fields to print, as a list of names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldList(Fields);
+
+impl FieldList {
+    /// The fields of these names.
+    ///
+    /// # Errors
+    /// [`ValueError`] if a name is unknown or there twice, or if there is none.
+    pub fn of_names<'t>(names: impl IntoIterator<Item = &'t str>) -> Result<FieldList, ValueError> {
+        let mut fields = Vec::new();
+        for name in names {
+            let field = Field::named(name.trim());
+            let field =
+                field.ok_or_else(|| ValueError::UnknownField { name: excerpt(name).into() })?;
+            if fields.contains(&field) {
+                return Err(ValueError::RepeatedField(field.name()));
+            }
+            fields.push(field);
+        }
+        if fields.is_empty() {
+            Err(ValueError::NoField)
+        } else {
+            Ok(FieldList(Fields::new(fields)))
+        }
+    }
+}
+
+impl FromStr for FieldList {
+    type Err = ValueError;
+
+    fn from_str(list: &str) -> Result<FieldList, ValueError> {
+        FieldList::of_names(list.split(','))
+    }
+}
+
+/// What the meaning of settings depends on.
 #[derive(Debug)]
 pub struct Surroundings {
     /// The host's name (uname(2)).
     pub host: Vec<u8>,
-    /// `HOST_PROC`, as Telegraf and its kin use it.
+    /// `HOST_PROC`, which Telegraf uses too.
     pub host_proc: Option<OsString>,
     /// `HOST_SYS`.
     pub host_sys: Option<OsString>,
-    /// The effective user psstat runs as.
+    /// The effective user that psstat runs as.
     pub user: Uid,
-    /// Finds a user's number by name.
+    /// Finds the uid of a user by name.
     pub find_user: fn(&str) -> Option<Uid>,
-    /// Reads the configuration file; the error says why it cannot be read.
-    pub read_config: fn(&Path) -> Result<String, String>,
+    /// Reads the text of a configuration file.
+    pub read_config: fn(&Path) -> Result<String, ReadConfigError>,
 }
 
 #[cfg(test)]
 impl Surroundings {
-    /// Those of a made-up host `tengu`, which has one user and these files.
-    pub fn made_up(read_config: fn(&Path) -> Result<String, String>) -> Surroundings {
+    /// Those of a made-up host `tengu` with one user and these files.
+    pub fn made_up(read_config: fn(&Path) -> Result<String, ReadConfigError>) -> Surroundings {
         Surroundings {
             host: b"tengu".to_vec(),
             host_proc: None,
@@ -52,43 +231,43 @@ impl Surroundings {
     }
 }
 
-/// What one source of settings says. What it leaves open is none.
+/// The settings of one source. `None` is left open.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     /// What to measure, in the order given.
     pub selectors: Vec<Selector>,
     /// Tags of every line.
     pub tags: TagList,
-    /// Value of the `host` tag, where no tag of that name is given; empty: no such tag.
+    /// Value of the `host` tag, unless a tag has that name. Empty means no such tag.
     pub host: Option<Vec<u8>>,
-    /// Folder of the cache file.
+    /// Directory of the cache file.
     pub cache_dir: Option<PathBuf>,
-    /// Its name.
-    pub cache_name: Option<String>,
-    /// Two samples that far apart in one run.
-    pub wait: Option<Duration>,
-    /// How far apart a resident process samples by itself.
-    pub interval: Option<Duration>,
-    /// Which fields are written, in that order.
-    pub fields: Option<Fields>,
-    /// How memory is summed.
+    /// Name of the cache file.
+    pub cache_name: Option<CacheName>,
+    /// The time between two samples in one run.
+    pub wait: Option<Period>,
+    /// The time between two samples of a resident process.
+    pub interval: Option<Period>,
+    /// The fields to print, in that order.
+    pub fields: Option<FieldList>,
+    /// How memory is measured.
     pub memory: Option<MemoryMode>,
     /// The output format.
     pub format: Option<Format>,
     /// The file that each sample replaces.
     pub output: Option<PathBuf>,
-    /// Where procfs is mounted.
+    /// Mount point of procfs.
     pub proc: Option<PathBuf>,
-    /// Where sysfs is mounted.
+    /// Mount point of sysfs.
     pub sys: Option<PathBuf>,
-    /// How long a run may last.
-    pub timeout: Option<Duration>,
-    /// Whether `/proc` is read by several threads.
+    /// How long a run may take.
+    pub timeout: Option<Period>,
+    /// Whether `/proc` is read on several threads.
     pub multi_threaded: Option<bool>,
 }
 
 impl Settings {
-    /// Lays these settings over others: they add to them, and win.
+    /// Lays these settings over others. Selectors and tags add up; of two values, this one wins.
     pub fn over(self, below: Settings) -> Settings {
         let mut selectors = below.selectors;
         for selector in &mut selectors {
@@ -97,7 +276,7 @@ impl Settings {
         selectors.extend(self.selectors);
         Settings {
             selectors,
-            // A host that was typed stands against a tag of that name in the file.
+            // `--host` also overrides a tag `host` of the file.
             tags: self.tags.over(below.tags, self.host.is_some()),
             host: self.host.or(below.host),
             cache_dir: self.cache_dir.or(below.cache_dir),
@@ -120,12 +299,12 @@ impl Settings {
         self.tags.get(key).is_some() || is_host && self.host.is_some()
     }
 
-    /// Fills in what is left open.
+    /// The job that these settings describe, with defaults for what they leave open.
     ///
     /// # Errors
-    /// The text says what does not fit together, and how to mend it.
-    pub fn job(self, surroundings: &Surroundings) -> Result<Job, String> {
-        let fields = self.fields.unwrap_or_default();
+    /// [`JobError`] if the settings contradict each other, or select nothing.
+    pub fn job(self, surroundings: &Surroundings) -> Result<Job, JobError> {
+        let fields = self.fields.map_or_else(Fields::default, |FieldList(fields)| fields);
         let key = job_key(&self.selectors, &fields);
         let host = Label::new(self.host.as_ref().unwrap_or(&surroundings.host));
         let options = Options {
@@ -134,21 +313,22 @@ impl Settings {
             fields,
             format: self.format.unwrap_or_default(),
         };
-        let plan = Plan::new(self.selectors, options).map_err(|error| error.to_string())?;
-        let timeout = match (self.timeout, self.wait) {
+        let plan = Plan::new(self.selectors, options)?;
+        let wait = self.wait.map(Duration::from);
+        let timeout = match (self.timeout.map(Duration::from), wait) {
             (Some(timeout), Some(wait)) if timeout <= wait => {
-                return Err("--timeout must be longer than --wait".to_owned());
+                return Err(JobError::TimeoutWithinWait);
             }
             (Some(timeout), _) => timeout,
             (None, wait) => DEFAULT_TIMEOUT.saturating_add(wait.unwrap_or_default()),
         };
         let default_name =
             || format!("psstat-{}-{:016x}", surroundings.user.0, selector::hash(&key));
-        let baseline = match self.wait {
+        let baseline = match wait {
             Some(wait) => Baseline::Wait(wait),
             None => Baseline::Cache {
                 dir: self.cache_dir.unwrap_or_else(|| PathBuf::from("/tmp")),
-                name: self.cache_name.unwrap_or_else(default_name),
+                name: self.cache_name.map_or_else(default_name, |CacheName(name)| name),
             },
         };
         let mount = |given: Option<PathBuf>, variable: &Option<OsString>, default: &str| {
@@ -164,15 +344,15 @@ impl Settings {
             },
             baseline,
             output: self.output,
-            interval: self.interval,
+            interval: self.interval.map(Duration::from),
             multi_threaded: self.multi_threaded.unwrap_or_default(),
             timeout,
         })
     }
 }
 
-/// What tells this job's cache from those of others: its selectors, and the fields for which more
-/// must be remembered. Two jobs that share a cache would each lose what the other does not keep.
+/// Identifies the cache of a job: its selectors, and the fields that need more state. If two jobs
+/// shared a cache, each would lose the state that the other does not keep.
 fn job_key(selectors: &[Selector], fields: &Fields) -> Vec<u8> {
     let mut key: Vec<u8> = selectors.iter().flat_map(Selector::key).collect();
     let keeping = Field::all().filter(|field| field.row().keeps_state);
@@ -185,10 +365,10 @@ fn job_key(selectors: &[Selector], fields: &Fields) -> Vec<u8> {
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// The tag that every line begins with.
+/// The key of the first tag.
 const HOST: &str = "host";
 
-/// Tags in the order given, no key twice.
+/// Tags in the order given. No key is there twice.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TagList(Vec<(Label, Label)>);
 
@@ -196,21 +376,15 @@ impl TagList {
     /// Adds a tag.
     ///
     /// # Errors
-    /// The text says what is wrong with it.
-    pub fn push(&mut self, key: &[u8], value: &[u8]) -> Result<(), String> {
-        let key = Label::new(key).ok_or("the key is empty")?;
-        let value = Label::new(value).ok_or("the value is empty")?;
+    /// [`TagError`] if the tag cannot be printed, or if the key is reserved or there already.
+    pub fn push(&mut self, key: &[u8], value: &[u8]) -> Result<(), TagError> {
+        let key = Label::new(key).ok_or(TagError::EmptyKey)?;
+        let value = Label::new(value).ok_or(TagError::EmptyValue)?;
         match key.as_str() {
-            "process_name" => return Err("psstat itself writes process_name".to_owned()),
-            "__name__" => {
-                let text = "Prometheus and VictoriaMetrics keep that key for themselves";
-                return Err(format!("{text}; choose another"));
-            }
-            // InfluxDB drops every point with such a tag.
-            "time" | "_field" | "_measurement" => {
-                return Err("InfluxDB keeps that key for itself; choose another".to_owned());
-            }
-            _ if self.get(&key).is_some() => return Err("that key is given twice".to_owned()),
+            "process_name" => return Err(TagError::ProcessName),
+            "__name__" => return Err(TagError::ReservedByPrometheus),
+            "time" | "_field" | "_measurement" => return Err(TagError::ReservedByInflux),
+            _ if self.get(&key).is_some() => return Err(TagError::Repeated),
             _ => self.0.push((key, value)),
         }
         Ok(())
@@ -225,8 +399,8 @@ impl TagList {
         self.0.iter().find(|(known, _)| known == key).map(|(_, value)| value)
     }
 
-    /// Lays these tags over others: a key of both keeps its place and gets this value. Where
-    /// `host_is_set` otherwise, a host below does not count.
+    /// Lays these tags over others. A key of both keeps its place and gets this value. If
+    /// `host_is_set` by other means, the tag `host` below is dropped.
     fn over(self, below: TagList, host_is_set: bool) -> TagList {
         let mut tags = below.0;
         tags.retain(|(key, _)| !host_is_set || key.as_str() != HOST);
@@ -239,7 +413,7 @@ impl TagList {
         TagList(tags)
     }
 
-    /// All tags, `host` first: the one that is among them, else that value.
+    /// All tags, `host` first. Its value is that of the tag, or else `host`.
     fn with_host(self, host: Option<Label>) -> Vec<(Label, Label)> {
         let (given, others): (Vec<_>, Vec<_>) =
             self.0.into_iter().partition(|(key, _)| key.as_str() == HOST);
@@ -248,87 +422,40 @@ impl TagList {
     }
 }
 
-/// Reads the name of a way to sum memory.
+/// Reads the name of a memory mode.
 ///
 /// # Errors
-/// Names those that there are.
-pub fn memory(text: &str) -> Result<MemoryMode, String> {
-    MemoryMode::named(text).ok_or_else(|| "it is rss, shared-once or pss".to_owned())
+/// [`ValueError::NotOneOf`] if there is no such mode.
+pub fn memory_mode(name: &str) -> Result<MemoryMode, ValueError> {
+    let names = || MemoryMode::ALL.map(MemoryMode::name).to_vec();
+    MemoryMode::named(name).ok_or_else(|| ValueError::NotOneOf(names()))
 }
 
 /// Reads the name of an output format.
 ///
 /// # Errors
-/// Names those that there are.
-pub fn format(text: &str) -> Result<Format, String> {
-    Format::named(text).ok_or_else(|| "it is influx, json or prometheus".to_owned())
+/// [`ValueError::NotOneOf`] if there is no such format.
+pub fn format(name: &str) -> Result<Format, ValueError> {
+    let names = || Format::ALL.map(Format::name).to_vec();
+    Format::named(name).ok_or_else(|| ValueError::NotOneOf(names()))
 }
 
-/// Reads the names of fields.
+/// Reads a pid.
 ///
 /// # Errors
-/// Names the fields that there are, or the one that is there twice.
-pub fn fields<'t>(names: impl Iterator<Item = &'t str>) -> Result<Fields, String> {
-    let mut fields = Vec::new();
-    for name in names {
-        let known = || Field::all().map(Field::name).collect::<Vec<_>>().join(", ");
-        let field =
-            Field::named(name.trim()).ok_or_else(|| format!("{name:?} is none of {}", known()))?;
-        if fields.contains(&field) {
-            return Err(format!("{name} is there twice"));
-        }
-        fields.push(field);
-    }
-    if fields.is_empty() {
-        return Err("it names no field".to_owned());
-    }
-    Ok(Fields::new(fields))
+/// [`ValueError::NotAPid`] if no process can have it.
+pub fn pid(digits: &str) -> Result<Pid, ValueError> {
+    Pid::parse(digits.as_bytes()).ok_or(ValueError::NotAPid)
 }
 
-/// Reads a length of time.
+/// Finds a user by name or uid.
 ///
 /// # Errors
-/// Says how one is written.
-pub fn duration(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(duration) if !duration.is_zero() => Ok(duration),
-        Ok(_) => Err("it must be longer than nothing".to_owned()),
-        Err(_) => Err("durations are written 500ms, 1s or 2m".to_owned()),
-    }
-}
-
-/// Checks the name of a cache file.
-///
-/// # Errors
-/// Says why it cannot be one.
-pub fn cache_name(text: &str) -> Result<String, String> {
-    match text {
-        "" | "." | ".." => Err("it is the name of a file".to_owned()),
-        _ if text.contains('/') => {
-            Err("it is a name, without '/'; --cache-dir says where".to_owned())
-        }
-        _ if text.contains('\0') => Err("no file has a NUL in its name".to_owned()),
-        _ => Ok(text.to_owned()),
-    }
-}
-
-/// Checks the number of a process.
-///
-/// # Errors
-/// Says which numbers processes have.
-pub fn pid(digits: &str) -> Result<Pid, String> {
-    Pid::parse(digits.as_bytes())
-        .ok_or_else(|| "not the number of a process (1 to 4194304)".to_owned())
-}
-
-/// Finds a user by name or number.
-///
-/// # Errors
-/// Where there is no such user.
-pub fn user(text: &str, surroundings: &Surroundings) -> Result<Uid, String> {
+/// [`ValueError::UnknownUser`] if there is no such user.
+pub fn user(text: &str, surroundings: &Surroundings) -> Result<Uid, ValueError> {
     (surroundings.find_user)(text)
         .or_else(|| text.parse().ok().map(Uid))
-        .ok_or_else(|| "no such user in /etc/passwd: users from elsewhere go by number".to_owned())
+        .ok_or(ValueError::UnknownUser)
 }
 
 /// The systemd units that a name or glob means.
@@ -336,7 +463,7 @@ pub fn unit(text: &str) -> Source {
     Source::Unit(systemd::expand(text))
 }
 
-/// The control groups that a glob means, slashes at its ends or none.
+/// The control groups that a glob means, with or without slashes at its ends.
 pub fn control_group(text: &str) -> Source {
     Source::ControlGroup(text.trim_matches('/').to_owned())
 }

@@ -1,9 +1,9 @@
-//! System calls, and what their errors mean.
+//! Repeats interrupted system calls, and classifies their errors.
 
 use psstat_core::model::read_error::Reason;
 use rustix::io::Errno;
 
-/// Repeats a call that a signal interrupted.
+/// Repeats a call while it fails with `EINTR`.
 pub fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
     loop {
         match call() {
@@ -13,7 +13,7 @@ pub fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> 
     }
 }
 
-/// What an error means when a file below `/proc` or `/sys` is opened or read.
+/// The reason for an error of opening or reading a file below `/proc` or `/sys`.
 pub fn reason(errno: Errno) -> Reason {
     match errno {
         Errno::NOENT | Errno::SRCH => Reason::Vanished,

@@ -51,7 +51,7 @@ pub struct Group {
 pub struct PickedControlGroup {
     /// Index in the list of control groups.
     pub index: usize,
-    /// Indices of the selectors that picked it.
+    /// Indices of the selectors that picked it for this group.
     pub selectors: Vec<usize>,
     /// Its counter of CPU time, if it can be read.
     pub counter: Option<Counter>,
@@ -126,10 +126,19 @@ struct Draft {
     roots: Vec<Root>,
     /// The roots whose descendants do not belong to the group.
     lone: Vec<Root>,
-    /// Indices of its control groups.
-    control_groups: Vec<usize>,
+    /// Its control groups.
+    control_groups: Vec<Picked>,
     /// Whether a selector picks whole control groups for it, even if there are none now.
     counts_control_groups: bool,
+}
+
+/// A control group, and a selector that picked it.
+#[derive(Clone, Copy)]
+struct Picked {
+    /// Index of the control group.
+    index: usize,
+    /// Index of the selector.
+    selector: usize,
 }
 
 impl Draft {
@@ -193,7 +202,7 @@ fn drafts(
             let label = selectors[selector].name.clone();
             let own = || own_name(control_group, &selectors[selector].source);
             let draft = drafts.entry(label.unwrap_or_else(own)).or_insert_with(last);
-            draft.picked_by(selector).control_groups.push(index);
+            draft.picked_by(selector).control_groups.push(Picked { index, selector });
         }
     }
     let mut drafts: Vec<(Label, Draft)> = drafts.into_iter().collect();
@@ -280,14 +289,15 @@ struct ControlGroupParts {
 }
 
 impl ControlGroupParts {
-    /// `picked` are rising indices of control groups.
-    fn new(picked: &[usize], population: Population<'_>) -> ControlGroupParts {
+    /// `picked` is sorted by index.
+    fn new(picked: &[Picked], population: Population<'_>) -> ControlGroupParts {
         let Population { snapshot, control_groups: all, .. } = population;
         let mut parts = ControlGroupParts::default();
         let mut covered_up_to = 0;
-        for &index in picked {
+        for same in picked.chunk_by(|one, other| one.index == other.index) {
+            let index = same[0].index;
             if index < covered_up_to {
-                // It is below the one before, or was picked twice.
+                // It is below the one before.
                 continue;
             }
             let top = &all[index];
@@ -306,7 +316,7 @@ impl ControlGroupParts {
             }
             parts.picked.push(PickedControlGroup {
                 index,
-                selectors: top.selectors.clone(),
+                selectors: same.iter().map(|picked| picked.selector).collect(),
                 counter,
             });
         }

@@ -120,18 +120,18 @@ impl Settling<'_> {
     fn cpu(&self) -> (Option<CpuNanos>, Ledger, Vec<Counter>) {
         let Settling { group, before, .. } = *self;
         let Observation { snapshot, machine, .. } = self.observation;
+        let then = before.and_then(|before| before.groups.get(&group.label));
+        let known = then.map(|account| &account.ledger);
         let here = group.ledgered.iter().filter(|&&index| self.life(index) != Life::Gone);
-        let members: Vec<Member> = here.map(|&index| self.member(index)).collect();
+        let members: Vec<Member> = here.map(|&index| self.member(index, known)).collect();
         let counters: Vec<Counter> = group.counters().cloned().collect();
         let Some(before) = before else {
             return (None, Ledger { members, debts: Vec::new() }, counters);
         };
-        let then = before.groups.get(&group.label);
         let has_members = !members.is_empty();
         let since = Ticks::at(before.taken, machine.hz);
         let life_of = |id: ProcId| snapshot.life_of(id);
-        let (by_ledger, ledger) =
-            ledger::settle(then.map(|account| &account.ledger), since, members, life_of);
+        let (by_ledger, ledger) = ledger::settle(known, since, members, life_of);
         let counters_then = then.map_or(&[][..], |account| &account.counters);
         let was_watched = |counter: &Counter| self.was_watched(counter, before);
         let by_counter = counter::settle(counters_then, &counters, was_watched);
@@ -157,12 +157,19 @@ impl Settling<'_> {
         })
     }
 
-    fn member(&self, index: usize) -> Member {
+    /// The member at that index. Its own time is that of its clock. If the clock cannot be read, it is
+    /// the time in `stat`, which is cut to ticks, but never less than was counted before.
+    fn member(&self, index: usize, known: Option<&Ledger>) -> Member {
         let Observation { snapshot, readings, machine, .. } = self.observation;
         let process: &Process = &snapshot.processes[index];
         let clock = readings.clocks.as_ref().and_then(|clocks| *readings.at(clocks, index)?);
         let amounts = Amounts {
-            own: clock.unwrap_or_else(|| process.times.own.nanos(machine.hz)),
+            own: clock.unwrap_or_else(|| {
+                let then = known.and_then(|known| known.find(process.id.pid));
+                let then = then.filter(|then| then.id == process.id);
+                let counted = then.map_or(CpuNanos(0), |then| then.amounts.own);
+                process.times.own.nanos(machine.hz).max(counted)
+            }),
             children: process.times.children.nanos(machine.hz),
         };
         let member = Member { id: process.id, parent: process.parent, amounts };

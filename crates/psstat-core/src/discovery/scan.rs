@@ -9,7 +9,7 @@ use crate::kernel::Kernel;
 use crate::model::buffer::Buffer;
 use crate::model::process::{Life, Process};
 use crate::model::snapshot::{Part, Snapshot};
-use crate::model::units::{BootNanos, Pid};
+use crate::model::units::{BootNanos, Pid, ProcId};
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -30,6 +30,20 @@ pub fn read(kernel: &impl Kernel, pids: &[Pid], taken: BootNanos) -> Scan {
 /// As [`read`], with as many readers as the kernel has.
 pub fn read_all(kernel: &impl Kernel, pids: &[Pid], taken: BootNanos) -> Scan {
     join(kernel, pids, taken, kernel.stats(pids))
+}
+
+/// Removes processes that have `ended` since they were read, and asks their children for their new
+/// parents. `ended` is sorted.
+pub fn remove_ended(kernel: &impl Kernel, scan: &mut Scan, ended: &[Pid]) {
+    if !ended.is_empty() {
+        scan.snapshot.remove(ended);
+        scan.tree = find_tree(kernel, &mut scan.snapshot, ended);
+    }
+}
+
+/// Whether that very process still exists, be it a zombie.
+pub fn exists(kernel: &impl Kernel, id: ProcId, buffer: &mut Buffer) -> bool {
+    kernel.stat(id.pid, buffer).is_ok_and(|stat| stat.start == id.start)
 }
 
 fn join(kernel: &impl Kernel, pids: &[Pid], taken: BootNanos, parts: Vec<Part>) -> Scan {

@@ -1,10 +1,10 @@
-//! Reads what fields need of the members of groups besides their `stat`: each file only if a field
-//! needs it.
+//! Reads the files of members of groups other than their `stat`, each only if a field needs it.
 
 use crate::account::accounts::Accounts;
 use crate::account::ledger;
 use crate::account::tree::Tree;
 use crate::diagnostics::{Diagnostics, Warning, What};
+use crate::discovery::scan;
 use crate::field::Need;
 use crate::kernel::Kernel;
 use crate::model::buffer::Buffer;
@@ -14,28 +14,28 @@ use crate::model::read_error::{ReadError, Reason, Unreadable};
 use crate::model::readings::{Reading, Readings, Storage, Threads};
 use crate::model::report::Rate;
 use crate::model::snapshot::Snapshot;
-use crate::model::units::{Count, CpuNanos, ProcId, Ticks};
+use crate::model::units::{Count, CpuNanos, Ticks};
 use crate::plan::Plan;
 use alloc::vec::Vec;
 
 /// Reads the members of one sample.
 pub struct MemberReader<'m, K> {
-    /// What is needed.
+    /// What to measure.
     pub plan: &'m Plan,
-    /// Where it is read.
+    /// The machine to read.
     pub kernel: &'m K,
     /// The processes.
     pub snapshot: &'m Snapshot,
     /// Their tree.
     pub tree: &'m Tree,
-    /// What was kept of the last sample.
+    /// The accounts of the last sample. `None` at the first sample.
     pub last: Option<&'m Accounts>,
 }
 
 impl<K: Kernel> MemberReader<'_, K> {
-    /// Reads `members`, indices in the snapshot, sorted.
+    /// Reads `members`, which are sorted indices in the snapshot.
     ///
-    /// The first sample reports nothing, so only what counts up is read then.
+    /// The first sample reports nothing, so it reads only counters.
     pub fn read(&self, members: Vec<usize>, diagnostics: &mut Diagnostics) -> Readings {
         let fields = &self.plan.fields;
         let mut readings = Readings { members, ..Readings::default() };
@@ -66,14 +66,14 @@ impl<K: Kernel> MemberReader<'_, K> {
         members.iter().map(clock).collect()
     }
 
-    /// Reads what counts up: parents before their children, as in the scan. Then the count of a
-    /// process that ends meanwhile is either in its parent's count, or has been read itself. The
-    /// next sample finds out which.
+    /// Reads counters, of parents before their children, as the scan does. So the count of a child
+    /// that ends meanwhile is never in the reading of its parent and in its own. The next sample
+    /// accounts for a child that had ended before it was read.
     fn read_counters(&self, readings: &mut Readings, diagnostics: &mut Diagnostics) {
         let fields = &self.plan.fields;
         let mut order: Vec<usize> = (0..readings.members.len()).collect();
-        order.sort_by_key(|&at| self.tree.depth(readings.members[at]));
-        let members: Vec<usize> = order.iter().map(|&at| readings.members[at]).collect();
+        order.sort_by_key(|&index| self.tree.depth(readings.members[index]));
+        let members: Vec<usize> = order.iter().map(|&index| readings.members[index]).collect();
         if fields.need(Need::Storage) {
             let storage = self.counts(Need::Storage, &members, diagnostics, |process| {
                 match self.kernel.storage(process.id.pid) {
@@ -91,7 +91,7 @@ impl<K: Kernel> MemberReader<'_, K> {
         if fields.need(Need::Switches) {
             let read = |process: &Process| self.switches(process);
             let switches = self.counts(Need::Switches, &members, diagnostics, read);
-            // A process may have so many threads that the time was up in the middle of it.
+            // A process can have so many threads that the time was up while they were read.
             let switches = switches.filter(|_| !self.is_cut_short(Need::Switches, diagnostics));
             readings.switches = switches.map(|switches| in_order_of_members(switches, &order));
         }
@@ -114,9 +114,10 @@ impl<K: Kernel> MemberReader<'_, K> {
         Some(counts)
     }
 
-    /// What was counted of the storage traffic of a process that has ended since, if only root may
-    /// read it now: the files of a process without memory belong to root (`task_dump_owner`,
-    /// fs/proc/base.c). What the process did since then shows at its parent, which waits for it.
+    /// The storage traffic of a zombie at the last sample, if only root may read its file now: the
+    /// files of a process without memory belong to root (`task_dump_owner`, fs/proc/base.c). Its
+    /// traffic since then appears in the count of its parent, when the parent waits for it. `None`
+    /// if the traffic at the last sample is unknown.
     fn counted_of_zombie(&self, process: &Process, error: &ReadError) -> Option<Storage> {
         let last = self.last?;
         if process.life != Life::Zombie || error.reason != Reason::Denied {
@@ -137,7 +138,7 @@ impl<K: Kernel> MemberReader<'_, K> {
         Some(Storage { read: counted(Rate::StorageRead)?, written: counted(Rate::StorageWrite)? })
     }
 
-    /// The context switches of each thread that has not ended meanwhile.
+    /// The number of context switches of each thread that has not ended meanwhile.
     fn switches(&self, process: &Process) -> Result<Threads, ReadError> {
         let pid = process.id.pid;
         let mut threads = Threads::new();
@@ -257,7 +258,8 @@ impl<K: Kernel> MemberReader<'_, K> {
         Some(counts)
     }
 
-    /// The reading of a file, which tells a missing file from a process that has ended.
+    /// Turns the result of reading a file into a reading. Distinguishes a missing file from a process
+    /// that has ended.
     fn reading<T>(
         &self,
         process: &Process,
@@ -268,7 +270,9 @@ impl<K: Kernel> MemberReader<'_, K> {
             Ok(value) => Reading::Value(value),
             Err(error) => {
                 let error = match error.reason {
-                    Reason::Vanished if self.exists(process.id) => {
+                    Reason::Vanished
+                        if scan::exists(self.kernel, process.id, &mut Buffer::default()) =>
+                    {
                         ReadError { reason: Reason::Missing, ..error }
                     }
                     Reason::Vanished => return Reading::Gone,
@@ -279,17 +283,11 @@ impl<K: Kernel> MemberReader<'_, K> {
             }
         }
     }
-
-    /// Whether that very process exists, be it a zombie.
-    fn exists(&self, id: ProcId) -> bool {
-        let mut buffer = Buffer::default();
-        self.kernel.stat(id.pid, &mut buffer).is_ok_and(|stat| stat.start == id.start)
-    }
 }
 
-/// Puts what was read in another `order` back into the order of the members.
+/// Sorts what was read in another `order` into the order of the members.
 fn in_order_of_members<T>(read: Vec<T>, order: &[usize]) -> Vec<T> {
-    let mut placed: Vec<(usize, T)> = order.iter().copied().zip(read).collect();
-    placed.sort_unstable_by_key(|&(at, _)| at);
-    placed.into_iter().map(|(_, reading)| reading).collect()
+    let mut indexed: Vec<(usize, T)> = order.iter().copied().zip(read).collect();
+    indexed.sort_unstable_by_key(|&(index, _)| index);
+    indexed.into_iter().map(|(_, reading)| reading).collect()
 }

@@ -2,6 +2,7 @@
 //! to the accounting. [`Engine::sample`] is the only way to take a sample.
 
 mod members;
+mod named_groups;
 mod roots;
 mod warnings;
 
@@ -9,8 +10,7 @@ use crate::account::accounts::Accounts;
 use crate::account::group::{self, Group, Population, Reason};
 use crate::account::settle::{self, Machine, Observation, SHORT};
 use crate::account::tree::Tree;
-use crate::diagnostics::{Diagnostics, Warning, What};
-use crate::discovery::control_groups;
+use crate::diagnostics::{Diagnostics, Warning};
 use crate::discovery::scan::{self, Scan};
 use crate::discovery::tracker::{self, LastSample, Listed, PidTracker};
 use crate::field::Need;
@@ -18,12 +18,11 @@ use crate::kernel::{Clocks, Kernel, Wanted};
 use crate::model::births::Births;
 use crate::model::control_group::ControlGroup;
 use crate::model::process::Process;
-use crate::model::read_error::{ReadError, Unreadable};
+use crate::model::read_error::ReadError;
 use crate::model::readings::Readings;
 use crate::model::report::Report;
 use crate::model::snapshot::Snapshot;
 use crate::model::units::{Bytes, CpuNanos, Hz, Pid, ProcId, WallNanos};
-use crate::parse::cgroupfs;
 use crate::plan::Plan;
 use crate::select::roots::{Root, by_control_group};
 use crate::state::State;
@@ -70,11 +69,8 @@ pub enum SampleError {
     /// The processes cannot be listed.
     #[error("cannot list the processes: {0}")]
     List(ReadError),
-    /// Not a single process could be read.
-    #[error(
-        "no process can be read in {0}: is procfs mounted there? Set --proc or HOST_PROC to where it \
-         is"
-    )]
+    /// No process could be read.
+    #[error("no process can be read in {0}: set --proc or HOST_PROC to where procfs is mounted")]
     NoProcesses(String),
     /// The time was up before it was known which processes belong to which group.
     #[error("the sample took longer than --timeout allows")]
@@ -204,18 +200,18 @@ impl<K: Kernel> Engine<K> {
         Start { clocks, last, births, control_groups, picked }
     }
 
-    fn with_wanted<T>(&self, ask: impl FnOnce(Wanted<'_>) -> T) -> T {
+    fn with_wanted<T>(&self, call: impl FnOnce(Wanted<'_>) -> T) -> T {
         let selectors = &self.plan.selectors;
         let pick = |path: &[u8], unit: Option<&[u8]>| by_control_group(selectors, path, unit);
-        ask(Wanted {
+        call(Wanted {
             pick: &pick,
             units: !selectors.units.is_empty(),
             paths: !selectors.control_groups.is_empty(),
         })
     }
 
-    /// Reads only the processes that can belong to a group, as far as the last sample tells. `None`
-    /// if that is not certain.
+    /// Reads only the processes that can belong to a group, according to the last sample. `None` if
+    /// others could belong to one too.
     fn read_some(&self, start: &Start<'_>) -> Result<Option<Found>, SampleError> {
         let selectors = &self.plan.selectors;
         let (Some(last), Some(control_groups)) = (start.last, &start.control_groups) else {
@@ -286,14 +282,18 @@ impl<K: Kernel> Engine<K> {
         Ok(self.with_roots(scan, tracker, start))
     }
 
-    fn with_roots(&self, scan: Scan, tracker: Option<PidTracker>, start: &Start<'_>) -> Found {
+    fn with_roots(&self, mut scan: Scan, tracker: Option<PidTracker>, start: &Start<'_>) -> Found {
         let mut diagnostics = Diagnostics::default();
         let control_groups = match &start.control_groups {
             Some(_) => None,
             None => {
                 let sys = self.kernel.constants().sys_path.clone();
                 diagnostics.add(Warning::NoControlGroups { sys });
-                Some(self.control_groups_of_processes(&scan.snapshot, &mut diagnostics))
+                let last = start.last.map(|last| &last.accounts);
+                let (kernel, warnings) = (&self.kernel, &mut diagnostics);
+                Some(self.with_wanted(|wanted| {
+                    named_groups::find(kernel, wanted, &mut scan, last, warnings)
+                }))
             }
         };
         let seen = control_groups.as_deref().or(start.control_groups.as_deref());
@@ -305,30 +305,6 @@ impl<K: Kernel> Engine<K> {
         };
         let roots = finder.find(&start.picked, seen.unwrap_or_default(), &mut diagnostics);
         Found { scan, roots, control_groups, tracker, diagnostics }
-    }
-
-    /// The control groups that the processes name. This reads a file of every process, and there
-    /// are no counters.
-    fn control_groups_of_processes(
-        &self,
-        snapshot: &Snapshot,
-        diagnostics: &mut Diagnostics,
-    ) -> Vec<ControlGroup> {
-        let init = self.kernel.cgroup(Pid::INIT).unwrap_or_default();
-        let mut unreadable = Unreadable::default();
-        let mut places = Vec::with_capacity(snapshot.processes.len());
-        for process in &snapshot.processes {
-            match self.kernel.cgroup(process.id.pid) {
-                Ok(text) => {
-                    let path = cgroupfs::cgroup_path(&text);
-                    places.extend(path.map(|path| (process.id.pid, path.to_vec())));
-                }
-                Err(error) => unreadable.add(error),
-            }
-        }
-        diagnostics.add_unreadable(What::ControlGroups, unreadable);
-        let manager = cgroupfs::manager_root(&init);
-        self.with_wanted(|wanted| control_groups::from_processes(&places, &manager, wanted))
     }
 
     /// The memory of the machine, if a field shows a fraction of it.
@@ -350,8 +326,8 @@ impl<K: Kernel> Engine<K> {
     }
 }
 
-/// Which processes have waited for a child since the last sample. The list of child times is made
-/// only if it is asked for.
+/// Whether a process has waited for a child since the last sample. The list of child times is built
+/// when it is first needed.
 struct HasWaited<'a> {
     accounts: Option<&'a Accounts>,
     hz: Hz,

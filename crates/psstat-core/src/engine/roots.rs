@@ -12,9 +12,9 @@ use crate::select::selector::Source;
 use crate::select::selectors::Selectors;
 use alloc::vec::Vec;
 
-/// A process that started this long after its pid file was written may be a stranger. Normally the
-/// process writes the file itself, so any delay is suspicious. A second covers the rounding of the
-/// two clocks.
+/// If a process started this long after its pid file was written, in nanoseconds, the file is
+/// probably stale. Normally the process writes the file itself, after its start. One second covers
+/// the rounding of the two clocks.
 const CLEARLY_AFTER: i64 = 1_000_000_000;
 
 /// A process that a selector picks by its pid.
@@ -57,7 +57,7 @@ pub fn picked_pids(
 
 /// Finds the roots in one snapshot.
 pub struct RootFinder<'f, K> {
-    /// What picks them.
+    /// The selectors.
     pub selectors: &'f Selectors,
     /// The machine.
     pub kernel: &'f K,

@@ -1,4 +1,4 @@
-//! Warnings about what a sample could not see.
+//! Warnings about processes and control groups that a sample could not see.
 
 use super::Engine;
 use crate::diagnostics::{Diagnostics, Warning, What};
@@ -38,8 +38,8 @@ impl<K: Kernel> Engine<K> {
         }
     }
 
-    /// Whether `/proc` shows only some of the processes. Every pid namespace has a process 1. If it
-    /// cannot be seen, other processes cannot either.
+    /// Whether `/proc` hides processes (hidepid). Every pid namespace has a process 1, so if `/proc`
+    /// does not show it, it hides others too.
     fn hides_processes(&self, snapshot: &Snapshot) -> bool {
         self.kernel.is_genuine()
             && snapshot.find(Pid::INIT).is_none()
@@ -47,7 +47,7 @@ impl<K: Kernel> Engine<K> {
     }
 }
 
-/// Counts the processes that control groups list and `/proc` does not show. They exist.
+/// Counts the processes that control groups list and `/proc` hides as foreign members.
 fn count_hidden(control_groups: &mut [ControlGroup], snapshot: &Snapshot) {
     for group in control_groups {
         let hidden = group.pids.iter().filter(|&&pid| snapshot.find(pid).is_none()).count();
@@ -55,8 +55,9 @@ fn count_hidden(control_groups: &mut [ControlGroup], snapshot: &Snapshot) {
     }
 }
 
-/// Warns of units and control groups that are spelled out without a name, and do not exist. A
-/// misspelled one would have no line, and nobody would notice.
+/// Warns of units and control groups that are selected by their exact name and do not exist. A
+/// selector with a group name needs no warning, because its line has `n_proc=0`. Without one there
+/// is no line, and a misspelled name would go unnoticed.
 fn warn_of_missing(plan: &Plan, control_groups: &[ControlGroup], diagnostics: &mut Diagnostics) {
     let selectors = plan.selectors.iter().enumerate();
     for (index, selector) in selectors.filter(|(_, selector)| selector.name.is_none()) {
@@ -76,8 +77,7 @@ fn warn_of_missing(plan: &Plan, control_groups: &[ControlGroup], diagnostics: &m
     }
 }
 
-/// Warns that some members cannot be looked at because they have no pid here, if a field needs
-/// them.
+/// Warns of members that have no pid in this pid namespace, if a field needs their files.
 fn warn_of_foreign(plan: &Plan, control_groups: &[ControlGroup], diagnostics: &mut Diagnostics) {
     let foreign: u64 = control_groups.iter().map(|group| group.foreign).sum();
     let lacks_them =

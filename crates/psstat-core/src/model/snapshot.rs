@@ -79,6 +79,16 @@ impl Snapshot {
         snapshot
     }
 
+    /// Removes the processes with these pids, which are sorted.
+    pub fn remove(&mut self, pids: &[Pid]) {
+        let is_removed = |process: &Process| pids.binary_search(&process.id.pid).is_ok();
+        for start in &mut self.parts {
+            let before = self.processes[..*start].iter();
+            *start -= before.filter(|process| is_removed(process)).count();
+        }
+        self.processes.retain(|process| !is_removed(process));
+    }
+
     /// Whether the process with index `first` is known to have been read before the one with index
     /// `second`.
     pub fn was_read_before(&self, first: usize, second: usize) -> bool {
@@ -95,5 +105,40 @@ impl Snapshot {
     pub fn life_of(&self, id: ProcId) -> Life {
         let process = self.find(id.pid).map(|index| &self.processes[index]);
         process.filter(|process| process.id == id).map_or(Life::Gone, |process| process.life)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::process::Times;
+    use crate::model::units::Ticks;
+
+    /// A part with processes of these pids.
+    fn part(pids: &[u32]) -> Part {
+        let pids: Vec<Pid> = pids.iter().copied().map(Pid::new).collect();
+        let stat = Stat {
+            comm: b"x",
+            state: b'S',
+            parent: Pid::INIT,
+            times: Times::default(),
+            threads: 1,
+            start: Ticks(5),
+        };
+        Part::read(&pids, || false, |_, _| Ok(stat))
+    }
+
+    #[test]
+    fn removed_processes_leave_the_parts_of_their_readers() {
+        let parts = Vec::from([part(&[1, 4, 5]), part(&[7, 8]), part(&[9, 12])]);
+        let mut snapshot = Snapshot::new(BootNanos(0), parts);
+        snapshot.remove(&[1, 7, 8, 10].map(Pid::new));
+        let find = |pid| snapshot.find(Pid::new(pid));
+        assert_eq!(
+            [1, 4, 5, 7, 8, 9, 12].map(find),
+            [None, Some(0), Some(1), None, None, Some(2), Some(3)]
+        );
+        assert!(snapshot.was_read_before(0, 1) && snapshot.was_read_before(2, 3));
+        assert!(!snapshot.was_read_before(1, 2), "read by different readers");
     }
 }

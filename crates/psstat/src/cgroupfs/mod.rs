@@ -1,12 +1,13 @@
-//! Control groups: where their hierarchies are mounted, who is in them, what they have used.
+//! Control groups: where their hierarchies are mounted, their processes, and the CPU time they have
+//! used.
 //!
-//! | mounted | who is where | CPU time |
+//! | mounted | processes | CPU time |
 //! |---|---|---|
 //! | v2 | `fs/cgroup` | `cpu.stat` |
 //! | hybrid | `fs/cgroup/unified` | `cpu.stat` there, else as v1 |
-//! | v1 | `fs/cgroup/systemd` | `fs/cgroup/cpuacct`, `cpuacct.usage` |
+//! | v1 | `fs/cgroup/systemd` | `cpuacct.usage` in `fs/cgroup/cpuacct` |
 //!
-//! (cgroups(7); Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/ of the kernel)
+//! See cgroups(7), and Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/ of the kernel.
 
 use crate::sys::retry;
 use psstat_core::kernel::Wanted;
@@ -20,42 +21,43 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-/// Deeper folders are not looked at; the kernel allows any depth, people use ten.
+/// Directories nested deeper than this are ignored. The kernel has no limit; ten levels are usual.
 const DEPTH_LIMIT: usize = 64;
 
-/// The hierarchies of hybrid mode and v1 that may say who is where, the best first.
+/// The hierarchies of hybrid mode and v1 that can list the processes, in order of preference.
 const TRACKING: [&str; 5] = ["unified", "systemd", "cpuacct", "cpu,cpuacct", "cpuacct,cpu"];
 
-/// The mounted hierarchy that says who is where, and the one that counts CPU time.
+/// The mounted hierarchy that lists the processes, and the one that counts CPU time.
 #[derive(Debug)]
 pub struct Hierarchy {
     dir: OwnedFd,
-    /// `cpuacct` of v1.
+    /// `cpuacct` of v1. `None` if it is not mounted.
     accounting: Option<OwnedFd>,
-    /// The folder that systemd takes for its root: empty but in some containers.
+    /// The path of the control group that systemd uses as its root. Empty, except in some
+    /// containers.
     manager: Vec<u8>,
 }
 
 impl Hierarchy {
     /// Finds the hierarchies below `sys`, where sysfs is mounted. `init` is the text of
-    /// `/proc/1/cgroup`, which says where systemd's root is in a container.
+    /// `/proc/1/cgroup`, which has the path of systemd's root in a container.
     ///
     /// # Errors
-    /// If none is mounted, or it may not be read.
+    /// If no hierarchy is mounted, or it may not be read.
     pub fn open(sys: &Path, init: &[u8]) -> Result<Hierarchy, Errno> {
-        let root = open_folder(rustix::fs::CWD, sys.join("fs/cgroup"))?;
+        let root = open_directory(rustix::fs::CWD, sys.join("fs/cgroup"))?;
         let has =
             |dir: &OwnedFd, name: &str| rustix::fs::statat(dir, name, AtFlags::empty()).is_ok();
         let accounting = ["cpuacct", "cpu,cpuacct", "cpuacct,cpu"]
             .iter()
-            .find_map(|name| open_folder(&root, *name).ok());
+            .find_map(|name| open_directory(&root, *name).ok());
         let is_v1 = accounting.is_some() || has(&root, "systemd") || has(&root, "unified");
         let tracking = if has(&root, "cgroup.procs") || !is_v1 {
             None
         } else {
-            // In hybrid mode both are there, and systemd uses one of them.
+            // In hybrid mode `unified` and `systemd` are both mounted, and systemd uses one of them.
             let used = |name: &&str| {
-                open_folder(&root, *name)
+                open_directory(&root, *name)
                     .is_ok_and(|dir| has(&dir, "init.scope") || has(&dir, "system.slice"))
             };
             TRACKING
@@ -65,16 +67,16 @@ impl Hierarchy {
         };
         let dir = match tracking {
             None => root,
-            Some(name) => open_folder(&root, *name)?,
+            Some(name) => open_directory(&root, *name)?,
         };
         let manager = if has(&dir, "init.scope") { Vec::new() } else { parse::manager_root(init) };
         Ok(Hierarchy { dir, accounting, manager })
     }
 
-    /// Walks the hierarchy. Returns the wanted groups and all below them, each before those below
-    /// it.
+    /// Walks the hierarchy. Returns the wanted groups and all groups below them, each before those
+    /// below it.
     pub fn walk(&self, wanted: Wanted<'_>) -> Vec<ControlGroup> {
-        let Ok(root) = open_folder(&self.dir, ".") else { return Vec::new() };
+        let Ok(root) = open_directory(&self.dir, ".") else { return Vec::new() };
         let mut walk =
             Walk { hierarchy: self, wanted, path: Vec::new(), depth: 0, groups: Vec::new() };
         let (unit, position) = Position::root(&self.manager);
@@ -82,7 +84,8 @@ impl Hierarchy {
         walk.groups
     }
 
-    fn used(&self, dir: &OwnedFd, path: &[u8]) -> Option<CpuNanos> {
+    /// The CPU time that a control group has used. `None` if no counter can be read.
+    fn cpu_time(&self, dir: &OwnedFd, path: &[u8]) -> Option<CpuNanos> {
         let mut buffer = [0; 1024];
         let unified = read_small(dir, c"cpu.stat", &mut buffer).and_then(parse::cpu_stat_usage);
         unified.or_else(|| {
@@ -94,10 +97,11 @@ impl Hierarchy {
     }
 }
 
+/// A walk in progress, and the groups that it has found.
 struct Walk<'w> {
     hierarchy: &'w Hierarchy,
     wanted: Wanted<'w>,
-    /// The path of the directory that is visited.
+    /// The path of the current directory.
     path: Vec<u8>,
     /// How many directories are above it.
     depth: usize,
@@ -121,7 +125,8 @@ impl Walk<'_> {
         let Ok(stat) = rustix::fs::fstat(directory) else { return };
         if inside {
             let (pids, foreign) = members(directory);
-            let used = if is_picked { self.hierarchy.used(directory, &self.path) } else { None };
+            let used =
+                if is_picked { self.hierarchy.cpu_time(directory, &self.path) } else { None };
             self.groups.push(ControlGroup {
                 path: self.path.clone(),
                 unit: unit.map(<[u8]>::to_vec),
@@ -133,11 +138,11 @@ impl Walk<'_> {
                 end: 0,
             });
         }
-        // On file systems that count them, a directory has a link from each directory below it.
+        // A directory has a link from each of its subdirectories, on file systems that count them.
         let may_have_children = stat.st_nlink != 2 && self.depth < DEPTH_LIMIT;
         let may_hold_units = self.wanted.units && position != Position::Inside;
         if may_have_children && (inside || self.wanted.paths || may_hold_units) {
-            for name in folders(directory) {
+            for name in subdirectories(directory) {
                 self.enter(directory, &name, position, inside);
             }
         }
@@ -148,9 +153,9 @@ impl Walk<'_> {
 
     /// Visits the directory `name`, unless nothing wanted can be in it.
     fn enter(&mut self, directory: &OwnedFd, name: &[u8], position: Position<'_>, inside: bool) {
-        let Ok(below) = open_folder(directory, name) else { return };
+        let Ok(below) = open_directory(directory, name) else { return };
         let (unit, position) = position.enter(name);
-        // systemd puts none of its own units below a unit.
+        // systemd creates no units below a unit.
         if !inside && !self.wanted.paths && unit.is_none() && position == Position::Inside {
             return;
         }
@@ -166,9 +171,9 @@ impl Walk<'_> {
     }
 }
 
-/// The processes right in a group. One that has been removed meanwhile has none; neither has a
-/// threaded one, whose processes stand in the group that its threads were taken from
-/// (`EOPNOTSUPP`, cgroup-v2.rst, "Threads").
+/// The processes that are directly in a group, and the number of processes in it that have no pid in
+/// this pid namespace. None if the group has been removed meanwhile. None in a threaded group: its
+/// processes are in the group above it (`EOPNOTSUPP`, cgroup-v2.rst, "Threads").
 fn members(dir: &OwnedFd) -> (Vec<Pid>, u64) {
     let mut text = Vec::new();
     let Ok(file) = open_file(dir, c"cgroup.procs") else { return (Vec::new(), 0) };
@@ -192,20 +197,20 @@ fn members(dir: &OwnedFd) -> (Vec<Pid>, u64) {
     parse::cgroup_procs(&text)
 }
 
-/// The names of the folders in a folder, sorted.
-fn folders(dir: &OwnedFd) -> Vec<Vec<u8>> {
+/// The names of the subdirectories of a directory, sorted.
+fn subdirectories(dir: &OwnedFd) -> Vec<Vec<u8>> {
     let mut names = Vec::new();
     let mut space = [MaybeUninit::uninit(); 8 * 1024];
     let mut entries = RawDir::new(dir, &mut space);
     while let Some(Ok(entry)) = entries.next() {
         let name = entry.file_name();
-        let is_folder = match entry.file_type() {
+        let is_directory = match entry.file_type() {
             FileType::Directory => true,
             FileType::Unknown => rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)
                 .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_dir()),
             _ => false,
         };
-        if is_folder && !matches!(name.to_bytes(), b"." | b"..") {
+        if is_directory && !matches!(name.to_bytes(), b"." | b"..") {
             names.push(name.to_bytes().to_vec());
         }
     }
@@ -213,7 +218,7 @@ fn folders(dir: &OwnedFd) -> Vec<Vec<u8>> {
     names
 }
 
-fn open_folder(dir: impl AsFd, path: impl rustix::path::Arg) -> Result<OwnedFd, Errno> {
+fn open_directory(dir: impl AsFd, path: impl rustix::path::Arg) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     rustix::fs::openat(dir, path, flags, Mode::empty())
 }
@@ -223,6 +228,7 @@ fn open_file(dir: impl AsFd, path: impl rustix::path::Arg) -> Result<OwnedFd, Er
     rustix::fs::openat(dir, path, flags, Mode::empty())
 }
 
+/// Reads a file that fits in `buffer`. `None` if it cannot be read.
 fn read_small(dir: impl AsFd, path: impl rustix::path::Arg, buffer: &mut [u8]) -> Option<&[u8]> {
     let file = open_file(dir, path).ok()?;
     let count = retry(|| rustix::io::read(&file, &mut *buffer)).ok()?;

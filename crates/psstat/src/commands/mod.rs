@@ -1,6 +1,8 @@
 //! The commands of psstat.
 
-pub mod documents;
+pub mod check;
+pub mod completions;
 pub mod execd;
+pub mod man;
 pub mod sample;
 mod watchdog;

@@ -18,7 +18,7 @@ use std::time::Duration;
 /// Takes a sample and prints one line per group, or stores the first sample.
 ///
 /// # Errors
-/// If `/proc` cannot be read, the cache cannot be kept, or the sample cannot be written.
+/// If `/proc` cannot be read, the cache file cannot be used, or the sample cannot be written.
 pub fn run(job: Job, interruptible: &Interruptible) -> Result<(), Error> {
     let deadline = Deadline::after(job.timeout);
     super::watchdog::watch(&job, deadline);
@@ -36,7 +36,7 @@ pub fn run(job: Job, interruptible: &Interruptible) -> Result<(), Error> {
     let sample = sample?;
     messages.add(&sample.diagnostics);
     let text = run.engine.plan().text(&sample.reports, sample.wall);
-    // From here on whole lines or nothing: what has begun to be written is written to its end.
+    // SIGTERM must not cut a line: from here on the sample is written to its end.
     interruptible.hold_off();
     let has_reader = match output {
         Some(path) => {
@@ -59,7 +59,7 @@ impl Interruptible {
     /// Lets SIGTERM end the process from now on.
     ///
     /// # Errors
-    /// [`Error::Signals`] if the system refuses.
+    /// [`Error::Signals`] if the handler cannot be installed.
     pub fn install() -> Result<Interruptible, Error> {
         let flag = Arc::new(AtomicBool::new(true));
         signal_hook::flag::register_conditional_shutdown(SIGTERM, 0, Arc::clone(&flag))
@@ -85,6 +85,7 @@ impl Run {
         self.engine.sample(last).map_err(|error| Error::of_sample(error, self.timeout))
     }
 
+    /// Takes a sample, compared with the state in the cache file, and replaces that state.
     fn with_cache(&mut self, cache: &CacheFile, messages: &mut Messages) -> Result<Sample, Error> {
         let last = match cache.load()?.map(|bytes| codec::decode(&bytes)) {
             None => None,
@@ -104,33 +105,38 @@ impl Run {
         cache.save(&codec::encode(&sample.state), self.deadline.time_left())?;
         if last.is_none() {
             messages.inform(
-                "first run: a baseline is stored and no line is printed; later runs print lines \
+                "first run: psstat stored a baseline and printed no line; later runs print lines \
                  (--wait 1s prints at once)",
             );
         }
         Ok(sample)
     }
 
-    /// Why a state cannot be compared with: one of another boot, or from the future, would falsify
-    /// every rate.
+    /// Why a sample cannot be compared with `state`. `None` if it can. All rates would be wrong if
+    /// the state were of another boot, or from the future.
     fn refuse(&self, state: &State) -> Option<&'static str> {
         if state.boot_id != self.engine.kernel().constants().boot_id {
-            Some("from before the machine was restarted")
+            Some("it was written before the machine was restarted")
         } else if state.accounts.taken > boot_now() {
-            Some("from the future")
+            Some("its time is in the future")
         } else {
             None
         }
     }
 
+    /// Takes two samples. Returns the second, compared with the first.
     fn after_waiting(&mut self, wait: Duration) -> Result<Sample, Error> {
-        // The second sample repeats the warnings of the first.
+        // The warnings of the first sample are dropped, because the second has them too.
         let first = self.sample(None)?;
         std::thread::sleep(wait);
         self.sample(Some(&first.state))
     }
 }
 
+/// Warns that the cache file is replaced by a new baseline.
 fn warn_of_new_start(cache: &CacheFile, reason: &str, messages: &mut Messages) {
-    messages.warn(format!("cache {}: {reason}: starting over", cache.path().display()));
+    messages.warn(format!(
+        "the cache file {} cannot be used: {reason}: psstat replaces it by a new baseline",
+        cache.path().display()
+    ));
 }

@@ -1,4 +1,5 @@
-//! The cache file on disk: read only where it is psstat's own, and replaced in one step.
+//! The cache file on disk. It is read only if it is a regular file of this user, and it is replaced
+//! atomically.
 
 use super::replace::{self, Refusal, ReplaceError};
 use rustix::fs::{Mode, OFlags};
@@ -12,19 +13,19 @@ use thiserror::Error;
 /// Why the cache file cannot be read or replaced.
 #[derive(Debug, Error)]
 #[error(
-    "cannot keep the cache in {}: {}: fix that, or choose another place with --cache-dir or \
+    "cannot use the cache file {}: {}: fix that, or choose another file with --cache-dir or \
      --cache-name",
     .0.path.display(), .0.reason
 )]
 pub struct CacheError(ReplaceError);
 
-/// A cache is a few KiB, some hundred for ten thousand processes: more is not psstat's.
+/// A cache file is a few KiB, and some hundred KiB for ten thousand processes.
 const SIZE_LIMIT: u64 = 64 << 20;
 
-/// Nobody else has business with it.
+/// Only the owner reads and writes it.
 const MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 
-/// Where a job keeps its state.
+/// The file where a job keeps its state.
 #[derive(Clone, Debug)]
 pub struct CacheFile {
     path: PathBuf,
@@ -41,11 +42,10 @@ impl CacheFile {
         &self.path
     }
 
-    /// Reads the file; nothing where there is none.
+    /// Reads the file. `None` if it does not exist.
     ///
     /// # Errors
-    /// [`CacheError`] if it is not a regular file of this user, or cannot be read. Then it could not
-    /// be replaced either.
+    /// [`CacheError`] if it is not a regular file of this user, or cannot be read.
     pub fn load(&self) -> Result<Option<Vec<u8>>, CacheError> {
         let refused = |reason| CacheError(ReplaceError { path: self.path.clone(), reason });
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -63,11 +63,11 @@ impl CacheFile {
         Ok(Some(bytes))
     }
 
-    /// Replaces the file. Waits for other runs that write, with `patience`, two seconds at
-    /// the most.
+    /// Replaces the file. Waits up to `patience`, and at most two seconds, for other runs that write
+    /// it.
     ///
     /// # Errors
-    /// [`CacheError`] if that cannot be done. The old file is then unchanged.
+    /// [`CacheError`] if it cannot be replaced. The old file is then unchanged.
     pub fn save(&self, bytes: &[u8], patience: Duration) -> Result<(), CacheError> {
         replace::replace(&self.path, bytes, MODE, patience).map_err(CacheError)
     }

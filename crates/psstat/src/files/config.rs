@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use std::path::Path;
 use thiserror::Error;
 
-/// A configuration file has some hundred lines at most.
+/// Longer than any configuration file.
 const SIZE_LIMIT: u64 = 1 << 20;
 
 /// Why a configuration file cannot be read.
@@ -29,7 +29,7 @@ pub enum ReadConfigError {
 /// # Errors
 /// [`ReadConfigError`] if it cannot be read, or cannot be a configuration file.
 pub fn read(path: &Path) -> Result<String, ReadConfigError> {
-    // Opening a FIFO that nobody writes to must not block. A FIFO that somebody writes to, as in
+    // Opening a FIFO without a writer must not block. A FIFO with a writer, as in
     // `--config <(...)`, is read to its end.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let failed = |errno: Errno| io::Error::from(errno);

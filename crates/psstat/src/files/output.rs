@@ -1,5 +1,4 @@
-//! Writes samples: to standard output, whole lines or nothing; or to a file that each sample
-//! replaces.
+//! Writes samples to standard output, or to a file that each sample replaces.
 
 use super::replace::{self, ReplaceError};
 use rustix::fs::Mode;
@@ -8,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 use thiserror::Error;
 
-/// Other users read the file: a collector runs as a user of its own.
+/// Other users may read the file, because a collector often runs as another user.
 const MODE: Mode = Mode::RUSR.union(Mode::WUSR).union(Mode::RGRP).union(Mode::ROTH);
 
 /// Why a sample cannot be written.
@@ -25,16 +24,16 @@ pub enum OutputError {
 /// Replaces a file by `text`. Waits up to `patience` for other runs that write it.
 ///
 /// # Errors
-/// [`OutputError::File`] if that cannot be done. The old file is then unchanged.
+/// [`OutputError::File`] if it cannot be replaced. The old file is then unchanged.
 pub fn replace_file(path: &Path, text: &[u8], patience: Duration) -> Result<(), OutputError> {
     replace::replace(path, text, MODE, patience).map_err(OutputError::File)
 }
 
-/// Writes all of `text` to standard output at once. Returns whether there is still a reader; one
-/// that has closed its end is not an error.
+/// Writes `text` to standard output. Returns `false` if the reader has closed its end, which is not
+/// an error.
 ///
 /// # Errors
-/// [`OutputError::Stdout`] for anything else, such as a full disk.
+/// [`OutputError::Stdout`] if it cannot be written for another reason, such as a full disk.
 pub fn print(text: &[u8]) -> Result<bool, OutputError> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text).and_then(|()| stdout.flush()) {

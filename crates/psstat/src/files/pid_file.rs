@@ -14,7 +14,7 @@ const SIZE_LIMIT: u64 = 4096;
 /// Reads a pid file.
 ///
 /// # Errors
-/// [`PidFileError`] if it has no pid.
+/// [`PidFileError`] if the file cannot be read, or its first line is not a pid.
 pub fn read(path: &Path) -> Result<PidFile, PidFileError> {
     // Opening a FIFO must not block.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
@@ -33,6 +33,7 @@ pub fn read(path: &Path) -> Result<PidFile, PidFileError> {
     Ok(PidFile { pid, written })
 }
 
+/// Why a pid file cannot be opened.
 fn explain(errno: Errno) -> PidFileError {
     match errno {
         Errno::NOENT => PidFileError::NotFound,

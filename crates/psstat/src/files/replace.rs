@@ -1,10 +1,10 @@
-//! A file that is replaced in one step: whoever reads it finds the old text or the new one, whole.
+//! Replaces a file atomically: a reader finds the whole old text or the whole new text.
 //!
-//! Its folder may be `/tmp`, where everyone may put a file under any name first. So no symbolic
-//! link is followed, and only a plain file of this very user, with no second name, is touched.
-//! The new text goes to a file beside it, `NAME.new`, which is locked while it is written, so
-//! that runs at the same time take turns, and renamed onto the old one. A run that is killed in
-//! between leaves `NAME.new` behind for the next one to use.
+//! The directory may be `/tmp`, where every user can create a file with any name. So psstat follows
+//! no symbolic link, and writes only to a regular file of its own user that has no hard links. It
+//! writes the new text to `NAME.new` in the same directory and renames that file to `NAME`. It locks
+//! `NAME.new` meanwhile, so that runs at the same time take turns. A run that is killed leaves
+//! `NAME.new` behind, and the next run uses it.
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
@@ -16,39 +16,39 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use thiserror::Error;
 
-/// How long a run waits for others that write: they need well under a millisecond each.
+/// How long a run waits for other runs that write. Each needs less than a millisecond.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 
-/// Which file cannot be replaced, and why.
+/// A file cannot be replaced.
 #[derive(Debug, Error)]
 #[error("{}: {reason}", path.display())]
 pub struct ReplaceError {
     /// The file.
     pub path: PathBuf,
-    /// What is wrong with it.
+    /// The reason.
     pub reason: Refusal,
 }
 
-/// Why psstat does not touch a file.
+/// Why a file cannot be read or replaced.
 #[derive(Debug, Error)]
 pub enum Refusal {
     /// It is a symbolic link.
-    #[error("a symbolic link")]
+    #[error("it is a symbolic link")]
     Symlink,
     /// It is a directory.
-    #[error("a directory")]
+    #[error("it is a directory")]
     Directory,
     /// It is a FIFO, a device or a socket.
-    #[error("not a regular file")]
+    #[error("it is not a regular file")]
     NotRegular,
     /// Another user owns it.
-    #[error("belongs to another user")]
+    #[error("it belongs to another user")]
     OtherUser,
-    /// It has a second name.
-    #[error("has a second name (a hard link)")]
+    /// It has more than one name.
+    #[error("it has another name (a hard link)")]
     HardLink,
     /// Its directory does not exist.
-    #[error("no such directory")]
+    #[error("its directory does not exist")]
     NoDirectory,
     /// Another run of psstat has locked it.
     #[error("another run of psstat has locked it")]
@@ -71,11 +71,11 @@ impl From<Errno> for Refusal {
     }
 }
 
-/// Replaces the file at `path`, or makes it, with these permissions whatever the umask says. Waits
-/// for other runs that write, with `patience`, two seconds at the most.
+/// Replaces the file at `path`, or creates it, with exactly the permissions `mode`; the umask has no
+/// effect. Waits up to `patience`, and at most two seconds, for other runs that write it.
 ///
 /// # Errors
-/// [`Refusal`] where that cannot be done; the old file is then as it was.
+/// [`ReplaceError`] if it cannot be replaced. The old file is then unchanged.
 pub fn replace(
     path: &Path,
     bytes: &[u8],
@@ -88,7 +88,7 @@ pub fn replace(
     let refused = |path: &Path, reason| ReplaceError { path: path.to_owned(), reason };
     let failed = |error: io::Error| refused(&new, Refusal::Io(error));
 
-    // A rename would put a file in the place of a device, too.
+    // rename(2) would replace a device, too.
     match rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) => check_stat(&stat).map_err(|reason| refused(path, reason))?,
         Err(Errno::NOENT) => {}
@@ -96,13 +96,13 @@ pub fn replace(
     }
     let mut file = lock(&new, mode, patience.min(LOCK_PATIENCE))?;
     file.set_len(0).map_err(failed)?;
-    // The umask may have taken too much away, and what stood there may be open to others.
+    // The umask may have removed permissions, and an older `NAME.new` may have too many.
     file.set_permissions(Permissions::from_mode(mode.bits())).map_err(failed)?;
     file.write_all(bytes).map_err(failed)?;
     std::fs::rename(&new, path).map_err(failed)
 }
 
-/// Opens `path` for this run alone.
+/// Opens or creates the file at `path` and locks it.
 fn lock(path: &Path, mode: Mode, patience: Duration) -> Result<File, ReplaceError> {
     let refused = |reason| ReplaceError { path: path.to_owned(), reason };
     let flags =
@@ -111,21 +111,22 @@ fn lock(path: &Path, mode: Mode, patience: Duration) -> Result<File, ReplaceErro
         let file = rustix::fs::open(path, flags, mode).map_err(|errno| refused(errno.into()))?;
         check(&file).map_err(refused)?;
         let file = File::from(file);
-        await_turn(&file, patience).map_err(refused)?;
-        // While this run waited, the run before may have renamed the file: then it is in use now,
-        // and not to be written to.
-        let here = rustix::fs::fstat(&file);
-        let there = rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW);
-        if let (Ok(here), Ok(there)) = (here, there)
-            && (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
+        wait_for_lock(&file, patience).map_err(refused)?;
+        // If another run renamed the file while this run waited for the lock, the open file is now
+        // the one that readers use. Then start again with a new file.
+        let opened = rustix::fs::fstat(&file);
+        let named = rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW);
+        if let (Ok(opened), Ok(named)) = (opened, named)
+            && (opened.st_dev, opened.st_ino) == (named.st_dev, named.st_ino)
         {
             return Ok(file);
         }
     }
 }
 
-/// Waits until no other run writes. One that has been stopped must not stop all that follow.
-fn await_turn(file: &File, patience: Duration) -> Result<(), Refusal> {
+/// Locks a file. Gives up after `patience`: a run that was stopped with SIGSTOP must not block all
+/// later runs.
+fn wait_for_lock(file: &File, patience: Duration) -> Result<(), Refusal> {
     let start = Instant::now();
     loop {
         match file.try_lock() {
@@ -139,10 +140,10 @@ fn await_turn(file: &File, patience: Duration) -> Result<(), Refusal> {
     }
 }
 
-/// Accepts a plain file of this user that has no second name.
+/// Checks that a file is a regular file of this user without hard links.
 ///
 /// # Errors
-/// Says what else it is.
+/// [`Refusal`] if it is not.
 pub fn check(file: impl AsFd) -> Result<(), Refusal> {
     check_stat(&rustix::fs::fstat(file)?)
 }

@@ -1,10 +1,11 @@
 //! Files of processes that are kept open from sample to sample.
 //!
-//! Reading an open file again costs half of opening, reading and closing it. An open file also
-//! belongs to one process for good: when that process has ended, reading fails with `ESRCH`, even if
-//! another process has its pid by then (fs/proc/base.c).
+//! Reading an open file again costs half as much as opening, reading and closing it. An open file
+//! belongs to one process: when that process has ended, reading fails with `ESRCH`, even if another
+//! process has its pid by then (fs/proc/base.c).
 
-use super::{FilePath, Procfs};
+use super::Procfs;
+use super::file_path::FilePath;
 use crate::sys::retry;
 use psstat_core::model::buffer::Buffer;
 use psstat_core::model::memory::Statm;
@@ -27,7 +28,7 @@ const FILES_PER_PROCESS: u64 = 2;
 pub struct FdCache {
     proc: Procfs,
     files: RefCell<HashMap<Pid, Files>>,
-    /// How many processes can be held.
+    /// The files of at most this many processes are kept open.
     capacity: usize,
 }
 
@@ -39,7 +40,7 @@ struct Files {
 }
 
 impl FdCache {
-    /// Holds nothing yet, and no more than the limit on open files allows.
+    /// An empty cache. Its capacity follows from the limit on open files.
     pub fn new(proc: Procfs) -> FdCache {
         let limit = getrlimit(Resource::Nofile).current;
         FdCache { proc, files: RefCell::default(), capacity: capacity(limit) }
@@ -54,9 +55,9 @@ impl FdCache {
         }
     }
 
-    /// Holds these processes from now on, as many as the limit on open files allows, and lets go
-    /// of all others.
-    pub fn hold(&self, pids: &[Pid]) {
+    /// Keeps the files of these processes open from now on, as many as the capacity allows. Closes
+    /// the files of all others. `pids` is sorted.
+    pub fn keep_open(&self, pids: &[Pid]) {
         let mut files = self.files.borrow_mut();
         files.retain(|pid, _| pids.binary_search(pid).is_ok());
         for &pid in pids {
@@ -67,9 +68,29 @@ impl FdCache {
         }
     }
 
-    /// The procfs itself, for files that are not held.
+    /// The procfs, for files that are not kept open.
     pub fn procfs(&self) -> &Procfs {
         &self.proc
+    }
+
+    /// As [`Procfs::stat`].
+    ///
+    /// # Errors
+    /// As [`Procfs::stat`].
+    pub fn stat<'b>(&self, pid: Pid, buffer: &'b mut Buffer) -> Result<Stat<'b>, ReadError> {
+        let mut files = self.files.borrow_mut();
+        let count = files.get_mut(&pid).and_then(|files| {
+            let count = self.read_again(pid, "stat", &mut files.stat, buffer);
+            if count.is_none() {
+                // The process that both files belong to has ended.
+                files.statm = None;
+            }
+            count
+        });
+        match count {
+            Some(count) => self.proc.require(pid, "stat", parse::stat(&buffer.0[..count])),
+            None => self.proc.stat(pid, buffer),
+        }
     }
 
     /// As [`Procfs::statm`].
@@ -78,9 +99,9 @@ impl FdCache {
     /// As [`Procfs::statm`].
     pub fn statm(&self, pid: Pid, buffer: &mut Buffer) -> Result<Statm, ReadError> {
         let mut files = self.files.borrow_mut();
-        let held = files.get_mut(&pid);
-        match held.and_then(|files| self.fill(pid, "statm", &mut files.statm, buffer)) {
-            Some(count) => self.proc.understood(pid, "statm", parse::statm(&buffer.0[..count])),
+        let files = files.get_mut(&pid);
+        match files.and_then(|files| self.read_again(pid, "statm", &mut files.statm, buffer)) {
+            Some(count) => self.proc.require(pid, "statm", parse::statm(&buffer.0[..count])),
             None => self.proc.statm(pid, buffer),
         }
     }
@@ -95,19 +116,20 @@ impl FdCache {
         buffer: &mut Buffer,
     ) -> Result<Amounts<Count>, ReadError> {
         let mut files = self.files.borrow_mut();
-        let held = files.get_mut(&id.pid);
-        match held.and_then(|files| self.fill(id.pid, "stat", &mut files.stat, buffer)) {
+        let files = files.get_mut(&id.pid);
+        match files.and_then(|files| self.read_again(id.pid, "stat", &mut files.stat, buffer)) {
             Some(count) => {
                 let faults = parse::major_faults(&buffer.0[..count]);
-                self.proc.faults_of(id, self.proc.understood(id.pid, "stat", faults)?)
+                self.proc.faults_of(id, self.proc.require(id.pid, "stat", faults)?)
             }
             None => self.proc.major_faults(id, buffer),
         }
     }
 
-    /// Reads a held file from its beginning, opening it first if need be. None where it cannot be
-    /// opened, or its process has ended: whoever has its number now is to be asked by name.
-    fn fill(
+    /// Reads an open file from its beginning into `buffer`, and opens it first if it is not open.
+    /// Returns the number of bytes. `None` if it cannot be opened, or its process has ended: then
+    /// the file must be read by its path, because another process may have the pid.
+    fn read_again(
         &self,
         pid: Pid,
         name: &str,
@@ -128,30 +150,9 @@ impl FdCache {
     }
 }
 
-/// How many processes can be held under a limit on open files; none means no limit.
+/// The number of processes whose files can be kept open under a limit on open files. `None` means
+/// no limit.
 fn capacity(limit: Option<u64>) -> usize {
     let files = limit.unwrap_or(u64::MAX).saturating_sub(RESERVE);
     usize::try_from(files / FILES_PER_PROCESS).unwrap_or(usize::MAX)
-}
-
-impl FdCache {
-    /// As [`Procfs::stat`].
-    ///
-    /// # Errors
-    /// As [`Procfs::stat`].
-    pub fn stat<'b>(&self, pid: Pid, buffer: &'b mut Buffer) -> Result<Stat<'b>, ReadError> {
-        let mut files = self.files.borrow_mut();
-        let count = files.get_mut(&pid).and_then(|files| {
-            let count = self.fill(pid, "stat", &mut files.stat, buffer);
-            if count.is_none() {
-                // The process that both files belonged to has ended.
-                files.statm = None;
-            }
-            count
-        });
-        match count {
-            Some(count) => self.proc.understood(pid, "stat", parse::stat(&buffer.0[..count])),
-            None => self.proc.stat(pid, buffer),
-        }
-    }
 }

@@ -3,13 +3,13 @@
 use psstat_core::model::units::Pid;
 use std::ffi::CStr;
 
-/// A path below `/proc`. It is made without an allocation, because one is needed per process.
+/// A path below `/proc`. It needs no allocation, because there is one per process and sample.
 pub struct FilePath {
     bytes: [u8; 32],
 }
 
 impl FilePath {
-    /// The path of the file `name` of a process; of its directory if `name` is empty.
+    /// The path of the file `name` of a process. The path of its directory if `name` is empty.
     pub fn new(pid: Pid, name: &str) -> FilePath {
         let mut path = FilePath { bytes: [0; 32] };
         let length = path.put_number(0, pid);
@@ -17,7 +17,7 @@ impl FilePath {
         path
     }
 
-    /// The path of the file `name` of a thread.
+    /// The path of the file `name` of a thread. The path of its directory if `name` is empty.
     pub fn of_thread(pid: Pid, tid: Pid, name: &str) -> FilePath {
         let mut path = FilePath { bytes: [0; 32] };
         let length = path.put_number(0, pid);
@@ -27,8 +27,8 @@ impl FilePath {
         path
     }
 
-    /// Writes a number at that index, and returns the index after it.
-    fn put_number(&mut self, at: usize, pid: Pid) -> usize {
+    /// Writes a number at an index. Returns the index after it.
+    fn put_number(&mut self, index: usize, pid: Pid) -> usize {
         let mut digits = [0; 10];
         let mut number = pid.number();
         let mut first = digits.len();
@@ -40,19 +40,19 @@ impl FilePath {
                 break;
             }
         }
-        let end = at + digits.len() - first;
-        self.bytes[at..end].copy_from_slice(&digits[first..]);
+        let end = index + digits.len() - first;
+        self.bytes[index..end].copy_from_slice(&digits[first..]);
         end
     }
 
-    /// Writes a slash and a name, if there is one, and returns the index after it.
-    fn put_name(&mut self, at: usize, name: &str) -> usize {
+    /// Writes a slash and a name at an index, unless the name is empty. Returns the index after it.
+    fn put_name(&mut self, index: usize, name: &str) -> usize {
         if name.is_empty() {
-            return at;
+            return index;
         }
-        self.bytes[at] = b'/';
-        let end = at + 1 + name.len();
-        self.bytes[at + 1..end].copy_from_slice(name.as_bytes());
+        self.bytes[index] = b'/';
+        let end = index + 1 + name.len();
+        self.bytes[index + 1..end].copy_from_slice(name.as_bytes());
         end
     }
 
@@ -63,9 +63,9 @@ impl FilePath {
         FilePath { bytes }
     }
 
-    /// The path, as system calls take it.
+    /// The path as a C string, for system calls.
     pub fn as_c_str(&self) -> &CStr {
-        // The longest path made above leaves the last byte zero.
+        // Even the longest path leaves the last byte zero.
         CStr::from_bytes_until_nul(&self.bytes).unwrap_or(c"")
     }
 }
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_are_made_of_pid_and_name() {
+    fn a_path_consists_of_pid_and_name() {
         let path = |pid, name| FilePath::new(Pid::new(pid), name).as_c_str().to_owned();
         assert_eq!(path(1, "stat").as_c_str(), c"1/stat");
         assert_eq!(path(4194304, "smaps_rollup").as_c_str(), c"4194304/smaps_rollup");

@@ -1,12 +1,13 @@
-//! The cache file: damaged, foreign, contended, in hostile places, cut off by signals. Never a
-//! crash, never a wrong number, never a touch on what is not psstat's.
+//! The cache file: damaged, locked, at a hostile path, and after signals. psstat never crashes, never
+//! prints a wrong number and never changes a file that is not its own.
 #![allow(clippy::unwrap_used, reason = "a test ends by panicking")]
 
+use crate::stderr::{assert_line, assert_warning, first_line};
 use crate::support::fake_proc::{FakeProc, Process};
 use crate::support::limit::{self, Limited};
 use crate::support::{Job, Run, make_fifo, may_be_root, psstat, public_binary, skip};
 use psstat::machine::processors_online;
-use psstat_core::model::units::{BootNanos, Ticks};
+use psstat_core::model::units::{BootNanos, CpuNanos, Ticks};
 use psstat_core::state::State;
 use psstat_core::state::codec;
 use rustix::process::{Signal, kill_process};
@@ -35,20 +36,19 @@ fn small_tree() -> FakeProc {
 
 const SMALL: [&str; 2] = ["--pid", "web:100"];
 
-/// Checks that nothing is in the folder but what psstat may leave there.
-fn assert_clean(folder: &Path) {
-    for entry in fs::read_dir(folder).unwrap() {
+/// Checks that the directory contains only files that psstat may leave there.
+fn assert_clean(directory: &Path) {
+    for entry in fs::read_dir(directory).unwrap() {
         let name = entry.unwrap().file_name();
-        assert!(name == "cache" || name == "cache.new", "{name:?} was left in the folder");
+        assert!(name == "cache" || name == "cache.new", "{name:?} was left in the directory");
     }
 }
 
-/// Checks that the run said why it starts over, printed nothing, and left a cache to go on from.
+/// Checks that the run warned of the cache, named the reason, printed nothing, and wrote a new cache.
 fn assert_starts_over(job: &Job<'_>, run: &Run, reason: &str) {
     run.assert_first();
-    let first = run.stderr.lines().next().unwrap_or_default();
-    assert!(first.starts_with("W! cache ") && first.ends_with(": starting over"), "{run:?}");
-    assert!(first.contains(reason), "{reason:?} is not in {run:?}");
+    let path = job.cache().display().to_string();
+    assert_warning(first_line(&run.stderr), &[&path, reason]);
     assert_eq!(fs::metadata(job.cache()).unwrap().mode() & 0o7777, 0o600);
     assert_clean(job.cache_dir());
 }
@@ -57,14 +57,14 @@ mod damage {
     use super::*;
 
     #[test]
-    fn each_changed_byte_is_found() {
+    fn a_cache_with_any_changed_byte_is_discarded() {
         let tree = small_tree();
         let job = Job::new(&tree, SMALL);
         job.baseline();
         let good = fs::read(job.cache()).unwrap();
-        for at in 0..good.len() {
+        for index in 0..good.len() {
             let mut bad = good.clone();
-            bad[at] ^= 1 << (at % 8);
+            bad[index] ^= 1 << (index % 8);
             fs::write(job.cache(), bad).unwrap();
             assert_starts_over(&job, &job.run(), "");
         }
@@ -72,7 +72,7 @@ mod damage {
     }
 
     #[test]
-    fn each_cut_is_found() {
+    fn a_cache_cut_at_any_length_is_discarded() {
         let tree = small_tree();
         let job = Job::new(&tree, SMALL);
         job.baseline();
@@ -82,34 +82,31 @@ mod damage {
             assert_starts_over(&job, &job.run(), "");
         }
         fs::write(job.cache(), [&good[..], b"\0"].concat()).unwrap();
-        assert_starts_over(&job, &job.run(), "damaged");
+        assert_starts_over(&job, &job.run(), "");
         fs::write(job.cache(), [&good[..], &good[..]].concat()).unwrap();
-        assert_starts_over(&job, &job.run(), "damaged");
+        assert_starts_over(&job, &job.run(), "");
     }
 
     #[test]
-    fn what_is_no_cache_is_said() {
+    fn a_file_that_is_not_a_cache_is_replaced_with_a_warning() {
         let tree = small_tree();
         let job = Job::new(&tree, SMALL);
         job.baseline();
         let mut later = fs::read(job.cache()).unwrap();
         later[8..10].copy_from_slice(&513u16.to_le_bytes());
-        for (bytes, reason) in [
-            (&b""[..], "no psstat cache"),
-            (b"#!/bin/sh\n", "no psstat cache"),
-            (&[0xff; 4096], "no psstat cache"),
-            (&later, "a psstat cache of format 513"),
-        ] {
+        for (bytes, reason) in
+            [(&b""[..], ""), (b"#!/bin/sh\n", ""), (&[0xff; 4096], ""), (&later, "513")]
+        {
             fs::write(job.cache(), bytes).unwrap();
             assert_starts_over(&job, &job.run(), reason);
         }
-        // Larger than memory should be given to.
+        // Too large to read into memory.
         File::create(job.cache()).unwrap().set_len(1 << 40).unwrap();
-        assert_starts_over(&job, &job.run(), "no psstat cache");
+        assert_starts_over(&job, &job.run(), "");
     }
 
     #[test]
-    fn a_state_of_another_boot_or_from_the_future_is_not_reckoned_with() {
+    fn a_state_of_another_boot_or_the_future_is_discarded() {
         let tree = small_tree();
         let job = Job::new(&tree, SMALL);
         job.baseline();
@@ -122,16 +119,16 @@ mod damage {
             let mut changed = state.clone();
             changed.accounts.taken = BootNanos(taken);
             store(&changed);
-            assert_starts_over(&job, &job.run(), "from the future");
+            assert_starts_over(&job, &job.run(), "future");
         }
         for boot_id in [b"another".to_vec(), Vec::new()] {
             store(&State { boot_id, ..state.clone() });
-            assert_starts_over(&job, &job.run(), "from before the machine was restarted");
+            assert_starts_over(&job, &job.run(), "restarted");
         }
     }
 
     #[test]
-    fn a_sound_state_of_odd_content_gives_no_wrong_number() {
+    fn odd_content_of_a_valid_state_causes_no_wrong_rate() {
         let tree = small_tree();
         let job = Job::new(&tree, SMALL);
         job.baseline();
@@ -146,14 +143,14 @@ mod damage {
         };
         let members = |state: &mut State, change: &dyn Fn(usize, &mut _)| {
             let ledger = &mut state.accounts.groups.values_mut().next().unwrap().ledger;
-            ledger.members.iter_mut().enumerate().for_each(|(at, member)| change(at, member));
+            ledger.members.iter_mut().enumerate().for_each(|(index, member)| change(index, member));
         };
-        // Times from the future of each process: less than known is nothing, not a negative.
+        // If a counter is lower than in the cache, the rate is zero, not negative.
         assert_eq!(
-            after(&|state| members(state, &|_, m| m.amounts.own = Ticks(u64::MAX))),
+            after(&|state| members(state, &|_, m| m.amounts.own = CpuNanos(u64::MAX))),
             Some(0.0)
         );
-        // No such group, no such process, other processes on their pids.
+        // No such group, no such process, other processes with the same pids.
         assert_eq!(after(&|state| state.accounts.groups.clear()), None);
         assert_eq!(
             after(&|state| state
@@ -164,14 +161,14 @@ mod damage {
             None
         );
         assert_eq!(after(&|state| members(state, &|_, m| m.id.start = Ticks(7))), None);
-        // Parents in a circle, and one that owes more than there is.
+        // A cycle of parents, and a process whose count is higher than that of all others.
         assert_eq!(
             after(&|state| {
-                members(state, &|at, m| {
-                    m.parent = psstat_core::model::units::Pid::new([102, 100, 101][at]);
-                    if at == 2 {
+                members(state, &|index, m| {
+                    m.parent = psstat_core::model::units::Pid::new([102, 100, 101][index]);
+                    if index == 2 {
                         m.id.start = Ticks(9);
-                        m.amounts.own = Ticks(u64::MAX);
+                        m.amounts.own = CpuNanos(u64::MAX);
                     }
                 });
             }),
@@ -180,22 +177,22 @@ mod damage {
     }
 }
 
-mod hostile_places {
+mod hostile_paths {
     use super::*;
 
-    /// The two names that psstat opens: the cache, and the file that is renamed onto it.
+    /// The two names that psstat opens: the cache file, and the file that it renames to it.
     const NAMES: [&str; 2] = ["cache", "cache.new"];
 
-    /// Checks that what stands in place of the cache makes the run fail, and stays as it is.
+    /// Checks that the run fails with an error that names the cache, the reason and the options.
     fn assert_refused(job: &Job<'_>, reason: &str) {
         let run = job.run();
-        run.assert_failed(1, "cannot keep the cache in ");
-        assert!(run.stderr.contains(reason), "{reason:?} is not in {run:?}");
-        assert!(run.stderr.contains("--cache-dir or --cache-name"), "{run:?}");
+        let path = job.cache().display().to_string();
+        run.assert_failed(1, reason);
+        assert_line(&run.stderr, "E! ", &[&path, "--cache-dir", "--cache-name"]);
     }
 
     #[test]
-    fn no_symbolic_link_is_followed() {
+    fn a_symbolic_link_is_not_followed() {
         let tree = small_tree();
         for name in NAMES {
             let job = Job::new(&tree, SMALL);
@@ -205,52 +202,52 @@ mod hostile_places {
             let link = job.cache_dir().join(name);
             let _ = fs::remove_file(&link);
             symlink(&target, &link).unwrap();
-            assert_refused(&job, "a symbolic link");
+            assert_refused(&job, "symbolic link");
             assert!(!target.exists(), "a dangling link was written through");
 
             fs::write(&target, "precious").unwrap();
-            assert_refused(&job, "a symbolic link");
+            assert_refused(&job, "symbolic link");
             assert_eq!(fs::read(&target).unwrap(), b"precious");
             assert_eq!(fs::read_link(&link).unwrap(), target);
 
             fs::remove_file(&link).unwrap();
             symlink(link.file_name().unwrap(), &link).unwrap();
-            assert_refused(&job, "a symbolic link");
+            assert_refused(&job, "symbolic link");
         }
     }
 
     #[test]
-    fn no_fifo_no_folder_no_second_name_is_touched() {
+    fn a_fifo_directory_socket_or_hard_link_is_left_alone() {
         let tree = small_tree();
         for name in NAMES {
             let job = Job::new(&tree, SMALL);
             let path = job.cache_dir().join(name);
 
             make_fifo(&path);
-            assert_refused(&job, "not a plain file");
+            assert_refused(&job, "regular file");
             assert!(fs::symlink_metadata(&path).unwrap().file_type().is_fifo());
             fs::remove_file(&path).unwrap();
 
             fs::create_dir(&path).unwrap();
-            assert_refused(&job, "a directory");
+            assert_refused(&job, "directory");
             fs::remove_dir(&path).unwrap();
 
             let other = job.cache_dir().join("other");
             fs::write(&other, "precious").unwrap();
             fs::hard_link(&other, &path).unwrap();
-            assert_refused(&job, "has a second name");
+            assert_refused(&job, "hard link");
             assert_eq!(fs::read(&other).unwrap(), b"precious");
             fs::remove_file(&other).unwrap();
 
             let socket = job.cache_dir().join("socket");
             let _socket = std::os::unix::net::UnixListener::bind(&socket).unwrap();
             fs::rename(&socket, &path).unwrap();
-            assert_refused(&job, "not a plain file");
+            assert_refused(&job, "regular file");
         }
     }
 
     #[test]
-    fn no_device_is_touched() {
+    fn a_device_is_left_alone() {
         use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
         if !may_be_root("a device") {
             return;
@@ -264,13 +261,13 @@ mod hostile_places {
                 skip(&format!("no device can be made here: {error}"));
                 return;
             }
-            assert_refused(&job, "not a plain file");
+            assert_refused(&job, "regular file");
             assert!(fs::symlink_metadata(&path).unwrap().file_type().is_char_device());
         }
     }
 
     #[test]
-    fn no_file_of_another_user_is_touched() {
+    fn a_file_of_another_user_is_left_alone() {
         if !may_be_root("a file of another user") {
             return;
         }
@@ -281,14 +278,14 @@ mod hostile_places {
             let path = job.cache_dir().join(name);
             fs::write(&path, "precious").unwrap();
             chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
-            assert_refused(&job, "belongs to another user");
+            assert_refused(&job, "another user");
             assert_eq!(fs::read(&path).unwrap(), b"precious");
             assert_eq!(fs::metadata(&path).unwrap().uid(), NOBODY);
         }
     }
 
     #[test]
-    fn an_unprivileged_user_is_told_what_is_not_allowed() {
+    fn users_cannot_use_the_cache_of_another_user() {
         if !may_be_root("running as another user") {
             return;
         }
@@ -307,28 +304,28 @@ mod hostile_places {
         as_nobody().assert_failed(1, "Permission denied");
         assert_eq!(fs::read_dir(job.cache_dir()).unwrap().count(), 0);
 
-        // In a folder like /tmp: root's cache is neither read nor replaced.
+        // In a directory like /tmp, the cache of root is neither read nor replaced.
         mode(0o1777);
         job.baseline();
         let before = fs::read(job.cache()).unwrap();
-        as_nobody().assert_failed(1, "cannot keep the cache in ");
+        as_nobody().assert_failed(1, job.cache().to_str().unwrap());
         assert_eq!(fs::read(job.cache()).unwrap(), before);
 
         fs::remove_file(job.cache()).unwrap();
         as_nobody().assert_first();
         let found = fs::metadata(job.cache()).unwrap();
         assert_eq!((found.uid(), found.mode() & 0o7777), (NOBODY, 0o600));
-        // And root does not trust theirs.
-        assert_refused(&job, "belongs to another user");
+        // Root does not use the cache of another user.
+        assert_refused(&job, "another user");
     }
 
     #[test]
-    fn a_missing_folder_is_said() {
+    fn a_missing_cache_directory_is_an_error() {
         let tree = small_tree();
         let job = Job::new(&tree, SMALL);
         fs::remove_dir(job.cache_dir()).unwrap();
-        assert_refused(&job, "there is no such folder");
-        assert!(!job.cache_dir().exists(), "it is not psstat's to make");
+        assert_refused(&job, "directory");
+        assert!(!job.cache_dir().exists(), "psstat does not create it");
         fs::write(job.cache_dir(), "").unwrap();
         assert_refused(&job, "Not a directory");
         fs::remove_file(job.cache_dir()).unwrap();
@@ -342,7 +339,7 @@ mod hostile_places {
         }
         let tree = small_tree();
         let job = Job::new(&tree, SMALL);
-        // The disk has room for one file of a page: the baseline, and not the next state beside it.
+        // The disk has room for one file of one page: the baseline, but not the next state.
         let script = r#"
             mount -t tmpfs -o size=4k psstat "$1" || exit 77
             shift
@@ -366,15 +363,15 @@ mod hostile_places {
             return;
         }
         assert_eq!(run.line().n_proc(), 3, "the old state serves once there is room");
-        let said: Vec<&str> = run.stderr.lines().collect();
-        assert_eq!(said.len(), 2, "{run:?}");
-        assert!(said[0].starts_with("I! first run"), "{run:?}");
-        assert!(said[1].starts_with("E! cannot keep the cache in "), "{run:?}");
-        assert!(said[1].contains("No space left on device"), "{run:?}");
+        let lines: Vec<&str> = run.stderr.lines().collect();
+        assert_eq!(lines.len(), 2, "{run:?}");
+        assert!(lines[0].starts_with("I! first run"), "{run:?}");
+        assert!(lines[1].starts_with("E! "), "{run:?}");
+        assert!(lines[1].contains("No space left on device"), "{run:?}");
     }
 
     #[test]
-    fn the_cache_is_for_its_user_alone_whatever_the_umask_and_what_stood_there() {
+    fn the_cache_has_mode_0600_whatever_the_umask() {
         let tree = small_tree();
         for umask in ["0", "077", "0777"] {
             let job = Job::new(&tree, SMALL);
@@ -385,13 +382,13 @@ mod hostile_places {
             };
             run().assert_first();
             assert_eq!(fs::metadata(job.cache()).unwrap().mode() & 0o7777, 0o600, "{umask}");
-            // A file of one's own stands there, open to all.
+            // A file of the same user that every user may write.
             let new = job.cache_dir().join("cache.new");
             fs::write(&new, "x".repeat(100_000)).unwrap();
             fs::set_permissions(&new, Permissions::from_mode(0o666)).unwrap();
             assert_eq!(run().line().n_proc(), 3);
             assert_eq!(fs::metadata(job.cache()).unwrap().mode() & 0o7777, 0o600, "{umask}");
-            assert_eq!(job.state().accounts.groups.len(), 1, "what stood there is gone");
+            assert_eq!(job.state().accounts.groups.len(), 1, "the old content is gone");
             assert_clean(job.cache_dir());
         }
     }
@@ -417,15 +414,15 @@ mod contention {
     }
 
     #[test]
-    fn fifty_runs_at_once_share_a_cache() {
+    fn fifty_simultaneous_runs_share_a_cache() {
         let busy = Busy::new();
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let selector = format!("busy:{}", busy.0.id());
         let command = || {
             let mut command = psstat();
             command.args(["--cache-name", "cache", "--pid", &selector, "--cache-dir"]);
-            command.arg(folder.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
-            // Fifty at once on a busy machine take their time.
+            command.arg(directory.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
+            // Fifty simultaneous runs take long on a busy machine.
             command.args(["--timeout", "5m"]);
             command
         };
@@ -439,31 +436,33 @@ mod contention {
                 let run = Run::from(run);
                 let line = run.line();
                 assert_eq!((line.n_proc(), run.stderr.as_str()), (1, ""));
-                // Two runs may begin in the same moment: then there is no rate.
+                // Two runs may start at the same time. Then there is no rate.
                 assert!(line.p_cpu().is_none_or(|rate| rate <= most), "{line:?}");
             }
-            codec::decode(&fs::read(folder.path().join("cache")).unwrap()).unwrap();
-            assert_clean(folder.path());
+            codec::decode(&fs::read(directory.path().join("cache")).unwrap()).unwrap();
+            assert_clean(directory.path());
         }
         assert_eq!(Run::of(&mut command()).line().n_proc(), 1);
     }
 
     #[test]
-    fn a_run_that_has_stopped_in_its_writing_is_waited_for_and_told() {
+    fn a_locked_cache_is_an_error_after_a_wait() {
         let tree = small_tree();
         let job = Job::new(&tree, SMALL);
         job.baseline();
         let before = fs::read(job.cache()).unwrap();
         let stopped = File::create(job.cache_dir().join("cache.new")).unwrap();
         stopped.lock().unwrap();
-        job.run().assert_failed(1, "another run of psstat holds it");
+        let run = job.run();
+        run.assert_failed(1, job.cache().to_str().unwrap());
+        assert_line(&run.stderr, "E! ", &["locked"]);
         assert_eq!(fs::read(job.cache()).unwrap(), before);
         drop(stopped);
         assert_eq!(job.run().line().n_proc(), 3);
     }
 
     #[test]
-    fn fifty_first_runs_at_once_leave_one_sound_cache() {
+    fn fifty_simultaneous_first_runs_leave_a_valid_cache() {
         let tree = small_tree();
         let job = Job::new(&tree, SMALL);
         let spawn = |_| {
@@ -504,7 +503,7 @@ mod signals {
         job.command().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
-    /// How long a run takes here and now, so that signals fall into all parts of it.
+    /// How long a run takes, so that signals can be sent in each part of it.
     fn length_of_a_run(job: &Job<'_>) -> Duration {
         let start = Instant::now();
         assert_eq!(job.run().lines().len(), MANY as usize);
@@ -512,7 +511,7 @@ mod signals {
     }
 
     #[test]
-    fn a_killed_run_harms_no_later_one() {
+    fn a_killed_run_does_not_affect_the_next() {
         let tree = large_tree();
         let job = Job::new(&tree, ["--pattern", "^p"]);
         job.baseline();
@@ -532,7 +531,7 @@ mod signals {
         }
     }
 
-    /// Waits until the process has a handler for SIGTERM; false where it ended before.
+    /// Waits until the process has a handler for SIGTERM. Returns `false` if it ended before.
     fn handles_sigterm(run: &mut Child) -> bool {
         let status = format!("/proc/{}/status", run.id());
         loop {
@@ -549,13 +548,13 @@ mod signals {
         }
     }
 
-    /// Only for a run that nobody has waited for yet: its pid is still its own.
+    /// Sends SIGTERM. Only for a run that has not been waited for: until then the pid is its own.
     fn terminate(run: &Child) {
         let _ = kill_process(rustix::process::Pid::from_child(run), Signal::TERM);
     }
 
     #[test]
-    fn sigterm_gives_whole_lines_or_nothing() {
+    fn sigterm_leaves_all_lines_or_none() {
         let tree = large_tree();
         let job = Job::new(&tree, ["--pattern", "^p"]);
         job.baseline();
@@ -567,7 +566,7 @@ mod signals {
                 sleep(length * step / steps);
                 terminate(&run);
             }
-            // Only now is the pipe emptied: the run may stand in the middle of its writing.
+            // The pipe is read only now, so the signal may arrive while the run writes.
             let run = Run::from(run);
             assert_eq!(run.stderr, "");
             match run.lines().len() {
@@ -579,12 +578,12 @@ mod signals {
             }
             assert_eq!(job.run().lines().len(), MANY as usize, "the cache is sound");
         }
-        assert!(silent > 0, "no run was caught in its work");
+        assert!(silent > 0, "no signal arrived during a run");
         println!("{silent} runs ended without lines, {whole} with all");
     }
 
     #[test]
-    fn sigterm_ends_a_run_that_waits() {
+    fn sigterm_ends_wait() {
         let tree = small_tree();
         let job = Job::new(&tree, ["--pid", "100", "--wait", "1h"]);
         let mut run = spawn(&job);
@@ -595,17 +594,17 @@ mod signals {
     }
 
     #[test]
-    fn sigterm_while_the_reader_is_slow_cuts_no_line() {
+    fn sigterm_cuts_no_line_of_a_slow_reader() {
         let tree = large_tree();
         let job = Job::new(&tree, ["--pattern", "^p"]);
         job.baseline();
         let mut run = spawn(&job);
-        // The first byte is there: from now on the run writes, and the pipe cannot hold it all.
+        // After the first byte the run is writing, and the output does not fit in the pipe.
         let mut stdout = Limited::new(run.stdout.take().unwrap());
         let mut text = vec![0];
         stdout.read_exact(&mut text).unwrap();
         terminate(&run);
-        // Emptied at once, the pipe might take the rest before the signal arrives.
+        // If the pipe were read at once, the run could write the rest before the signal arrives.
         sleep(Duration::from_millis(100));
         stdout.read_to_end(&mut text).unwrap();
         assert!(text.len() > 1 << 16, "it all fits in the pipe");

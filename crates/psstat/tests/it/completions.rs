@@ -1,11 +1,11 @@
-//! The completions, as a real shell takes them.
+//! The completions in a real shell.
 #![allow(clippy::unwrap_used, reason = "a test ends by panicking")]
 
 use crate::support::{is_installed, limit, run};
 use std::fs;
 use std::process::Command;
 
-/// What fish offers behind that much of a command line, in a folder with one file.
+/// What fish offers to complete a command line, in a directory with one file.
 fn offered_by_fish(typed: &str) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     let script = folder.path().join("psstat.fish");
@@ -30,6 +30,8 @@ fn fish_offers_options_values_and_subcommands() {
         ("psstat execd --inter", &["--interval"]),
         ("psstat execd --format=js", &["--format=json"]),
         ("psstat check --memory r", &["rss"]),
+        ("psstat --pid 1 execd --inter", &["--interval"]),
+        ("psstat execd --config ps", &["psstat.fish"]),
         ("psstat comp", &["completions"]),
         ("psstat completions ", &["bash", "elvish", "fish", "powershell", "zsh"]),
         ("psstat man ", &[]),

@@ -1,7 +1,8 @@
-//! The configuration file: what no selector of the command line can say, its tags, what the
-//! command line wins over, and what is said of a file that is wrong.
+//! The configuration file: groups with conditions, tags, which settings the command line overrides,
+//! errors in the file, `psstat check`, and `--output`.
 #![allow(clippy::unwrap_used, reason = "a test ends by panicking")]
 
+use crate::stderr;
 use crate::support::fake_proc::{FakeProc, Process};
 use crate::support::line::Line;
 use crate::support::{Job, REPOSITORY, Run, run};
@@ -9,7 +10,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// A configuration file that is gone with this value.
+/// A configuration file that is deleted when this value is dropped.
 struct Config {
     folder: tempfile::TempDir,
 }
@@ -31,7 +32,7 @@ impl Config {
     }
 }
 
-/// The second run of that file on a tree, with further arguments.
+/// The second run with this file on a tree, with further arguments.
 fn second_run(tree: &FakeProc, text: &str, further: &[&str]) -> Run {
     let config = Config::new(text);
     let mut args = vec![config.option()];
@@ -120,7 +121,8 @@ fn only_what_a_condition_needs_is_read() {
     }
     let group = |pattern| format!("[[group]]\nname = 'x'\npattern = '{pattern}'\nexe = '*'\n");
     let unread = second_run(&tree, &group("^nginx$"), &[]);
-    assert!(unread.stderr.starts_with("W! 2 paths of executables cannot be read"), "{unread:?}");
+    let first = stderr::first_line(&unread.stderr);
+    stderr::assert_warning(first, &["2 ", "exe"]);
     assert_eq!(second_run(&tree, &group("^none$"), &[]).stderr, "");
 }
 
@@ -136,11 +138,13 @@ fn a_source_with_conditions_guards_against_strangers() {
     assert_eq!(count(&right, "web"), 2);
     let stranger = second_run(&tree, &group("*/mysqld"), &[]);
     assert_eq!(count(&stranger, "web"), 0);
-    let said = format!("W! pid file {}: process 100 (nginx) does not fulfil", pid_file.display());
-    assert!(stranger.stderr.starts_with(&said), "{stranger:?}");
+    let path = pid_file.display().to_string();
+    let first = stderr::first_line(&stranger.stderr);
+    stderr::assert_warning(first, &[&path, "100", "nginx", "conditions"]);
     let by_number = "[[group]]\nname = 'web'\npid = 100\nuser = 33";
-    let said = "W! process 100 (nginx) does not fulfil the conditions of its group";
-    assert!(second_run(&tree, by_number, &[]).stderr.starts_with(said));
+    let stranger = second_run(&tree, by_number, &[]);
+    let first = stderr::first_line(&stranger.stderr);
+    stderr::assert_warning(first, &["100", "nginx", "conditions"]);
 }
 
 #[test]
@@ -225,7 +229,7 @@ fn tags_of_a_named_group_do_not_change_with_what_runs() {
 }
 
 #[test]
-fn tags_of_a_group_stand_behind_those_of_every_line() {
+fn tags_of_a_group_come_after_those_of_every_line() {
     let text = r#"
         host = "tengu"
         [tags]
@@ -270,12 +274,12 @@ fn tags_of_a_group_stand_behind_those_of_every_line() {
             "host=oni,env=typed,x=1,team=c,process_name=sh",
             "host=oni,env=typed,x=1,process_name=helper",
         ],
-        "what is typed wins, and adds to the group of its name"
+        "the command line overrides the file, and adds to groups of the same name"
     );
 }
 
 #[test]
-fn options_of_the_file_hold_unless_others_are_typed() {
+fn options_of_the_command_line_override_those_of_the_file() {
     let tree = servers();
     let text = |cache: &Path| {
         format!(
@@ -297,7 +301,7 @@ fn options_of_the_file_hold_unless_others_are_typed() {
 }
 
 #[test]
-fn the_groups_of_the_file_stand_before_those_typed_and_name_the_cache() {
+fn groups_of_the_file_come_first_and_name_the_cache() {
     let tree = servers();
     let text = "[[group]]\nname = 'z'\npattern = 'nginx'\n";
     let run = second_run(&tree, text, &["--pattern", "a:sh"]);
@@ -314,13 +318,13 @@ fn the_groups_of_the_file_stand_before_those_typed_and_name_the_cache() {
 }
 
 #[test]
-fn a_file_that_is_wrong_is_said_with_its_line_and_measures_nothing() {
+fn an_error_in_the_file_names_its_line_for_every_command() {
     let tree = servers();
     let proc = format!("--proc={}", tree.path().display());
     for (text, line, cause) in [
         ("[[group]]\nname = 'x'\npatern = 'y'\n", 3, "did you mean pattern?"),
         ("[[group]]\npattern = 'a('\n", 2, "bad regex \"a(\": unclosed group"),
-        ("timeout = 5\n[[group]]\npid = 1\n", 1, "timeout is a string"),
+        ("timeout = 5\n[[group]]\npid = 1\n", 1, "timeout must be a string"),
         ("[[group]]\npid = 1\n\n[[group]\n", 4, ""),
         ("[[group]]\npid = 1\nmemory = 'pss'\n", 3, "top of the file"),
     ] {
@@ -332,15 +336,17 @@ fn a_file_that_is_wrong_is_said_with_its_line_and_measures_nothing() {
             assert!(said.stderr.starts_with(&place), "{said:?}");
         }
         for job in ["check", "execd"] {
-            let said = run([job, &config.option(), &proc]);
-            said.assert_failed(2, cause);
-            assert!(said.stderr.starts_with(&place), "{said:?}");
+            for args in [[job, &config.option(), &proc], [&config.option(), &proc, job]] {
+                let said = run(args);
+                said.assert_failed(2, cause);
+                assert!(said.stderr.starts_with(&place), "{said:?}");
+            }
         }
     }
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_said() {
+fn a_file_that_cannot_be_read_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let option = |name: &str| format!("--config={}", folder.path().join(name).display());
     run([option("none")]).assert_failed(2, "No such file");
@@ -350,10 +356,20 @@ fn a_file_that_cannot_be_read_is_said() {
     run(["--config", "/dev/zero"]).assert_failed(2, "longer than 1 MiB");
     fs::write(folder.path().join("empty"), "").unwrap();
     run([option("empty")]).assert_failed(2, "empty: nothing to measure: add a [[group]]");
-    run(["--config"]).assert_failed(2, "--config");
-    run(["--config="]).assert_failed(2, "bad --config \"\"");
+    run(["--config"]).assert_failed(2, "--config needs a value");
+    run(["--config="]).assert_failed(2, "--config needs a value");
     crate::support::make_fifo(&folder.path().join("fifo"));
     run([option("fifo")]).assert_failed(2, "nothing to measure");
+}
+
+#[test]
+fn a_command_may_come_after_its_options() {
+    let tree = servers();
+    let config = Config::new("[[group]]\nname = 'web'\npattern = 'nginx'\n");
+    let proc = format!("--proc={}", tree.path().display());
+    // It ends at once, because standard input has ended.
+    let run = run([&config.option(), &proc, "--timeout=5m", "execd", "--interval=1h"]);
+    assert_eq!((run.status, run.stdout.as_slice(), run.stderr.as_str()), (Some(0), &b""[..], ""));
 }
 
 #[test]
@@ -362,7 +378,10 @@ fn a_check_measures_nothing() {
         "proc = '/nowhere'\n[[group]]\nname = 'web'\npattern = 'nginx'\nuser = 33\nchildren = false\n\
          [[group]]\nsystemd = 'ssh'\n",
     );
-    let said = run(["check", &config.option(), "--pid-file", "db:/run/db.pid", "--host=tengu"]);
+    let args = ["check", &config.option(), "--pid-file", "db:/run/db.pid", "--host=tengu"];
+    let said = run(args);
+    let before = run([&args[1..], &["check"]].concat());
+    assert_eq!(before.stdout, said.stdout, "options may come before the command");
     assert_eq!((said.status, said.stderr.as_str()), (Some(0), ""));
     assert_eq!(
         String::from_utf8(said.stdout).unwrap(),
@@ -378,7 +397,7 @@ fn a_check_measures_nothing() {
 }
 
 #[test]
-fn a_check_takes_what_any_job_takes_and_finds_what_fails_any() {
+fn a_check_takes_the_options_of_every_command() {
     let config = Config::new("timeout = '1s'\n[[group]]\npid = 1\n");
     let check = |further: &str| run(["check", &config.option(), further]);
     assert_eq!(check("--wait=500ms").status, Some(0));
@@ -390,22 +409,22 @@ fn a_check_takes_what_any_job_takes_and_finds_what_fails_any() {
 }
 
 #[test]
-fn what_is_wrong_with_a_long_value_is_in_the_line() {
+fn the_cause_is_in_the_line_even_if_the_value_is_long() {
     let long = "é".repeat(2000);
     for (text, cause) in [
         (format!("[[group]]\npattern = '{long}('\n"), "unclosed group"),
-        (format!("memory = '{long}'\n[[group]]\npid = 1\n"), "it is rss, shared-once or pss"),
+        (format!("memory = '{long}'\n[[group]]\npid = 1\n"), "use rss, shared-once or pss"),
         (format!("[[group]]\nuser = '{long}'\n"), "no such user"),
-        (format!("[[group]]\n'{long}' = 1\n"), "there may be name, pid"),
+        (format!("[[group]]\n'{long}' = 1\n"), "the keys are name, pid"),
         (format!("[tags]\n'{long}' = ''\n[[group]]\npid = 1\n"), "the value is empty"),
         (format!("[tags]\n'{long}' = 1\n[[group]]\npid = 1\n"), "this is of type integer"),
-        ("host = 'a'\nhost = 'b'\n".to_owned(), "2: duplicate key host: take one"),
+        ("host = 'a'\nhost = 'b'\n".to_owned(), "2: duplicate key host: remove one"),
     ] {
         run(["check", &Config::new(&text).option()]).assert_failed(2, cause);
     }
-    run([format!("--pid={long}")]).assert_failed(2, "not the number of a process");
-    run([format!("--tag={long}")]).assert_failed(2, "it is written KEY=VALUE");
-    run([format!("--memory={long}")]).assert_failed(2, "it is rss, shared-once or pss");
+    run([format!("--pid={long}")]).assert_failed(2, "not a pid");
+    run([format!("--tag={long}")]).assert_failed(2, "write it as KEY=VALUE");
+    run([format!("--memory={long}")]).assert_failed(2, "use rss, shared-once or pss");
 }
 
 /// The example that ships.
@@ -415,7 +434,7 @@ fn example() -> String {
 }
 
 #[test]
-fn the_example_that_ships_is_valid_and_so_is_all_that_it_shows() {
+fn the_shipped_example_is_valid_with_all_its_comments() {
     let whole: String = example()
         .lines()
         .map(|line| match line.strip_prefix('#') {
@@ -502,16 +521,17 @@ fn nothing_but_a_plain_file_of_ones_own_is_replaced() {
     fs::remove_file(&file).unwrap();
 
     crate::support::make_fifo(&file);
-    refused("not a plain file");
+    refused("regular file");
     fs::remove_file(&file).unwrap();
 
     fs::create_dir(&file).unwrap();
     refused("a directory");
 
     let gone = folder.path().join("none/psstat.prom");
-    to_file(&tree, &gone).run().assert_failed(1, "there is no such folder");
+    to_file(&tree, &gone).run().assert_failed(1, "directory");
     let nowhere = Job::new(&tree, ["--pattern=web:nginx", "--output="]);
-    Run::of(nowhere.command().current_dir(folder.path())).assert_failed(2, "bad --output");
+    Run::of(nowhere.command().current_dir(folder.path()))
+        .assert_failed(2, "--output needs a value");
     assert!(!folder.path().join(".new").exists());
     let null = Path::new("/dev/null");
     to_file(&tree, null).run().assert_failed(1, "cannot write --output /dev/null");

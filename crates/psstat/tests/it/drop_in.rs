@@ -1,9 +1,10 @@
-//! A configuration of the original psstat works unchanged, and what docs/MIGRATION.md says of the
-//! differences is so: each command line in it is run, each message in it is the one printed.
+//! Command lines of the original psstat work unchanged, and docs/MIGRATION.md is right about the
+//! differences: each of its command lines is run, and each of its messages is printed.
 #![allow(clippy::unwrap_used, reason = "a test ends by panicking")]
 
 mod document;
 
+use crate::stderr;
 use crate::support::fake_proc::{FakeProc, Process};
 use crate::support::limit::{self, Limited};
 use crate::support::line::Line;
@@ -206,7 +207,7 @@ fn version_and_help_in_every_form() {
 }
 
 #[test]
-fn two_dashes_end_the_options_and_what_follows_is_refused_as_ever() {
+fn two_dashes_end_the_options() {
     let world = World::new();
     let cache_dir = world.cache_dir();
     let job = ["-pid=x:100", "-cache-dir", &cache_dir, "-host", "tengu"];
@@ -256,7 +257,7 @@ fn a_name_is_split_off_at_the_first_colon() {
     // Names that the original took; here all of it is the value.
     assert_eq!(names(&["-pattern", "my/app:nginx"]), [""; 0]);
     let run = world.run(&["-pid-file", &format!("my/app:{file}"), "--wait=1ms"]);
-    assert_eq!(run.stderr, format!("W! pid file my/app:{file}: there is none\n"));
+    stderr::assert_warning(&run.stderr, &[&format!("my/app:{file}"), "not found"]);
 }
 
 #[test]
@@ -324,7 +325,7 @@ mod caches {
     }
 
     #[test]
-    fn a_name_that_two_jobs_share_costs_both_their_cpu_and_nothing_else() {
+    fn two_jobs_that_share_a_cache_print_no_cpu() {
         let world = World::new();
         let dir = world.cache_dir();
         let run = |pid| world.run(&["-pid", pid, "-cache-name=shared", "-cache-dir", &dir]);
@@ -349,8 +350,8 @@ mod caches {
         let run = || world.run(&["-pid", "a:100", "-cache-name", "mine", "-cache-dir", &dir]);
         let first = run();
         first.assert_first();
-        let said = format!("W! cache {}: no psstat cache: starting over\n", path.display());
-        assert!(first.stderr.starts_with(&said), "{first:?}");
+        let said = stderr::first_line(&first.stderr);
+        stderr::assert_warning(said, &[path.to_str().unwrap(), "baseline"]);
         assert_eq!(run().line().p_cpu(), Some(0.0));
         // The original takes a first line that is no number for no cache at all.
         let bytes = std::fs::read(&path).unwrap();

@@ -1,7 +1,8 @@
-//! Each field beside the first three, on folders that look like a procfs: what it counts, what it
-//! makes of odd files, and that none of its files is looked at unless it is asked for.
+//! Each field except the default three, on copies of a procfs: its value, its reaction to malformed
+//! files, and that its files are read only if the field is requested.
 #![allow(clippy::unwrap_used, reason = "a test ends by panicking")]
 
+use crate::stderr::{assert_warning, assert_warnings};
 use crate::support::fake_proc::{FakeProc, MEMORY_PAGES, Process};
 use crate::support::line::{Line, Number};
 use crate::support::{Job, Run, may_be_root, ticks_since_boot};
@@ -22,18 +23,19 @@ const COUNTED: [(&str, Set); 4] = [
 
 type Set = fn(&FakeProc, u32, u64);
 
-/// All of them inherited, by a process below process 1 or, from 101 to 199, below process 100.
+/// All faults are inherited. Processes 101 to 199 are children of process 100, all others of
+/// process 1.
 fn set_faults(tree: &FakeProc, pid: u32, count: u64) {
     let parent = if (101..200).contains(&pid) { 100 } else { 1 };
     tree.add(&Process { faults: (0, count), ..Process::new(pid, parent, "x") });
 }
 
-/// A job that is asked for these fields of the group `web`, all below process 100.
+/// A job that prints these fields of the group `web`: process 100 and its descendants.
 fn job<'t>(tree: &'t FakeProc, fields: &str) -> Job<'t> {
     Job::new(tree, ["--pid", "web:100", "--fields", fields])
 }
 
-/// A process 100 with one child, 101, all files as they should be.
+/// A process 100 with one child, 101. All files are well-formed.
 fn usual() -> FakeProc {
     let tree = FakeProc::new();
     for pid in [100, 101] {
@@ -51,7 +53,7 @@ fn keys(line: &Line) -> String {
     keys.join(",")
 }
 
-/// How much was counted between two runs, by a rate and the cache's own clock.
+/// The increase of a counter between two runs, calculated from the rate and the times in the cache.
 fn counted_by(job: &Job<'_>, field: &str, change: impl FnOnce()) -> (Option<f64>, Run) {
     let from = job.state().accounts.taken;
     sleep(Duration::from_millis(20));
@@ -62,7 +64,7 @@ fn counted_by(job: &Job<'_>, field: &str, change: impl FnOnce()) -> (Option<f64>
 }
 
 #[test]
-fn every_field_is_there_in_the_order_asked_for() {
+fn fields_are_printed_in_the_order_of_the_option() {
     let tree = usual();
     let run = job(&tree, ALL).second_run();
     assert_eq!((keys(&run.line()).as_str(), run.stderr.as_str()), (ALL, ""));
@@ -93,8 +95,8 @@ fn every_field_is_there_in_the_order_asked_for() {
 }
 
 #[test]
-fn a_file_that_no_field_needs_is_not_looked_at() {
-    /// Spoils a file, for these fields.
+fn a_file_that_no_field_needs_is_not_read() {
+    /// A file, the fields that need it, and a function that makes it malformed.
     type Spoiled = (&'static str, &'static [&'static str], fn(&FakeProc));
     const SPOILED: [Spoiled; 5] = [
         ("meminfo", &["p_mem"], |tree| tree.write("meminfo", "garbage")),
@@ -113,64 +115,64 @@ fn a_file_that_no_field_needs_is_not_looked_at() {
             let run = job(&tree, &format!("n_proc,{field}").replace("n_proc,n_proc", "n_proc"))
                 .second_run();
             assert_eq!(run.line().n_proc(), 2);
-            let said = run.stderr.starts_with("W! ") && run.stderr.contains(file);
-            assert_eq!(said, of_file.contains(&field), "{file}, {field}: {run:?}");
-            assert_eq!(run.stderr.is_empty(), !said, "{file}, {field}: {run:?}");
+            let is_named = run.stderr.starts_with("W! ") && run.stderr.contains(file);
+            assert_eq!(is_named, of_file.contains(&field), "{file}, {field}: {run:?}");
+            assert_eq!(run.stderr.is_empty(), !is_named, "{file}, {field}: {run:?}");
         }
     }
-    // Nothing but `stat` is there.
+    // Only `stat` exists.
     let tree = usual();
     for file in ["meminfo", "100/statm", "100/io", "100/status", "101/statm", "101/io"] {
         std::fs::remove_file(tree.file(file)).unwrap();
     }
-    for folder in ["100/fd", "100/task", "101/fd", "101/task"] {
-        std::fs::remove_dir_all(tree.file(folder)).unwrap();
+    for directory in ["100/fd", "100/task", "101/fd", "101/task"] {
+        std::fs::remove_dir_all(tree.file(directory)).unwrap();
     }
     let fields = "p_cpu,n_proc,cpu_time,n_thread,n_zombie,faults_major,uptime";
     let run = job(&tree, fields).second_run();
     assert_eq!((keys(&run.line()).as_str(), run.stderr.as_str()), (fields, ""));
 }
 
-/// What becomes of a field where a file is odd: it is left out of the line, which stays, and said
-/// once; a group that it does not concern has it.
+/// A malformed file omits a field from the line of its group and causes one warning. The line keeps
+/// its other fields, and the lines of other groups keep all.
 #[test]
-fn an_odd_file_leaves_out_its_fields_and_nothing_else() {
+fn a_malformed_file_omits_its_fields_and_nothing_else() {
     type Odd = (&'static str, fn(&FakeProc), &'static [&'static str], &'static str);
     const CASES: [Odd; 14] = [
         ("no io", |t| remove(t, "101/io"), &["io_read", "io_write"], "CONFIG_TASK_IO_ACCOUNTING"),
-        ("empty io", |t| t.write("101/io", ""), &["io_read", "io_write"], "there is none"),
+        ("empty io", |t| t.write("101/io", ""), &["io_read", "io_write"], "/101/io"),
         (
             "half of io",
             |t| t.write("101/io", "read_bytes: 1\n"),
             &["io_read", "io_write"],
-            "not what",
+            "/101/io",
         ),
-        ("io below zero", |t| t.set_io(101, -1, 1), &["io_read", "io_write"], "not what"),
+        ("io below zero", |t| t.set_io(101, -1, 1), &["io_read", "io_write"], "/101/io"),
         (
             "io beyond 64 bits",
             |t| t.set_io(101, "18446744073709551616", 1),
             &["io_read", "io_write"],
-            "not what",
+            "/101/io",
         ),
-        ("a folder for io", |t| folder(t, "101/io"), &["io_read", "io_write"], "directory"),
-        ("no threads", |t| t.set_threads(101, &[]), &["ctx_switches"], "/101/task: there is none"),
+        ("a directory for io", |t| directory(t, "101/io"), &["io_read", "io_write"], "/101/io"),
+        ("no threads", |t| t.set_threads(101, &[]), &["ctx_switches"], "/101/task:"),
         (
             "no status of a thread",
             |t| remove(t, "101/task/1101/status"),
             &["ctx_switches"],
-            "/101/task/1101/status: there is none",
+            "/101/task/1101/status",
         ),
         (
             "empty status",
             |t| t.write("101/task/101/status", ""),
             &["ctx_switches"],
-            "there is none",
+            "/101/task/101/status",
         ),
         (
             "one of the two counts",
             |t| t.write("101/task/101/status", "voluntary_ctxt_switches:\t1\n"),
             &["ctx_switches"],
-            "not what",
+            "/101/task/101/status",
         ),
         (
             "a count that is none",
@@ -179,20 +181,15 @@ fn an_odd_file_leaves_out_its_fields_and_nothing_else() {
                 t.write("101/task/101/status", text);
             },
             &["ctx_switches"],
-            "not what",
+            "/101/task/101/status",
         ),
         (
             "a status without end",
             |t| t.write("101/task/101/status", vec![b'x'; 3 << 20]),
             &["ctx_switches"],
-            "not what",
+            "/101/task/101/status",
         ),
-        (
-            "no fd",
-            |t| std::fs::remove_dir_all(t.file("101/fd")).unwrap(),
-            &["n_fd"],
-            "there is none",
-        ),
+        ("no fd", |t| std::fs::remove_dir_all(t.file("101/fd")).unwrap(), &["n_fd"], "/101/fd"),
         (
             "a file for fd",
             |t| {
@@ -200,10 +197,10 @@ fn an_odd_file_leaves_out_its_fields_and_nothing_else() {
                 t.write("101/fd", "");
             },
             &["n_fd"],
-            "Not a directory",
+            "/101/fd",
         ),
     ];
-    for (what, spoil, left_out, said) in CASES {
+    for (what, spoil, left_out, named) in CASES {
         let tree = usual();
         tree.add(&Process::new(300, 1, "other"));
         tree.set_io(300, 1, 1);
@@ -217,12 +214,9 @@ fn an_odd_file_leaves_out_its_fields_and_nothing_else() {
         assert_eq!(keys(&lines[1]), ALL, "{what}");
         let kept: Vec<&str> = ALL.split(',').filter(|key| !left_out.contains(key)).collect();
         assert_eq!(keys(&lines[0]), kept.join(","), "{what}");
-        assert_eq!(run.stderr.lines().count(), 1, "{what}: {run:?}");
-        assert!(run.stderr.starts_with("W! 1 ") && run.stderr.contains(said), "{what}: {run:?}");
-        let names = left_out.join(" and ");
-        assert!(run.stderr.contains(&format!("; {names} ")), "{what}: {run:?}");
+        assert_warning(&run.stderr, &[&["1 ", named], left_out].concat());
 
-        // Mended, what is counted is unknown for one sample more.
+        // After the repair, counters stay unknown for one more sample.
         let counted = |key: &&str| COUNTED.iter().any(|(other, _)| other == key);
         let _ = std::fs::remove_dir(tree.file("101/io"));
         tree.set_io(101, 5000, 5000);
@@ -241,14 +235,14 @@ fn an_odd_file_leaves_out_its_fields_and_nothing_else() {
         std::fs::remove_file(tree.file(file)).unwrap();
     }
 
-    fn folder(tree: &FakeProc, file: &str) {
+    fn directory(tree: &FakeProc, file: &str) {
         remove(tree, file);
         std::fs::create_dir(tree.file(file)).unwrap();
     }
 }
 
 #[test]
-fn files_that_may_not_be_read_are_said_with_the_cure() {
+fn unreadable_files_cause_a_warning_with_the_cure() {
     use std::os::unix::fs::{PermissionsExt, chown};
     use std::os::unix::process::CommandExt;
     if !may_be_root("a file that another user may not read") {
@@ -268,29 +262,16 @@ fn files_that_may_not_be_read_are_said_with_the_cure() {
     run();
     let run = run();
     assert_eq!(keys(&run.line()), "n_proc,uptime");
-    let said: Vec<&str> = run.stderr.lines().collect();
-    assert_eq!(said.len(), 2, "{run:?}");
     let path = |file| tree.file(file).display().to_string();
-    assert_eq!(
-        said,
-        [
-            format!(
-                "W! 1 lists of open files cannot be read, such as {}: permission denied: run \
-                 psstat as root; n_fd is left out of their groups' lines",
-                path("101/fd")
-            ),
-            format!(
-                "W! 1 counts of storage traffic cannot be read, such as {}: permission denied: run \
-                 psstat as root, or give it CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE; io_write is left out of their groups' lines",
-                path("101/io")
-            ),
-        ]
-    );
+    let capabilities = ["CAP_DAC_READ_SEARCH", "CAP_SYS_PTRACE"];
+    let fd = [&path("101/fd"), "n_fd", "root"];
+    let io = [&path("101/io"), "io_write", "root", capabilities[0], capabilities[1]];
+    assert_warnings(&run.stderr, &[&fd, &io]);
 }
 
-/// The files of a process that has given up its memory are root's, whoever's it was.
+/// The files of a process without memory belong to root, whatever its user.
 #[test]
-fn a_zombie_whose_traffic_only_root_may_read_takes_nothing_away() {
+fn an_unreadable_io_of_a_zombie_omits_nothing() {
     use std::os::unix::fs::{PermissionsExt, chown};
     use std::os::unix::process::CommandExt;
     if !may_be_root("a file that another user may not read") {
@@ -323,20 +304,20 @@ fn a_zombie_whose_traffic_only_root_may_read_takes_nothing_away() {
     assert_eq!(counted(), (Some(0.0), none()), "one that was known, and one born since");
     tree.set_io(100, 1000, 2003);
     assert_eq!(counted(), (Some(3.0), none()));
-    // The one had written 2000 and 5 more, the other 70: now both have been waited for.
+    // One had written 2000 and 5 more, the other 70. Now the parent has waited for both.
     tree.remove(101);
     tree.remove(102);
     tree.set_io(100, 1000, 2003 + 2005 + 70);
     assert_eq!(counted(), (Some(75.0), none()));
-    // Of one that is older and was not known nobody can say how much is old.
+    // How much of the count of an older, unknown process is new cannot be known.
     end(103, started);
-    let (io, said) = counted();
+    let (io, stderr) = counted();
     assert_eq!(io, None);
-    assert!(said.starts_with("W! 1 counts of storage traffic cannot be read"), "{said}");
+    assert_warning(&stderr, &["1 ", "/103/io", "io_write"]);
 }
 
 #[test]
-fn what_was_counted_of_those_who_stay_come_and_go() {
+fn counters_of_processes_that_stay_start_and_end() {
     for (field, set) in COUNTED {
         let inherits = field != "ctx_switches";
         let tree = FakeProc::new();
@@ -354,7 +335,7 @@ fn what_was_counted_of_those_who_stay_come_and_go() {
         };
         assert_eq!(counted(&both), Some(320.0), "{field}");
 
-        // The child has done 4 more and gone; its life arrives with its parent, if anywhere.
+        // The child has counted 4 more and ended. Its parent inherits its count, if anything does.
         let inherited = if inherits { 500_024 } else { 0 };
         let gone = || {
             tree.remove(101);
@@ -364,21 +345,21 @@ fn what_was_counted_of_those_who_stay_come_and_go() {
         assert_eq!(counted(&gone), Some(expected), "{field}: a life that ended makes no spike");
         assert_eq!(counted(&|| ()), Some(0.0), "{field}");
 
-        // Born since: whole.
+        // A process that started since the last sample counts in full.
         let born = || {
             set(&tree, 102, 88);
             let start = ticks_since_boot();
             tree.add(&Process { start, faults: (80, 8), ..Process::new(102, 100, "x") });
         };
         assert_eq!(counted(&born), Some(88.0), "{field}");
-        // Older than the last sample, and not a member then: its own baseline.
+        // An older process that was not a member before starts with a new baseline.
         let joined = || {
             tree.add(&Process::new(103, 100, "x"));
             set(&tree, 103, 900_000);
         };
         assert_eq!(counted(&joined), Some(0.0), "{field}");
         assert_eq!(counted(&|| set(&tree, 103, 900_003)), Some(3.0), "{field}");
-        // A counter that falls has counted nothing, and the largest is a number.
+        // A decreasing counter counts as zero, and the largest counter is a finite rate.
         assert_eq!(counted(&|| set(&tree, 103, 1)), Some(0.0), "{field}");
         let huge = counted(&|| set(&tree, 103, u64::MAX)).unwrap();
         assert!(huge.is_finite() && huge > 1e19, "{field}: {huge}");
@@ -386,7 +367,7 @@ fn what_was_counted_of_those_who_stay_come_and_go() {
 }
 
 #[test]
-fn all_members_unknown_is_unknown_and_an_empty_group_does_nothing() {
+fn unknown_counters_have_no_rate_and_empty_groups_zero() {
     for (field, set) in COUNTED {
         let tree = FakeProc::new();
         let fields = format!("n_proc,{field}");
@@ -402,12 +383,12 @@ fn all_members_unknown_is_unknown_and_an_empty_group_does_nothing() {
 }
 
 #[test]
-fn a_field_that_is_asked_for_later_is_left_out_once() {
+fn a_new_field_is_omitted_from_its_first_line() {
     for (field, _) in COUNTED {
         let tree = usual();
         let before = Job::new(&tree, ["--pid", "web:100"]);
         assert_eq!(before.second_run().line().value("p_cpu"), Some(0.0));
-        // Somebody is born, which alone would be known.
+        // A new process, the only one whose count would be known.
         let born = Process { start: ticks_since_boot(), ..Process::new(102, 100, "x") };
         tree.add(&born);
         tree.set_io(102, 1, 1);
@@ -417,7 +398,7 @@ fn a_field_that_is_asked_for_later_is_left_out_once() {
         let run = job.run();
         assert_eq!((keys(&run.line()).as_str(), run.stderr.as_str()), ("p_cpu", ""), "{field}");
         assert_eq!(keys(&job.run().line()), fields);
-        // Not kept while it is not asked for.
+        // Its ledger is dropped while the field is not requested.
         let job = job.with(["--pid", "web:100"]);
         job.run();
         assert!(
@@ -430,7 +411,7 @@ fn a_field_that_is_asked_for_later_is_left_out_once() {
 }
 
 #[test]
-fn a_thread_that_ends_takes_nothing_away_and_one_born_since_counts_whole() {
+fn context_switches_of_threads_that_start_and_end() {
     let tree = usual();
     let job = job(&tree, "ctx_switches");
     job.baseline();
@@ -442,7 +423,7 @@ fn a_thread_that_ends_takes_nothing_away_and_one_born_since_counts_whole() {
     assert_eq!(counted(&[(101, 31), (1102, 7), (1103, 4)]), Some(11.0), "two were born");
     assert_eq!(counted(&[(101, 31), (1102, 8), (1103, 4)]), Some(1.0), "and are known now");
     assert_eq!(counted(&[(1102, 8), (1103, 4), (101, 31)]), Some(0.0), "in any order");
-    // A process 101 that is another one, and younger: all its threads are.
+    // Another, younger process 101: all its threads are new.
     let born = || {
         tree.add(&Process { start: ticks_since_boot(), ..Process::new(101, 100, "x") });
         tree.set_threads(101, &[(101, 2), (1102, 3)]);
@@ -450,9 +431,10 @@ fn a_thread_that_ends_takes_nothing_away_and_one_born_since_counts_whole() {
     assert_eq!(counted_by(&job, "ctx_switches", born).0, Some(5.0));
 }
 
-/// What the thread did under its own number was counted when it did it.
+/// A thread that calls execve(2) takes over the id of the first thread (execve(2)). Its switches
+/// before that were counted under its own id.
 #[test]
-fn a_thread_that_executes_a_file_in_place_of_the_first_brings_nothing_old() {
+fn execve_in_a_thread_adds_no_old_context_switches() {
     let tree = usual();
     let job = job(&tree, "ctx_switches");
     tree.set_threads(101, &[(101, 30), (1101, 9000), (1102, 400)]);
@@ -468,7 +450,7 @@ fn a_thread_that_executes_a_file_in_place_of_the_first_brings_nothing_old() {
 }
 
 #[test]
-fn zombies_have_no_files_and_no_memory_but_what_they_did() {
+fn a_zombie_has_no_files_or_memory_but_keeps_its_counters() {
     let tree = usual();
     let fields = "n_proc,n_zombie,n_thread,n_fd,mem,io_read,uptime";
     let job = job(&tree, fields);
@@ -486,7 +468,7 @@ fn zombies_have_no_files_and_no_memory_but_what_they_did() {
 }
 
 #[test]
-fn the_oldest_tells_the_uptime() {
+fn uptime_is_that_of_the_oldest_process() {
     let tree = FakeProc::new();
     let fields = "n_proc,uptime";
     assert_eq!(job(&tree, fields).second_run().line().value("uptime"), Some(0.0), "down");
@@ -494,19 +476,19 @@ fn the_oldest_tells_the_uptime() {
     let start = ticks_since_boot() - 12 * hz;
     tree.add(&Process { start, ..Process::new(100, 1, "x") });
     tree.add(&Process { start: start + hz, ..Process::new(101, 100, "x") });
-    // Older, and dead.
+    // Older, but a zombie.
     tree.add(&Process { start: 1, state: 'Z', ..Process::new(102, 100, "x") });
     let uptime = || job(&tree, fields).second_run().line().value("uptime").unwrap();
     let at_least = |least: f64, uptime: f64| assert!(uptime >= least && uptime < least + 600.0);
     at_least(12.0, uptime());
-    // A start in the future is none to subtract.
+    // A start in the future counts as now.
     tree.remove(101);
     tree.add(&Process { start: u64::MAX, ..Process::new(100, 1, "x") });
     assert_eq!(uptime(), 0.0);
 }
 
 #[test]
-fn what_no_format_can_hold_is_left_out() {
+fn a_value_beyond_64_bits_is_omitted() {
     let tree = usual();
     tree.write("101/statm", format!("9 {} 0 1 0 1 0\n", u64::MAX / 4096));
     let run = job(&tree, "n_proc,mem").second_run();
@@ -514,7 +496,7 @@ fn what_no_format_can_hold_is_left_out() {
 }
 
 #[test]
-fn cpu_time_adds_up_and_goes_on_after_an_absence() {
+fn cpu_time_continues_after_a_group_was_down() {
     let tree = FakeProc::new();
     let process = |own| Process { own, ..Process::new(100, 1, "x") };
     let seconds = |ticks: u64| ticks as f64 / rustix::param::clock_ticks_per_second() as f64;
@@ -533,7 +515,7 @@ fn cpu_time_adds_up_and_goes_on_after_an_absence() {
     assert_eq!(totals(), [seconds(10)], "the named group alone has a line");
     tree.add(&Process { start: ticks_since_boot(), ..process(3) });
     assert_eq!(totals(), [seconds(13); 2]);
-    // A past that nobody saw is in no total.
+    // CPU time from before the process was first seen is in no total.
     tree.remove(100);
     totals();
     tree.add(&process(70_000));
@@ -542,17 +524,17 @@ fn cpu_time_adds_up_and_goes_on_after_an_absence() {
 }
 
 #[test]
-fn totals_of_names_that_change_do_not_pile_up_in_the_cache() {
+fn changing_names_do_not_grow_the_cache() {
     const NAMES: u32 = 300;
     let tree = FakeProc::new();
     let job = Job::new(&tree, ["--pattern", "^evil", "--fields", "cpu_time,n_proc"]);
     job.baseline();
     let mut sizes = Vec::new();
     for round in 0..8 {
-        for at in 0..NAMES {
+        for index in 0..NAMES {
             let start = ticks_since_boot();
-            let pid = 1000 + at;
-            let name = format!("evil{round}\n{at}");
+            let pid = 1000 + index;
+            let name = format!("evil{round}\n{index}");
             tree.write(
                 format!("{pid}/stat"),
                 Process { start, own: 4, ..Process::new(pid, 1, name) }.stat(),

@@ -1,4 +1,4 @@
-//! docs/FORMATS.md holds: what is printed is what it says, for every field.
+//! Checks that the output has the form that docs/FORMATS.md describes, for every field.
 #![allow(clippy::unwrap_used, reason = "a test ends by panicking")]
 
 use crate::names;
@@ -22,10 +22,10 @@ fn table() -> Vec<[String; 3]> {
     let text = |part: &[u8]| String::from_utf8(part.to_vec()).unwrap();
     let page = page();
     let rows = row.captures_iter(page.as_bytes());
-    rows.map(|found| [1, 2, 3].map(|at| text(&found[at]))).collect()
+    rows.map(|found| [1, 2, 3].map(|index| text(&found[index]))).collect()
 }
 
-/// A machine with one process, all of whose files tell something.
+/// A machine with one process that has all files.
 fn tree() -> FakeProc {
     let tree = FakeProc::new();
     tree.add(&Process { resident: 7, ..Process::new(100, 1, "web") });
@@ -44,12 +44,12 @@ fn run(tree: &FakeProc, further: &[&str]) -> Run {
 }
 
 #[test]
-fn the_table_of_fields_is_that_of_the_help() {
+fn the_table_of_fields_matches_the_help() {
     let help = crate::support::run(["--help"]);
     let help = String::from_utf8(help.stdout).unwrap();
     let rows = table();
     let described: Vec<&str> = rows.iter().map(|[field, ..]| field.as_str()).collect();
-    // The help of the option lists them all, before its default.
+    // The help of the option lists all fields before its default.
     let (_, option) = help.split_once("--fields").unwrap();
     let (option, _) = option.split_once('[').unwrap();
     let list = &option[option.find(described[0]).unwrap()..];
@@ -58,7 +58,7 @@ fn the_table_of_fields_is_that_of_the_help() {
 }
 
 #[test]
-fn metrics_have_the_names_and_types_of_the_table() {
+fn metrics_have_the_documented_names_and_types() {
     let page = run(&tree(), &["--format", "prometheus"]);
     let page = String::from_utf8(page.stdout).unwrap();
     let types: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
@@ -72,7 +72,7 @@ fn metrics_have_the_names_and_types_of_the_table() {
 }
 
 #[test]
-fn an_object_has_the_keys_that_are_documented() {
+fn json_objects_have_the_documented_keys() {
     let json = run(&tree(), &["--format", "json"]);
     let json = String::from_utf8(json.stdout).unwrap();
     let shape = Regex::new(r#"(?-u):("[^"]*"|-?[0-9.]+)"#).unwrap();
@@ -84,7 +84,7 @@ fn an_object_has_the_keys_that_are_documented() {
         fields.join(",")
     );
     assert_eq!(String::from_utf8_lossy(&keys_alone), expected);
-    // And the example of the page has no other.
+    // The example of the page has no other keys.
     let (_, example) =
         page().split_once("```json\n").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
     let example = example.split('\n').next().unwrap().to_owned();
@@ -96,7 +96,7 @@ fn an_object_has_the_keys_that_are_documented() {
 }
 
 #[test]
-fn every_hostile_name_makes_json_that_others_read() {
+fn json_of_hostile_names_can_be_parsed() {
     if !is_installed("python3") {
         return;
     }

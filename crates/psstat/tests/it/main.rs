@@ -20,6 +20,7 @@
 //! | `execd` | the resident job, driven as Telegraf drives it |
 //! | `packages` | the .deb and the .rpm, and what README says to do with them |
 //! | `architecture` | no import cycles, and other rules that the compiler does not hold |
+//! | `stderr` | the form of lines on standard error |
 //! | `conduct` | what the tests themselves have to keep to |
 //! | `tidy` | links and tables of the documents |
 
@@ -44,6 +45,7 @@ mod packages;
 mod real;
 mod servers;
 mod simulated;
+mod stderr;
 mod support;
 mod systemd;
 mod tidy;

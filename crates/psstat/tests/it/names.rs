@@ -1,8 +1,8 @@
-//! Hostile names: a process names itself, with any bytes but NUL. No name may break a line, lose
-//! a batch, or move a process to another parent.
+//! Hostile names. A process can set its name to any bytes except NUL. No name may break a line, lose
+//! a batch, or change the parent of a process.
 //!
-//! What is printed is read by the strict reader of `support::line` here, and by real databases in
-//! `servers`.
+//! These tests parse the output with the strict parser of `support::line`. The tests in `servers` use
+//! real databases.
 #![allow(clippy::unwrap_used, reason = "a test ends by panicking")]
 
 use crate::support::fake_proc::{FakeProc, Process};
@@ -13,7 +13,8 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 
-/// Names, and what stands in `process_name` for each. At most 15 bytes, as of a real process.
+/// Names, each with the `process_name` that is printed for it. At most 15 bytes, as for a real
+/// process.
 pub const NAMES: [(&[u8], &str); 44] = [
     (b"nginx", "nginx"),
     (b"a) b", "a) b"),
@@ -61,7 +62,7 @@ pub const NAMES: [(&[u8], &str); 44] = [
     (b"\xf0\x9f\x90\x80", "\u{1f400}"),
 ];
 
-/// How many processes there must be under each text.
+/// The expected number of processes for each printed name.
 pub fn expected() -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for (_, text) in NAMES {
@@ -74,24 +75,24 @@ pub fn found(lines: &[Line]) -> BTreeMap<String, usize> {
     lines.iter().map(|line| (line.name().to_owned(), line.n_proc())).collect()
 }
 
-/// Process 100 has a child under each name; 1 and 4242 have none of them.
+/// Process 100 has a child with each name. Processes 1 and 4242 have none of these children.
 pub fn tree_of_all_names() -> FakeProc {
     let tree = FakeProc::new();
     tree.add_all(&[Process::new(100, 1, "mother"), Process::new(4242, 1, "stranger")]);
-    for (at, (name, _)) in NAMES.iter().enumerate() {
-        let memory = 1000 + at as u64;
-        tree.add(&Process { resident: memory, ..Process::new(200 + at as u32, 100, name) });
+    for (index, (name, _)) in NAMES.iter().enumerate() {
+        let memory = 1000 + index as u64;
+        tree.add(&Process { resident: memory, ..Process::new(200 + index as u32, 100, name) });
     }
     tree
 }
 
-/// A `--pid` for each of them.
+/// An option `--pid` for each of these children.
 pub fn each_by_pid() -> Vec<String> {
-    (0..NAMES.len()).flat_map(|at| ["--pid".to_owned(), (200 + at).to_string()]).collect()
+    (0..NAMES.len()).flat_map(|index| ["--pid".to_owned(), (200 + index).to_string()]).collect()
 }
 
 #[test]
-fn every_name_gives_the_documented_text() {
+fn every_name_is_printed_as_documented() {
     let tree = tree_of_all_names();
     let run = Job::new(&tree, each_by_pid()).second_run();
     assert_eq!(run.stderr, "");
@@ -99,7 +100,7 @@ fn every_name_gives_the_documented_text() {
 }
 
 #[test]
-fn no_name_moves_a_process_to_another_parent() {
+fn a_name_cannot_change_the_parent() {
     let tree = tree_of_all_names();
     let args = ["--pid", "mother:100", "--pid", "stranger:4242", "--pid", "grown:200"];
     let run = Job::new(&tree, args).second_run();
@@ -108,7 +109,7 @@ fn no_name_moves_a_process_to_another_parent() {
 }
 
 #[test]
-fn no_name_changes_the_line_of_another() {
+fn a_name_cannot_change_the_line_of_another() {
     for (name, text) in NAMES {
         let tree = FakeProc::new();
         tree.add(&Process::new(100, 1, "before"));
@@ -123,7 +124,7 @@ fn no_name_changes_the_line_of_another() {
 }
 
 #[test]
-fn names_that_would_print_the_same_are_one_line() {
+fn names_that_print_the_same_share_a_line() {
     let tree = FakeProc::new();
     tree.add_all(&[
         Process::new(100, 1, "foo"),
@@ -137,14 +138,15 @@ fn names_that_would_print_the_same_are_one_line() {
     assert_eq!(found(&run.lines()), [("?".to_owned(), 3), ("foo".to_owned(), 3)].into());
 }
 
-/// A real process that bears a name of its own choice until it is dropped.
+/// A real process that has set its own name. It ends when this value is dropped.
 pub struct Named {
     child: Child,
 }
 
 impl Named {
     pub fn new(name: &[u8]) -> Named {
-        // The shell writes to its own comm; an empty name takes a NUL, for no bytes are no write.
+        // The shell writes to its own comm. An empty name needs a NUL, because writing no bytes has no
+        // effect.
         let octal =
             |bytes: &[u8]| -> String { bytes.iter().map(|byte| format!("\\{byte:03o}")).collect() };
         let name = octal(if name.is_empty() { b"\0" } else { name });
@@ -152,10 +154,10 @@ impl Named {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        let mut said = String::new();
+        let mut line = String::new();
         let stdout = Limited::new(child.stdout.take().unwrap());
-        BufReader::new(stdout).read_line(&mut said).unwrap();
-        assert_eq!(said, "named\n");
+        BufReader::new(stdout).read_line(&mut line).unwrap();
+        assert_eq!(line, "named\n");
         Named { child }
     }
 
@@ -174,12 +176,12 @@ impl Drop for Named {
 }
 
 #[test]
-fn real_processes_may_bear_every_name() {
+fn real_processes_may_have_every_name() {
     let processes: Vec<Named> = NAMES.iter().map(|(name, _)| Named::new(name)).collect();
     for (process, (name, _)) in processes.iter().zip(NAMES) {
         let stat = std::fs::read(format!("/proc/{}/stat", process.pid())).unwrap();
         let shown = [b"(", name, b")"].concat();
-        assert!(stat.windows(shown.len()).any(|part| part == shown), "{name:?} is not borne");
+        assert!(stat.windows(shown.len()).any(|part| part == shown), "the name is not {name:?}");
     }
     let mut command = psstat();
     command.args(["--wait", "10ms", "--timeout", "5m", "--host", "tengu"]);
@@ -190,7 +192,7 @@ fn real_processes_may_bear_every_name() {
     assert_eq!(run.stderr, "");
     assert_eq!(found(&run.lines()), expected());
 
-    // They are all children of this very process, whatever their names pretend.
+    // They are all children of this process, whatever their names.
     let own = format!("own:{}", std::process::id());
     let args = ["--wait", "10ms", "--timeout", "5m", "--pid", &own, "--pattern", "all:."];
     let lines = Run::of(psstat().args(args)).lines();

@@ -1,12 +1,11 @@
-//! Tests that need a pid namespace of their own run themselves again inside one: there numbers are
-//! few, and can be chosen.
+//! Runs a test again in a pid namespace of its own, where the next pid can be chosen.
 
 use crate::support::limit;
 use std::fs;
 use std::io::Write as _;
 use std::process::Command;
 
-/// The variable with the name of the test that runs itself again.
+/// The environment variable with the name of the test that runs inside.
 const INSIDE: &str = "PSSTAT_TEST_INSIDE";
 
 /// Whether this process was started by [`enter`].
@@ -19,11 +18,11 @@ pub fn inside() -> Option<String> {
     std::env::var(INSIDE).ok()
 }
 
-/// Runs one test again inside a new pid namespace, and fails where it does. The error is why that
-/// cannot be done here.
+/// Runs one test again inside a new pid namespace, and panics if it fails there. Returns the reason
+/// if no namespace can be created here.
 pub fn enter(test: &str) -> Result<(), String> {
     let inside = |program: &str, args: &[&str]| {
-        // Not to be process 1 itself: that one must wait for all orphans.
+        // The test must not be process 1, which has to wait for all orphans.
         let script = "\"$0\" \"$@\" & wait $!";
         let mut command = Command::new("unshare");
         command
@@ -50,12 +49,12 @@ pub fn enter(test: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Makes the kernel give out that number next, if it is free.
+/// Makes the kernel use this pid for the next process, if it is free.
 pub fn next_pid(pid: u32) {
     fs::write("/proc/sys/kernel/ns_last_pid", (pid - 1).to_string()).expect("inside, as root");
 }
 
-/// Whether numbers are limited for this namespace alone (since Linux 6.14).
+/// Whether `pid_max` is separate for each pid namespace (since Linux 6.14).
 pub fn has_limits_of_its_own() -> bool {
     let kernel = rustix::system::uname();
     let release = kernel.release().to_string_lossy();
@@ -64,7 +63,7 @@ pub fn has_limits_of_its_own() -> bool {
     version >= (6, 14)
 }
 
-/// How many tasks the machine has, those outside among them.
+/// The number of tasks of the machine, inside and outside the namespace.
 pub fn tasks() -> u32 {
     let text = fs::read_to_string("/proc/loadavg").expect("procfs");
     let tasks = text.split(' ').nth(3).and_then(|field| field.split_once('/')).expect("loadavg").1;

@@ -132,6 +132,67 @@ fn rpmlint_has_nothing_to_say_of_the_rpm() {
     assert!(output.status.success() && printed.contains("0 errors, 0 warnings"), "{printed}");
 }
 
+/// The binary is static: it contains other projects' code, whose licences require these notices.
+#[test]
+fn both_hold_the_notices_of_all_that_is_linked() {
+    if !all_installed(&["dpkg-deb", "tar", "rpm2cpio"]) {
+        return;
+    }
+    let notices = notices_in_the_deb();
+    let mut tree = Command::new("cargo");
+    tree.args(["tree", "--locked", "-p", "psstat", "-e", "normal,no-proc-macro"]);
+    tree.args(["--prefix", "none", "--format", "{p}"]).current_dir(REPOSITORY);
+    let tree = String::from_utf8(limit::output(&mut tree).unwrap().stdout).unwrap();
+    let mut crates = 0;
+    // A crate of this workspace is followed by its folder.
+    for linked in tree.lines().filter(|line| !line.contains(" (/")) {
+        let (name, rest) = linked.split_once(" v").unwrap();
+        let version = rest.split(' ').next().unwrap();
+        assert!(notices.contains(&format!("\n{name} {version}: ")), "no licence of {linked}");
+        let of_text = format!(" {name} {version}");
+        let texts = notices.split("Licence text of:").skip(1);
+        let mut owners = texts.map(|text| text.split("\n==").next().unwrap());
+        assert!(owners.any(|owners| owners.contains(&of_text)), "no licence text of {linked}");
+        crates += 1;
+    }
+    assert!(crates > 20, "{tree}");
+    for part in ["Rust standard library", "GNU LESSER GENERAL PUBLIC LICENSE", "libgcc"] {
+        assert!(notices.contains(part), "nothing about {part}");
+    }
+    let lock = fs::read_to_string(format!("{REPOSITORY}/Cargo.lock")).unwrap();
+    let mut lines = lock.lines();
+    let registry =
+        lines.find_map(|line| line.strip_suffix("-index\"")?.rsplit('/').next()).unwrap();
+    for unwanted in [registry, "/root/", "/home/", REPOSITORY] {
+        assert!(!notices.contains(unwanted), "{unwanted} in the notices");
+    }
+    // An archive that is not compressed, with the files as they are.
+    let mut rpm = Command::new("rpm2cpio");
+    let files = limit::output(rpm.arg(&packages().rpm)).unwrap().stdout;
+    let notices = notices.as_bytes();
+    assert!(files.windows(notices.len()).any(|part| part == notices), "the .rpm has others");
+}
+
+fn notices_in_the_deb() -> String {
+    let mut deb = Command::new("dpkg-deb")
+        .arg("--fsys-tarfile")
+        .arg(&packages().deb)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let tar = Command::new("tar")
+        .args(["-x", "-O", "./usr/share/doc/psstat/THIRD-PARTY-NOTICES"])
+        .stdin(deb.stdout.take().unwrap())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let output = limit::finish(tar, limit::LIMIT);
+    limit::end(&mut deb);
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
 /// What it says of itself, beside the files in it.
 #[test]
 fn the_deb_depends_on_nothing() {
@@ -198,7 +259,7 @@ fn build(name: &str) -> Packages {
 /// where not.
 #[track_caller]
 fn all_installed(programs: &[&str]) -> bool {
-    ["cargo"].iter().chain(programs).all(|program| is_installed(program))
+    ["cargo", "python3", "dpkg-query"].iter().chain(programs).all(|program| is_installed(program))
 }
 
 fn all_checks_pass(what: &str, checks: &[&str]) {

@@ -1,8 +1,8 @@
-//! What real databases make of what psstat prints: every line and page is taken, and comes back as
-//! it was, tags and values, whatever processes and folders call themselves.
+//! Real databases accept every line and page of psstat, and return the same tags and values, whatever
+//! the names of processes and control groups.
 //!
-//! Each test starts its own servers, on free ports of 127.0.0.1. It is skipped where one of them is
-//! not installed.
+//! Each test starts its own servers on free ports of 127.0.0.1. It is skipped if one of them is not
+//! installed.
 #![allow(clippy::unwrap_used, reason = "a test ends by panicking")]
 
 mod http;
@@ -24,7 +24,7 @@ use std::fmt::Debug;
 use std::process::Command;
 use victoria_metrics::VictoriaMetrics;
 
-/// All fields that psstat knows. One that is added here is tested in every database.
+/// All fields of psstat. Each is tested in every database.
 const FIELDS: [&str; 13] = [
     "p_cpu",
     "p_mem",
@@ -41,7 +41,7 @@ const FIELDS: [&str; 13] = [
     "uptime",
 ];
 
-/// Tags with everything that a key or a value can hold.
+/// Tags with all characters that a key or a value can contain.
 const TAGS: [&str; 12] = [
     "host=the, =host",
     "env=a b,c=d",
@@ -57,10 +57,10 @@ const TAGS: [&str; 12] = [
     "p_cpu_=1i",
 ];
 
-/// A point of InfluxDB: columns, their values as text.
+/// A point of InfluxDB: the value of each column, as text.
 type Point = BTreeMap<String, String>;
 
-/// A series of VictoriaMetrics, its name among the labels.
+/// A series of VictoriaMetrics. The labels include its name.
 #[derive(Clone, Debug, PartialEq)]
 struct Series {
     labels: BTreeMap<String, String>,
@@ -68,11 +68,11 @@ struct Series {
     millis: Vec<i64>,
 }
 
-/// Something for psstat to look at, held as long as it is to be looked at.
+/// Processes for psstat to measure. They exist until this value is dropped.
 enum World {
-    /// Processes under all hostile names, with the most and the least of everything.
+    /// Simulated processes with all hostile names, and with the highest and lowest values.
     MadeUp(FakeProc),
-    /// Real processes under all hostile names.
+    /// Real processes with all hostile names.
     Real(Vec<Named>),
     /// Processes in control groups with long and hostile paths.
     Grouped(FakeProc),
@@ -82,8 +82,8 @@ impl World {
     fn all() -> [World; 3] {
         let real = NAMES.iter().map(|(name, _)| Named::new(name)).collect();
         let grouped = FakeProc::new();
-        for (at, path) in long_paths().iter().enumerate() {
-            let pid = 100 + at as u32;
+        for (index, path) in long_paths().iter().enumerate() {
+            let pid = 100 + index as u32;
             grouped.add(&Process::new(pid, 1, "member"));
             has_done(&grouped, pid, 1);
             grouped.write(format!("{pid}/cgroup"), format!("0::/{path}\n"));
@@ -91,29 +91,29 @@ impl World {
         [World::MadeUp(names::tree_of_all_names()), World::Real(real), World::Grouped(grouped)]
     }
 
-    /// Lets psstat look at it, so that every line has all fields; gives what it takes as a command,
-    /// and what must live until it has run.
+    /// Takes a first sample if there is a cache, so that the next sample has all fields. Returns the
+    /// command that takes the next sample, and the job that must exist until it has run.
     fn job(&self, format: &str) -> (Command, Option<Job<'_>>) {
         let fields = FIELDS.join(",");
         let options = ["--format", format, "--fields", &fields].map(str::to_owned);
         match self {
             World::MadeUp(tree) => {
-                let pids = || (0..NAMES.len() as u32).map(|at| 200 + at);
+                let pids = || (0..NAMES.len() as u32).map(|index| 200 + index);
                 pids().for_each(|pid| has_done(tree, pid, 1));
                 let tags = TAGS.iter().flat_map(|tag| ["--tag", tag]).map(str::to_owned);
                 let args = names::each_by_pid().into_iter().chain(tags).chain(options);
                 let job = Job::new(tree, args);
                 job.run();
-                // Each has used more than the one before, the last more than any machine could: but
-                // no more than 15 digits say, for VictoriaMetrics keeps no more of a number.
-                for (at, (name, _)) in NAMES.iter().enumerate() {
-                    let own = if at + 1 == NAMES.len() { 1 << 20 } else { at as u64 };
-                    let resident = [0, 1, 999_999, 3_000_000].get(at).copied();
-                    let resident = resident.unwrap_or(1000 + at as u64);
-                    let process = Process::new(200 + at as u32, 100, name);
+                // Each process has used more than the one before, and the last more than any machine
+                // could use, but at most 15 digits, because VictoriaMetrics keeps no more.
+                for (index, (name, _)) in NAMES.iter().enumerate() {
+                    let own = if index + 1 == NAMES.len() { 1 << 20 } else { index as u64 };
+                    let resident = [0, 1, 999_999, 3_000_000].get(index).copied();
+                    let resident = resident.unwrap_or(1000 + index as u64);
+                    let process = Process::new(200 + index as u32, 100, name);
                     let pid = process.pid;
                     tree.add(&Process { own, resident, ..process });
-                    has_done(tree, pid, 1 + at as u64);
+                    has_done(tree, pid, 1 + index as u64);
                 }
                 (job.command(), Some(job))
             }
@@ -135,16 +135,16 @@ impl World {
         }
     }
 
-    /// How many processes there are under each name.
+    /// The number of processes with each name.
     fn expected(&self) -> BTreeMap<String, usize> {
         match self {
             World::MadeUp(_) | World::Real(_) => names::expected(),
-            // Every folder on the way is a control group too, and holds that process.
-            World::Grouped(_) => long_paths().iter().flat_map(|path| folders(path)).collect(),
+            // Every directory in the path is a control group too, and contains the process.
+            World::Grouped(_) => long_paths().iter().flat_map(|path| directories(path)).collect(),
         }
     }
 
-    /// What psstat prints of it.
+    /// The output of psstat, in Influx line protocol.
     fn lines(&self) -> Vec<u8> {
         let (mut command, job) = self.job("influx");
         let run = Run::of(&mut command);
@@ -154,26 +154,26 @@ impl World {
     }
 }
 
-/// Lets a process have used so much of all that a field of its own tells.
+/// Sets the counters of a process to multiples of `much`.
 fn has_done(tree: &FakeProc, pid: u32, much: u64) {
     tree.set_io(pid, 4096 * much, 512 * much);
     tree.set_threads(pid, &[(pid, 10 * much)]);
     tree.set_open_files(pid, 3);
 }
 
-/// Paths of control groups as long as a path can be, in which no byte is changed to be printed.
+/// Paths of control groups of the maximum length, which are printed without changes.
 fn long_paths() -> Vec<String> {
     let parts = ["a, b=c", "docker-", "\"q\"", "my\\x2dunit", "größe", "\u{1f400}"];
     parts.map(|part| vec![part.repeat(200 / part.len()); 19].join("/")).into()
 }
 
-/// All folders on the way to a path, each with one process.
-fn folders(path: &str) -> impl Iterator<Item = (String, usize)> {
+/// All directories in a path, each with one process.
+fn directories(path: &str) -> impl Iterator<Item = (String, usize)> {
     let ends = path.match_indices('/').map(|(end, _)| end).chain([path.len()]);
     ends.map(|end| (path[..end].to_owned(), 1))
 }
 
-/// Checks that both are the same; shows where they part, for all of it would be too much to read.
+/// Checks that both are equal. Prints only the first difference.
 fn assert_same<T: PartialEq + Debug>(
     found: impl IntoIterator<Item = T>,
     expected: impl IntoIterator<Item = T>,
@@ -202,7 +202,7 @@ fn value(number: Number) -> (String, f64) {
 }
 
 #[test]
-fn influxdb_takes_every_line_and_gives_the_same_back() {
+fn influxdb_returns_what_was_written() {
     let Some(influxd) = Influxd::start() else { return };
     let mut written: Vec<Point> = Vec::new();
     for lines in all_lines() {
@@ -213,7 +213,7 @@ fn influxdb_takes_every_line_and_gives_the_same_back() {
     assert_same(influxd.points(), written);
 }
 
-/// What InfluxDB is to show of a line.
+/// The point that InfluxDB should return for a line.
 fn as_point(line: &Line) -> Point {
     let fields = line.fields.iter().map(|(key, number)| (key.clone(), value(*number).0));
     let time = ("time".to_owned(), line.time.to_string());
@@ -221,7 +221,7 @@ fn as_point(line: &Line) -> Point {
 }
 
 #[test]
-fn victoria_metrics_takes_every_line_and_gives_the_same_back() {
+fn victoria_metrics_returns_what_was_written() {
     let Some(server) = VictoriaMetrics::start() else { return };
     let mut written: Vec<Series> = Vec::new();
     for lines in all_lines() {
@@ -233,7 +233,8 @@ fn victoria_metrics_takes_every_line_and_gives_the_same_back() {
     assert_same(server.series(written.len()), written);
 }
 
-/// What VictoriaMetrics is to show of a line: a series of each field, time cut to milliseconds.
+/// The series that VictoriaMetrics should return for a line: one for each field, with the time in
+/// milliseconds.
 fn as_series(line: &Line) -> Vec<Series> {
     let series = |(key, number): &(String, Number)| {
         let name = ("__name__".to_owned(), format!("psstat_{key}"));
@@ -244,7 +245,7 @@ fn as_series(line: &Line) -> Vec<Series> {
 }
 
 #[test]
-fn prometheus_scrapes_every_page_and_gives_the_same_back() {
+fn prometheus_returns_what_it_scraped() {
     let Some(prometheus) = Prometheus::start() else { return };
     for world in World::all() {
         let (mut command, job) = world.job("prometheus");
@@ -255,7 +256,7 @@ fn prometheus_scrapes_every_page_and_gives_the_same_back() {
         assert_same(prometheus.samples(&written), written);
         assert_eq!(prometheus.scrape_error(), Some(0.0));
     }
-    // A first run takes the figures of an earlier boot away, and nobody minds the empty page.
+    // A first run replaces the page of an earlier boot by an empty page, which is not an error.
     let tree = names::tree_of_all_names();
     let first = Job::new(&tree, ["--format", "prometheus", "--pid", "100"]);
     assert_eq!(prometheus.publish(&mut first.command()), "");
@@ -263,7 +264,7 @@ fn prometheus_scrapes_every_page_and_gives_the_same_back() {
 }
 
 #[test]
-fn promtool_has_no_complaint_about_a_page() {
+fn promtool_accepts_every_page() {
     if !is_installed("promtool") {
         return;
     }
@@ -287,7 +288,7 @@ fn metrics(samples: &[page::Sample]) -> BTreeSet<&str> {
     samples.iter().map(|sample| sample.name.as_str()).collect()
 }
 
-/// How many processes a page says there are under each name.
+/// The number of processes with each name, according to a page.
 fn counted(samples: &[page::Sample]) -> BTreeMap<String, usize> {
     let of = samples.iter().filter(|sample| sample.name == "psstat_processes");
     let pair = |sample: &page::Sample| {
@@ -296,14 +297,14 @@ fn counted(samples: &[page::Sample]) -> BTreeMap<String, usize> {
     of.map(pair).collect()
 }
 
-/// The queries that the documentation proposes in that language.
+/// The queries in docs/FLEET.md in this language.
 fn documented(language: &str) -> Vec<&'static str> {
     let begin = format!("```{language}\n");
     let blocks = include_str!("../../../../docs/FLEET.md").split(&begin).skip(1);
     blocks.flat_map(|block| block.split("```").next().unwrap().lines()).collect()
 }
 
-/// Lines of two hosts, of which one has a service named `web` and the other has lost it.
+/// Lines of two hosts. The service `web` is running on the first and down on the second.
 fn up_and_down() -> Vec<u8> {
     let lines = |host: &str, pid: u32| {
         let tree = FakeProc::new();
@@ -321,7 +322,7 @@ fn up_and_down() -> Vec<u8> {
 }
 
 #[test]
-fn the_documented_queries_of_influxdb_tell_which_host_is_down() {
+fn influxdb_queries_of_the_docs_find_the_host_that_is_down() {
     let lines = up_and_down();
     let Some(influxd) = Influxd::start() else { return };
     influxd.write(&lines);
@@ -334,7 +335,7 @@ fn the_documented_queries_of_influxdb_tell_which_host_is_down() {
 }
 
 #[test]
-fn the_documented_queries_of_victoria_metrics_tell_which_host_is_down() {
+fn promql_queries_of_the_docs_find_the_host_that_is_down() {
     let lines = up_and_down();
     let Some(server) = VictoriaMetrics::start() else { return };
     server.write(&lines);

@@ -180,9 +180,9 @@ LINE = re.compile(
     r"(?:p_cpu=([0-9.]+),)?p_mem=([0-9.]+),n_proc=([0-9]+)i ([0-9]{19})\n"
 )
 FIRST_RUN = "I! first run: "
-FOREIGN = "live in another pid namespace"
+FOREIGN = "in another pid namespace"
 # What may be said beside the lines here.
-KNOWN_NOTES = (FIRST_RUN, FOREIGN, ": no such unit runs", "no control groups can be read below /nowhere")
+KNOWN_NOTES = (FIRST_RUN, FOREIGN, ": no such unit is running", "no control groups can be read below /nowhere")
 
 
 class Report:
@@ -208,7 +208,8 @@ class Sample(dict):
 
 def psstat(*arguments, prefix=()):
     """Runs psstat once; every line must be one of line protocol, no name there twice."""
-    command = [*prefix, "psstat", *arguments]
+    # A slow machine is no error.
+    command = [*prefix, "psstat", *arguments, "--timeout", "60s"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     require(done.returncode == 0, f"{command}: status {done.returncode}: {done.stderr.strip()}")
     sample = Sample()
@@ -402,6 +403,9 @@ def listed_by_systemctl(*manager):
     show = run(*systemctl, "show", "--property=Id,ControlGroup", "--", *ids, env=USERS_ENVIRONMENT)
     for unit in show.split("\n\n"):
         known = dict(line.split("=", 1) for line in unit.splitlines())
+        if known.get("Id") == "init.scope" and not known.get("ControlGroup"):
+            # systemd 247 does not say where it has put itself.
+            known["ControlGroup"] = f"{USERS_MANAGER}/init.scope" if manager else "init.scope"
         if known.get("ControlGroup"):
             yield known["Id"], known["ControlGroup"].lstrip("/")
 
@@ -488,13 +492,12 @@ def agrees(name, truth_of, path, ticks=0):
     with Paused(path):
         then = truth_of(path)
         first = job.sample()
-    time.sleep(0.7)
+    eventually(f"{name} works", lambda: truth_of(path) - then > 0.1)
     with Paused(path):
         now = truth_of(path)
         second = job.sample()
     used, rounding = used_between(first, second, name)
     truth = now - then
-    require(truth > 0.02, f"{name} has hardly worked: {truth} s")
     tolerance = 0.01 * truth + rounding + ticks / os.sysconf("SC_CLK_TCK")
     require(abs(used - truth) <= tolerance, f"{name}: {used} s reported, {truth} s used")
 
@@ -562,12 +565,11 @@ def restarted(unit, truth_of):
         first = job.sample()
     time.sleep(0.3)
     run("systemctl", "restart", unit)
-    time.sleep(0.4)
+    eventually(f"{unit} works", lambda: (truth_of(path) or 0) > 0.1)
     with Paused(path):
         truth = truth_of(path)
         second = job.sample()
     used, rounding = used_between(first, second, unit)
-    require(truth > 0.02, f"{unit} has hardly worked: {truth} s")
     require(abs(used - truth) <= 0.01 * truth + rounding, f"{used} s reported, {truth} s used anew")
     stop(unit)
 
@@ -603,17 +605,24 @@ def the_manager_does_not_inherit_what_units_used():
     """What ends in a unit is waited for by the manager, in init.scope, and is the unit's."""
     start("busy")
     path = group_of("busy.service")
-    eventually("busy has used some time", lambda: life_time(processes(path)) > 0.5)
+    eventually("busy has used some time", lambda: life_time(processes(path)) > 1.5)
     jobs = [Job("--systemd", "init.scope"), Job("--systemd", "init.scope", "--sys", "/nowhere")]
-    before = life_time([1])
+
+    def ticks_of_manager():
+        own_user, own_system, user, system = (int(field) for field in stat(1)[11:15])
+        return own_user + own_system, user + system
+
+    before = ticks_of_manager()
     firsts = [job.sample() for job in jobs]
     stop("busy")
     seconds = [job.sample() for job in jobs]
-    after = life_time([1])
-    require(after - before > 0.5, "the manager has waited for nothing")
+    after = ticks_of_manager()
+    own, inherited = ((now - then) / os.sysconf("SC_CLK_TCK") for then, now in zip(before, after))
+    require(inherited > 1.5, "the manager has waited for nothing")
     for first, second in zip(firsts, seconds):
         used, _ = used_between(first, second, "init.scope")
-        require(used < 0.3, f"{used} s reported of init.scope")
+        # What the manager starts is in its group until it is moved.
+        require(used < own + inherited / 2, f"{used} s reported of init.scope, {own} s used")
 
 
 @check

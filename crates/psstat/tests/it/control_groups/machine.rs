@@ -1,5 +1,5 @@
-//! A made-up machine: folders that look like a procfs and the mounted hierarchies of control
-//! groups, and psstat run on them.
+//! A simulated machine: directories with copies of a procfs and of the mounted hierarchies of control
+//! groups. Runs psstat on them.
 
 #![allow(clippy::unwrap_used, clippy::cast_sign_loss, reason = "what goes wrong here fails a test")]
 
@@ -42,7 +42,7 @@ impl Mounted {
         Mounted::Nothing,
     ];
 
-    /// The folder below `fs/cgroup` that says who is where.
+    /// The directory below `fs/cgroup` that lists the processes.
     fn tracking(self) -> &'static str {
         match self {
             Mounted::V2 => ".",
@@ -51,7 +51,7 @@ impl Mounted {
         }
     }
 
-    /// The folder and the file that count.
+    /// The directory and the file that count CPU time. `None` if there is no counter.
     fn counter(self) -> Option<(&'static str, &'static str)> {
         match self {
             Mounted::V2 => Some((".", "cpu.stat")),
@@ -62,7 +62,7 @@ impl Mounted {
         }
     }
 
-    /// What a process says of itself.
+    /// The lines of `/proc/PID/cgroup`.
     fn lines(self, path: &[u8]) -> Vec<u8> {
         let line = |head: &[u8], path: &[u8]| [head, b"/", path, b"\n"].concat();
         match self {
@@ -78,15 +78,15 @@ impl Mounted {
     }
 }
 
-/// A process, as far as psstat asks. Unless said otherwise it is older than every sample.
+/// A process, with what psstat reads of it. By default it is older than every sample.
 #[derive(Clone, Copy)]
 pub struct Process {
     pub comm: &'static str,
     pub state: char,
     pub parent: u32,
-    /// Its own CPU time, in ticks, of which a second has 100.
+    /// Its own CPU time, in ticks of 10 ms.
     pub own: u64,
-    /// That of the children it has waited for.
+    /// CPU time of children that it has waited for, in ticks.
     pub children: u64,
     pub start: u64,
     /// Memory, in pages.
@@ -110,22 +110,23 @@ impl Default for Process {
     }
 }
 
-/// A group that uses so much CPU time between any two samples. All rates are compared with its
-/// own, so that it does not matter how much time passes between them.
+/// A group that uses [`REFERENCE_MILLIS`] of CPU time between any two samples. All rates are compared
+/// with its rate, so that the length of the interval does not matter.
 const REFERENCE: (&str, u32) = ("reference", 900);
 
-/// So much that the decimals which are printed tell milliseconds, be the interval some seconds.
+/// So large that the printed decimals have a resolution of milliseconds, even if the interval is some
+/// seconds.
 pub const REFERENCE_MILLIS: u64 = 1_000_000;
 
 pub struct Machine {
-    folder: TempDir,
+    directory: TempDir,
     pub mounted: Mounted,
 }
 
 impl Machine {
     /// A machine with systemd as process 1.
     pub fn new(mounted: Mounted) -> Machine {
-        let machine = Machine { folder: tempfile::tempdir().unwrap(), mounted };
+        let machine = Machine { directory: tempfile::tempdir().unwrap(), mounted };
         // A million pages of memory.
         machine.write("proc/meminfo", "MemTotal: 4000000 kB\n");
         machine.write("proc/sys/kernel/random/boot_id", "made-up\n");
@@ -137,7 +138,7 @@ impl Machine {
     }
 
     pub fn write(&self, path: impl AsRef<Path>, text: impl AsRef<[u8]>) {
-        let path = self.folder.path().join(path);
+        let path = self.directory.path().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
@@ -145,7 +146,7 @@ impl Machine {
     /// The option that names a configuration file of that text.
     pub fn config(&self, text: &str) -> String {
         self.write("psstat.toml", text);
-        format!("--config={}", self.folder.path().join("psstat.toml").display())
+        format!("--config={}", self.directory.path().join("psstat.toml").display())
     }
 
     pub fn process(&self, pid: u32, process: Process) {
@@ -158,23 +159,24 @@ impl Machine {
     }
 
     pub fn end(&self, pid: u32) {
-        fs::remove_dir_all(self.folder.path().join(format!("proc/{pid}"))).unwrap();
+        fs::remove_dir_all(self.directory.path().join(format!("proc/{pid}"))).unwrap();
     }
 
-    /// The folder of a control group in the hierarchy that says who is where.
+    /// The directory of a control group in the hierarchy that lists the processes.
     pub fn group(&self, path: impl AsRef<[u8]>) -> PathBuf {
-        self.folder
+        self.directory
             .path()
             .join("sys/fs/cgroup")
             .join(self.mounted.tracking())
             .join(OsStr::from_bytes(path.as_ref()))
     }
 
-    /// Makes a control group with these processes right in it, and each that is not there yet.
+    /// Creates a control group with these processes directly in it, and creates the processes that do
+    /// not exist yet.
     pub fn put(&self, path: impl AsRef<[u8]>, pids: &[u32]) {
         let path = path.as_ref();
         for &pid in pids {
-            if !self.folder.path().join(format!("proc/{pid}")).exists() {
+            if !self.directory.path().join(format!("proc/{pid}")).exists() {
                 self.process(pid, Process::default());
             }
             self.write(format!("proc/{pid}/cgroup"), self.mounted.lines(path));
@@ -190,21 +192,21 @@ impl Machine {
         fs::remove_dir_all(self.group(path)).unwrap();
     }
 
-    /// Sets what a control group has used since it was made, in milliseconds, where that is
-    /// counted. `pid` is the process in it that has done so.
+    /// Sets the CPU time that a control group has used since it was created, in milliseconds. `pid` is
+    /// the process in it that used it.
     pub fn has_used(&self, path: &str, pid: u32, millis: u64) {
         self.process(pid, Process { own: millis / 10, ..Process::default() });
         self.use_time(path.as_bytes(), millis);
     }
 
     fn use_time(&self, path: &[u8], millis: u64) {
-        let Some((folder, file)) = self.mounted.counter() else { return };
+        let Some((directory, file)) = self.mounted.counter() else { return };
         let text = match file {
             "cpu.stat" => format!("usage_usec {}\nuser_usec 0\n", millis * 1000),
             _ => format!("{}\n", millis * 1_000_000),
         };
-        let folder = self.folder.path().join("sys/fs/cgroup").join(folder);
-        self.write(folder.join(OsStr::from_bytes(path)).join(file), text);
+        let directory = self.directory.path().join("sys/fs/cgroup").join(directory);
+        self.write(directory.join(OsStr::from_bytes(path)).join(file), text);
     }
 
     pub fn job(&self, selectors: &[&str]) -> Job<'_> {
@@ -213,7 +215,7 @@ impl Machine {
         job
     }
 
-    /// One sample that is no first one, without rates.
+    /// A second sample.
     pub fn sample(&self, selectors: &[&str]) -> Sample {
         let mut job = self.job(selectors);
         job.sample();
@@ -221,7 +223,7 @@ impl Machine {
     }
 }
 
-/// The same selectors, run again and again.
+/// A job that takes one sample after the other with the same cache.
 pub struct Job<'m> {
     machine: &'m Machine,
     arguments: Vec<String>,
@@ -229,7 +231,7 @@ pub struct Job<'m> {
 }
 
 impl Job<'_> {
-    /// Other selectors from now on, with the same cache.
+    /// Changes the selectors. The cache stays.
     pub fn select(&mut self, selectors: &[&str]) {
         self.arguments = selectors.iter().map(|&text| text.to_owned()).collect();
         self.arguments.push(format!("--cgroup={0}:{0}", REFERENCE.0));
@@ -239,22 +241,22 @@ impl Job<'_> {
         self.runs += 1;
         let (path, pid) = REFERENCE;
         self.machine.has_used(path, pid, self.runs * REFERENCE_MILLIS);
-        let folder = self.machine.folder.path();
+        let directory = self.machine.directory.path();
         let mut command = Command::new(env!("CARGO_BIN_EXE_psstat"));
         command
             .args(&self.arguments)
             .arg("--proc")
-            .arg(folder.join("proc"))
+            .arg(directory.join("proc"))
             .arg("--sys")
-            .arg(folder.join("sys"))
+            .arg(directory.join("sys"))
             .arg("--cache-dir")
-            .arg(folder)
+            .arg(directory)
             .args(["--cache-name", "cache", "--host", ""]);
         let output = limit::output(&mut command).unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert!(output.status.success(), "{}: {said}", output.status);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{}: {stderr}", output.status);
         let printed = String::from_utf8(output.stdout).expect("lines are UTF-8");
-        let mut sample = Sample { said, ..Sample::default() };
+        let mut sample = Sample { stderr, ..Sample::default() };
         for line in printed.lines() {
             let (name, fields) = parse(line);
             if name != REFERENCE.0 {
@@ -266,10 +268,10 @@ impl Job<'_> {
     }
 }
 
-/// The name, as it is written, and the fields of a line.
+/// The name of a line, with its escapes, and its fields.
 fn parse(line: &str) -> (String, BTreeMap<String, f64>) {
     let rest = line.strip_prefix("psstat,process_name=").unwrap_or_else(|| panic!("{line}"));
-    let ends = |(at, _): &(usize, char)| !rest[..*at].ends_with('\\');
+    let ends = |(index, _): &(usize, char)| !rest[..*index].ends_with('\\');
     let (end, _) = rest.char_indices().filter(|&(_, c)| c == ' ').find(ends).unwrap();
     let fields = rest[end + 1..].split(' ').next().unwrap().split(',');
     let fields = fields.map(|field| {
@@ -282,10 +284,10 @@ fn parse(line: &str) -> (String, BTreeMap<String, f64>) {
 /// The lines of one run.
 #[derive(Default)]
 pub struct Sample {
-    /// The names in the order of the lines, but for the reference.
+    /// The names in the order of the lines, without the reference.
     pub names: Vec<String>,
     /// Standard error.
-    pub said: String,
+    pub stderr: String,
     fields: BTreeMap<String, BTreeMap<String, f64>>,
 }
 
@@ -306,7 +308,7 @@ impl Sample {
         self.field(name, "n_proc").unwrap() as u64
     }
 
-    /// Names and numbers of processes, but for the reference.
+    /// Names and numbers of processes, without the reference.
     pub fn counts(&self) -> Vec<(&str, u64)> {
         self.names.iter().map(|name| (&**name, self.count(name))).collect()
     }
@@ -316,7 +318,7 @@ impl Sample {
         (self.field(name, "p_mem").unwrap() * 1e6).round() as u64
     }
 
-    /// The CPU time used since the last sample, in milliseconds; none where it is not known.
+    /// The CPU time used since the last sample, in milliseconds. `None` if there is no rate.
     pub fn used(&self, name: &str) -> Option<u64> {
         let second = self.field(REFERENCE.0, "p_cpu").unwrap();
         Some((self.field(name, "p_cpu")? / second * REFERENCE_MILLIS as f64).round() as u64)
@@ -325,6 +327,6 @@ impl Sample {
 
 impl std::fmt::Debug for Sample {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:?} {}", self.fields, self.said)
+        write!(f, "{:?} {}", self.fields, self.stderr)
     }
 }

@@ -52,12 +52,14 @@ FILES_OF_DEB = FILES | {
     "/usr/share/doc/psstat/changelog.gz",
     "/usr/share/doc/psstat/changelog.Debian.gz",
     "/usr/share/doc/psstat/copyright",
+    "/usr/share/doc/psstat/THIRD-PARTY-NOTICES",
     "/usr/share/lintian/overrides/psstat",
 }
 FILES_OF_RPM = FILES | {
     "/usr/share/zsh/site-functions/_psstat",
     "/usr/share/doc/psstat/CHANGELOG.md",
     "/usr/share/licenses/psstat/LICENSE",
+    "/usr/share/licenses/psstat/THIRD-PARTY-NOTICES",
 }
 # Where a package may leave something, and what others write there meanwhile.
 PLACES = ("/etc", "/usr", "/var", "/run", "/opt", "/srv", "/boot")

@@ -109,13 +109,22 @@ fn io(actor: &Actor) -> [f64; 2] {
 const IO: [&str; 2] = ["io_read", "io_write"];
 const IO_ONLY: [&str; 2] = ["--fields", "io_read,io_write"];
 
-/// Whether files of the stage are on a storage of which traffic is counted, which a tmpfs is not.
-fn has_storage(stage: &Stage, actor: &Actor) -> bool {
+/// A folder beside what is built: `/tmp` is in memory on many machines.
+fn storage() -> TempDir {
+    let folder = env!("CARGO_TARGET_TMPDIR");
+    std::fs::create_dir_all(folder).expect("where cargo builds");
+    tempfile::tempdir_in(folder).expect("a temporary folder")
+}
+
+/// Whether files there are on a storage of which traffic is counted, which a tmpfs is not.
+#[track_caller]
+fn is_counted(storage: &Path, actor: &Actor) -> bool {
     let before = io(actor);
-    actor.obey(&format!("write {}/try 64", stage.path().display()));
+    actor.obey(&format!("write {}/try 64", storage.display()));
     let counted = io(actor)[1] > before[1];
     if !counted {
-        needs::skip("the temporary folder is in memory: nothing is written to storage");
+        let folder = storage.display();
+        needs::skip(&format!("{folder} is in memory: nothing is written to storage"));
     }
     counted
 }
@@ -126,10 +135,11 @@ const MIB: f64 = (1 << 20) as f64;
 fn storage_traffic_of_a_child_that_ends_counts_once() {
     let stage = Stage::new();
     let root = stage.actor("root");
-    if !has_storage(&stage, &root) {
+    let storage = storage();
+    if !is_counted(storage.path(), &root) {
         return;
     }
-    let path = |name: &str| stage.path().join(name).display().to_string();
+    let path = |name: &str| storage.path().join(name).display().to_string();
     let child = root.spawn("child");
     // The child has a history.
     child.obey(&format!("write {} 8192", path("history")));
@@ -167,11 +177,12 @@ fn storage_traffic_of_a_child_that_ends_counts_once() {
 fn storage_traffic_of_children_that_come_and_go_between_samples_counts() {
     let stage = Stage::new();
     let root = stage.actor("root");
-    if !has_storage(&stage, &root) {
+    let storage = storage();
+    if !is_counted(storage.path(), &root) {
         return;
     }
     let job = Job::start(root.pid, &IO_ONLY);
-    let file = stage.path().join("short").display().to_string();
+    let file = storage.path().join("short").display().to_string();
     let [_, written] = count(
         &job,
         IO,
@@ -286,9 +297,10 @@ fn cpu_time_never_falls_and_is_the_kernels_account() {
 }
 
 /// A program that maps a file of which nothing is in memory, and touches each page: the child when
-/// it is told to, and once more before it ends. Tells what getrusage(2) says of faults.
+/// it is told to, and once more before it ends. Tells what getrusage(2) says of faults. Both end with
+/// their standard input.
 const FAULTS: &str = "
-import mmap, os, resource, sys, time
+import mmap, os, resource, sys, threading, time
 folder = sys.argv[1]
 def wait(name):
     while not os.path.exists(os.path.join(folder, name)):
@@ -318,13 +330,18 @@ if child == 0:
     wait('last')
     touch()
     os._exit(0)
+def end():
+    os.read(0, 1)
+    os._exit(0)
+lifeline = threading.Thread(target=end)
+lifeline.start()
 told = os.fdopen(told)
 print(parent, flush=True)
 for name in 'history', 'more':
     print(told.readline().strip(), flush=True)
 os.waitpid(child, 0)
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_majflt, flush=True)
-os.read(0, 1)
+lifeline.join()
 ";
 
 #[test]
@@ -333,7 +350,8 @@ fn major_faults_of_a_child_that_ends_count_once() {
         return;
     }
     let stage = Stage::new();
-    let folder = stage.path().to_str().expect("UTF-8");
+    let storage = storage();
+    let folder = storage.path().to_str().expect("UTF-8");
     let mut program = stage.start(&["/usr/bin/python3", "-c", FAULTS, folder]);
     let pid = program.line().parse().expect("a pid");
     let mut faults = |name: &str| -> f64 {
@@ -342,7 +360,7 @@ fn major_faults_of_a_child_that_ends_count_once() {
     };
     let history = faults("history");
     if history < 100.0 {
-        return needs::skip("the temporary folder is in memory: no page fault waits for storage");
+        return needs::skip(&format!("{folder} is in memory: no page fault waits for storage"));
     }
     let job = Job::start(pid, &["--fields", "faults_major"]);
     let more = faults("more");

@@ -26,12 +26,17 @@ fn a_recycled_pid_is_another_process(before: u64, after: u64) {
     old.burn(before);
     let target = format!("target:{}", old.pid);
     let args = ["--proc", &proc, "--pid", &target, "--pid", "all:1"];
+    let used = |actor: &Actor| actor.usage().as_secs_f64();
+    let first = used(&old);
     let mut meter = Meter::start(&args, &[&init, &old]);
+    let second = used(&old);
     old.burn(100);
+    let third = used(&old);
     let reading = meter.sample(&[&init, &old]);
     reading.agrees("all", 2);
+    let range = third - second - 2.0 * TICK..=used(&old) - first + 2.0 * TICK;
     let seconds = reading.seconds("target");
-    assert!((0.08..0.15).contains(&seconds), "{seconds}: {reading:?}");
+    assert!(range.contains(&seconds), "{seconds} of {range:?} s: {reading:?}");
 
     old.exit();
     init.wait_for(&old);
@@ -39,18 +44,22 @@ fn a_recycled_pid_is_another_process(before: u64, after: u64) {
     let new = init.spawn("new");
     assert_eq!(new.pid, old.pid, "the pid was not recycled");
     new.burn(after);
+    let first = used(&new);
     let reading = meter.sample(&[&init, &new]);
-    let used = new.usage().as_secs_f64();
+    let second = used(&new);
     let seconds = reading.seconds("target");
-    assert!((used - 2.0 * TICK..=used + TICK).contains(&seconds), "{seconds} of {used} s");
+    let range = first - 2.0 * TICK..=second + TICK;
+    assert!(range.contains(&seconds), "{seconds} of {range:?} s");
     assert_eq!(reading.said.line("target").processes, 1);
     // The group of both: what the old one had used was counted, and arrives at its parent.
     reading.agrees("all", 3);
     new.burn(100);
+    let third = used(&new);
     let reading = meter.sample(&[&init, &new]);
     reading.agrees("all", 2);
+    let range = third - second - 2.0 * TICK..=used(&new) - first + 2.0 * TICK;
     let seconds = reading.seconds("target");
-    assert!((0.08..0.15).contains(&seconds), "{seconds}: {reading:?}");
+    assert!(range.contains(&seconds), "{seconds} of {range:?} s: {reading:?}");
 }
 
 #[test]

@@ -1,10 +1,10 @@
-//! As much of HTTP as it takes to ask a server on this machine.
+//! A minimal HTTP client for servers on this machine.
 
 use crate::support::limit::LIMIT;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-/// What a server has answered.
+/// The response of a server.
 #[derive(Debug, PartialEq)]
 pub struct Answer {
     pub status: u16,
@@ -17,7 +17,7 @@ impl Answer {
     }
 }
 
-/// Asks once. By HTTP/1.0, so that the answer is not cut into chunks and ends with the stream.
+/// Sends one request. It uses HTTP/1.0, so that the response has no chunks and ends with the stream.
 pub fn ask(port: u16, method: &str, path: &str, body: &[u8]) -> std::io::Result<Answer> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(LIMIT))?;
@@ -36,7 +36,7 @@ pub fn ask(port: u16, method: &str, path: &str, body: &[u8]) -> std::io::Result<
     Ok(Answer { status, body: body.to_owned() })
 }
 
-/// A text as the value of a parameter.
+/// Encodes a text as the value of a query parameter.
 pub fn parameter(text: &str) -> String {
     text.bytes()
         .map(|byte| match byte {

@@ -10,8 +10,8 @@ pub struct Influxd {
     server: Server,
 }
 
-fn arguments(folder: &Path, ports: Ports) -> Vec<String> {
-    let dir = folder.display();
+fn arguments(directory: &Path, ports: Ports) -> Vec<String> {
+    let dir = directory.display();
     let Ports { http, other } = ports;
     let text = format!(
         "reporting-disabled = true\nbind-address = \"127.0.0.1:{other}\"\n\
@@ -21,13 +21,13 @@ fn arguments(folder: &Path, ports: Ports) -> Vec<String> {
          [continuous_queries]\nenabled = false\n\
          [http]\nbind-address = \"127.0.0.1:{http}\"\nlog-enabled = false\n"
     );
-    let config = folder.join("influxdb.conf");
-    std::fs::write(&config, text).expect("its folder takes files");
+    let config = directory.join("influxdb.conf");
+    std::fs::write(&config, text).expect("its directory takes files");
     ["run", "-config", &config.to_string_lossy()].map(str::to_owned).into()
 }
 
 impl Influxd {
-    /// Starts one with a database `x`; none where it is not installed.
+    /// Starts a server with a database `x`. `None` if InfluxDB is not installed.
     #[track_caller]
     pub fn start() -> Option<Influxd> {
         let server = Server::start(&INFLUXD)?;
@@ -36,18 +36,18 @@ impl Influxd {
         Some(Influxd { server })
     }
 
-    /// Writes lines, every one of which it must take.
+    /// Writes lines. Panics if the server refuses one.
     pub fn write(&self, lines: &[u8]) {
         let answer = self.server.post("/write?db=x", lines);
         assert_eq!((answer.status, answer.body.as_str()), (204, ""));
     }
 
-    /// What it says to a query, as it is.
+    /// The response to a query.
     pub fn answer(&self, query: &str) -> String {
         self.server.page(&format!("/query?db=x&q={}", http::parameter(query)))
     }
 
-    /// All points of `psstat`, sorted, the names of the columns beside their values.
+    /// All points of `psstat`, sorted.
     pub fn points(&self) -> Vec<Point> {
         let text = self.server.page("/query?db=x&epoch=ns&q=SELECT+*+FROM+psstat");
         let answer = json::read(&text);
@@ -56,7 +56,7 @@ impl Influxd {
             series.at("columns").items().iter().map(json::Value::text).collect();
         let point = |row: &json::Value| {
             let pairs = columns.iter().zip(row.items());
-            // A tag or field that this point has not is null.
+            // Tags and fields that a point does not have are null.
             let known = pairs.filter(|(_, value)| !value.is_null());
             known.map(|(name, value)| (name.clone(), value.text())).collect()
         };

@@ -1,4 +1,4 @@
-//! As much of JSON as it takes to read answers: numbers stay text, so that none is rounded.
+//! A minimal JSON parser for responses. Numbers stay text, so that they are not rounded.
 
 use std::collections::BTreeMap;
 
@@ -17,8 +17,8 @@ impl Value {
         &pairs.iter().find(|(name, _)| name == key).expect(key).1
     }
 
-    pub fn item(&self, at: usize) -> &Value {
-        &self.items()[at]
+    pub fn item(&self, index: usize) -> &Value {
+        &self.items()[index]
     }
 
     pub fn items(&self) -> &[Value] {
@@ -31,7 +31,7 @@ impl Value {
         text.clone()
     }
 
-    /// An object of texts.
+    /// An object whose values are texts.
     pub fn texts(&self) -> BTreeMap<String, String> {
         let Value::Object(pairs) = self else { panic!("no object: {self:?}") };
         pairs.iter().map(|(key, value)| (key.clone(), value.text())).collect()

@@ -1,5 +1,5 @@
-//! A strict reader of Prometheus' text format, written from its description and not from psstat's
-//! writer, so that the two can disagree.
+//! A strict parser of Prometheus' text format. It follows the specification, not the code of psstat, so
+//! that it can find faults of that code.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +13,7 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// By name, then by labels: no two samples of a page are equal in both.
+    /// By name, then by labels. No two samples of a page have the same name and labels.
     pub fn order(one: &Sample, other: &Sample) -> Ordering {
         (&one.name, &one.labels).cmp(&(&other.name, &other.labels))
     }
@@ -22,8 +22,8 @@ impl Sample {
 /// The samples of a page, sorted.
 ///
 /// # Panics
-/// Where the page is not well-formed, has a time stamp, a series twice, or a sample before HELP and
-/// TYPE of its metric.
+/// If the page is malformed, has a timestamp, has a series twice, or has a sample before HELP and TYPE
+/// of its metric.
 pub fn read(page: &str) -> Vec<Sample> {
     let mut described = BTreeSet::new();
     let mut samples = Vec::new();
@@ -74,13 +74,13 @@ fn sample(line: &str) -> Option<Sample> {
     value.is_finite().then(|| Sample { name: name.to_owned(), labels, value })
 }
 
-/// The text up to the closing quote, escapes undone, and what stands behind it.
+/// The text up to the closing quote, unescaped, and the rest after the quote.
 fn quoted(text: &str) -> Option<(String, &str)> {
     let mut plain = String::new();
     let mut characters = text.char_indices();
-    while let Some((at, character)) = characters.next() {
+    while let Some((index, character)) = characters.next() {
         match character {
-            '"' => return Some((plain, &text[at + 1..])),
+            '"' => return Some((plain, &text[index + 1..])),
             '\\' => plain.push(match characters.next()?.1 {
                 'n' => '\n',
                 escaped @ ('\\' | '"') => escaped,

@@ -1,5 +1,5 @@
-//! One server: a process on a free port of 127.0.0.1 with a folder of its own, stopped by its
-//! handle.
+//! A server process on a free port of 127.0.0.1 with a directory of its own. It is stopped when its
+//! handle is dropped.
 
 use super::http::{self, Answer};
 use crate::support::limit::LIMIT;
@@ -12,40 +12,40 @@ use std::time::{Duration, Instant};
 /// How to start a server.
 pub struct Program {
     pub name: &'static str,
-    /// Its arguments, given its folder and its ports; writes what it needs into the folder.
+    /// Returns its arguments, given its directory and its ports. Writes its files to the directory.
     pub arguments: fn(&Path, Ports) -> Vec<String>,
-    /// A path that is answered with a status of 200 to 299 as soon as it can work.
+    /// A path whose response has a status of 200 to 299 as soon as the server is ready.
     pub ready: &'static str,
 }
 
-/// Ports that were free a moment ago.
+/// Ports that were free when they were chosen.
 #[derive(Clone, Copy)]
 pub struct Ports {
     /// For HTTP.
     pub http: u16,
-    /// For what else the server must listen on.
+    /// For another protocol that the server must listen on.
     pub other: u16,
 }
 
 pub struct Server {
     child: Child,
     port: u16,
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // That very process, which is not yet waited for, so that its pid is still its own.
+        // The process has not been waited for, so the pid is still its own.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
 impl Server {
-    /// Starts one; none where it is not installed, which skips the test.
+    /// Starts a server. `None` if it is not installed; the test is then skipped.
     #[track_caller]
     pub fn start(program: &Program) -> Option<Server> {
-        // Another process may take a free port before the server does.
+        // Another process may use the port before the server does.
         for _ in 0..5 {
             match Server::try_start(program) {
                 Ok(server) => return Some(server),
@@ -61,15 +61,15 @@ impl Server {
     }
 
     fn try_start(program: &Program) -> std::io::Result<Server> {
-        let folder = tempfile::tempdir()?;
+        let directory = tempfile::tempdir()?;
         let free = || TcpListener::bind("127.0.0.1:0")?.local_addr().map(|free| free.port());
         let ports = Ports { http: free()?, other: free()? };
-        let log = std::fs::File::create(folder.path().join("log"))?;
+        let log = std::fs::File::create(directory.path().join("log"))?;
         let mut command = Command::new(program.name);
-        command.args((program.arguments)(folder.path(), ports)).env("HOME", folder.path());
-        command.current_dir(folder.path()).stdin(Stdio::null());
+        command.args((program.arguments)(directory.path(), ports)).env("HOME", directory.path());
+        command.current_dir(directory.path()).stdin(Stdio::null());
         command.stdout(log.try_clone()?).stderr(log);
-        let mut server = Server { child: command.spawn()?, port: ports.http, folder };
+        let mut server = Server { child: command.spawn()?, port: ports.http, directory };
         let started = Instant::now();
         loop {
             let ready = http::ask(server.port, "GET", program.ready, b"");
@@ -88,12 +88,12 @@ impl Server {
         self.port
     }
 
-    /// The path of a file in its folder.
+    /// The path of a file in its directory.
     pub fn file(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.directory.path().join(name)
     }
 
-    /// What it has said.
+    /// Its log.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.file("log")).expect("its log")
     }
@@ -106,7 +106,7 @@ impl Server {
         http::ask(self.port, "POST", path, body).expect("the server answers")
     }
 
-    /// The text of a page that is there.
+    /// The text of a page. Panics if the page does not exist.
     pub fn page(&self, path: &str) -> String {
         let answer = self.get(path);
         assert!(answer.is_good(), "{path}: {answer:?}");
@@ -114,7 +114,7 @@ impl Server {
     }
 }
 
-/// Asks again and again until it is as expected; at last, however it is.
+/// Repeats a request until the result is as expected. Returns the last result after some time.
 pub fn until<T>(expected: impl Fn(&T) -> bool, ask: impl Fn() -> T) -> T {
     let started = Instant::now();
     loop {

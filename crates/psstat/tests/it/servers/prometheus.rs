@@ -1,5 +1,5 @@
 //! A real Prometheus that scrapes a real node_exporter, whose textfile collector reads pages from
-//! a folder.
+//! a directory.
 
 use super::page::Sample;
 use super::process::{Ports, Program, Server, until};
@@ -15,10 +15,10 @@ const NODE_EXPORTER: Program =
 const PROMETHEUS: Program =
     Program { name: "prometheus", arguments: of_prometheus, ready: "/-/ready" };
 
-/// The folder of pages, in that of node_exporter.
+/// The directory of pages, in that of node_exporter.
 const PAGES: &str = "pages";
 
-/// The file that tells Prometheus whom to scrape; it may be written at any time.
+/// The file with the targets that Prometheus scrapes. It may be written at any time.
 const TARGETS: &str = "targets.json";
 
 pub struct Prometheus {
@@ -26,9 +26,9 @@ pub struct Prometheus {
     exporter: Server,
 }
 
-fn of_node_exporter(folder: &Path, ports: Ports) -> Vec<String> {
-    let pages = folder.join(PAGES);
-    std::fs::create_dir(&pages).expect("its folder takes folders");
+fn of_node_exporter(directory: &Path, ports: Ports) -> Vec<String> {
+    let pages = directory.join(PAGES);
+    std::fs::create_dir(&pages).expect("its directory takes directories");
     vec![
         "--collector.disable-defaults".to_owned(),
         "--collector.textfile".to_owned(),
@@ -37,22 +37,22 @@ fn of_node_exporter(folder: &Path, ports: Ports) -> Vec<String> {
     ]
 }
 
-fn of_prometheus(folder: &Path, ports: Ports) -> Vec<String> {
+fn of_prometheus(directory: &Path, ports: Ports) -> Vec<String> {
     let text = format!(
         "global:\n  scrape_interval: 1s\nscrape_configs:\n  - job_name: node\n    \
          file_sd_configs:\n      - files: [{TARGETS}]\n        refresh_interval: 1s\n"
     );
-    let config = folder.join("prometheus.yml");
-    std::fs::write(&config, text).expect("its folder takes files");
+    let config = directory.join("prometheus.yml");
+    std::fs::write(&config, text).expect("its directory takes files");
     vec![
         format!("--config.file={}", config.display()),
-        format!("--storage.tsdb.path={}", folder.join("data").display()),
+        format!("--storage.tsdb.path={}", directory.join("data").display()),
         format!("--web.listen-address=127.0.0.1:{}", ports.http),
     ]
 }
 
 impl Prometheus {
-    /// Starts both; none where one is not installed.
+    /// Starts both. `None` if one of them is not installed.
     #[track_caller]
     pub fn start() -> Option<Prometheus> {
         let exporter = Server::start(&NODE_EXPORTER)?;
@@ -64,7 +64,7 @@ impl Prometheus {
         Some(Prometheus { server, exporter })
     }
 
-    /// Lets a run of psstat put its page where node_exporter reads it; gives the page.
+    /// Runs psstat and writes its page where node_exporter reads it. Returns the page.
     pub fn publish(&self, command: &mut Command) -> String {
         let page = self.exporter.file(PAGES).join("psstat.prom");
         let output = limit::output(command.arg("--output").arg(&page)).expect("psstat runs");
@@ -72,15 +72,15 @@ impl Prometheus {
         std::fs::read_to_string(page).expect("UTF-8")
     }
 
-    /// What node_exporter says of its own reading: 0 where every page was well-formed.
+    /// The error metric of node_exporter: 0 if every page was well-formed.
     pub fn scrape_error(&self) -> Option<f64> {
         let page = self.exporter.page("/metrics");
         let name = "node_textfile_scrape_error ";
         page.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.parse().unwrap())
     }
 
-    /// What Prometheus has of psstat, sorted, once that is as expected; at last, however it is.
-    /// The labels that it adds itself, who was scraped and why, are checked and left out.
+    /// The samples of psstat in Prometheus, sorted. Waits until they are as expected, and returns the
+    /// last result after some time. Checks and removes the labels that Prometheus adds.
     pub fn samples(&self, expected: &[Sample]) -> Vec<Sample> {
         until(|samples: &Vec<Sample>| samples == expected, || self.now())
     }
@@ -105,7 +105,7 @@ impl Prometheus {
     }
 }
 
-/// What `promtool check metrics` says of a page: nothing where all is well.
+/// The output of `promtool check metrics` for a page. Empty if it finds no fault.
 pub fn lint(page: &str) -> String {
     let mut command = Command::new("promtool");
     command.args(["check", "metrics"]).stdin(Stdio::piped());

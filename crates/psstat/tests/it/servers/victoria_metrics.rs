@@ -6,7 +6,7 @@ use std::path::Path;
 
 const VICTORIA_METRICS: Program = Program { name: "victoria-metrics", arguments, ready: "/health" };
 
-/// Counters of what it has dropped or cut, all of which must be 0.
+/// Counters of lines that it dropped or cut. All of them must be 0.
 const COMPLAINTS: [&str; 5] = [
     "vm_rows_invalid_total",
     "vm_rows_ignored_total",
@@ -19,30 +19,30 @@ pub struct VictoriaMetrics {
     server: Server,
 }
 
-fn arguments(folder: &Path, ports: Ports) -> Vec<String> {
+fn arguments(directory: &Path, ports: Ports) -> Vec<String> {
     vec![
-        format!("-storageDataPath={}", folder.join("data").display()),
+        format!("-storageDataPath={}", directory.join("data").display()),
         format!("-httpListenAddr=127.0.0.1:{}", ports.http),
         "-memory.allowedBytes=64MB".to_owned(),
-        // Not the usual half minute, in which a query does not look.
+        // By default a query ignores the last half minute.
         "-search.latencyOffset=0s".to_owned(),
     ]
 }
 
 impl VictoriaMetrics {
-    /// Starts one; none where it is not installed.
+    /// Starts a server. `None` if VictoriaMetrics is not installed.
     #[track_caller]
     pub fn start() -> Option<VictoriaMetrics> {
         Some(VictoriaMetrics { server: Server::start(&VICTORIA_METRICS)? })
     }
 
-    /// Writes lines in Influx line protocol; the answer says nothing of lines that it drops.
+    /// Writes lines in Influx line protocol. The response does not report lines that it drops.
     pub fn write(&self, lines: &[u8]) {
         let answer = self.server.post("/write", lines);
         assert_eq!((answer.status, answer.body.as_str()), (204, ""));
     }
 
-    /// What it has complained of: counters that are not 0, and lines of its log.
+    /// Its complaints: counters that are not 0, and warnings and errors in its log.
     pub fn complaints(&self) -> Vec<String> {
         let page = self.server.page("/metrics");
         let of = |line: &&str| COMPLAINTS.iter().any(|counter| line.starts_with(counter));
@@ -56,8 +56,8 @@ impl VictoriaMetrics {
         counted.chain(said).collect()
     }
 
-    /// The hosts of what a query finds, in its order; an empty one where it is of no host. Asked
-    /// until it finds anything: a query does not look at the last second.
+    /// The hosts in the result of a query, in its order. Empty for a series without a host. Repeats the
+    /// query until it has a result, because a query ignores the last second.
     pub fn hosts_of_answer(&self, query: &str) -> Vec<String> {
         let path = format!("/api/v1/query?query={}", http::parameter(query));
         let host = |one: &json::Value| one.at("metric").texts().remove("host").unwrap_or_default();
@@ -68,13 +68,13 @@ impl VictoriaMetrics {
         until(|hosts: &Vec<String>| !hosts.is_empty(), ask)
     }
 
-    /// All series of `psstat`, sorted, once there are as many; at last, those that there are.
+    /// All series of `psstat`, sorted. Waits until there are `count` of them, for some time.
     pub fn series(&self, count: usize) -> Vec<Series> {
         let path = "/api/v1/export?match%5B%5D=%7B__name__%3D~%22psstat.*%22%7D";
         let series = until(
             |series: &Vec<Series>| series.len() >= count,
             || {
-                // What was just written is held back for a second unless asked for.
+                // By default new data appears after a second.
                 self.server.page("/internal/force_flush");
                 self.server.page(path).lines().map(one).collect()
             },

@@ -36,7 +36,7 @@ proptest! {
     #![proptest_config(config(1000))]
 
     #[test]
-    fn quiet_histories_are_told_to_the_tick(steps in quiet()) {
+    fn quiet_histories_are_reported_to_the_tick(steps in quiet()) {
         let picks = picks(Law::Any);
         let lived = live(Law::Any, &steps, &mut [Watch::of(&picks, false)]);
         let log = lived.world.log();
@@ -48,9 +48,10 @@ proptest! {
                 let living = now.iter().filter(|one| one.is_root && one.is_alive).count() as u64;
                 let line = pair[1].lines[0].get(label);
                 prop_assert_eq!(line.map_or(0, |line| line.processes), living, "{}", label);
-                // A group that nobody named has no line where nothing in it is alive.
+                // A group without a name has no line while none of its processes is alive.
                 if let Some(line) = line {
                     let expected = used(&then, &now, pair[0].span.taken / TICK);
+                    let expected = expected.map(|ticks| ticks * TICK);
                     prop_assert_eq!(line.used, expected, "{}", label);
                 }
             }
@@ -83,7 +84,7 @@ proptest! {
                 };
                 let bound: u64 = roots.iter().map(most).sum();
                 let used = pair[1].lines[0].get(label).and_then(|line| line.used).unwrap_or(0);
-                prop_assert!(used * TICK <= bound, "{label}: {used} ticks, at most {bound} us");
+                prop_assert!(used <= bound, "{label}: {used} us, at most {bound} us");
             }
         }
     }

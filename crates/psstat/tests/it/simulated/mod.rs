@@ -1,63 +1,85 @@
-//! The accounting against made-up histories of processes, with the truth beside it.
+//! The engine against simulated histories of processes, with the truth beside it.
 //!
-//! | module | owns |
+//! | module | what it owns |
 //! |---|---|
-//! | `world` | a kernel, with a log of what truly happened |
-//! | `oracle` | from that log, what a group used and who was in it |
+//! | `world` | a simulated kernel, with a log of what truly happened |
+//! | `hierarchy` | the control groups of a world |
+//! | `access` | what psstat may read of a world |
+//! | `machine` | how the engine reads a world |
+//! | `oracle` | from that log, what a group used and which processes were in it |
 //! | `history` | random histories |
+//! | `pid_files` | pid files are followed, and those without a process are warned of |
 //! | `properties` | what holds in all of them |
-//! | `alone` | in all of them, groups without children tell what each root used itself |
-//! | `partial` | in all of them, looking at some processes tells what looking at all of them does |
-//! | `rules` | for each rule of the ledger, a history that fails without it |
+//! | `alone` | groups without children report what each root used itself |
+//! | `counters` | groups of control groups report what ran in them |
+//! | `partial` | reading some processes gives the same result as reading all |
+//! | `reasons` | each member has a reason, and the reasons are true |
+//! | `unreadable` | what may not be read changes nothing in other groups |
+//! | `time_outs` | a sample that ran out of time loses nothing |
+//! | `rules` | for each rule of the accounting, a history that fails without it |
 //!
-//! Each sample is taken by the engine that the program uses; a world is its kernel.
+//! Each sample is taken by the engine that the program uses. A world is its kernel.
 
 #![allow(clippy::unwrap_used, reason = "a made-up world that contradicts itself is a failed test")]
 
+mod access;
 mod alone;
+mod clocks;
+mod counters;
+mod hierarchy;
 mod history;
+mod machine;
 mod oracle;
 mod partial;
+mod pid_files;
 mod properties;
+mod reasons;
 mod rules;
+mod time_outs;
+mod unreadable;
 mod world;
 
+use access::Access;
+use machine::{Interruption, Machine, Setup};
 use oracle::{By, Pick, Span};
 use psstat_core::account::accounts::GroupAccount;
-use psstat_core::engine::Engine;
+use psstat_core::engine::{Engine, Sample, SampleError};
 use psstat_core::field::{Field, Fields};
 use psstat_core::model::label::Label;
+use psstat_core::model::units::Uid;
 use psstat_core::plan::{Options, Plan};
 use psstat_core::select::selector::{Conditions, Selector, Source};
 use psstat_core::state::codec;
 use std::collections::BTreeMap;
-use world::{HZ, Interruption, Machine, TICK, World};
+use world::World;
 
 /// Takes samples of a world as one run after the other would, with a cache file between them.
 struct Watch {
     selectors: Vec<Selector>,
+    fields: Vec<Field>,
     cache: Option<Vec<u8>>,
-    /// How many threads read.
-    readers: usize,
-    /// Whether the world tells of births, so that all processes are read only where necessary.
-    sparing: bool,
+    setup: Setup,
+    /// What may be read.
+    access: Access,
 }
 
-/// What a sample gave.
+/// What a sample reported.
 #[derive(Debug)]
 struct Seen {
     span: Span,
-    /// By label; nothing at the first sample.
+    /// By label. Empty at the first sample.
     lines: BTreeMap<String, Line>,
-    /// How many processes were looked at, where these were not all.
+    /// How many processes were read, if the list of all processes was not.
     some: Option<usize>,
+    sample: Sample,
 }
 
+/// CPU time is in microseconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Line {
-    /// `p_cpu` times the interval, in ticks.
+    /// `p_cpu` times the interval.
     used: Option<u64>,
-    /// `cpu_time`, in ticks.
+    /// `cpu_time`.
     total: u64,
     processes: u64,
 }
@@ -69,57 +91,59 @@ impl Watch {
 
     /// The same groups, with the descendants of their roots or without.
     fn of(picks: &[Pick], children: bool) -> Watch {
-        let selectors = picks
-            .iter()
-            .map(|pick| {
-                let name = pick.label.map(|label| Label::lossy(label.as_bytes()));
-                let selector = match pick.by {
-                    By::Pid(pid) => Selector::new(name, Source::Pid(pid)),
-                    By::Name(names) => {
-                        let pattern = Some(format!("^({})$", names.join("|")));
-                        Selector::of_all(name, Conditions { pattern, ..Conditions::default() })
-                    }
-                };
-                Selector { children, ..selector }
-            })
-            .collect();
-        Watch { selectors, cache: None, readers: 1, sparing: false }
+        let selectors = picks.iter().map(|pick| Selector { children, ..selector(pick) }).collect();
+        let fields = vec![Field::CpuShare, Field::CpuTime, Field::Processes];
+        Watch { selectors, fields, cache: None, setup: Setup::default(), access: Access::default() }
+    }
+
+    /// The same watch with all fields.
+    fn with_all_fields(self) -> Watch {
+        Watch { fields: Field::all().collect(), ..self }
     }
 
     fn plan(&self) -> Plan {
-        let fields = Fields::new([Field::CpuShare, Field::CpuTime, Field::Processes]);
+        let fields = Fields::new(self.fields.iter().copied());
         let options = Options { fields, ..Options::default() };
         Plan::new(self.selectors.clone(), options).unwrap()
     }
 
-    /// A sample in one moment.
+    /// A sample during which nothing happens.
     fn sample(&mut self, world: &mut World) -> Seen {
         self.sample_while(world, Vec::new())
     }
 
-    /// A sample with things happening between its readings.
+    /// A sample between whose readings things happen.
     fn sample_while(&mut self, world: &mut World, interruptions: Vec<Interruption>) -> Seen {
+        self.try_sample(world, interruptions).unwrap()
+    }
+
+    /// As [`Watch::sample_while`]. A sample that fails leaves the cache file as it is.
+    fn try_sample(
+        &mut self,
+        world: &mut World,
+        interruptions: Vec<Interruption>,
+    ) -> Result<Seen, SampleError> {
         let (started, taken) = (world.log().len(), world.now());
-        let population = world.population();
-        let machine = Machine::new(world, interruptions)
-            .with_readers(self.readers)
-            .telling_births(self.sparing);
         let before = self.cache.as_deref().map(|bytes| codec::decode(bytes).unwrap());
+        world.access = self.access.clone();
+        let machine = Machine::new(world, interruptions, self.setup);
         let mut engine = Engine::new(machine, self.plan());
-        let sample = engine.sample(before.as_ref()).unwrap();
+        let sample = engine.sample(before.as_ref());
+        let has_listed_all = engine.kernel().has_listed_all();
         drop(engine);
+        let sample = sample?;
         self.cache = Some(codec::encode(&sample.state));
 
         let elapsed = taken.since(before.map_or(taken, |state| state.accounts.taken));
-        let lines = sample.reports.into_iter().map(|report| {
-            let used = report.cpu.map(|rate| ticks(rate, elapsed));
-            let total = report.cpu_time.unwrap().0 / (TICK * 1000);
+        let lines = sample.reports.iter().map(|report| {
+            let used = report.cpu.map(|rate| micros(rate, elapsed));
+            let total = report.cpu_time.unwrap().0 / 1000;
             (report.label.to_string(), Line { used, total, processes: report.processes })
         });
+        let lines = lines.collect();
         let span = Span { scan: started..world.log().len(), taken: taken.0 / 1000 };
-        let looked_at = sample.snapshot.processes.len();
-        let some = (self.sparing && looked_at < population).then_some(looked_at);
-        Seen { span, lines: lines.collect(), some }
+        let some = (!has_listed_all).then_some(sample.snapshot.processes.len());
+        Ok(Seen { span, lines, some, sample })
     }
 
     /// What is kept of each group.
@@ -129,12 +153,38 @@ impl Watch {
     }
 }
 
-/// The ticks that a rate over `elapsed` nanoseconds was made from.
-fn ticks(rate: f64, elapsed: u64) -> u64 {
+fn selector(pick: &Pick) -> Selector {
+    let name = pick.label.map(|label| Label::lossy(label.as_bytes()));
+    let none = Conditions::default();
+    let pattern = |names: &[&str]| Some(format!("^({})$", names.join("|")));
+    let (source, conditions) = match pick.by {
+        By::Pid(pid) => (Source::Pid(pid), none),
+        By::PidFile(path, _) => (Source::PidFile(path.into()), none),
+        By::Name(names) => (Source::All, Conditions { pattern: pattern(names), ..none }),
+        By::Cmdline(name) => {
+            (Source::All, Conditions { cmdline: Some(format!("^{name} --run$")), ..none })
+        }
+        By::Exe(name) => (Source::All, Conditions { exe: Some(format!("/bin/{name}")), ..none }),
+        By::User(user) => (Source::All, Conditions { user: Some(Uid(user)), ..none }),
+        By::NameAndUser(name, user) => {
+            let (pattern, user) = (pattern(&[name]), Some(Uid(user)));
+            (Source::All, Conditions { pattern, user, ..none })
+        }
+        By::NameInUnits(name, glob, _) => {
+            (Source::Unit(glob.to_owned()), Conditions { pattern: pattern(&[name]), ..none })
+        }
+        By::Units(glob, _) => (Source::Unit(glob.to_owned()), none),
+        By::Paths(glob, _) => (Source::ControlGroup(glob.to_owned()), none),
+    };
+    Selector { conditions, ..Selector::new(name, source) }
+}
+
+/// The CPU time that a rate over `elapsed` nanoseconds was made from.
+fn micros(rate: f64, elapsed: u64) -> u64 {
     assert!(rate.is_finite() && rate >= 0.0, "p_cpu={rate}");
-    let ticks = rate * elapsed as f64 * HZ.0 as f64 / 1e9;
-    assert!((ticks - ticks.round()).abs() < 1e-3, "{ticks} ticks");
+    let micros = rate * elapsed as f64 / 1e3;
+    assert!((micros - micros.round()).abs() < 1e-3, "{micros} microseconds");
     #[expect(clippy::cast_sign_loss, reason = "checked above")]
-    let ticks = ticks.round() as u64;
-    ticks
+    let micros = micros.round() as u64;
+    micros
 }

@@ -1,24 +1,72 @@
-//! Who used which CPU time, and who was in the group: the truth, from the world's log of what
-//! happened. As naive as it can be; it knows nothing of readings, pids given out again, or debts.
+//! The truth, from the log of a world: which CPU time each group used, and which processes were in
+//! it. It is as simple as possible: it knows nothing of readings, reused pids or debts.
 
+use super::hierarchy::is_within;
 use super::world::{Event, Life, TICK};
 use psstat_core::model::units::Pid;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-/// What makes a process a root of a group.
+/// Control groups: the path of each, and the name that its group has if the user gives none.
+pub type Tops = &'static [(&'static str, &'static str)];
+
+/// What a selector picks.
 #[derive(Clone, Copy, Debug)]
 pub enum By {
     Pid(Pid),
+    /// The process that this pid file names.
+    PidFile(&'static str, Pid),
     /// Any of these names.
     Name(&'static [&'static str]),
+    /// A command line that begins with that name.
+    Cmdline(&'static str),
+    /// The executable of that name.
+    Exe(&'static str),
+    User(u32),
+    NameAndUser(&'static str, u32),
+    /// That name, within the units that the glob matches.
+    NameInUnits(&'static str, &'static str, Tops),
+    /// The units that the glob matches.
+    Units(&'static str, Tops),
+    /// The control groups whose paths the glob matches.
+    Paths(&'static str, Tops),
 }
 
-/// A selector: a way to pick roots, and the group they go to; none: that of each root's name.
+/// A selector: what it picks, and the name of the group. Without a name, each root's own name is
+/// that of its group.
 #[derive(Clone, Copy, Debug)]
 pub struct Pick {
     pub label: Option<&'static str>,
     pub by: By,
+}
+
+impl Pick {
+    /// The whole control groups that it picks.
+    pub fn tops(&self) -> Tops {
+        match self.by {
+            By::Units(_, tops) | By::Paths(_, tops) => tops,
+            _ => &[],
+        }
+    }
+
+    /// Whether it picks the process by itself, and not because of its control group.
+    fn picks(&self, process: &Process) -> bool {
+        let comm = process.comm;
+        match self.by {
+            By::Pid(pid) | By::PidFile(_, pid) => process.pid == pid,
+            By::Name(names) => names.contains(&comm),
+            // A zombie has no command line and no executable.
+            By::Cmdline(name) | By::Exe(name) => comm == name && process.state == State::Alive,
+            By::User(user) => process.user == user,
+            By::NameAndUser(name, user) => comm == name && process.user == user,
+            By::NameInUnits(name, _, tops) => comm == name && is_in(process.path, tops),
+            By::Units(..) | By::Paths(..) => false,
+        }
+    }
+}
+
+fn is_in(path: &str, tops: Tops) -> bool {
+    tops.iter().any(|(top, _)| is_within(path, top))
 }
 
 /// The selectors of a run and one of the labels they lead to.
@@ -29,14 +77,22 @@ pub struct Group<'p> {
 }
 
 impl Group<'_> {
-    fn has_root(&self, pid: Pid, comm: &str) -> bool {
-        self.picks.iter().any(|pick| {
-            pick.label.unwrap_or(comm) == self.label
-                && match pick.by {
-                    By::Pid(picked) => picked == pid,
-                    By::Name(names) => names.contains(&comm),
-                }
-        })
+    fn has_root(&self, process: &Process) -> bool {
+        self.picks
+            .iter()
+            .any(|pick| pick.label.unwrap_or(process.comm) == self.label && pick.picks(process))
+    }
+
+    /// The paths of its control groups, none of them below another.
+    pub fn tops(&self) -> BTreeSet<&'static str> {
+        let tops = self.picks.iter().flat_map(|pick| {
+            let is_own = |(_, name): &&(&str, &str)| pick.label.unwrap_or(name) == self.label;
+            pick.tops().iter().filter(is_own).map(|&(path, _)| path)
+        });
+        let tops: BTreeSet<&str> = tops.collect();
+        let is_topmost =
+            |path: &&&str| !tops.iter().any(|top| top != *path && is_within(path, top));
+        tops.iter().filter(is_topmost).copied().collect()
     }
 }
 
@@ -77,12 +133,15 @@ enum State {
 struct Process {
     pid: Pid,
     comm: &'static str,
+    user: u32,
+    /// Its control group.
+    path: &'static str,
     parent: Option<Life>,
     start: u64,
     state: State,
     own: Time,
     children: Time,
-    /// Whose time came to it, with all that had come to those.
+    /// The processes whose time it inherited, directly or through others.
     inherited: Vec<Life>,
 }
 
@@ -104,6 +163,8 @@ impl Replay {
             Event::Forked { pid, parent, comm, now } => self.0.push(Process {
                 pid,
                 comm,
+                user: parent.map_or(0, |parent| self.0[parent].user),
+                path: parent.map_or("", |parent| self.0[parent].path),
                 parent,
                 start: now,
                 state: State::Alive,
@@ -127,12 +188,25 @@ impl Replay {
                 parent.inherited.extend(inherited);
             }
             Event::Lost { life } => self.0[life].state = State::Gone,
+            Event::UserSet { life, user } => self.0[life].user = user,
+            Event::Moved { life, to } => self.0[life].path = to,
+            Event::ControlGroupMade { .. }
+            | Event::ControlGroupRemoved { .. }
+            | Event::ForeignWorked { .. } => {}
         }
     }
 
     /// Zombies too.
     fn members(&self, group: Group<'_>) -> BTreeSet<Life> {
-        self.descent(|life| group.has_root(self.0[life].pid, self.0[life].comm))
+        let mut members = self.descent(|life| group.has_root(&self.0[life]));
+        let tops = group.tops();
+        let lives = (0..self.0.len()).filter(|&life| {
+            let process = &self.0[life];
+            let is_below = || tops.iter().any(|top| is_within(process.path, top));
+            process.state != State::Gone && is_below()
+        });
+        members.extend(lives);
+        members
     }
 
     /// These and their children.
@@ -170,7 +244,7 @@ pub struct Truth {
     /// The lives whose time was moved into a parent's during the last scan. That parent may have
     /// been read before: then all that is counted of them is counted now. The ledger may have
     /// taken what it had counted already off the same amount of other work (which of two equal
-    /// amounts has arrived, nobody can tell); then they count from their beginning.
+    /// amounts has arrived, cannot be known); then they count from their beginning.
     pub late: u64,
     /// Members alive at the end.
     pub living: u64,
@@ -182,7 +256,7 @@ pub struct Truth {
 pub fn truth(log: &[Event], group: Group<'_>, last: &Span, this: &Span) -> Truth {
     let mut replay = Replay::of(&log[..last.scan.start]);
     let mut members = replay.members(group);
-    // All whom the last sample may have shown as members.
+    // All processes that the last sample may have shown as members.
     let mut known = members.clone();
     let mut late = BTreeSet::new();
     let mut truth = Truth { used: 0, cut_off: 0, late: 0, living: 0, unknown: false };
@@ -223,7 +297,7 @@ pub fn truth(log: &[Event], group: Group<'_>, last: &Span, this: &Span) -> Truth
         if !matches!(event, Event::Worked { .. }) {
             let stayed = members;
             members = replay.members(group);
-            // Who leaves while this sample is taken may have been read before, and so may be seen
+            // A process that leaves during this sample may have been read before, and so may be seen
             // as a member to its end, with all children.
             if this.scan.contains(&at) {
                 members.extend(replay.below(&stayed));
@@ -265,16 +339,90 @@ pub struct Single {
     pub is_alive: bool,
 }
 
-/// All who ever lived, by life, after that part of the log.
+/// All processes that ever existed, by their number, after that part of the log.
 pub fn everyone(log: &[Event], group: Group<'_>) -> Vec<Single> {
     let single = |process: Process| Single {
         ticks: process.own.ticks(),
         own: process.own.total(),
         start: process.start / TICK,
-        is_root: process.state != State::Gone && group.has_root(process.pid, process.comm),
+        is_root: process.state != State::Gone && group.has_root(&process),
         is_alive: process.state == State::Alive,
     };
     Replay::of(log).0.into_iter().map(single).collect()
+}
+
+/// One process that is not gone, as the reasons of a sample are checked against it.
+#[derive(Clone, Copy, Debug)]
+pub struct Present {
+    pub life: Life,
+    pub user: u32,
+    /// Whether it lives, and is no zombie.
+    pub is_alive: bool,
+    pub path: &'static str,
+    /// Whether it is a member of the group.
+    pub is_member: bool,
+    /// The parent. `None` of `init`.
+    pub parent: Option<Pid>,
+}
+
+/// The processes that are not gone, after that part of the log.
+pub fn present(log: &[Event], group: Group<'_>) -> BTreeMap<Pid, Present> {
+    let replay = Replay::of(log);
+    let members = replay.members(group);
+    let here = replay.0.iter().enumerate().filter(|(_, process)| process.state != State::Gone);
+    let present = |(life, process): (Life, &Process)| {
+        let present = Present {
+            life,
+            user: process.user,
+            is_alive: process.state == State::Alive,
+            path: process.path,
+            is_member: members.contains(&life),
+            parent: process.parent.map(|parent| replay.0[parent].pid),
+        };
+        (process.pid, present)
+    };
+    here.map(present).collect()
+}
+
+/// Whether a selector picks the process with that pid, after that part of the log.
+pub fn is_picked(log: &[Event], pick: Pick, pid: Pid) -> bool {
+    let replay = Replay::of(log);
+    let here = replay.0.iter().filter(|process| process.state != State::Gone);
+    here.filter(|process| process.pid == pid).any(|process| pick.picks(process))
+}
+
+/// What the control groups of a group used from `then` to `now`, indices in the log, in
+/// microseconds: everything that ran in those that exist now, since they were made.
+pub fn counted(log: &[Event], group: Group<'_>, then: usize, now: usize) -> u64 {
+    let mut replay = Replay::of(&log[..then]);
+    let mut used: BTreeMap<&str, u64> = group.tops().into_iter().map(|top| (top, 0)).collect();
+    for &event in &log[then..now] {
+        replay.apply(event);
+        let (path, time) = match event {
+            Event::Worked { life, user, system } => (replay.0[life].path, user + system),
+            Event::ForeignWorked { path, time } => (path, time),
+            Event::ControlGroupMade { path } | Event::ControlGroupRemoved { path } => {
+                used.entry(path).and_modify(|used| *used = 0);
+                continue;
+            }
+            _ => continue,
+        };
+        for (top, used) in &mut used {
+            *used += if is_within(path, top) { time } else { 0 };
+        }
+    }
+    used.values().sum()
+}
+
+/// The CPU time of all members together, in microseconds, after that part of the log; and how many
+/// of them have waited for a child.
+pub fn exact(log: &[Event], group: Group<'_>) -> (u64, u64) {
+    let replay = Replay::of(log);
+    let members = replay.members(group);
+    let processes = || members.iter().map(|&life| &replay.0[life]);
+    let time = |process: &Process| process.own.total() + process.children.total();
+    let has_waited = |process: &&Process| !process.inherited.is_empty();
+    (processes().map(time).sum(), processes().filter(has_waited).count() as u64)
 }
 
 /// What the kernel shows of all members together, in ticks, after that part of the log.

@@ -1,13 +1,13 @@
-//! A run that looks only at those processes that can belong to a group finds what one finds that
-//! looks at all of them.
+//! A run that reads only the processes that can belong to a group gives the same result as a run
+//! that reads all of them.
 //!
-//! Both look at the same moments of the same world. It has so many bystanders that looking at all
-//! does not come cheap, and its numbers come round every few hundred births, which here are one
-//! crowd of short lives. Each property also counts how many processes were looked at: where these
-//! were all, nothing would be shown.
+//! Both runs sample the same moments of the same world. The world has so many bystanders that a
+//! partial sample is worth it, and its pids are used again after a few hundred births. Each property
+//! also counts how many processes were read: if it were all of them, the property would show nothing.
 
 use super::Watch;
-use super::history::{Happening, Law, happening};
+use super::counters::{A_SERVICES, control_groups};
+use super::history::{Happening, Law, PATHS, control_group_happening, happening};
 use super::oracle::{By, Pick};
 use super::properties::config;
 use super::world::{TICK, World};
@@ -21,38 +21,38 @@ use psstat_core::model::units::{BootNanos, Pid, ProcId};
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// Every third number from the first one of a new round on belongs to a bystander.
+/// Every third pid belongs to a bystander, from the first pid of a second round on.
 const BYSTANDERS: u32 = 400;
 const FIRST_BYSTANDER: u32 = 302;
 const PID_MAX: u32 = FIRST_BYSTANDER + 3 * BYSTANDERS;
 
-/// Mothers of children whose numbers are far from their own, all older than the first sample: who
-/// comes to look at the mother has not come by the children.
+/// Parents of children whose pids are far from their own, all older than the first sample. Rotation
+/// does not reach parent and children in the same sample.
 const FAMILIES: u32 = 8;
 
-/// A process is looked at when it is born, and again one and two samples later; the next time
-/// after that is not the very next sample.
+/// A process is read in the first sample after its birth, and again one and two samples later. In
+/// the sample after those it is not.
 const YOUNG_SAMPLES: usize = 2;
 
 /// A part of a history.
 #[derive(Clone, Debug)]
 enum Step {
     Happens(Happening),
-    /// Short lives, which nothing is left of but the numbers they used up.
+    /// Processes that start and end at once. They use up pids.
     Crowd {
         who: usize,
         lives: u32,
     },
-    /// The same, up to the last numbers before the round ends.
+    /// The same, up to the last pids before they begin again.
     CrowdToTheEnd {
         who: usize,
         short_of: u32,
     },
-    /// Somebody who is looked at in the next sample takes a name that picks.
+    /// A process that is read in the next sample takes a name that picks.
     NameInSight {
         who: usize,
     },
-    /// A child on a number of choice. Nothing befalls it.
+    /// A child with a chosen pid. Nothing happens to it.
     ChosenPid {
         who: usize,
         pid: u32,
@@ -60,19 +60,21 @@ enum Step {
     Sample,
 }
 
-/// What may be among the steps.
+/// What the steps may contain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Plain,
     NamesInSight,
     ChosenPids,
+    ControlGroups,
 }
 
 fn steps(kind: Kind, length: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Step>> {
     let who = 0usize..1000;
-    // What is not to be has a weight of nothing.
-    let [names, chosen] =
-        [Kind::NamesInSight, Kind::ChosenPids].map(|wanted| if kind == wanted { 2 } else { 0 });
+    // Steps that are not wanted have weight 0.
+    let [names, chosen, control_groups] =
+        [Kind::NamesInSight, Kind::ChosenPids, Kind::ControlGroups]
+            .map(|wanted| if kind == wanted { 2 } else { 0 });
     let step = prop_oneof![
         12 => happening().prop_map(Step::Happens),
         1 => (who.clone(), 0u32..60).prop_map(|(who, lives)| Step::Crowd { who, lives }),
@@ -81,14 +83,14 @@ fn steps(kind: Kind, length: std::ops::Range<usize>) -> impl Strategy<Value = Ve
             .prop_map(|(who, short_of)| Step::CrowdToTheEnd { who, short_of }),
         names => who.clone().prop_map(|who| Step::NameInSight { who }),
         chosen => (who, 2u32..=PID_MAX).prop_map(|(who, pid)| Step::ChosenPid { who, pid }),
+        2 * control_groups => control_group_happening().prop_map(Step::Happens),
         5 => Just(Step::Sample),
     ];
     vec(step, length)
 }
 
-/// Numbers only. Many of them are given out early in a round, so that they are given out again and
-/// again.
-fn numbers() -> Vec<Pick> {
+/// Pids only. Many of them come early in a round, so that they are used again and again.
+fn pids() -> Vec<Pick> {
     let by_pid = |label, pid| Pick { label: Some(label), by: By::Pid(Pid::new(pid)) };
     let early = [300, 301, 303, 304, 306, 307].map(|pid| by_pid("early", pid));
     let late = [PID_MAX, PID_MAX - 2, PID_MAX - 5].map(|pid| by_pid("late", pid));
@@ -104,20 +106,20 @@ fn names() -> Vec<Pick> {
     ]
 }
 
-/// The process that is a root from the beginning. It stands shortly before the end of the round.
+/// The process that is a root from the beginning. Its pid is shortly before the last one.
 const ROOT: Pid = Pid::new(PID_MAX - 20);
 
-/// How much was looked at.
+/// How much was read.
 #[derive(Clone, Copy, Debug, Default)]
 struct Tally {
     steps: usize,
     samples: usize,
-    /// Samples that looked at some processes only.
+    /// Samples that did not list all processes.
     partial: usize,
-    /// The processes that these looked at, and all that there were.
-    looked_at: usize,
+    /// The processes that these samples read, and all that existed.
+    processes_read: usize,
     population: usize,
-    /// How often the numbers came round.
+    /// How often the pids began again.
     rounds: usize,
 }
 
@@ -126,20 +128,20 @@ impl Tally {
         self.steps += other.steps;
         self.samples += other.samples;
         self.partial += other.partial;
-        self.looked_at += other.looked_at;
+        self.processes_read += other.processes_read;
         self.population += other.population;
         self.rounds += other.rounds;
     }
 }
 
-/// A world, and the two who look at it.
+/// A world and two watches on it. One reads all processes.
 struct Scene {
     world: World,
     full: Watch,
     sparing: Watch,
     /// When the samples were taken.
     taken: Vec<BootNanos>,
-    /// The processes on numbers of choice, with the number of samples taken before their birth.
+    /// The processes with chosen pids, and how many samples were taken before the birth of each.
     chosen: BTreeMap<Pid, usize>,
     /// The most processes that there ever were between two steps.
     peak: usize,
@@ -167,20 +169,22 @@ impl Scene {
         let root = world.fork(Pid::INIT).unwrap();
         assert_eq!(root, ROOT);
         world.exec(root, "w");
+        PATHS.into_iter().for_each(|path| world.make_control_group(path));
+        world.move_to(root, PATHS[0]);
         world.fork(root).unwrap();
         world.fork(Pid::INIT).unwrap();
-        // At the first sample they are not young.
+        // At the first sample none of them started recently.
         world.idle(12_000 * TICK);
         let [full, sparing] = [false, true].map(|sparing| {
             let mut watch = Watch::new(picks);
-            watch.sparing = sparing;
+            watch.setup.tells_births = sparing;
             watch
         });
         let (taken, chosen, peak) = (Vec::new(), BTreeMap::new(), world.population());
         Scene { world, full, sparing, taken, chosen, peak, tally: Tally::default() }
     }
 
-    /// Lives through a history. `check` is called with both watches after each sample.
+    /// Runs a history. `check` is called with both watches after each sample.
     fn live(
         &mut self,
         law: Law,
@@ -191,7 +195,7 @@ impl Scene {
             self.tally.steps += 1;
             let then = self.world.last_pid();
             match *step {
-                Step::Happens(ref happening) => happening.befall(&mut self.world, law),
+                Step::Happens(ref happening) => happening.apply(&mut self.world, law),
                 Step::Crowd { who, lives } => self.crowd(who, lives),
                 Step::CrowdToTheEnd { who, short_of } => {
                     let free = (then..PID_MAX - short_of).filter(|&pid| pid % 3 != 2).count();
@@ -223,7 +227,7 @@ impl Scene {
         }
     }
 
-    /// Those are in sight who are young, and the members at the last sample.
+    /// In sight are the processes that started recently, and the members at the last sample.
     fn take_name_in_sight(&mut self, who: usize) {
         let since = self.taken.len().saturating_sub(YOUNG_SAMPLES + 1);
         let Some(&since) = self.taken.get(since) else { return };
@@ -249,14 +253,14 @@ impl Scene {
         self.taken.push(self.world.now());
         let [full, sparing] = [&mut self.full, &mut self.sparing].map(|watch| {
             let mut seen = watch.sample(&mut self.world);
-            // What a name taken late has cost is missing from the total for good.
+            // The total never includes what a process used before it was found.
             seen.lines.values_mut().for_each(|line| line.total = 0);
             (seen.lines, seen.some)
         });
         self.tally.samples += 1;
-        if let Some(looked_at) = sparing.1 {
+        if let Some(processes_read) = sparing.1 {
             self.tally.partial += 1;
-            self.tally.looked_at += looked_at;
+            self.tally.processes_read += processes_read;
             self.tally.population += self.world.population();
         }
         // No two samples in the same moment.
@@ -269,14 +273,13 @@ impl Scene {
         }
     }
 
-    /// So many samples at the most pass until rotation comes to a process on a number of choice:
-    /// it passes all that there are when that is born, and others on numbers of choice after it.
-    /// Of those that are born on others' it takes no notice.
+    /// At most this many samples pass until rotation reads a process with a chosen pid. Before it,
+    /// rotation reads the processes that existed at its birth, and later ones with chosen pids.
     fn round(&self) -> usize {
         (self.peak + self.chosen.len()).div_ceil(ROTATION_MINIMUM as usize)
     }
 
-    /// So many samples in which nothing happens.
+    /// Takes that many samples, between which nothing happens.
     fn rest(&mut self, samples: usize) {
         for _ in 0..samples {
             self.sample();
@@ -284,7 +287,7 @@ impl Scene {
     }
 }
 
-/// By label, the members and the parent of each.
+/// By label, each member and its parent.
 type Members = BTreeMap<String, BTreeSet<(ProcId, Pid)>>;
 
 fn members(watch: &Watch) -> Members {
@@ -295,7 +298,7 @@ fn members(watch: &Watch) -> Members {
     watch.groups().into_iter().map(of).collect()
 }
 
-/// What both watches gave.
+/// What both watches reported and kept.
 struct Both {
     lines_agree: bool,
     lines: String,
@@ -304,7 +307,7 @@ struct Both {
 }
 
 impl Both {
-    /// Each that the sparing watch missed: its label, and who it is.
+    /// Each member that the sparing watch missed: the label, its identity and its parent.
     fn missed(&self) -> Vec<(&str, ProcId, Pid)> {
         let mut missed = Vec::new();
         for (label, full) in &self.full {
@@ -315,7 +318,7 @@ impl Both {
         missed
     }
 
-    /// Nobody is found who does not belong there.
+    /// No process is found that does not belong to the group.
     fn finds_no_others(&self) -> TestCaseResult {
         for (label, sparing) in &self.sparing {
             let full = self.full.get(label).cloned().unwrap_or_default();
@@ -325,7 +328,7 @@ impl Both {
     }
 }
 
-/// The same is reported and remembered.
+/// Both watches report and keep the same.
 fn agree(scene: &Scene, both: &Both) -> TestCaseResult {
     let sample = scene.taken.len();
     let (lines, missed) = (&both.lines, both.missed());
@@ -334,12 +337,13 @@ fn agree(scene: &Scene, both: &Both) -> TestCaseResult {
     Ok(())
 }
 
-/// Tries a property on so many histories, and sees to it that the sparing watch was sparing: at
-/// least so many percent of its samples looked at no more than so many percent of the processes.
+/// Runs a property on that many histories, and checks that the samples of the sparing watch were
+/// partial: at least `partial` percent of them, which read at most `processes_read` percent of the
+/// processes.
 fn try_on<S: Strategy>(
     histories: u32,
     steps: S,
-    [partial, looked_at]: [usize; 2],
+    [partial, processes_read]: [usize; 2],
     property: impl Fn(&S::Value) -> Result<Tally, TestCaseError>,
 ) {
     let total = Cell::new(Tally::default());
@@ -354,14 +358,14 @@ fn try_on<S: Strategy>(
     }
     let total = total.get();
     assert!(total.partial * 100 >= total.samples * partial, "{total:?}");
-    assert!(total.looked_at * 100 <= total.population * looked_at, "{total:?}");
+    assert!(total.processes_read * 100 <= total.population * processes_read, "{total:?}");
     assert!(total.rounds * 100 >= total.steps, "{total:?}");
 }
 
 #[test]
-fn numbers_are_followed_at_every_sample() {
+fn pids_are_followed_at_every_sample() {
     try_on(150, steps(Kind::Plain, 10..80), [60, 50], |steps| {
-        let mut scene = Scene::new(&numbers());
+        let mut scene = Scene::new(&pids());
         scene.rest(1);
         scene.live(Law::Any, steps, agree)?;
         Ok(scene.tally)
@@ -378,8 +382,46 @@ fn names_taken_in_sight_are_followed_at_every_sample() {
     });
 }
 
-/// Who takes a name when it is old may be missed until rotation comes to it. It is then found with
-/// all below it.
+/// Control groups, and processes that are looked for in them.
+fn in_control_groups() -> Vec<Pick> {
+    let mut picks = control_groups();
+    picks.push(Pick { label: Some("in units"), by: By::NameInUnits("w", "a.service", A_SERVICES) });
+    picks.push(Pick { label: Some("a"), by: By::Pid(ROOT) });
+    picks
+}
+
+#[test]
+fn control_groups_are_followed_at_every_sample() {
+    try_on(100, steps(Kind::ControlGroups, 10..80), [60, 50], |steps| {
+        let mut scene = Scene::new(&in_control_groups());
+        scene.rest(1);
+        scene.live(Law::Any, steps, agree)?;
+        Ok(scene.tally)
+    });
+}
+
+/// Command lines and executables follow from names here.
+fn conditions() -> Vec<Pick> {
+    vec![
+        Pick { label: Some("cmdline"), by: By::Cmdline("w") },
+        Pick { label: Some("exe"), by: By::Exe("v") },
+        Pick { label: Some("user"), by: By::NameAndUser("w", 0) },
+        Pick { label: None, by: By::Exe("w") },
+    ]
+}
+
+#[test]
+fn conditions_met_in_sight_are_followed_at_every_sample() {
+    try_on(100, steps(Kind::NamesInSight, 10..80), [60, 65], |steps| {
+        let mut scene = Scene::new(&conditions());
+        scene.rest(1);
+        scene.live(Law::NoNames, steps, agree)?;
+        Ok(scene.tally)
+    });
+}
+
+/// An old process that takes a name may be missed until rotation reads it. It is then found with
+/// all its descendants.
 #[test]
 fn names_taken_late_are_found_in_a_round() {
     let both = (steps(Kind::Plain, 10..80), steps(Kind::NamesInSight, 0..20));
@@ -398,7 +440,7 @@ fn names_taken_late_are_found_in_a_round() {
             Ok(())
         };
         scene.live(Law::Any, steps, whole_families)?;
-        // What the one knew before the other is settled in two more samples.
+        // Two more samples settle what one watch knew before the other.
         let rest = vec![Step::Sample; ROTATION as usize + 2];
         scene.live(Law::NoNames, &rest, whole_families)?;
         scene.live(Law::NoNames, &[Step::Sample], agree)?;
@@ -407,9 +449,9 @@ fn names_taken_late_are_found_in_a_round() {
     });
 }
 
-/// Who was born on a number of choice is not among those given out, and is found by rotation.
+/// A chosen pid is not among those that the kernel gave out, so rotation finds the process.
 fn found_in_a_round(steps: &[Step], later: &[Step]) -> Result<Tally, TestCaseError> {
-    let mut scene = Scene::new(&numbers());
+    let mut scene = Scene::new(&pids());
     scene.rest(1);
     scene.live(Law::Any, steps, |scene, both| {
         both.finds_no_others()?;
@@ -423,7 +465,7 @@ fn found_in_a_round(steps: &[Step], later: &[Step]) -> Result<Tally, TestCaseErr
         }
         Ok(())
     })?;
-    // What the one knew before the other is settled in two more samples.
+    // Two more samples settle what one watch knew before the other.
     scene.rest(scene.round() + 2);
     let chosen: Vec<Pid> = scene.chosen.keys().copied().collect();
     for pid in chosen {
@@ -435,19 +477,19 @@ fn found_in_a_round(steps: &[Step], later: &[Step]) -> Result<Tally, TestCaseErr
 }
 
 #[test]
-fn numbers_of_choice_are_found_in_a_round() {
+fn chosen_pids_are_found_in_a_round() {
     let both = (steps(Kind::ChosenPids, 10..80), steps(Kind::Plain, 0..20));
     try_on(100, both, [80, 30], |(steps, later)| found_in_a_round(steps, later));
 }
 
-/// A history without a sample. Its round is as long as any.
+/// A history without a sample has a round of the same length.
 #[test]
-fn a_number_of_choice_is_found_in_a_round_that_nobody_counted() {
+fn a_chosen_pid_is_found_in_a_round_without_samples() {
     found_in_a_round(&[Step::ChosenPid { who: 9, pid: 789 }], &[]).unwrap();
 }
 
-/// After so many samples, before each of which so many are born that live for ten, a child of the
-/// root is born on the number of a process that has just ended, and is found in a round.
+/// Before each of so many samples so many processes are born, which live for ten samples. Then a
+/// child of the root is born with the pid of a process that has just ended. It is found in a round.
 fn is_found_in_a_round(samples: usize, births: usize) {
     const LIFE: usize = 10;
     let mut world = World::new(32_768);
@@ -457,7 +499,7 @@ fn is_found_in_a_round(samples: usize, births: usize) {
     }
     world.idle(12_000 * TICK);
     let mut watch = Watch::new(&[Pick { label: Some("root"), by: By::Pid(root) }]);
-    watch.sparing = true;
+    watch.setup.tells_births = true;
     let mut newborns = VecDeque::new();
     let mut sample = |world: &mut World| {
         newborns.extend((0..births).map(|_| world.fork(Pid::INIT).unwrap()));
@@ -469,7 +511,7 @@ fn is_found_in_a_round(samples: usize, births: usize) {
     };
     assert_eq!(sample(&mut world).some, None);
     for _ in 0..samples {
-        assert!(sample(&mut world).some.is_some_and(|looked_at| looked_at < 300));
+        assert!(sample(&mut world).some.is_some_and(|processes_read| processes_read < 300));
     }
     let choice = Pid::new(96);
     world.exit_and_wait(choice);
@@ -483,14 +525,14 @@ fn is_found_in_a_round(samples: usize, births: usize) {
     );
 }
 
-/// Were a sample spent on what is left of a round, the next round would begin too late.
+/// If a sample read only the rest of a round, the next round would begin too late.
 #[test]
 fn a_round_begins_in_the_sample_that_ends_the_one_before() {
     (1..40).for_each(|samples| is_found_in_a_round(samples, 0));
 }
 
-/// Were those that are born part of a round, and more of them than are looked at, then rotation
-/// would walk behind them until the numbers come round, and see nobody else.
+/// If newborn processes counted as a part of a round, and more were born than a sample reads,
+/// rotation would stay behind them and read no other process.
 #[test]
 fn births_do_not_hold_up_rotation() {
     (1..40).for_each(|samples| is_found_in_a_round(samples, 20));

@@ -9,7 +9,7 @@ use proptest::test_runner::TestCaseResult;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-/// So many histories; `PSSTAT_HISTORIES` asks for more of them.
+/// Runs that many histories, or as many as `PSSTAT_HISTORIES` says.
 pub fn config(histories: u32) -> ProptestConfig {
     let cases = std::env::var("PSSTAT_HISTORIES").ok().map(|number| number.parse().unwrap());
     ProptestConfig {
@@ -22,7 +22,7 @@ pub fn config(histories: u32) -> ProptestConfig {
 
 /// Calls `check` with what the first watch said of each group at each sample but the first, and
 /// with the truth.
-fn for_each_report(
+pub fn for_each_report(
     lived: &Lived,
     picks: &[Pick],
     mut check: impl FnMut(Group<'_>, usize, Option<&Line>, Truth) -> TestCaseResult,
@@ -40,12 +40,12 @@ fn for_each_report(
 }
 
 /// No spikes, sample by sample.
-fn no_spikes(lived: &Lived, picks: &[Pick]) -> TestCaseResult {
+pub fn no_spikes(lived: &Lived, picks: &[Pick]) -> TestCaseResult {
     for_each_report(lived, picks, |group, at, line, truth| {
         let used = line.and_then(|line| line.used).unwrap_or(0);
         prop_assert!(
-            used * TICK <= truth.used + truth.cut_off + truth.late,
-            "{}, sample {at}: {used} ticks, in truth {truth:?}{}",
+            used <= truth.used + truth.cut_off + truth.late,
+            "{}, sample {at}: {used} us, in truth {truth:?}{}",
             group.label,
             story(lived, at)
         );
@@ -53,8 +53,8 @@ fn no_spikes(lived: &Lived, picks: &[Pick]) -> TestCaseResult {
     })
 }
 
-/// What happened around a sample, for whoever reads of a failure.
-fn story(lived: &Lived, at: usize) -> String {
+/// What happened around a sample, for the message of a failure.
+pub fn story(lived: &Lived, at: usize) -> String {
     let mut story = String::new();
     for at in at.saturating_sub(3)..=at {
         let (before, sample) = (at.checked_sub(1).map(|at| &lived.samples[at]), &lived.samples[at]);
@@ -74,7 +74,7 @@ fn story(lived: &Lived, at: usize) -> String {
 /// showed then; what a counter cuts off is in the next report, or is cut off from the account that
 /// it is compared with as well. The contract's two ticks for each process still alive are what
 /// the kernel itself cuts off from utime and stime.
-fn conservation(lived: &Lived, picks: &[Pick]) -> TestCaseResult {
+pub fn conservation(lived: &Lived, picks: &[Pick]) -> TestCaseResult {
     let log = lived.world.log();
     let mut sums = BTreeMap::new();
     for_each_report(lived, picks, |group, _, line, _| {
@@ -85,14 +85,14 @@ fn conservation(lived: &Lived, picks: &[Pick]) -> TestCaseResult {
     for (label, sum) in sums {
         let group = Group { picks, label: &label };
         let start = shown(&log[..lived.samples[0].span.scan.start], group);
-        prop_assert_eq!(sum, shown(log, group) - start, "{}", label);
+        prop_assert_eq!(sum, (shown(log, group) - start) * TICK, "{}", label);
     }
     Ok(())
 }
 
 /// The sum of the reports so far is never above what was used so far, however late some of it
 /// was seen.
-fn nothing_counts_twice(lived: &Lived, picks: &[Pick]) -> TestCaseResult {
+pub fn nothing_counts_twice(lived: &Lived, picks: &[Pick]) -> TestCaseResult {
     let first = &lived.samples[0].span;
     let mut sums = BTreeMap::new();
     for_each_report(lived, picks, |group, at, line, _| {
@@ -100,8 +100,8 @@ fn nothing_counts_twice(lived: &Lived, picks: &[Pick]) -> TestCaseResult {
         *sum += line.and_then(|line| line.used).unwrap_or(0);
         let truth = truth(lived.world.log(), group, first, &lived.samples[at].span);
         prop_assert!(
-            *sum * TICK <= truth.used + truth.cut_off,
-            "{}, up to sample {at}: {sum} ticks, in truth {truth:?}{}",
+            *sum <= truth.used + truth.cut_off,
+            "{}, up to sample {at}: {sum} us, in truth {truth:?}{}",
             group.label,
             story(lived, at)
         );
@@ -111,7 +111,7 @@ fn nothing_counts_twice(lived: &Lived, picks: &[Pick]) -> TestCaseResult {
 
 /// `cpu_time` is the sum of what was reported, through all absences. A group that nobody named has
 /// no line in a sample where only zombies are left of it; what these used is in the next.
-fn totals_are_sums(lived: &Lived, picks: &[Pick]) -> TestCaseResult {
+pub fn totals_are_sums(lived: &Lived, picks: &[Pick]) -> TestCaseResult {
     let mut sums = BTreeMap::new();
     for_each_report(lived, picks, |group, at, line, _| {
         let Some(line) = line else { return Ok(()) };
@@ -130,7 +130,7 @@ proptest! {
     #![proptest_config(config(1000))]
 
     #[test]
-    fn quiet_histories_are_told_as_they_were(steps in quiet()) {
+    fn quiet_histories_are_reported_as_they_were(steps in quiet()) {
         let picks = picks(Law::Any);
         let lived = live(Law::Any, &steps, &mut [Watch::new(&picks)]);
         no_spikes(&lived, &picks)?;
@@ -138,7 +138,7 @@ proptest! {
         for_each_report(&lived, &picks, |group, at, line, truth| {
             let processes = line.map_or(0, |line| line.processes);
             prop_assert_eq!(processes, truth.living, "{}, sample {}", group.label, at);
-            // A group that nobody named has no line where nothing in it is alive.
+            // A group without a name has no line while none of its processes is alive.
             if let Some(line) = line {
                 let unknown = line.used.is_none();
                 prop_assert_eq!(unknown, truth.unknown, "{}, sample {}", group.label, at);
@@ -161,7 +161,7 @@ proptest! {
     }
 
     #[test]
-    fn quiet_lossless_histories_are_told_to_the_tick(steps in quiet()) {
+    fn quiet_lossless_histories_are_reported_to_the_tick(steps in quiet()) {
         let picks = picks(Law::Lossless);
         let lived = live(Law::Lossless, &steps, &mut [Watch::new(&picks)]);
         let log = lived.world.log();
@@ -169,7 +169,7 @@ proptest! {
             let [then, now] = [at - 1, at]
                 .map(|at| shown(&log[..lived.samples[at].span.scan.start], group));
             let used = line.and_then(|line| line.used);
-            prop_assert_eq!(used, Some(now - then), "{}, sample {}", group.label, at);
+            prop_assert_eq!(used, Some((now - then) * TICK), "{}, sample {}", group.label, at);
             Ok(())
         })?;
         no_spikes(&lived, &picks)?;
@@ -184,7 +184,7 @@ proptest! {
     }
 
     #[test]
-    fn racy_lossless_histories_lose_nothing_and_count_nothing_twice(steps in racy()) {
+    fn racy_lossless_histories_lose_and_double_nothing(steps in racy()) {
         let picks = picks(Law::Lossless);
         let lived = live(Law::Lossless, &steps, &mut [Watch::new(&picks)]);
         no_spikes(&lived, &picks)?;
@@ -196,7 +196,7 @@ proptest! {
     fn several_readers_are_as_good_as_one(steps in racy(), readers in 1usize..4) {
         let picks = picks(Law::Lossless);
         let mut watch = Watch::new(&picks);
-        watch.readers = readers;
+        watch.setup.readers = readers;
         let lived = live(Law::Lossless, &steps, std::slice::from_mut(&mut watch));
         no_spikes(&lived, &picks)?;
         nothing_counts_twice(&lived, &picks)?;

@@ -1,8 +1,10 @@
-//! For each rule of the accounting a history that fails without it. CPU time is in ticks.
+//! For each rule of the accounting, a history that fails without it. CPU time is in ticks.
 
 use super::Watch;
+use super::machine::Interruption;
 use super::oracle::{By, Pick};
-use super::world::{Interruption, TICK, World};
+use super::world::{TICK, World};
+use psstat_core::account::group::{Group, Reason};
 use psstat_core::model::units::Pid;
 
 /// A world with one process named `root`, and a watch on all of that name.
@@ -28,7 +30,7 @@ impl Scene {
         scene
     }
 
-    /// A child on a pid of choice.
+    /// A child with a chosen pid.
     fn spawn(&mut self, pid: u32, parent: Pid, comm: &'static str) -> Pid {
         self.world.set_last_pid(pid - 1);
         let child = self.world.fork(parent).unwrap();
@@ -57,31 +59,31 @@ impl Scene {
         self.world.idle(TICK);
     }
 
-    /// What is reported in a quiet moment: CPU time used.
+    /// The CPU time that a quiet sample reports.
     fn used(&mut self) -> Option<u64> {
-        self.look(Vec::new()).0
+        self.report(Vec::new()).0
     }
 
-    /// What is reported by a sample in which, after so many processes have been read, in rising
-    /// order of pid from `init` on, something happens.
+    /// The CPU time that a sample reports if something happens after that many readings. Processes
+    /// are read in rising order of pid, from `init` on.
     fn used_while(
         &mut self,
         readings: usize,
         what: impl FnOnce(&mut World) + Send + 'static,
     ) -> Option<u64> {
-        self.look(vec![Interruption::new(readings, what)]).0
+        self.report(vec![Interruption::new(readings, what)]).0
     }
 
-    fn look(&mut self, interruptions: Vec<Interruption>) -> (Option<u64>, u64) {
+    fn report(&mut self, interruptions: Vec<Interruption>) -> (Option<u64>, u64) {
         let seen = self.watch.sample_while(&mut self.world, interruptions);
         self.world.idle(TICK);
         let line = &seen.lines["group"];
-        (line.used, line.processes)
+        (line.used.map(|used| used / TICK), line.processes)
     }
 }
 
 #[test]
-fn of_a_child_that_ended_only_what_was_not_counted_yet_counts() {
+fn an_ended_child_counts_only_what_was_not_counted_yet() {
     let mut scene = Scene::new();
     let child = scene.child(3, scene.root);
     scene.burn(child, 200);
@@ -92,7 +94,7 @@ fn of_a_child_that_ended_only_what_was_not_counted_yet_counts() {
 }
 
 #[test]
-fn the_past_of_a_whole_line_that_ended_is_taken_off_the_ancestor_that_lives() {
+fn the_past_of_an_ended_line_is_taken_off_a_live_ancestor() {
     let mut scene = Scene::new();
     let middle = scene.child(3, scene.root);
     let low = scene.child(4, middle);
@@ -108,7 +110,7 @@ fn the_past_of_a_whole_line_that_ended_is_taken_off_the_ancestor_that_lives() {
 }
 
 #[test]
-fn a_past_that_went_to_init_eats_nobody_elses_work() {
+fn a_past_that_went_to_init_takes_nothing_off_other_work() {
     let mut scene = Scene::new();
     let middle = scene.child(3, scene.root);
     let orphan = scene.child(4, middle);
@@ -121,7 +123,7 @@ fn a_past_that_went_to_init_eats_nobody_elses_work() {
 }
 
 #[test]
-fn a_child_that_ends_after_its_parent_was_read_is_expected_one_sample_later() {
+fn a_child_that_ends_after_its_parent_was_read_is_late() {
     let mut scene = Scene::new();
     let child = scene.child(3, scene.root);
     scene.burn(child, 100);
@@ -147,7 +149,7 @@ fn a_past_that_has_not_arrived_by_then_is_lost() {
 }
 
 #[test]
-fn an_expected_past_is_expected_of_whoever_inherits_from_the_heir() {
+fn a_late_past_moves_on_to_the_heir_of_the_heir() {
     let mut scene = Scene::new();
     let middle = scene.child(3, scene.root);
     let low = scene.child(4, middle);
@@ -159,7 +161,7 @@ fn an_expected_past_is_expected_of_whoever_inherits_from_the_heir() {
 }
 
 #[test]
-fn one_who_left_the_group_alive_takes_its_past_with_it() {
+fn a_process_that_leaves_alive_takes_its_past_with_it() {
     let mut scene = Scene::new();
     let middle = scene.child(3, scene.root);
     let leaver = scene.child(4, middle);
@@ -171,7 +173,7 @@ fn one_who_left_the_group_alive_takes_its_past_with_it() {
 }
 
 #[test]
-fn a_subreaper_above_inherits_what_the_nearest_ancestor_does_not() {
+fn a_subreaper_inherits_what_the_nearest_ancestor_does_not() {
     let mut scene = Scene::new();
     scene.world.set_subreaper(scene.root);
     let near = scene.child(3, scene.root);
@@ -261,7 +263,7 @@ fn only_a_parent_that_lives_is_expected_to_inherit() {
 }
 
 #[test]
-fn what_surely_arrived_at_a_parent_is_not_taken_for_what_was_late() {
+fn an_arrived_past_is_not_taken_for_a_late_one() {
     let mut scene = Scene::new();
     scene.world.set_subreaper(scene.root);
     let near = scene.child(3, scene.root);
@@ -296,7 +298,7 @@ fn what_was_late_is_here_before_an_orphan_that_may_be_late() {
 }
 
 #[test]
-fn what_was_late_is_not_forgotten_where_something_as_great_is_late_again() {
+fn a_late_past_is_kept_if_another_is_late_again() {
     let mut scene = Scene::new();
     let late = scene.child(3, scene.root);
     let later = scene.child(4, scene.root);
@@ -320,7 +322,7 @@ fn a_process_born_since_the_last_sample_counts_whole() {
 }
 
 #[test]
-fn a_process_that_started_a_tick_before_it_could_be_seen_counts_whole() {
+fn a_process_started_a_tick_before_the_sample_counts_whole() {
     let mut scene = Scene::new();
     let older = scene.spawn(3, Pid::INIT, "stranger");
     scene.world.idle(TICK);
@@ -348,14 +350,14 @@ fn an_older_process_that_joins_is_its_own_baseline() {
 }
 
 #[test]
-fn where_all_members_are_older_strangers_nothing_is_known() {
+fn only_older_strangers_mean_that_nothing_is_known() {
     let mut scene = Scene::new();
     scene.world.exec(scene.root, "stranger");
     scene.baseline();
-    assert_eq!(scene.look(Vec::new()), (Some(0), 0), "down");
+    assert_eq!(scene.report(Vec::new()), (Some(0), 0), "down");
     scene.world.exec(scene.root, "root");
-    assert_eq!(scene.look(Vec::new()), (None, 1), "unknown");
-    assert_eq!(scene.look(Vec::new()), (Some(0), 1));
+    assert_eq!(scene.report(Vec::new()), (None, 1), "unknown");
+    assert_eq!(scene.report(Vec::new()), (Some(0), 1));
 }
 
 #[test]
@@ -379,10 +381,10 @@ fn a_zombie_keeps_its_time_until_it_is_waited_for() {
     scene.baseline();
     scene.burn(child, 5);
     scene.world.exit(child);
-    assert_eq!(scene.look(Vec::new()), (Some(5), 1));
-    assert_eq!(scene.look(Vec::new()), (Some(0), 1));
+    assert_eq!(scene.report(Vec::new()), (Some(5), 1));
+    assert_eq!(scene.report(Vec::new()), (Some(0), 1));
     scene.world.wait(child);
-    assert_eq!(scene.look(Vec::new()), (Some(0), 1));
+    assert_eq!(scene.report(Vec::new()), (Some(0), 1));
 }
 
 #[test]
@@ -397,7 +399,7 @@ fn a_child_read_before_its_parent_is_read_again() {
 }
 
 #[test]
-fn whoever_is_below_a_process_that_is_read_again_is_read_again_too() {
+fn descendants_of_a_process_read_again_are_read_again() {
     let mut scene = Scene::with_root_on(8);
     let middle = scene.child(3, scene.root);
     let low = scene.child(4, middle);
@@ -409,12 +411,12 @@ fn whoever_is_below_a_process_that_is_read_again_is_read_again_too() {
 }
 
 #[test]
-fn with_several_readers_a_child_with_a_greater_pid_may_be_read_first() {
+fn several_readers_may_read_a_child_before_its_parent() {
     // Two readers, each with one process. What happens after the first reading, whichever that
     // is, happens before the other, and the child's time may stand in both.
     for _ in 0..50 {
         let mut scene = Scene::new();
-        scene.watch.readers = 3;
+        scene.watch.setup.readers = 3;
         let child = scene.child(3, scene.root);
         scene.burn(child, 100);
         scene.baseline();
@@ -426,7 +428,7 @@ fn with_several_readers_a_child_with_a_greater_pid_may_be_read_first() {
 }
 
 #[test]
-fn the_child_of_one_that_ended_during_the_second_reading_keeps_its_other_ancestors() {
+fn a_parent_that_ends_in_the_second_reading_leaves_ancestors() {
     let mut scene = Scene::with_root_on(8);
     scene.world.set_subreaper(scene.root);
     let middle = scene.child(3, scene.root);
@@ -439,7 +441,7 @@ fn the_child_of_one_that_ended_during_the_second_reading_keeps_its_other_ancesto
 }
 
 #[test]
-fn the_child_of_one_that_ended_during_the_first_reading_stays_with_its_adopter() {
+fn a_parent_that_ends_in_the_first_reading_leaves_an_adopter() {
     let mut scene = Scene::new();
     scene.world.set_subreaper(scene.root);
     let middle = scene.child(4, scene.root);
@@ -454,7 +456,7 @@ fn the_child_of_one_that_ended_during_the_first_reading_stays_with_its_adopter()
 }
 
 #[test]
-fn an_orphan_that_ended_during_the_first_reading_owes_its_past_too() {
+fn an_orphan_that_ends_in_the_first_reading_owes_its_past() {
     let mut scene = Scene::with_root_on(8);
     scene.world.set_subreaper(scene.root);
     let middle = scene.child(4, scene.root);
@@ -485,7 +487,7 @@ fn an_orphan_that_is_read_again_is_remembered_with_its_adopter() {
 }
 
 #[test]
-fn the_children_of_an_orphan_that_ended_too_stay_with_their_adopter() {
+fn the_children_of_an_ended_orphan_stay_with_their_adopter() {
     let mut scene = Scene::with_root_on(8);
     scene.world.set_subreaper(scene.root);
     let middle = scene.child(5, scene.root);
@@ -516,5 +518,110 @@ fn a_younger_process_on_the_parents_pid_is_a_stranger() {
         assert_eq!(world.fork(Pid::INIT), Some(parent));
         world.exec(parent, "root");
     };
-    assert_eq!(scene.look(vec![Interruption::new(3, recycle)]), (Some(0), 2));
+    assert_eq!(scene.report(vec![Interruption::new(3, recycle)]), (Some(0), 2));
+}
+
+/// A world with a service that has used 100 ticks.
+fn with_service() -> World {
+    let mut world = World::new(100);
+    world.make_control_group("system.slice/a.service");
+    let pid = world.fork(Pid::INIT).unwrap();
+    world.move_to(pid, "system.slice/a.service");
+    world.burn(pid, 100 * TICK, 0);
+    world
+}
+
+const A_SERVICE: By = By::Units("a.service", &[("system.slice/a.service", "a")]);
+const SERVICES: By = By::Units("*.service", &[("system.slice/a.service", "a")]);
+
+#[test]
+fn a_control_group_is_a_reason_by_a_selector_of_its_group() {
+    let mut world = with_service();
+    let [one, all] = [A_SERVICE, SERVICES].map(|by| Pick { label: None, by });
+    let all = Pick { label: Some("all"), ..all };
+    let sample = Watch::new(&[one, all]).sample(&mut world).sample;
+    let reason = |group: &Group| sample.reason(group, 0);
+    let reasons: Vec<Option<Reason>> = sample.groups.iter().map(reason).collect();
+    let by = |selector| Some(Reason::ControlGroup { selector, control_group: 0 });
+    assert_eq!(reasons, [by(0), by(1)]);
+}
+
+#[test]
+fn a_new_group_of_a_known_control_group_has_a_baseline() {
+    let mut world = with_service();
+    let one = Pick { label: None, by: A_SERVICE };
+    let all = Pick { label: Some("all"), by: SERVICES };
+    let mut before = Watch::new(&[one]);
+    before.sample(&mut world);
+    world.idle(TICK);
+    let mut after = Watch { cache: before.cache, ..Watch::new(&[one, all]) };
+    let lines = after.sample(&mut world).lines;
+    assert_eq!((lines["a"].used, lines["all"].used), (Some(0), None));
+}
+
+#[test]
+fn a_process_without_a_control_group_leaves_its_orphans() {
+    let mut world = World::new(100);
+    world.make_control_group("system.slice/a.service");
+    let root = world.fork(Pid::INIT).unwrap();
+    world.set_subreaper(root);
+    world.move_to(root, "system.slice/a.service");
+    world.idle(TICK);
+    let mut watch = Watch::new(&[Pick { label: Some("a"), by: A_SERVICE }]);
+    watch.access.hides_hierarchy = true;
+    watch.sample(&mut world);
+    let middle = world.fork(root).unwrap();
+    let orphan = world.fork(middle).unwrap();
+    world.burn(orphan, 100 * TICK, 0);
+    // The control groups, the status of four processes, and the control group of `init`.
+    let end = Interruption::new(6, move |world: &mut World| world.exit_and_wait(middle));
+    assert_eq!(watch.sample_while(&mut world, vec![end]).lines["a"].used, Some(100 * TICK));
+    world.exit_and_wait(orphan);
+    world.idle(TICK);
+    assert_eq!(watch.sample(&mut world).lines["a"].used, Some(0));
+}
+
+#[test]
+fn a_pid_used_again_is_not_taken_for_a_member() {
+    let mut world = World::new(100);
+    world.make_control_group("system.slice/a.service");
+    let root = world.fork(Pid::INIT).unwrap();
+    world.move_to(root, "system.slice/a.service");
+    let mut watch = Watch::new(&[Pick { label: Some("a"), by: A_SERVICE }]);
+    watch.access.hides_hierarchy = true;
+    watch.sample(&mut world);
+    world.idle(TICK);
+    let stranger = world.fork(Pid::INIT).unwrap();
+    world.burn(stranger, 100 * TICK, 0);
+    // The control groups, the status of three processes, and the control group of `init`.
+    let replace = Interruption::new(5, move |world: &mut World| {
+        world.exit(stranger);
+        world.idle(TICK);
+        world.fork_with_pid(root, stranger).unwrap();
+    });
+    assert_eq!(watch.sample_while(&mut world, vec![replace]).lines["a"].used, Some(0));
+}
+
+#[test]
+fn a_member_whose_pid_is_used_again_leaves_its_past() {
+    let mut world = World::new(100);
+    world.make_control_group("system.slice/a.service");
+    let root = world.fork(Pid::INIT).unwrap();
+    world.move_to(root, "system.slice/a.service");
+    let child = world.fork(root).unwrap();
+    world.burn(child, 100 * TICK, 0);
+    world.exit(child);
+    let mut watch = Watch::new(&[Pick { label: Some("a"), by: A_SERVICE }]);
+    watch.access.hides_hierarchy = true;
+    watch.sample(&mut world);
+    world.idle(TICK);
+    // The control groups, the status of three processes, and the control group of `init`.
+    let replace = Interruption::new(5, move |world: &mut World| {
+        world.wait(child);
+        world.idle(TICK);
+        world.fork_with_pid(Pid::INIT, child).unwrap();
+    });
+    assert_eq!(watch.sample_while(&mut world, vec![replace]).lines["a"].used, Some(0));
+    world.idle(TICK);
+    assert_eq!(watch.sample(&mut world).lines["a"].used, Some(0));
 }

@@ -1,37 +1,28 @@
-//! A kernel made up for tests: processes that fork, exec, work, end, are waited for, adopted and
-//! have their pids given out again, as fork(2), exit(2), wait(2) and prctl(2) say.
+//! A simulated kernel: processes fork, exec, work, end, are waited for and adopted, and pids are
+//! used again, as fork(2), exit(2), wait(2) and prctl(2) say.
 //!
 //! It owns what the kernel would show, and a log of what truly happened. CPU time is kept in
-//! microseconds and cut to whole ticks only where it is read, each counter on its own, as in
+//! microseconds and cut to whole ticks only when it is read, each counter on its own, as in
 //! fs/proc/array.c. One processor does all the work: time passes while a process works.
 
-use psstat_core::kernel::{Clocks, Constants, Kernel, Wanted};
-use psstat_core::model::births::{Births, PidRange};
-use psstat_core::model::buffer::Buffer;
-use psstat_core::model::control_group::ControlGroup;
-use psstat_core::model::memory::Statm;
+use super::access::Access;
+use super::hierarchy::Hierarchy;
 use psstat_core::model::pid_file::{PidFile, PidFileError};
 use psstat_core::model::process::Stat;
-use psstat_core::model::read_error::{ReadError, Reason};
-use psstat_core::model::readings::Storage;
-use psstat_core::model::snapshot::Part;
-use psstat_core::model::units::{
-    Amounts, BootNanos, Bytes, Count, Hz, Pid, ProcId, Ticks, Uid, WallNanos,
-};
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::Mutex;
+use psstat_core::model::units::{Amounts, BootNanos, Hz, Pid, Ticks};
+use std::collections::BTreeMap;
 
 /// Microseconds per tick.
 pub const TICK: u64 = 10_000;
 pub const HZ: Hz = Hz(1_000_000 / TICK);
 
-/// Number of a life: counts up, and is never given out again as pids are.
+/// Number of a process. Unlike a pid it is never used again.
 pub type Life = usize;
 
 /// What truly happened.
 #[derive(Clone, Copy, Debug)]
 pub enum Event {
-    /// Lives are numbered in the order of these. `init` has no parent.
+    /// Processes are numbered in this order. `init` has no parent.
     Forked {
         pid: Pid,
         parent: Option<Life>,
@@ -59,31 +50,55 @@ pub enum Event {
         life: Life,
         by: Life,
     },
-    /// Gone, and its time with it: nobody waited.
+    /// Gone, and its time is lost, because no parent waited.
     Lost {
         life: Life,
+    },
+    /// Runs as another user.
+    UserSet {
+        life: Life,
+        user: u32,
+    },
+    /// Runs in another control group.
+    Moved {
+        life: Life,
+        to: &'static str,
+    },
+    ControlGroupMade {
+        path: &'static str,
+    },
+    ControlGroupRemoved {
+        path: &'static str,
+    },
+    /// Processes of another pid namespace worked in a control group.
+    ForeignWorked {
+        path: &'static str,
+        time: u64,
     },
 }
 
 /// What the kernel keeps of a process.
 #[derive(Clone, Debug)]
-struct Task {
-    life: Life,
+pub struct Task {
+    pub life: Life,
     parent: Pid,
     start: u64,
-    comm: &'static str,
-    utime: u64,
-    stime: u64,
-    cutime: u64,
-    cstime: u64,
-    zombie: bool,
+    pub comm: &'static str,
+    pub user: u32,
+    /// The path of its control group.
+    pub control_group: &'static str,
+    pub utime: u64,
+    pub stime: u64,
+    pub cutime: u64,
+    pub cstime: u64,
+    pub zombie: bool,
     ignores_sigchld: bool,
     subreaper: bool,
-    /// Nothing befalls it by chance.
+    /// No random step touches it.
     apart: bool,
 }
 
-/// Where the second round of numbers begins on a machine that has more: `RESERVED_PIDS`,
+/// The first pid of the second round, on a machine with more pids: `RESERVED_PIDS`,
 /// kernel/pid.c.
 const RESERVED: u32 = 300;
 
@@ -99,6 +114,11 @@ pub struct World {
     /// How many processes there ever were.
     lives: Life,
     log: Vec<Event>,
+    hierarchy: Hierarchy,
+    /// What psstat may read.
+    pub access: Access,
+    /// Pid files, by path.
+    pub pid_files: BTreeMap<&'static str, Result<PidFile, PidFileError>>,
 }
 
 impl World {
@@ -109,6 +129,8 @@ impl World {
             parent: Pid::NONE,
             start: 0,
             comm: "init",
+            user: 0,
+            control_group: "",
             utime: 0,
             stime: 0,
             cutime: 0,
@@ -127,6 +149,9 @@ impl World {
             freed: BTreeMap::new(),
             lives: 1,
             log: vec![Event::Forked { pid: Pid::INIT, parent: None, comm, now: 0 }],
+            hierarchy: Hierarchy::default(),
+            access: Access::default(),
+            pid_files: BTreeMap::new(),
         }
     }
 
@@ -153,6 +178,34 @@ impl World {
         self.pids_where(|task| task.zombie)
     }
 
+    /// All processes, in order of pid.
+    pub fn tasks(&self) -> &BTreeMap<Pid, Task> {
+        &self.tasks
+    }
+
+    /// The child of `init` that is `pid` or an ancestor of it, and all its descendants.
+    pub fn family(&self, pid: Pid) -> Vec<Pid> {
+        let ancestry = |pid: Pid| {
+            std::iter::successors(Some(pid), |pid| Some(self.tasks[pid].parent))
+                .take_while(|&pid| pid != Pid::INIT && pid != Pid::NONE)
+        };
+        let top = ancestry(pid).last();
+        self.pids_where(|_| true).into_iter().filter(|&pid| ancestry(pid).last() == top).collect()
+    }
+
+    pub fn hierarchy(&self) -> &Hierarchy {
+        &self.hierarchy
+    }
+
+    pub fn pid_max(&self) -> u32 {
+        self.pid_max
+    }
+
+    /// How many processes there have been since boot.
+    pub fn lives(&self) -> Life {
+        self.lives
+    }
+
     fn pids_where(&self, holds: impl Fn(&Task) -> bool) -> Vec<Pid> {
         self.tasks.iter().filter(|(_, task)| holds(task)).map(|(&pid, _)| pid).collect()
     }
@@ -162,7 +215,7 @@ impl World {
         self.tasks.len()
     }
 
-    /// A bystander is there to be looked at; nothing is done by it or to it.
+    /// A bystander is only read: nothing is done by it or to it.
     pub fn set_apart(&mut self, pid: Pid, apart: bool) {
         self.task(pid).apart = apart;
     }
@@ -176,13 +229,13 @@ impl World {
         self.last_pid = last;
     }
 
-    /// The newest number, as `/proc/loadavg` shows it.
+    /// The newest pid, as `/proc/loadavg` shows it.
     pub fn last_pid(&self) -> u32 {
         self.last_pid
     }
 
-    /// Gives the child's pid; none where all are in use. The child has its parent's name and
-    /// signal dispositions.
+    /// Returns the child's pid, or `None` if all are in use. The child has the name, user, control
+    /// group and signal dispositions of its parent.
     pub fn fork(&mut self, parent: Pid) -> Option<Pid> {
         let pid = self.free_pid()?;
         self.last_pid = pid.number();
@@ -190,8 +243,8 @@ impl World {
         Some(pid)
     }
 
-    /// As [`World::fork`], on a pid of choice, if that is free; the next child gets the number
-    /// that it would have got without: clone3(2), `set_tid`.
+    /// As [`World::fork`], with a chosen pid, if that is free. It does not change the pid of the
+    /// next child: clone3(2), `set_tid`.
     pub fn fork_with_pid(&mut self, parent: Pid, pid: Pid) -> Option<Pid> {
         let is_free = self.is_free(pid);
         is_free.then(|| {
@@ -211,6 +264,8 @@ impl World {
             parent,
             start: self.now,
             comm,
+            user: mother.user,
+            control_group: mother.control_group,
             utime: 0,
             stime: 0,
             cutime: 0,
@@ -248,9 +303,56 @@ impl World {
         let task = self.task(pid);
         task.utime += user;
         task.stime += system;
+        let path = task.control_group;
         let event = Event::Worked { life: task.life, user, system };
         self.log.push(event);
+        self.hierarchy.charge(path, user + system);
         self.now += user + system;
+    }
+
+    /// The process runs as another user from now on: setuid(2).
+    pub fn set_user(&mut self, pid: Pid, user: u32) {
+        let task = self.task(pid);
+        task.user = user;
+        let event = Event::UserSet { life: task.life, user };
+        self.log.push(event);
+    }
+
+    /// Makes a control group, and those above it that do not exist.
+    pub fn make_control_group(&mut self, path: &'static str) {
+        for made in self.hierarchy.make(path) {
+            self.log.push(Event::ControlGroupMade { path: made });
+        }
+    }
+
+    /// Removes a control group, if neither a process nor another group is in it: rmdir(2), as
+    /// cgroups(7) says. Zombies do not count.
+    pub fn remove_control_group(&mut self, path: &'static str) {
+        let is_used = self.tasks.values().any(|task| !task.zombie && task.control_group == path);
+        if !is_used && self.hierarchy.remove(path) {
+            self.log.push(Event::ControlGroupRemoved { path });
+        }
+    }
+
+    /// Moves a process to a control group that exists.
+    pub fn move_to(&mut self, pid: Pid, path: &'static str) {
+        assert!(self.hierarchy.has(path), "{path}");
+        let task = self.task(pid);
+        task.control_group = path;
+        let event = Event::Moved { life: task.life, to: path };
+        self.log.push(event);
+    }
+
+    /// A process of another pid namespace starts in a control group.
+    pub fn add_foreign(&mut self, path: &'static str) {
+        self.hierarchy.add_foreign(path);
+    }
+
+    /// The processes of other pid namespaces in a control group work.
+    pub fn burn_foreign(&mut self, path: &'static str, time: u64) {
+        self.hierarchy.charge(path, time);
+        self.log.push(Event::ForeignWorked { path, time });
+        self.now += time;
     }
 
     pub fn ignore_sigchld(&mut self, pid: Pid) {
@@ -327,7 +429,8 @@ impl World {
         self.tasks.get_mut(&pid).unwrap()
     }
 
-    fn stat(&self, pid: Pid) -> Option<Stat<'static>> {
+    /// What `/proc/PID/stat` shows.
+    pub fn stat(&self, pid: Pid) -> Option<Stat<'static>> {
         let task = self.tasks.get(&pid)?;
         let ticks = |time: u64| Ticks(time / TICK);
         Some(Stat {
@@ -342,206 +445,4 @@ impl World {
             start: ticks(task.start),
         })
     }
-}
-
-/// What happens to the world while it is being read.
-pub struct Interruption {
-    /// After this many readings since the last interruption.
-    pub after: usize,
-    pub what: Box<dyn FnOnce(&mut World) + Send>,
-}
-
-impl Interruption {
-    pub fn new(after: usize, what: impl FnOnce(&mut World) + Send + 'static) -> Interruption {
-        Interruption { after, what: Box::new(what) }
-    }
-}
-
-/// A world that psstat reads. Each reading shows one moment; between two readings anything may
-/// happen.
-pub struct Machine<'w> {
-    reading: Mutex<Reading<'w>>,
-    constants: Constants,
-    /// How many threads read when all processes are read.
-    readers: usize,
-    /// Whether the kernel tells of births, so that not all processes must be read.
-    tells_births: bool,
-}
-
-struct Reading<'w> {
-    world: &'w mut World,
-    interruptions: VecDeque<Interruption>,
-    /// Readings since the last interruption.
-    readings: usize,
-}
-
-impl<'w> Machine<'w> {
-    /// A machine that is read on one thread and does not tell of births.
-    pub fn new(world: &'w mut World, interruptions: Vec<Interruption>) -> Machine<'w> {
-        let constants = Constants {
-            hz: HZ,
-            page_size: 4096,
-            boot_id: b"simulated".to_vec(),
-            proc_path: "/proc".to_owned(),
-            sys_path: "/sys".to_owned(),
-        };
-        let reading = Reading { world, interruptions: interruptions.into(), readings: 0 };
-        Machine { reading: Mutex::new(reading), constants, readers: 1, tells_births: false }
-    }
-
-    /// The same machine, read on that many threads.
-    pub fn with_readers(self, readers: usize) -> Machine<'w> {
-        Machine { readers, ..self }
-    }
-
-    /// The same machine, which tells of births if so asked.
-    pub fn telling_births(self, tells_births: bool) -> Machine<'w> {
-        Machine { tells_births, ..self }
-    }
-}
-
-impl Reading<'_> {
-    fn let_happen(&mut self) {
-        while self.interruptions.front().is_some_and(|next| next.after <= self.readings) {
-            if let Some(next) = self.interruptions.pop_front() {
-                (next.what)(self.world);
-                self.readings = 0;
-            }
-        }
-    }
-}
-
-fn vanished(pid: Pid, name: &str) -> ReadError {
-    ReadError { path: format!("{pid}/{name}"), reason: Reason::Vanished }
-}
-
-impl Kernel for Machine<'_> {
-    fn constants(&self) -> &Constants {
-        &self.constants
-    }
-
-    fn clocks(&self) -> Clocks {
-        Clocks { boot: self.reading.lock().unwrap().world.now(), wall: WallNanos(0) }
-    }
-
-    fn out_of_time(&self) -> bool {
-        false
-    }
-
-    fn is_genuine(&self) -> bool {
-        true
-    }
-
-    fn own_pid(&self) -> Option<Pid> {
-        None
-    }
-
-    fn pids(&self, pids: &mut Vec<Pid>) -> Result<Option<i64>, ReadError> {
-        pids.clear();
-        pids.extend(self.reading.lock().unwrap().world.tasks.keys());
-        Ok(Some(0))
-    }
-
-    fn pids_from(
-        &self,
-        offset: i64,
-        range: PidRange,
-        limit: u64,
-        pids: &mut Vec<Pid>,
-    ) -> Result<(), ReadError> {
-        assert_eq!(offset, 0, "the one that `pids` gave");
-        let reading = self.reading.lock().unwrap();
-        let some = reading.world.tasks.range(range.first..=range.last);
-        pids.extend(some.map(|(pid, _)| pid).take(usize::try_from(limit).unwrap_or(usize::MAX)));
-        Ok(())
-    }
-
-    fn births(&self, _: u64) -> Option<Births> {
-        let reading = self.reading.lock().unwrap();
-        let world = &reading.world;
-        self.tells_births.then(|| Births {
-            newest: Pid::new(world.last_pid),
-            tasks: world.tasks.len() as u64,
-            pid_max: world.pid_max.into(),
-            forks: Some(world.lives as u64),
-        })
-    }
-
-    fn stat<'b>(&self, pid: Pid, _: &'b mut Buffer) -> Result<Stat<'b>, ReadError> {
-        let mut reading = self.reading.lock().unwrap();
-        reading.let_happen();
-        reading.readings += 1;
-        reading.world.stat(pid).ok_or_else(|| vanished(pid, "stat"))
-    }
-
-    fn stats(&self, pids: &[Pid]) -> Vec<Part> {
-        let share = pids.len().div_ceil(self.readers).max(1);
-        std::thread::scope(|scope| {
-            let read = |part| scope.spawn(move || self.stats_in_order(part));
-            let threads: Vec<_> = pids.chunks(share).map(read).collect();
-            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
-        })
-    }
-
-    fn statm(&self, pid: Pid) -> Result<Statm, ReadError> {
-        Err(vanished(pid, "statm"))
-    }
-
-    fn pss(&self, pid: Pid) -> Result<Bytes, ReadError> {
-        Err(vanished(pid, "smaps_rollup"))
-    }
-
-    fn cmdline(&self, pid: Pid, _: &mut Vec<u8>) -> Result<(), ReadError> {
-        Err(vanished(pid, "cmdline"))
-    }
-
-    fn exe(&self, pid: Pid) -> Result<Vec<u8>, ReadError> {
-        Err(vanished(pid, "exe"))
-    }
-
-    fn effective_user(&self, pid: Pid) -> Result<Uid, ReadError> {
-        Err(vanished(pid, "status"))
-    }
-
-    fn cgroup(&self, pid: Pid) -> Result<Vec<u8>, ReadError> {
-        Err(vanished(pid, "cgroup"))
-    }
-
-    fn storage(&self, pid: Pid) -> Result<Storage, ReadError> {
-        Err(vanished(pid, "io"))
-    }
-
-    fn major_faults(&self, id: ProcId) -> Result<Amounts<Count>, ReadError> {
-        Err(vanished(id.pid, "stat"))
-    }
-
-    fn threads(&self, pid: Pid) -> Result<Vec<Pid>, ReadError> {
-        Err(vanished(pid, "task"))
-    }
-
-    fn switches(&self, pid: Pid, _: Pid) -> Result<Count, ReadError> {
-        Err(vanished(pid, "task"))
-    }
-
-    fn open_files(&self, pid: Pid) -> Result<u64, ReadError> {
-        Err(vanished(pid, "fd"))
-    }
-
-    fn control_groups(&self, _: Wanted<'_>) -> Option<Vec<ControlGroup>> {
-        None
-    }
-
-    fn pid_file(&self, _: &[u8]) -> Result<PidFile, PidFileError> {
-        Err(PidFileError::NotFound)
-    }
-
-    fn mem_total(&self) -> Result<Bytes, ReadError> {
-        Err(ReadError { path: "meminfo".to_owned(), reason: Reason::Missing })
-    }
-
-    fn processors_online(&self) -> Option<u64> {
-        None
-    }
-
-    fn hold(&mut self, _: &[Pid]) {}
 }

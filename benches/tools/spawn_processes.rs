@@ -1,15 +1,15 @@
-//! Makes a population of processes that do nothing, to be measured by others.
+//! Starts groups of idle processes for a benchmark.
 //!
 //! ```text
-//! crowd NAME:SIZE ...
+//! spawn_processes NAME:SIZE ...
 //! ```
 //!
-//! Makes one group per argument: a leader and its SIZE - 1 children, all of which carry NAME as
-//! their `comm` and among their arguments. Prints a line `NAME leader PID` or `NAME child PID` for
-//! each process, then `ready`, and keeps them until its standard input ends.
+//! Each argument creates one group: a leader and its SIZE - 1 children. Every process of a group has
+//! NAME as its `comm` and as an argument. The program prints one line per process, `NAME leader PID` or
+//! `NAME child PID`, and then `ready`. It ends all of them when its standard input ends.
 //!
-//! Every process waits for the end of one and the same pipe, whose other end only the first one
-//! holds: however that one ends, all others end with it, and none has to be hunted by its pid.
+//! All processes read from one pipe, and only the first process holds the other end. So they end when
+//! the first process ends, for whatever reason, and nobody has to kill them by pid.
 
 use std::error::Error;
 use std::ffi::CString;
@@ -18,7 +18,7 @@ use std::process::{Child, Command};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
-/// What stands between the name of a group and the reason why it could not be made whole.
+/// Separates the name of a group from the reason why not all of its processes could be started.
 const FAILED: &str = " failed: ";
 
 fn main() -> Outcome<()> {
@@ -29,11 +29,11 @@ fn main() -> Outcome<()> {
             announce(name, "child")?;
             await_end_of_input()
         }
-        _ => host(&words),
+        _ => start_groups(&words),
     }
 }
 
-fn host(groups: &[String]) -> Outcome<()> {
+fn start_groups(groups: &[String]) -> Outcome<()> {
     let (announced, announcements) = std::io::pipe()?;
     let (end, held) = std::io::pipe()?;
     let program = std::env::current_exe()?;
@@ -50,7 +50,7 @@ fn host(groups: &[String]) -> Outcome<()> {
                 .spawn()?,
         );
     }
-    // From here on only the crowd holds these ends.
+    // From here on only the started processes hold these ends.
     drop((end, announcements));
     let outcome = relay(announced, total).and_then(|()| await_end_of_input());
     drop(held);
@@ -58,7 +58,7 @@ fn host(groups: &[String]) -> Outcome<()> {
     outcome
 }
 
-/// Passes on the announcements of `total` processes.
+/// Copies the lines of `total` processes to standard output.
 fn relay(announced: PipeReader, total: usize) -> Outcome<()> {
     let mut stdout = std::io::stdout().lock();
     for line in BufReader::new(announced).lines().take(total) {
@@ -81,7 +81,7 @@ fn lead(name: &str, size: usize) -> Outcome<()> {
         match child() {
             Ok(child) => children.push(child),
             Err(error) => {
-                // The host waits for as many announcements as there should be processes.
+                // The first process waits for one line per process. This line ends its wait.
                 println!("{name}{FAILED}{error}");
                 break;
             }
@@ -93,7 +93,7 @@ fn lead(name: &str, size: usize) -> Outcome<()> {
 
 fn announce(name: &str, role: &str) -> Outcome<()> {
     rustix::thread::set_name(&CString::new(name)?)?;
-    // One write, so that the lines of many do not mix.
+    // A single write keeps the lines of different processes apart.
     let line = format!("{name} {role} {}\n", std::process::id());
     Ok(std::io::stdout().write_all(line.as_bytes())?)
 }

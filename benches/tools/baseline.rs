@@ -1,13 +1,17 @@
-//! The kernel floor: what looking at every process costs where nothing is done but asking.
+//! Makes only the system calls that any program needs that reads every process. Its cost is the
+//! baseline that the benchmark compares psstat with.
 //!
 //! ```text
-//! floor [--repeat K] [--statm PIDS] [--held PIDS]
+//! baseline [--repeat K] [--statm PIDS] [--held PIDS]
 //! ```
 //!
-//! Lists `/proc`, and opens, reads and closes one `stat` per process: the least that any program
-//! can do that must look at them all. `--statm` adds one `statm` for each pid in the file PIDS,
-//! one a line; `--held` reads nothing but the `stat` and `statm` of those, from files that stay open.
-//! Prints how many processes (with `--held`, files) it saw, and the CPU time of one repetition in nanoseconds.
+//! Lists `/proc`, and opens, reads and closes one `stat` per process. PIDS is a file with one pid per
+//! line. With `--statm`, the program also reads `statm` of each of these processes. With `--held`, it
+//! reads only `stat` and `statm` of these processes, from files that it keeps open. `--repeat` repeats
+//! the reading K times.
+//!
+//! Prints two numbers: how many processes it read (with `--held`, files), and the CPU time of one
+//! repetition in nanoseconds.
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, RawDir, SeekFrom};
@@ -19,10 +23,10 @@ use std::mem::MaybeUninit;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
-/// The longest path is `4194304/statm` and its zero.
+/// Room for the longest path, `4194304/statm`, and the byte zero after it.
 const PATH: usize = 16;
 
-/// Longer than any `stat` line: 52 fields of at most 20 digits, and a name.
+/// Longer than any `stat` line, which has 52 fields of at most 20 digits, and a name.
 const LINE: usize = 2048;
 
 #[derive(Default)]
@@ -58,7 +62,7 @@ fn options() -> Outcome<Options> {
     let mut options = Options { repeat: 1, ..Options::default() };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
-        let value = words.next().ok_or("an option without its value")?;
+        let value = words.next().ok_or("missing value after an option")?;
         match word.as_str() {
             "--repeat" => options.repeat = value.parse::<u64>()?.max(1),
             "--statm" => options.statm = paths(&value, b"/statm")?,
@@ -81,7 +85,7 @@ fn paths(file: &str, name: &[u8]) -> Outcome<Vec<Path>> {
         .collect())
 }
 
-/// A path below `/proc`, ended by a zero.
+/// A path relative to `/proc`, followed by bytes of zero.
 struct Path([u8; PATH]);
 
 impl Path {
@@ -114,7 +118,7 @@ fn scan(proc: BorrowedFd<'_>) -> Outcome<usize> {
     Ok(seen)
 }
 
-/// Opens, reads and closes. A process that has ended meanwhile is no error.
+/// Opens, reads and closes a file. Ignores a process that has ended in the meantime.
 fn read_once(proc: BorrowedFd<'_>, path: &Path) -> Result<(), Errno> {
     match open(proc, path) {
         Ok(file) => match rustix::io::read(&file, &mut [MaybeUninit::uninit(); LINE]) {

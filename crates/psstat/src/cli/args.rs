@@ -1,0 +1,234 @@
+//! The definition of the command line. `--help`, the manual page and the completions come from it.
+
+use super::selectors::SelectorArgs;
+use crate::settings::{CacheName, FieldList, Period, ValueError};
+use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
+use clap::{ArgAction, Args, Parser, Subcommand};
+use clap_complete::Shell;
+use psstat_core::emit::Format;
+use psstat_core::model::memory::MemoryMode;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+const ABOUT: &str =
+    "What a group of processes costs: CPU, memory and number of processes, children included";
+
+const USAGE: &str = "psstat [SELECTORS] [OPTIONS]\n       psstat execd [SELECTORS] [OPTIONS]\n       \
+                     psstat check --config FILE\n       psstat man | completions SHELL";
+
+const AFTER_HELP: &str = "\
+Each selector picks processes. They and all their descendants make a group, and each group prints
+one line. Selectors with the same NAME make one group. Without NAME, processes are grouped by their
+own names. With --systemd and --cgroup, all processes in the control group make the group. NAME may
+contain letters, digits, '_', '.', '-', '@' and spaces. A ':' in front means 'no name', for a value
+that contains a ':'. Write a DURATION as 500ms, 1s or 2m.
+
+--pattern matches comm, the first 15 bytes of the name of a process. Use --cmdline or --exe for
+more.
+
+A process picked by --pattern, --cmdline, --exe or --user may have a parent outside the group. When
+such a process ends, the CPU time of its last interval is lost, because the kernel passes it on to
+the parent. To count it, use --systemd or --cgroup, or pick the parent.
+
+--memory shared-once cannot see anonymous pages that processes share after fork (copy-on-write). It
+counts them once for each process. --memory pss counts them once.
+
+The first run stores a baseline and prints no line. Later runs print lines. --wait 1s prints lines
+at once.
+
+Examples:
+  psstat --tag env=production --pid-file nginx:/run/nginx.pid --pattern mysql:mysqld
+  psstat --wait 1s --user www-data
+  psstat --systemd 'nginx*' --systemd pg:'postgresql@*' --cgroup 'user.slice/*'
+  psstat check --config /etc/psstat.toml
+  psstat --systemd nginx --format prometheus --output /var/lib/prometheus/node-exporter/psstat.prom";
+
+const EXECD_ABOUT: &str = "\
+Stay resident for Telegraf's execd. Take one sample for each line feed on standard input, and for
+each SIGHUP, SIGUSR1 or SIGUSR2. End when standard input ends. The state between samples is kept in
+memory; there is no cache file";
+
+const CHECK_ABOUT: &str = "\
+Check the command line and the configuration file, and show what they would measure. Measure
+nothing";
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "psstat",
+    version,
+    about = ABOUT,
+    after_help = AFTER_HELP,
+    override_usage = USAGE,
+    disable_version_flag = true,
+    disable_help_subcommand = true
+)]
+#[group(skip)]
+pub struct Cli {
+    #[command(flatten)]
+    pub job: JobArgs,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// The commands. Their arguments are defined only when one of them is used.
+#[derive(Debug, Subcommand)]
+#[command(defer = true)]
+pub enum Command {
+    /// Stay resident and take a sample on request (Telegraf's execd)
+    Execd(ExecdArgs),
+    /// Check the command line and the configuration file
+    Check(CheckArgs),
+    /// Print the manual page
+    Man,
+    /// Print shell completions
+    Completions {
+        /// The shell to print completions for
+        #[arg(value_name = "SHELL")]
+        shell: Shell,
+    },
+}
+
+/// The arguments of `psstat execd`.
+#[derive(Args, Debug)]
+#[command(
+    version,
+    display_name = "psstat execd",
+    about = EXECD_ABOUT,
+    override_usage = "psstat execd [SELECTORS] [OPTIONS]",
+    mut_arg("interval", |arg| arg.hide(false)),
+    mut_arg("wait", |arg| arg.hide(true)),
+    mut_arg("cache_dir", |arg| arg.hide(true)),
+    mut_arg("cache_name", |arg| arg.hide(true))
+)]
+#[group(skip)]
+pub struct ExecdArgs {
+    #[command(flatten)]
+    pub job: JobArgs,
+}
+
+/// The arguments of `psstat check`: those of any job, because the file may be for any job.
+#[derive(Args, Debug)]
+#[command(
+    version,
+    display_name = "psstat check",
+    about = CHECK_ABOUT,
+    override_usage = "psstat check --config FILE [SELECTORS] [OPTIONS]",
+    mut_arg("interval", |arg| arg.hide(false))
+)]
+#[group(skip)]
+pub struct CheckArgs {
+    #[command(flatten)]
+    pub job: JobArgs,
+}
+
+/// The arguments of a job. They may be given before or after the command.
+#[derive(Args, Debug, Default, PartialEq, Eq)]
+#[group(skip)]
+pub struct JobArgs {
+    #[command(flatten)]
+    pub selectors: SelectorArgs,
+
+    /// Add a tag to every line; may be repeated
+    #[arg(long = "tag", value_name = "KEY=VALUE")]
+    pub tags: Vec<OsString>,
+
+    /// Use a configuration file for what options cannot express.
+    /// The command line adds to it and overrides it
+    #[arg(long, value_name = "FILE", verbatim_doc_comment)]
+    pub config: Option<PathBuf>,
+
+    /// Value of the host tag; empty for no such tag [default: host name]
+    #[arg(long, value_name = "NAME")]
+    pub host: Option<OsString>,
+
+    /// Directory of the cache file [default: /tmp]
+    #[arg(long, value_name = "DIR")]
+    pub cache_dir: Option<PathBuf>,
+
+    /// Name of the cache file [default: psstat-UID-HASH; the hash is
+    /// that of selectors and fields]
+    #[arg(long, value_name = "NAME", value_parser = text::<CacheName>(), verbatim_doc_comment)]
+    pub cache_name: Option<CacheName>,
+
+    /// How memory is measured: rss, shared-once or pss
+    /// [default: shared-once]
+    #[arg(
+        long,
+        value_name = "MODE",
+        value_parser = one_of(MemoryMode::ALL.map(MemoryMode::name), MemoryMode::named),
+        hide_possible_values = true,
+        verbatim_doc_comment
+    )]
+    pub memory: Option<MemoryMode>,
+
+    /// Fields to print, in that order: p_cpu, p_mem, n_proc, cpu_time,
+    /// mem, n_thread, n_zombie, n_fd, io_read, io_write, faults_major,
+    /// ctx_switches, uptime [default: p_cpu,p_mem,n_proc]
+    #[arg(long, value_name = "LIST", value_parser = text::<FieldList>(), verbatim_doc_comment)]
+    pub fields: Option<FieldList>,
+
+    /// Output format: influx, json or prometheus [default: influx]
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        value_parser = one_of(Format::ALL.map(Format::name), Format::named),
+        hide_possible_values = true
+    )]
+    pub format: Option<Format>,
+
+    /// Replace FILE atomically with each sample
+    /// [default: standard output]
+    #[arg(long, value_name = "FILE", verbatim_doc_comment)]
+    pub output: Option<PathBuf>,
+
+    /// Mount point of procfs [default: HOST_PROC, else /proc]
+    #[arg(long, value_name = "DIR")]
+    pub proc: Option<PathBuf>,
+
+    /// Mount point of sysfs [default: HOST_SYS, else /sys]
+    #[arg(long, value_name = "DIR")]
+    pub sys: Option<PathBuf>,
+
+    /// Give up after this long [default: 4s plus --wait]
+    #[arg(long, value_name = "DURATION", value_parser = text::<Period>())]
+    pub timeout: Option<Period>,
+
+    /// Read /proc on several threads
+    #[arg(long)]
+    pub multi_threaded: bool,
+
+    /// Take two samples in this run, this far apart; no cache file
+    #[arg(long, value_name = "DURATION", value_parser = text::<Period>())]
+    pub wait: Option<Period>,
+
+    /// Also take a sample at this interval
+    #[arg(long, value_name = "DURATION", value_parser = text::<Period>(), hide = true)]
+    pub interval: Option<Period>,
+
+    /// Print version
+    #[arg(short = 'v', long, action = ArgAction::Version)]
+    version: Option<bool>,
+}
+
+/// Reads a value that is text.
+fn text<T>() -> impl TypedValueParser<Value = T>
+where
+    T: FromStr<Err = ValueError> + Clone + Send + Sync + 'static,
+{
+    OsStringValueParser::new()
+        .try_map(|value: OsString| value.to_str().ok_or(ValueError::NotUtf8)?.parse::<T>())
+}
+
+/// Reads a value that is one of these names.
+fn one_of<T>(
+    names: [&'static str; 3],
+    named: fn(&str) -> Option<T>,
+) -> impl TypedValueParser<Value = T>
+where
+    T: Clone + Send + Sync + 'static,
+{
+    PossibleValuesParser::new(names)
+        .try_map(move |name| named(&name).ok_or_else(|| ValueError::NotOneOf(names.to_vec())))
+}

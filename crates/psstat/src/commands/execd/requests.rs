@@ -1,0 +1,142 @@
+//! Waits for requests: from standard input, from signals and from the interval.
+
+use super::signals::{Signals, drain};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use std::os::fd::BorrowedFd;
+use std::time::{Duration, Instant};
+
+/// The requests that have arrived, and where more can come from.
+pub struct Requests {
+    signals: Signals,
+    interval: Option<Duration>,
+    /// When the interval ends. `None` if there is no interval, or it ends later than the clock can
+    /// count.
+    due: Option<Instant>,
+    is_requested: bool,
+    has_ended: bool,
+}
+
+impl Requests {
+    /// No requests yet. The first interval begins now.
+    pub fn new(signals: Signals, interval: Option<Duration>) -> Requests {
+        let due = interval.and_then(|interval| Instant::now().checked_add(interval));
+        Requests { signals, interval, due, is_requested: false, has_ended: false }
+    }
+
+    /// Whether the process has been told to end: by a signal, or by the end of standard input.
+    pub fn have_ended(&self) -> bool {
+        self.has_ended
+    }
+
+    /// Waits for a request, and takes all that have arrived as one. Returns `false` at the end.
+    pub fn wait_for_one(&mut self) -> bool {
+        loop {
+            if self.has_ended {
+                return false;
+            }
+            if self.is_due() || std::mem::take(&mut self.is_requested) {
+                self.is_requested = false;
+                return true;
+            }
+            let left = self.due.map(|due| due.saturating_duration_since(Instant::now()));
+            self.poll(None, left);
+        }
+    }
+
+    /// Whether the interval has ended. The next one begins when this one should have ended, so that
+    /// samples do not drift. Intervals that were missed are skipped.
+    fn is_due(&mut self) -> bool {
+        let (Some(due), Some(interval)) = (self.due, self.interval) else { return false };
+        let now = Instant::now();
+        if now < due {
+            return false;
+        }
+        let missed = now.duration_since(due).as_nanos() / interval.as_nanos();
+        let steps = u32::try_from(missed).unwrap_or(u32::MAX).saturating_add(1);
+        self.due = due.checked_add(interval.saturating_mul(steps));
+        true
+    }
+
+    /// Waits up to `timeout` for requests, the end, or room in `output`. Returns whether `output`
+    /// has room.
+    fn poll(&mut self, output: Option<BorrowedFd<'_>>, timeout: Option<Duration>) -> bool {
+        let stdin = rustix::stdio::stdin();
+        let timeout = timeout.map(timespec);
+        let mut polled = vec![
+            PollFd::new(&stdin, PollFlags::IN),
+            PollFd::new(&self.signals.request, PollFlags::IN),
+            PollFd::new(&self.signals.end, PollFlags::IN),
+        ];
+        polled.extend(output.as_ref().map(|output| PollFd::new(output, PollFlags::OUT)));
+        if poll(&mut polled, timeout.as_ref()).is_err() {
+            // A signal interrupted the call. The next call finds the byte that it wrote.
+            return false;
+        }
+        let is_ready = |index: usize| polled.get(index).is_some_and(|fd| !fd.revents().is_empty());
+        let [input, request, end, room] = [0, 1, 2, 3].map(is_ready);
+        drop(polled);
+        if input {
+            self.read_input(stdin);
+        }
+        if request {
+            self.is_requested |= drain(&self.signals.request);
+        }
+        if end {
+            self.has_ended |= drain(&self.signals.end);
+        }
+        room
+    }
+
+    /// Waits up to `timeout` for room in `output`. Returns whether it has room. Collects requests
+    /// meanwhile. After the end it ignores all other descriptors, because those that stay readable
+    /// would wake it again and again.
+    pub fn wait_for_room(&mut self, output: BorrowedFd<'_>, timeout: Option<Duration>) -> bool {
+        if !self.has_ended {
+            return self.poll(Some(output), timeout);
+        }
+        let timeout = timeout.map(timespec);
+        poll(&mut [PollFd::new(&output, PollFlags::OUT)], timeout.as_ref()).is_ok_and(|n| n > 0)
+    }
+
+    /// Reads standard input: each line feed is a request.
+    fn read_input(&mut self, stdin: BorrowedFd<'_>) {
+        let mut buffer = [0; 4096];
+        match rustix::io::read(stdin, &mut buffer) {
+            Ok(0) => self.has_ended = true,
+            Ok(count) => self.is_requested |= buffer[..count].contains(&b'\n'),
+            Err(Errno::INTR | Errno::AGAIN) => {}
+            // No more requests can arrive.
+            Err(_) => self.has_ended = true,
+        }
+    }
+}
+
+fn timespec(time: Duration) -> Timespec {
+    Timespec {
+        tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: time.subsec_nanos().into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn a_late_sample_does_not_shift_the_next_interval() {
+        let interval = Duration::from_secs(10);
+        let pair = || UnixStream::pair().expect("a pair of sockets").0;
+        let signals = Signals { request: pair(), end: pair() };
+        let mut requests = Requests::new(signals, Some(interval));
+        assert!(!requests.is_due());
+        for (late, steps) in [(0, 1), (9, 1), (11, 2), (35, 4)] {
+            let due = Instant::now() - Duration::from_secs(late);
+            requests.due = Some(due);
+            assert!(requests.is_due(), "{late} s late");
+            assert_eq!(requests.due, Some(due + interval * steps), "{late} s late");
+            assert!(!requests.is_due(), "missed intervals are skipped");
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! What can be wrong with a configuration file, and how to fix it.
+
+use crate::settings::{TagError, ValueError};
+use psstat_core::model::label::Label;
+use psstat_core::select::matcher::PatternError;
+use std::path::PathBuf;
+use thiserror::Error;
+
+/// Why a configuration file was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{}:{line}: {problem}", path.display())]
+pub struct ConfigError {
+    /// The file.
+    pub path: PathBuf,
+    /// The line, counted from 1.
+    pub line: usize,
+    /// What is wrong there.
+    pub problem: Problem,
+}
+
+/// What is wrong at a place of the file, and how to fix it.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Problem {
+    /// It is not TOML.
+    #[error("not valid TOML: {0}")]
+    Syntax(String),
+    /// A key is there twice.
+    #[error("duplicate key {0}: remove one of the two")]
+    DuplicateKey(String),
+    /// A key that means nothing.
+    #[error("unknown key {key:?} {place}: {}", cure(*suggestion, known))]
+    UnknownKey {
+        /// The key, shortened if it is long.
+        key: String,
+        /// Where it is.
+        place: &'static str,
+        /// What the user may have meant.
+        suggestion: Option<&'static str>,
+        /// The keys that may be there.
+        known: &'static [&'static str],
+    },
+    /// A key of a group at the top of the file.
+    #[error("{0} is a key of a group: move it below a [[group]] line")]
+    BelongsInGroup(&'static str),
+    /// An option in a group.
+    #[error("{0} is not a key of a group: move it to the top of the file, above the first [table]")]
+    BelongsAtTop(&'static str),
+    /// A value of the wrong type.
+    #[error("{key} must be {expected}, as in {key} = {example}; this is of type {found}")]
+    Type {
+        /// The key, shortened if it is long.
+        key: String,
+        /// The right type.
+        expected: &'static str,
+        /// A right value.
+        example: &'static str,
+        /// The type that was found.
+        found: &'static str,
+    },
+    /// `group` is not an array of tables.
+    #[error("write a group as [[group]], with two brackets")]
+    GroupBrackets,
+    /// `tags` is not a table.
+    #[error("tags must be a table, as in [tags] or tags = {{ env = \"production\" }}")]
+    TagsNotTable,
+    /// A value of the right type that makes no sense.
+    #[error("bad {key} {value}: {reason}")]
+    Value {
+        /// The key.
+        key: &'static str,
+        /// The value as written, shortened if it is long.
+        value: String,
+        /// What is wrong with it.
+        reason: ValueError,
+    },
+    /// A regex or glob is not well formed.
+    #[error("{key}: {reason}")]
+    Pattern {
+        /// The key.
+        key: &'static str,
+        /// What is wrong with it.
+        reason: PatternError,
+    },
+    /// A tag makes no sense.
+    #[error("bad tag {key:?}: {reason}")]
+    Tag {
+        /// The tag's key, shortened if it is long.
+        key: String,
+        /// What is wrong with it.
+        reason: TagError,
+    },
+    /// A group has two sources.
+    #[error(
+        "{second} beside {first}: a [[group]] has one source; to add to the group, write a second \
+         [[group]] with the same name"
+    )]
+    TwoSources {
+        /// The source that comes first.
+        first: &'static str,
+        /// The other one.
+        second: &'static str,
+    },
+    /// A group has neither a source nor a condition.
+    #[error(
+        "this [[group]] selects nothing: add a pid, pid_file, systemd, cgroup, pattern, cmdline, exe \
+         or user; pattern = '.*' selects every process"
+    )]
+    SelectsNothing,
+    /// `children = false` in a group of whole control groups.
+    #[error(
+        "children = false has no meaning for a whole unit or control group: add a pattern, cmdline, \
+         exe or user, or remove it"
+    )]
+    NoChildrenToLeaveOut,
+    /// Two parts of one group have different values of a tag.
+    #[error(
+        "tag {0} has another value in another [[group]] of the same name: they make one group with \
+         one line, so use one value"
+    )]
+    TagConflict(Label),
+}
+
+fn cure(suggestion: Option<&str>, known: &[&str]) -> String {
+    match suggestion {
+        Some(word) => format!("did you mean {word}?"),
+        None => format!("the keys are {}", known.join(", ")),
+    }
+}

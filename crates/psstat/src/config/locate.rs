@@ -1,0 +1,179 @@
+//! Finds what serde refused, and says what is wrong with it.
+//!
+//! An error of serde has a span and a text. The text is for programmers, so only the span is used:
+//! it is either that of an unknown key or that of a value of the wrong type.
+
+use super::error::Problem;
+use super::file::{File, Group, keys};
+use crate::settings::ValueError;
+use psstat_core::model::label::excerpt;
+use std::ops::Range;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// Each key with the type of its value and an example.
+const EXAMPLES: [(&str, &str, &str); 23] = [
+    ("host", STRING, "\"tengu\""),
+    ("cache_dir", STRING, "\"/run/psstat\""),
+    ("cache_name", STRING, "\"web\""),
+    ("wait", STRING, "\"1s\""),
+    ("interval", STRING, "\"10s\""),
+    ("fields", "a list of strings", "[\"p_cpu\", \"n_proc\"]"),
+    ("memory", STRING, "\"shared-once\""),
+    ("format", STRING, "\"influx\""),
+    ("output", STRING, "\"/var/lib/psstat.prom\""),
+    ("proc", STRING, "\"/host/proc\""),
+    ("sys", STRING, "\"/host/sys\""),
+    ("timeout", STRING, "\"10s\""),
+    ("multi_threaded", BOOLEAN, "true"),
+    ("name", STRING, "\"web\""),
+    ("pid", NUMBER, "1"),
+    ("pid_file", STRING, "\"/run/nginx.pid\""),
+    ("systemd", STRING, "\"nginx\""),
+    ("cgroup", STRING, "\"user.slice/*\""),
+    ("pattern", STRING, "\"^nginx$\""),
+    ("cmdline", STRING, "\"--port 80\""),
+    ("exe", STRING, "\"*/nginx\""),
+    ("user", "a name or a number", "\"www-data\""),
+    ("children", BOOLEAN, "false"),
+];
+
+const STRING: &str = "a string";
+const NUMBER: &str = "a number";
+const BOOLEAN: &str = "true or false";
+
+/// A word that is at least this similar may be the one that was meant.
+const SIMILARITY: f64 = 0.8;
+
+/// A table that a key is in.
+#[derive(Clone, Copy)]
+enum Place {
+    Top,
+    Group,
+    Tags,
+}
+
+/// A key and its value.
+struct Entry<'a> {
+    place: Place,
+    key: &'a str,
+    key_span: Range<usize>,
+    value: &'a Spanned<DeValue<'a>>,
+}
+
+/// What is wrong at `span`, and the position of its line in `text`.
+pub fn problem_at(
+    span: &Range<usize>,
+    table: &DeTable<'_>,
+    text: &str,
+) -> Option<(usize, Problem)> {
+    let mut entries = Vec::new();
+    collect(Place::Top, table, &mut entries);
+    // An implicit table, as in `[key.other]`, has the span of its key.
+    let is_unknown = |entry: &&Entry<'_>| entry.key_span == *span && !entry.is_known();
+    if let Some(entry) = entries.iter().find(is_unknown) {
+        return Some((span.start, entry.unknown_key()));
+    }
+    let contains = |entry: &&Entry<'_>| {
+        let value = entry.value.span();
+        value.start <= span.start && span.end <= value.end
+    };
+    // The innermost value is the shortest.
+    let entry = entries.iter().filter(contains).min_by_key(|entry| entry.value.span().len())?;
+    Some((entry.key_span.start, entry.wrong_value(text)))
+}
+
+fn collect<'a>(place: Place, table: &'a DeTable<'a>, entries: &mut Vec<Entry<'a>>) {
+    for (key, value) in table {
+        let name: &str = key.get_ref();
+        entries.push(Entry { place, key: name, key_span: key.span(), value });
+        match (place, name, value.get_ref()) {
+            (Place::Top | Place::Group, "tags", DeValue::Table(tags)) => {
+                collect(Place::Tags, tags, entries);
+            }
+            (Place::Top, "group", DeValue::Array(groups)) => {
+                for group in groups.iter().filter_map(|group| group.get_ref().as_table()) {
+                    collect(Place::Group, group, entries);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Entry<'_> {
+    fn is_known(&self) -> bool {
+        match self.place {
+            Place::Top => keys::<File>().contains(&self.key),
+            Place::Group => keys::<Group>().contains(&self.key),
+            // Any key may be that of a tag.
+            Place::Tags => true,
+        }
+    }
+
+    fn unknown_key(&self) -> Problem {
+        let (known, others, place) = match self.place {
+            Place::Top => (keys::<File>(), keys::<Group>(), "at the top of the file"),
+            Place::Group | Place::Tags => (keys::<Group>(), keys::<File>(), "in a [[group]]"),
+        };
+        if let Some(other) = others.iter().find(|other| **other == self.key) {
+            return match self.place {
+                Place::Top => Problem::BelongsInGroup(other),
+                Place::Group | Place::Tags => Problem::BelongsAtTop(other),
+            };
+        }
+        let similarity = |word: &&&str| strsim::jaro_winkler(self.key, word);
+        let nearest = known.iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
+        Problem::UnknownKey {
+            key: excerpt(self.key).into_owned(),
+            place,
+            suggestion: nearest.filter(|word| similarity(word) > SIMILARITY).copied(),
+            known,
+        }
+    }
+
+    fn wrong_value(&self, text: &str) -> Problem {
+        let found = self.value.get_ref().type_str();
+        let type_error = |expected, example| Problem::Type {
+            key: excerpt(self.key).into_owned(),
+            expected,
+            example,
+            found,
+        };
+        match (self.place, self.key) {
+            (Place::Tags, _) => type_error(STRING, "\"production\""),
+            (Place::Top, "group") => Problem::GroupBrackets,
+            (_, "tags") => Problem::TagsNotTable,
+            // The number is larger than any integer of Rust that serde knows.
+            (Place::Group, "pid") if found == "integer" => Problem::Value {
+                key: "pid",
+                value: excerpt(&text[self.value.span()]).into_owned(),
+                reason: ValueError::NotAPid,
+            },
+            (Place::Group, "user") if found == "integer" => Problem::Value {
+                key: "user",
+                value: excerpt(&text[self.value.span()]).into_owned(),
+                reason: ValueError::UnknownUser,
+            },
+            (_, key) => match EXAMPLES.iter().find(|(known, ..)| *known == key) {
+                Some((_, expected, example)) => type_error(expected, example),
+                None => self.unknown_key(),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_has_an_example() {
+        for key in [keys::<File>(), keys::<Group>()].concat() {
+            let is_table = matches!(key, "tags" | "group");
+            let rows = EXAMPLES.iter().filter(|(known, ..)| *known == key).count();
+            assert_eq!(rows, usize::from(!is_table), "{key}");
+        }
+        assert!(keys::<File>().len() > 10 && keys::<Group>().len() > 10);
+    }
+}

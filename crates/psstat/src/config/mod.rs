@@ -1,0 +1,530 @@
+//! The configuration file (TOML), turned into [`Settings`]. Pure.
+//!
+//! ```toml
+//! memory = "pss"                  # options have the names of the command line, with _ for -
+//!
+//! [tags]
+//! env = "production"
+//!
+//! [[group]]
+//! name = "web"
+//! pid_file = "/run/nginx.pid"     # the source: pid, pid_file, systemd or cgroup; without one, all
+//!                                 # processes
+//! exe = "*/nginx"                 # the conditions: pattern, cmdline, exe, user
+//! children = false                # without descendants
+//! tags = { team = "edge" }
+//! ```
+//!
+//! Anything unknown is an error with file, line and cure. If a misspelt key were ignored, nobody
+//! would notice that a group is not watched.
+//!
+//! `file.rs` declares the keys, `locate.rs` explains what serde refuses, and this file checks the
+//! values.
+
+mod error;
+mod file;
+mod locate;
+
+use crate::settings::{
+    self, CacheName, FieldList, Period, Settings, Surroundings, TagList, ValueError,
+};
+pub use error::{ConfigError, Problem};
+use file::{File, Group, Names, User};
+use psstat_core::model::label::{Label, excerpt};
+use psstat_core::model::units::Uid;
+use psstat_core::select::matcher::{Matcher, PatternError};
+use psstat_core::select::selector::{Conditions, Selector, Source};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+use toml::Spanned;
+use toml::de::{DeTable, Deserializer};
+
+/// What toml says of a key that is there twice. It does not name the key.
+const DUPLICATE: &str = "duplicate key";
+
+/// Reads the text of the file at `path`.
+///
+/// # Errors
+/// [`ConfigError`] if the text is not a valid configuration.
+pub fn parse(
+    path: &Path,
+    text: &str,
+    surroundings: &Surroundings,
+) -> Result<Settings, ConfigError> {
+    let reader = Reader { path, text, surroundings };
+    let table = reader.table()?;
+    match File::deserialize(Deserializer::from(table)) {
+        Ok(file) => reader.settings(file),
+        Err(error) => Err(reader.refused(&error)),
+    }
+}
+
+/// Checks the values of a file.
+#[derive(Clone, Copy)]
+struct Reader<'a> {
+    path: &'a Path,
+    text: &'a str,
+    surroundings: &'a Surroundings,
+}
+
+impl<'a> Reader<'a> {
+    fn error(self, position: usize, problem: Problem) -> ConfigError {
+        let before = &self.text.as_bytes()[..position.min(self.text.len())];
+        let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
+        ConfigError { path: self.path.to_owned(), line, problem }
+    }
+
+    fn bad(self, key: &'static str, span: Range<usize>, reason: ValueError) -> ConfigError {
+        let value = excerpt(&self.text[span.clone()]).into_owned();
+        self.error(span.start, Problem::Value { key, value, reason })
+    }
+
+    fn table(self) -> Result<Spanned<DeTable<'a>>, ConfigError> {
+        DeTable::parse(self.text).map_err(|error| {
+            let span = error.span().unwrap_or_default();
+            let message = error.message().lines().collect::<Vec<_>>().join(", ");
+            let problem = if message == DUPLICATE {
+                let key = self.text.get(span.clone()).unwrap_or_default();
+                Problem::DuplicateKey(excerpt(key).into_owned())
+            } else {
+                Problem::Syntax(message)
+            };
+            self.error(span.start, problem)
+        })
+    }
+
+    /// Why serde refused the file.
+    fn refused(self, error: &toml::de::Error) -> ConfigError {
+        let span = error.span().unwrap_or_default();
+        let table = match self.table() {
+            Ok(table) => table,
+            Err(error) => return error,
+        };
+        match locate::problem_at(&span, table.get_ref(), self.text) {
+            Some((position, problem)) => self.error(position, problem),
+            None => self.error(span.start, Problem::Syntax(error.message().to_owned())),
+        }
+    }
+
+    fn settings(self, file: File) -> Result<Settings, ConfigError> {
+        Ok(Settings {
+            selectors: self.groups(file.group)?,
+            tags: self.tags(file.tags)?,
+            host: self.value("host", file.host.as_ref(), |host| Ok(host.as_bytes().to_vec()))?,
+            cache_dir: self.value("cache_dir", file.cache_dir.as_ref(), path)?,
+            cache_name: self.value(
+                "cache_name",
+                file.cache_name.as_ref(),
+                str::parse::<CacheName>,
+            )?,
+            wait: self.value("wait", file.wait.as_ref(), str::parse::<Period>)?,
+            interval: self.value("interval", file.interval.as_ref(), str::parse::<Period>)?,
+            fields: file.fields.map(|names| self.fields(&names)).transpose()?,
+            memory: self.value("memory", file.memory.as_ref(), settings::memory_mode)?,
+            format: self.value("format", file.format.as_ref(), settings::format)?,
+            output: self.value("output", file.output.as_ref(), path)?,
+            proc: self.value("proc", file.proc.as_ref(), path)?,
+            sys: self.value("sys", file.sys.as_ref(), path)?,
+            timeout: self.value("timeout", file.timeout.as_ref(), str::parse::<Period>)?,
+            multi_threaded: file.multi_threaded,
+        })
+    }
+
+    fn value<T>(
+        self,
+        key: &'static str,
+        value: Option<&Spanned<String>>,
+        read: impl FnOnce(&str) -> Result<T, ValueError>,
+    ) -> Result<Option<T>, ConfigError> {
+        let Some(value) = value else { return Ok(None) };
+        let read = match value.get_ref() {
+            text if text.contains('\0') => Err(ValueError::Nul),
+            text => read(text),
+        };
+        read.map(Some).map_err(|reason| self.bad(key, value.span(), reason))
+    }
+
+    fn fields(self, names: &Spanned<Names>) -> Result<FieldList, ConfigError> {
+        let fields = match names.get_ref() {
+            Names::One(list) => list.parse(),
+            Names::Many(names) => FieldList::of_names(names.iter().map(String::as_str)),
+        };
+        fields.map_err(|reason| self.bad("fields", names.span(), reason))
+    }
+
+    fn tags(self, tags: file::Tags) -> Result<TagList, ConfigError> {
+        let mut tags: Vec<(Spanned<String>, Spanned<String>)> = tags.into_iter().collect();
+        tags.sort_by_key(|(key, _)| key.span().start);
+        let mut list = TagList::default();
+        for (key, value) in tags {
+            if value.get_ref().contains('\0') {
+                return Err(self.bad("tag", value.span(), ValueError::Nul));
+            }
+            let pushed = list.push(key.get_ref().as_bytes(), value.get_ref().as_bytes());
+            pushed.map_err(|reason| {
+                let quoted = excerpt(key.get_ref()).into_owned();
+                self.error(key.span().start, Problem::Tag { key: quoted, reason })
+            })?;
+        }
+        Ok(list)
+    }
+
+    fn groups(self, groups: Vec<Spanned<Group>>) -> Result<Vec<Selector>, ConfigError> {
+        let mut selectors: Vec<Selector> = Vec::new();
+        let mut tags_of_groups: BTreeMap<(Label, Label), Label> = BTreeMap::new();
+        for group in groups {
+            let start = group.span().start;
+            let selector = self.selector(start, group.into_inner())?;
+            // Selectors of one name are one group, which has one line.
+            if let Some(name) = &selector.name {
+                for (key, value) in &selector.tags {
+                    let known = tags_of_groups.entry((name.clone(), key.clone()));
+                    if known.or_insert_with(|| value.clone()) != value {
+                        return Err(self.error(start, Problem::TagConflict(key.clone())));
+                    }
+                }
+            }
+            selectors.push(selector);
+        }
+        Ok(selectors)
+    }
+
+    /// The selector of the `[[group]]` that starts there.
+    fn selector(self, start: usize, group: Group) -> Result<Selector, ConfigError> {
+        let name = self.value("name", group.name.as_ref(), |name| {
+            Label::new(name.as_bytes()).ok_or(ValueError::EmptyName)
+        })?;
+        let source = self.source(&group)?;
+        let conditions = Conditions {
+            pattern: self.pattern("pattern", group.pattern.as_ref(), regex)?,
+            cmdline: self.pattern("cmdline", group.cmdline.as_ref(), regex)?,
+            exe: self.pattern("exe", group.exe.as_ref(), glob)?,
+            user: group.user.map(|user| self.user(&user)).transpose()?,
+        };
+        if source == Source::All && conditions.is_empty() {
+            return Err(self.error(start, Problem::SelectsNothing));
+        }
+        let tags = self.tags(group.tags)?.into_pairs();
+        let children = group.children.unwrap_or(true);
+        let selector = Selector { name, source, conditions, children, tags };
+        if selector.takes_control_groups() && !children {
+            return Err(self.error(start, Problem::NoChildrenToLeaveOut));
+        }
+        Ok(selector)
+    }
+
+    /// Where a group's processes come from. There is at most one source.
+    fn source(self, group: &Group) -> Result<Source, ConfigError> {
+        let start =
+            |value: &Option<Spanned<String>>| value.as_ref().map(|value| value.span().start);
+        let pid_file = self.value("pid_file", group.pid_file.as_ref(), path)?;
+        let pid_file = pid_file.map(|path| Source::PidFile(path.into_os_string().into_vec()));
+        let unit = self.pattern("systemd", group.systemd.as_ref(), glob)?;
+        let control_group = self.pattern("cgroup", group.cgroup.as_ref(), glob)?;
+        let pid = group.pid.as_ref().map(|pid| self.pid(pid)).transpose()?;
+        let all = [
+            ("pid", group.pid.as_ref().map(|pid| pid.span().start), pid),
+            ("pid_file", start(&group.pid_file), pid_file),
+            ("systemd", start(&group.systemd), unit.as_deref().map(settings::unit)),
+            ("cgroup", start(&group.cgroup), control_group.as_deref().map(settings::control_group)),
+        ];
+        let given = all.into_iter().filter_map(|(key, start, source)| Some((start?, key, source?)));
+        let mut given: Vec<(usize, &'static str, Source)> = given.collect();
+        given.sort_by_key(|&(start, ..)| start);
+        if let [(_, first, _), (start, second, _), ..] = given[..] {
+            return Err(self.error(start, Problem::TwoSources { first, second }));
+        }
+        Ok(given.pop().map_or(Source::All, |(_, _, source)| source))
+    }
+
+    fn pid(self, pid: &Spanned<i64>) -> Result<Source, ConfigError> {
+        let found = settings::pid(&pid.get_ref().to_string());
+        found.map(Source::Pid).map_err(|reason| self.bad("pid", pid.span(), reason))
+    }
+
+    /// A regex or a glob. It is compiled here so that the error has a line.
+    fn pattern(
+        self,
+        key: &'static str,
+        value: Option<&Spanned<String>>,
+        compile: impl FnOnce(&str) -> Result<Matcher, PatternError>,
+    ) -> Result<Option<String>, ConfigError> {
+        let start = value.map_or(0, |value| value.span().start);
+        let text = self.value(key, value, |text| match text {
+            "" => Err(ValueError::EmptyPattern),
+            _ => Ok(text.to_owned()),
+        })?;
+        if let Some(text) = &text {
+            let compiled = compile(text);
+            compiled.map_err(|reason| self.error(start, Problem::Pattern { key, reason }))?;
+        }
+        Ok(text)
+    }
+
+    fn user(self, user: &Spanned<User>) -> Result<Uid, ConfigError> {
+        let found = match user.get_ref() {
+            User::Uid(uid) => settings::user(&uid.to_string(), self.surroundings),
+            User::Name(name) => settings::user(name, self.surroundings),
+        };
+        found.map_err(|reason| self.bad("user", user.span(), reason))
+    }
+}
+
+fn path(text: &str) -> Result<PathBuf, ValueError> {
+    if text.is_empty() { Err(ValueError::Empty) } else { Ok(PathBuf::from(text)) }
+}
+
+fn regex(text: &str) -> Result<Matcher, PatternError> {
+    Matcher::of_regexes([(0, text)].into_iter())
+}
+
+fn glob(text: &str) -> Result<Matcher, PatternError> {
+    Matcher::of_globs([(0, text)].into_iter())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::config::ReadConfigError;
+    use proptest::prelude::*;
+    use psstat_core::emit::Format;
+    use psstat_core::model::memory::MemoryMode;
+    use psstat_core::model::units::Pid;
+
+    fn read(text: &str) -> Result<Settings, ConfigError> {
+        let surroundings = Surroundings::made_up(|_| Err(ReadConfigError::TooLong));
+        parse(Path::new("/etc/psstat.toml"), text, &surroundings)
+    }
+
+    fn refusal(text: &str) -> String {
+        let error = read(text).unwrap_err().to_string();
+        assert!(!error.contains('\n'), "{text:?}: {error}");
+        error
+    }
+
+    #[test]
+    fn every_key_sets_its_value() {
+        let settings = read(
+            r#"
+            host = "tengu"
+            cache_dir = "/run/psstat"
+            cache_name = "web"
+            wait = "500ms"
+            interval = "10s"
+            fields = ["n_proc", "p_cpu"]
+            memory = "pss"
+            format = "json"
+            output = "/tmp/out"
+            proc = "/host/proc"
+            sys = "/host/sys"
+            timeout = "2s"
+            multi_threaded = true
+
+            [tags]
+            z = "1"
+            a = "2"
+
+            [[group]]
+            name = "web"
+            pid_file = "/run/nginx.pid"
+            exe = "*/nginx"
+            children = false
+            tags = { team = "edge" }
+
+            [[group]]
+            name = "one"
+            pid = 1
+
+            [[group]]
+            systemd = "postgresql@*"
+            pattern = "postgres"
+            user = 7
+
+            [[group]]
+            cgroup = "/user.slice/*"
+
+            [[group]]
+            name = "php"
+            cmdline = "--fpm"
+            user = "www-data"
+            [group.tags]
+            team = "app"
+            "#,
+        )
+        .unwrap();
+        let selectors: Vec<String> = settings.selectors.iter().map(Selector::to_string).collect();
+        assert_eq!(
+            selectors,
+            [
+                "web: pid_file /run/nginx.pid, exe */nginx, children false",
+                "one: pid 1",
+                "(by their own names): systemd postgresql@*, pattern postgres, user 7",
+                "(by their own names): cgroup user.slice/*",
+                "php: cmdline --fpm, user 33",
+            ]
+        );
+        let label = |text: &str| Label::lossy(text.as_bytes());
+        assert_eq!(settings.selectors[0].tags, [(label("team"), label("edge"))]);
+        assert_eq!(settings.selectors[4].tags, [(label("team"), label("app"))]);
+        assert_eq!(settings.selectors[1].source, Source::Pid(Pid::new(1)));
+        let mut tags = TagList::default();
+        tags.push(b"z", b"1").unwrap();
+        tags.push(b"a", b"2").unwrap();
+        let expected = Settings {
+            selectors: settings.selectors.clone(),
+            tags,
+            host: Some(b"tengu".to_vec()),
+            cache_dir: Some("/run/psstat".into()),
+            cache_name: "web".parse().ok(),
+            wait: "500ms".parse().ok(),
+            interval: "10s".parse().ok(),
+            fields: "n_proc,p_cpu".parse().ok(),
+            memory: Some(MemoryMode::Pss),
+            format: Some(Format::Json),
+            output: Some("/tmp/out".into()),
+            proc: Some("/host/proc".into()),
+            sys: Some("/host/sys".into()),
+            timeout: "2s".parse().ok(),
+            multi_threaded: Some(true),
+        };
+        assert_eq!(settings, expected);
+        assert_eq!(read("fields = 'n_proc,p_cpu'").unwrap().fields, settings.fields);
+        assert_eq!(read("# nothing yet\n").unwrap(), Settings::default());
+    }
+
+    /// Each row: a file, the line that its error names, what the error names there, and the cure.
+    const REFUSALS: [(&str, usize, &str, &str); 46] = [
+        ("memroy = 'pss'", 1, "\"memroy\"", "did you mean memory?"),
+        ("\n\ncache-dir = '/x'", 3, "\"cache-dir\"", "did you mean cache_dir?"),
+        ("zzz = 1", 1, "\"zzz\"", "the keys are host, cache_dir"),
+        ("[tag]\nenv = 'x'", 1, "\"tag\"", "did you mean tags?"),
+        ("memory = 'pss'\npattern = 'x'", 2, "pattern", "below a [[group]]"),
+        ("[[group]]\npid = 1\nmemory = 'pss'", 3, "memory", "to the top of the file"),
+        ("[[group]]\npatern = 'x'", 2, "\"patern\"", "did you mean pattern?"),
+        ("[[group]]\npid-file = 'x'", 2, "\"pid-file\"", "did you mean pid_file?"),
+        ("[[group]]\nzzz = 1", 2, "\"zzz\"", "the keys are name, pid"),
+        ("[group]\npid = 1", 1, "group", "[[group]], with two brackets"),
+        ("[group.tags]\na = 'b'", 1, "group", "[[group]], with two brackets"),
+        ("[[group]]\nname.x = 'y'", 2, "name", "as in name = \"web\"; this is of type table"),
+        ("group = 7", 1, "group", "[[group]], with two brackets"),
+        ("\ngroup = [1]", 2, "group", "[[group]], with two brackets"),
+        ("tags = 'x'", 1, "tags", "as in [tags]"),
+        ("[[group]]\npid = 1\ntags = 'x'", 3, "tags", "as in [tags]"),
+        ("host = 1", 1, "host", "as in host = \"tengu\"; this is of type integer"),
+        ("host = 1979-05-27", 1, "host", "as in host = \"tengu\"; this is of type datetime"),
+        ("multi_threaded = 'yes'", 1, "multi_threaded", "true or false, as in"),
+        ("fields = [1]", 1, "fields", "as in fields = [\"p_cpu\", \"n_proc\"]"),
+        ("fields = ['cpu']", 1, "\"cpu\"", "the fields are p_cpu"),
+        ("fields = []", 1, "fields []", "it names no field"),
+        ("memory = 'most'", 1, "memory 'most'", "use rss, shared-once or pss"),
+        ("format = 'xml'", 1, "format 'xml'", "use influx, json or prometheus"),
+        ("timeout = '1'", 1, "timeout '1'", "write durations as 500ms, 1s or 2m"),
+        ("wait = '0s'", 1, "wait '0s'", "it must be longer than 0"),
+        ("timeout = 1", 1, "timeout", "as in timeout = \"10s\"; this is of type integer"),
+        ("cache_name = 'a/b'", 1, "cache_name 'a/b'", "without '/'"),
+        ("cache_dir = ''", 1, "cache_dir ''", "the value is empty"),
+        ("output = \"a\\u0000b\"", 1, "output \"a\\u0000b\"", "remove it"),
+        ("[tags]\nx = \"a\\u0000b\"", 2, "tag \"a\\u0000b\"", "remove it"),
+        ("[tags]\nprocess_name = 'x'", 2, "tag \"process_name\"", "choose another key"),
+        ("[tags]\nenv = ''", 2, "tag \"env\"", "the value is empty"),
+        ("[tags]\nport = 80", 2, "port", "as in port = \"production\"; this is of type integer"),
+        ("[[group]]\nname = 'x'", 1, "selects nothing", "add a pid, pid_file"),
+        ("[[group]]\nname = ''\npid = 1", 2, "name ''", "the name is empty"),
+        ("[[group]]\npid = 1\npid_file = '/x'", 3, "pid_file beside pid", "a second [[group]]"),
+        ("[[group]]\npid = 0", 2, "pid 0", "not a pid (1 to 4194304)"),
+        ("[[group]]\npid = 99999999999999999999", 2, "pid 9999", "not a pid (1 to 4194304)"),
+        ("[[group]]\npid = '1'", 2, "pid", "as in pid = 1; this is of type string"),
+        ("[[group]]\npattern = ''", 2, "pattern ''", "to match everything write '.*'"),
+        ("[[group]]\n\npattern = 'a('", 3, "pattern: bad regex \"a(\"", "unclosed group"),
+        ("[[group]]\nexe = '[z-a]'", 2, "exe: bad glob \"[z-a]\"", "invalid"),
+        ("[[group]]\nuser = 'nobody-here'", 2, "user 'nobody-here'", "give the uid"),
+        (
+            "[[group]]\npid = 1\n[[group]]\nsystemd = 'x'\nchildren = false",
+            3,
+            "children = false",
+            "add a pattern, cmdline, exe or user",
+        ),
+        (
+            "[[group]]\nname = 'a'\npid = 1\ntags = { x = '1' }\n[[group]]\nname = 'a'\npid = 2\ntags = { x = '2' }",
+            5,
+            "tag x",
+            "use one value",
+        ),
+    ];
+
+    #[test]
+    fn a_refusal_names_file_line_key_and_cure() {
+        for (text, line, key, cure) in REFUSALS {
+            let error = refusal(text);
+            let place = format!("/etc/psstat.toml:{line}: ");
+            assert!(error.starts_with(&place), "{text:?}: {error}");
+            assert!(error.contains(key) && error.contains(cure), "{text:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_syntax_error_names_its_line() {
+        for (text, line) in [
+            ("host = ", 1),
+            ("a = 1\nhost 'x'\n", 2),
+            ("[tags]\na = '1'\na = '2'", 3),
+            ("[[group]]\npid = 1\n[[group", 3),
+            ("[tags]\n[tags]\n", 2),
+            ("host = 'x", 1),
+        ] {
+            let error = refusal(text);
+            assert!(error.starts_with(&format!("/etc/psstat.toml:{line}: ")), "{text:?}: {error}");
+        }
+        let twice = refusal("host = 'a'\nhost = 'b'");
+        assert_eq!(twice, "/etc/psstat.toml:2: duplicate key host: remove one of the two");
+    }
+
+    #[test]
+    fn a_file_with_two_mistakes_names_one_of_them() {
+        for text in ["zzz = 1\nhost = 2", "host = 2\n[[group]]\nzzz = 1", "a = 1\nb = 2"] {
+            let error = refusal(text);
+            let named = ["zzz", "host", "\"a\""].iter().any(|key| error.contains(key));
+            assert!(named, "{text:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_second_group_of_a_name_may_repeat_and_add_tags() {
+        let text = "[[group]]\nname = 'a'\npid = 1\ntags = { x = '1' }\n[[group]]\nname = 'a'\n\
+                    pid = 2\ntags = { x = '1', y = '2' }\n[[group]]\npid = 3\ntags = { x = '3' }";
+        assert_eq!(read(text).unwrap().selectors.len(), 3);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused_in_one_line(text in "[\\[\\]='\"{},.\\\\a-z0-9_\\n# -]{0,60}") {
+            if let Err(error) = read(&text) {
+                let error = error.to_string();
+                prop_assert!(error.starts_with("/etc/psstat.toml:"), "{}", error);
+                prop_assert!(!error.contains('\n'), "{}", error);
+            }
+        }
+
+        #[test]
+        fn any_value_of_any_key_is_read_or_refused(
+            key in proptest::sample::select([file::keys::<File>(), file::keys::<Group>()].concat()),
+            value in proptest::sample::select(
+                &["1", "-1", "1.5", "true", "''", "'x'", "[]", "['']", "{}", "{ a = 1 }", "1979-05-27",
+                  "[[]]", "'\u{1F600}'", "99999999999999999999", "0x10", "inf"][..]
+            ),
+            in_group: bool,
+        ) {
+            let text = if in_group { format!("[[group]]\n{key} = {value}") } else { format!("{key} = {value}") };
+            if let Err(error) = read(&text) {
+                let line = if in_group && error.problem != Problem::SelectsNothing { 2 } else { 1 };
+                prop_assert_eq!(error.line, line, "{}", error);
+                // The key or value is at fault, not what is around it.
+                let is_syntax = matches!(error.problem, Problem::Syntax(_));
+                prop_assert!(!is_syntax || error.to_string().contains("TOML"), "{}", error);
+            }
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Files below `/proc` that belong to no process.
+
+use super::Procfs;
+use super::file_path::FilePath;
+use psstat_core::discovery::tracker;
+use psstat_core::model::births::Births;
+use psstat_core::model::buffer::Buffer;
+use psstat_core::model::read_error::{ReadError, Reason};
+use psstat_core::model::units::{Bytes, Pid};
+use psstat_core::parse::{line, procfs as parse};
+
+impl Procfs {
+    /// What the kernel reports about the tasks it has made (`loadavg`, `sys/kernel/pid_max`, `stat`).
+    /// `interval_nanos` is the time since the last sample; it decides whether forks must be counted.
+    /// `None` if a file cannot be read, or this is a copy.
+    pub fn births(&self, interval_nanos: u64) -> Option<Births> {
+        if !self.genuine {
+            return None;
+        }
+        let mut buffer = Buffer::default();
+        let text = self.read(&FilePath::of_system(c"sys/kernel/pid_max"), &mut buffer).ok()?;
+        let pid_max = line::number(text)?;
+        let forks = if tracker::needs_forks(pid_max, interval_nanos) {
+            Some(parse::forks(&self.read_to_end(&FilePath::of_system(c"stat")).ok()?)?)
+        } else {
+            None
+        };
+        // The newest pid is read last: a process that starts meanwhile has a pid up to the newest,
+        // or belongs to the next sample.
+        let text = self.read(&FilePath::of_system(c"loadavg"), &mut buffer).ok()?;
+        let (tasks, newest) = parse::loadavg(text)?;
+        Some(Births { newest, tasks, pid_max, forks })
+    }
+
+    /// The memory of the machine: `MemTotal` of `meminfo` (proc_meminfo(5)).
+    ///
+    /// # Errors
+    /// [`ReadError`] if the file cannot be read; [`Reason::Malformed`] if it has no `MemTotal`.
+    pub fn mem_total(&self, buffer: &mut Buffer) -> Result<Bytes, ReadError> {
+        let path = FilePath::of_system(c"meminfo");
+        let text = self.read(&path, buffer)?;
+        parse::mem_total(text).ok_or_else(|| self.error(&path, Reason::Malformed))
+    }
+
+    /// Identifies this boot of the machine: `sys/kernel/random/boot_id` (random(4)). Empty if it
+    /// cannot be read. Two samples without it count as of the same boot, and only the clock can tell
+    /// that the machine was restarted.
+    pub fn boot_id(&self, buffer: &mut Buffer) -> Vec<u8> {
+        let path = FilePath::of_system(c"sys/kernel/random/boot_id");
+        self.read(&path, buffer).map(|text| text.trim_ascii().to_vec()).unwrap_or_default()
+    }
+
+    /// The pid of psstat in this procfs: the target of `self`. `None` if this is a copy, or shows a
+    /// pid namespace that psstat is not in.
+    pub fn own_pid(&self) -> Option<Pid> {
+        if !self.genuine {
+            return None;
+        }
+        Pid::parse(&self.link_target(&FilePath::of_system(c"self")).ok()?)
+    }
+}

@@ -1,0 +1,73 @@
+//! What psstat may read of a simulated world.
+
+use super::world::Task;
+use std::collections::BTreeSet;
+
+/// A file of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum File {
+    Stat,
+    Statm,
+    Cmdline,
+    Exe,
+    User,
+    ControlGroup,
+    Storage,
+    Faults,
+    Switches,
+    OpenFiles,
+}
+
+impl File {
+    /// Files that the kernel may refuse to show.
+    pub const ALL: [File; 10] = [
+        File::Stat,
+        File::Statm,
+        File::Cmdline,
+        File::Exe,
+        File::User,
+        File::ControlGroup,
+        File::Storage,
+        File::Faults,
+        File::Switches,
+        File::OpenFiles,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            File::Stat | File::Faults => "stat",
+            File::Statm => "statm",
+            File::Cmdline => "cmdline",
+            File::Exe => "exe",
+            File::User => "status",
+            File::ControlGroup => "cgroup",
+            File::Storage => "io",
+            File::Switches => "task",
+            File::OpenFiles => "fd",
+        }
+    }
+}
+
+/// What psstat may read.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    /// Files that may not be read, by the number of the process.
+    pub denied: BTreeSet<(usize, File)>,
+    /// `hidepid`: `/proc` shows only the processes of that user.
+    pub shows_only: Option<u32>,
+    /// No hierarchy of control groups can be read.
+    pub hides_hierarchy: bool,
+    /// `/proc/meminfo` cannot be read.
+    pub hides_memory: bool,
+}
+
+impl Access {
+    /// Whether `/proc` lists the process.
+    pub fn shows(&self, task: &Task) -> bool {
+        self.shows_only.is_none_or(|user| user == task.user)
+    }
+
+    pub fn denies(&self, task: &Task, file: File) -> bool {
+        self.denied.contains(&(task.life, file))
+    }
+}

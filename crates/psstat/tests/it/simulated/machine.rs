@@ -1,0 +1,328 @@
+//! The simulated kernel as psstat sees it: [`Kernel`], implemented by a [`World`].
+//!
+//! Each reading shows the world at one moment. Between two readings anything may happen.
+//!
+//! What a process does besides using CPU time follows from its CPU time, so that the log of the
+//! world tells it too: it reads a byte from storage in each microsecond of user time and writes one
+//! in each microsecond of system time, and it has a page fault and a context switch in each
+//! microsecond. Its memory and open files follow from its number.
+
+use super::access::File;
+use super::world::{HZ, Life, Task, World};
+use psstat_core::kernel::{Clocks, Constants, Kernel, Wanted};
+use psstat_core::model::births::{Births, PidRange};
+use psstat_core::model::buffer::Buffer;
+use psstat_core::model::control_group::ControlGroup;
+use psstat_core::model::memory::Statm;
+use psstat_core::model::pid_file::{PidFile, PidFileError};
+use psstat_core::model::process::Stat;
+use psstat_core::model::read_error::{ReadError, Reason};
+use psstat_core::model::readings::Storage;
+use psstat_core::model::snapshot::Part;
+use psstat_core::model::units::{
+    Amounts, Bytes, Count, CpuNanos, Pages, Pid, ProcId, Uid, WallNanos,
+};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What happens to the world while it is being read.
+pub struct Interruption {
+    /// After this many readings since the last interruption.
+    pub after: usize,
+    pub what: Box<dyn FnOnce(&mut World) + Send>,
+}
+
+impl Interruption {
+    pub fn new(after: usize, what: impl FnOnce(&mut World) + Send + 'static) -> Interruption {
+        Interruption { after, what: Box::new(what) }
+    }
+}
+
+/// How a world is read.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup {
+    /// How many threads read when all processes are read.
+    pub readers: usize,
+    /// Whether the kernel tells of births, so that not all processes must be read.
+    pub tells_births: bool,
+    /// Whether CPU clocks of processes can be read.
+    pub has_clocks: bool,
+    /// After how many readings the time is up.
+    pub time: usize,
+}
+
+impl Default for Setup {
+    fn default() -> Setup {
+        Setup { readers: 1, tells_births: false, has_clocks: false, time: usize::MAX }
+    }
+}
+
+/// A world that psstat reads.
+pub struct Machine<'w> {
+    state: Mutex<State<'w>>,
+    constants: Constants,
+    setup: Setup,
+    /// Whether the list of all processes was read.
+    listed_all: AtomicBool,
+}
+
+struct State<'w> {
+    world: &'w mut World,
+    interruptions: VecDeque<Interruption>,
+    /// Readings since the last interruption.
+    readings: usize,
+    /// Readings in all.
+    total: usize,
+}
+
+impl State<'_> {
+    /// Counts a reading. What is to happen before it happens.
+    fn count_reading(&mut self) -> &World {
+        while self.interruptions.front().is_some_and(|next| next.after <= self.readings) {
+            if let Some(next) = self.interruptions.pop_front() {
+                (next.what)(self.world);
+                self.readings = 0;
+            }
+        }
+        self.readings += 1;
+        self.total += 1;
+        self.world
+    }
+}
+
+/// Resident and shared pages of the process with that number.
+pub fn memory_of(life: Life) -> Statm {
+    let number = life as u64;
+    Statm { resident: Pages(100 + number % 7), shared: Pages(20 + number % 3) }
+}
+
+/// Open files of the process with that number.
+pub fn open_files_of(life: Life) -> u64 {
+    3 + life as u64 % 5
+}
+
+impl<'w> Machine<'w> {
+    pub fn new(world: &'w mut World, interruptions: Vec<Interruption>, setup: Setup) -> Self {
+        let constants = Constants {
+            hz: HZ,
+            page_size: 4096,
+            boot_id: b"simulated".to_vec(),
+            proc_path: "/proc".to_owned(),
+            sys_path: "/sys".to_owned(),
+        };
+        let interruptions = interruptions.into();
+        let state = Mutex::new(State { world, interruptions, readings: 0, total: 0 });
+        Machine { state, constants, setup, listed_all: AtomicBool::new(false) }
+    }
+
+    /// Whether the list of all processes was read.
+    pub fn has_listed_all(&self) -> bool {
+        self.listed_all.load(Ordering::Relaxed)
+    }
+
+    fn with_world<T>(&self, read: impl FnOnce(&World) -> T) -> T {
+        read(self.state.lock().unwrap().world)
+    }
+
+    /// Reads a file of a process.
+    fn read<T>(
+        &self,
+        pid: Pid,
+        file: File,
+        read: impl FnOnce(&World, &Task) -> T,
+    ) -> Result<T, ReadError> {
+        let error = |reason| ReadError { path: format!("/proc/{pid}/{}", file.name()), reason };
+        let mut state = self.state.lock().unwrap();
+        let world = state.count_reading();
+        let task = world.tasks().get(&pid).filter(|task| world.access.shows(task));
+        let task = task.ok_or_else(|| error(Reason::Vanished))?;
+        if world.access.denies(task, file) {
+            return Err(error(Reason::Denied));
+        }
+        Ok(read(world, task))
+    }
+
+    /// Reads a file that a zombie does not have.
+    fn read_living<T>(
+        &self,
+        pid: Pid,
+        file: File,
+        read: impl FnOnce(&Task) -> T,
+    ) -> Result<T, ReadError> {
+        let read = |_: &World, task: &Task| (!task.zombie).then(|| read(task));
+        let path = format!("/proc/{pid}/{}", file.name());
+        self.read(pid, file, read)?.ok_or(ReadError { path, reason: Reason::Vanished })
+    }
+}
+
+impl Kernel for Machine<'_> {
+    fn constants(&self) -> &Constants {
+        &self.constants
+    }
+
+    fn clocks(&self) -> Clocks {
+        let boot = self.with_world(World::now);
+        Clocks { boot, wall: WallNanos(boot.0.try_into().unwrap()) }
+    }
+
+    fn out_of_time(&self) -> bool {
+        self.state.lock().unwrap().total >= self.setup.time
+    }
+
+    fn is_genuine(&self) -> bool {
+        true
+    }
+
+    fn own_pid(&self) -> Option<Pid> {
+        None
+    }
+
+    fn pids(&self, pids: &mut Vec<Pid>) -> Result<Option<i64>, ReadError> {
+        self.listed_all.store(true, Ordering::Relaxed);
+        pids.clear();
+        self.pids_from(0, PidRange { first: Pid::INIT, last: Pid::MAX }, u64::MAX, pids)?;
+        Ok(Some(0))
+    }
+
+    fn pids_from(
+        &self,
+        offset: i64,
+        range: PidRange,
+        limit: u64,
+        pids: &mut Vec<Pid>,
+    ) -> Result<(), ReadError> {
+        assert_eq!(offset, 0, "the one that `pids` returned");
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        self.with_world(|world| {
+            let in_range = world.tasks().range(range.first..=range.last);
+            let shown = in_range.filter(|(_, task)| world.access.shows(task));
+            pids.extend(shown.map(|(pid, _)| pid).take(limit));
+        });
+        Ok(())
+    }
+
+    fn births(&self, _: u64) -> Option<Births> {
+        self.setup.tells_births.then(|| {
+            self.with_world(|world| Births {
+                newest: Pid::new(world.last_pid()),
+                tasks: world.population() as u64,
+                pid_max: world.pid_max().into(),
+                forks: Some(world.lives() as u64),
+            })
+        })
+    }
+
+    fn stat<'b>(&self, pid: Pid, _: &'b mut Buffer) -> Result<Stat<'b>, ReadError> {
+        self.read(pid, File::Stat, |world, _| world.stat(pid).unwrap())
+    }
+
+    fn stats(&self, pids: &[Pid]) -> Vec<Part> {
+        let share = pids.len().div_ceil(self.setup.readers).max(1);
+        std::thread::scope(|scope| {
+            let read = |part| scope.spawn(move || self.stats_in_order(part));
+            let threads: Vec<_> = pids.chunks(share).map(read).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        })
+    }
+
+    fn cpu_clock(&self, pid: Pid) -> Option<CpuNanos> {
+        if !self.setup.has_clocks {
+            return None;
+        }
+        let mut state = self.state.lock().unwrap();
+        let task = state.count_reading().tasks().get(&pid)?;
+        Some(CpuNanos((task.utime + task.stime) * 1000))
+    }
+
+    fn statm(&self, pid: Pid) -> Result<Statm, ReadError> {
+        let memory =
+            |task: &Task| if task.zombie { Statm::default() } else { memory_of(task.life) };
+        self.read(pid, File::Statm, |_, task| memory(task))
+    }
+
+    fn pss(&self, pid: Pid) -> Result<Bytes, ReadError> {
+        self.read_living(pid, File::Statm, |task| memory_of(task.life).resident.bytes(4096))
+    }
+
+    fn cmdline(&self, pid: Pid, line: &mut Vec<u8>) -> Result<(), ReadError> {
+        line.clear();
+        let text = self.read(pid, File::Cmdline, |_, task| {
+            if task.zombie { String::new() } else { format!("{} --run", task.comm) }
+        })?;
+        line.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
+
+    fn exe(&self, pid: Pid) -> Result<Vec<u8>, ReadError> {
+        self.read_living(pid, File::Exe, |task| format!("/bin/{}", task.comm).into_bytes())
+    }
+
+    fn effective_user(&self, pid: Pid) -> Result<Uid, ReadError> {
+        self.read(pid, File::User, |_, task| Uid(task.user))
+    }
+
+    fn cgroup(&self, pid: Pid) -> Result<Vec<u8>, ReadError> {
+        self.read(pid, File::ControlGroup, |world, task| {
+            let deleted = if world.hierarchy().has(task.control_group) { "" } else { " (deleted)" };
+            format!("0::/{}{deleted}\n", task.control_group).into_bytes()
+        })
+    }
+
+    fn storage(&self, pid: Pid) -> Result<Storage, ReadError> {
+        self.read(pid, File::Storage, |_, task| Storage {
+            read: Count(task.utime + task.cutime),
+            written: Count(task.stime + task.cstime),
+        })
+    }
+
+    fn major_faults(&self, id: ProcId) -> Result<Amounts<Count>, ReadError> {
+        self.read(id.pid, File::Faults, |_, task| Amounts {
+            own: Count(task.utime + task.stime),
+            children: Count(task.cutime + task.cstime),
+        })
+    }
+
+    fn threads(&self, pid: Pid) -> Result<Vec<Pid>, ReadError> {
+        self.read(pid, File::Switches, |_, _| vec![pid])
+    }
+
+    fn switches(&self, pid: Pid, _: Pid) -> Result<Count, ReadError> {
+        self.read(pid, File::Switches, |_, task| Count(task.utime + task.stime))
+    }
+
+    fn open_files(&self, pid: Pid) -> Result<u64, ReadError> {
+        self.read_living(pid, File::OpenFiles, |task| open_files_of(task.life))
+    }
+
+    fn control_groups(&self, wanted: Wanted<'_>) -> Option<Vec<ControlGroup>> {
+        let mut state = self.state.lock().unwrap();
+        let world = state.count_reading();
+        let mut members: BTreeMap<&'static str, Vec<Pid>> = BTreeMap::new();
+        // A zombie is not in `cgroup.procs` (cgroup-v2.rst).
+        for (&pid, task) in world.tasks().iter().filter(|(_, task)| !task.zombie) {
+            members.entry(task.control_group).or_default().push(pid);
+        }
+        (!world.access.hides_hierarchy).then(|| world.hierarchy().walk(wanted, &members))
+    }
+
+    fn pid_file(&self, path: &[u8]) -> Result<PidFile, PidFileError> {
+        self.with_world(|world| {
+            let file = world.pid_files.iter().find(|(known, _)| known.as_bytes() == path);
+            file.map_or(Err(PidFileError::NotFound), |(_, file)| file.clone())
+        })
+    }
+
+    fn mem_total(&self) -> Result<Bytes, ReadError> {
+        let denied = ReadError { path: "/proc/meminfo".to_owned(), reason: Reason::Denied };
+        self.with_world(|world| {
+            (!world.access.hides_memory).then_some(Bytes(1 << 30)).ok_or(denied)
+        })
+    }
+
+    fn processors_online(&self) -> Option<u64> {
+        None
+    }
+
+    fn hold(&mut self, _: &[Pid]) {}
+}

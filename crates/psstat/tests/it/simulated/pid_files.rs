@@ -1,0 +1,86 @@
+//! Pid files are followed, and those that name no process are warned of.
+
+use super::Watch;
+use super::oracle::{By, Pick};
+use super::world::{TICK, World};
+use psstat_core::diagnostics::Warning;
+use psstat_core::engine::Sample;
+use psstat_core::model::pid_file::{PidFile, PidFileError};
+use psstat_core::model::units::Pid;
+
+const PATH: &str = "/run/w.pid";
+
+/// A world with one process beside `init`, which started at `STARTED`, and a watch on the pid file.
+struct Scene {
+    world: World,
+    watch: Watch,
+    pid: Pid,
+}
+
+/// In microseconds since boot. The wall clock of a world shows the time since boot.
+const STARTED: u64 = 500 * TICK;
+
+impl Scene {
+    fn new() -> Scene {
+        let mut world = World::new(100);
+        world.idle(STARTED - world.now().0 / 1000);
+        let pid = world.fork(Pid::INIT).unwrap();
+        let watch = Watch::new(&[Pick { label: Some("w"), by: By::PidFile(PATH, pid) }]);
+        Scene { world, watch, pid }
+    }
+
+    /// Takes a sample in which the pid file holds `file`.
+    fn sample(&mut self, file: Result<PidFile, PidFileError>) -> (u64, Sample) {
+        self.world.pid_files.insert(PATH, file);
+        self.world.idle(TICK);
+        self.watch.sample(&mut self.world);
+        self.world.burn(self.pid, 7 * TICK, 0);
+        let seen = self.watch.sample(&mut self.world);
+        let used = seen.lines["w"].used.unwrap();
+        assert_eq!(seen.lines["w"].processes * 7 * TICK, used);
+        (seen.lines["w"].processes, seen.sample)
+    }
+}
+
+fn file(pid: Pid, written: u64) -> Result<PidFile, PidFileError> {
+    Ok(PidFile { pid, written: i64::try_from(written * 1000).unwrap() })
+}
+
+fn warnings(sample: &Sample) -> Vec<Warning> {
+    sample.diagnostics.iter().cloned().collect()
+}
+
+#[test]
+fn a_pid_file_names_the_root() {
+    let mut scene = Scene::new();
+    let (processes, sample) = scene.sample(file(scene.pid, STARTED));
+    assert_eq!((processes, warnings(&sample)), (1, vec![]));
+}
+
+#[test]
+fn a_pid_file_without_a_pid_is_warned_of() {
+    for error in [PidFileError::NotFound, PidFileError::Malformed, PidFileError::Denied] {
+        let mut scene = Scene::new();
+        let (processes, sample) = scene.sample(Err(error.clone()));
+        let expected = Warning::PidFile { path: PATH.into(), error };
+        assert_eq!((processes, warnings(&sample)), (0, vec![expected]));
+    }
+}
+
+#[test]
+fn a_pid_file_without_a_process_is_warned_of() {
+    let mut scene = Scene::new();
+    let pid = Pid::new(99);
+    let (processes, sample) = scene.sample(file(pid, STARTED));
+    let expected = Warning::PidFileNotRunning { path: PATH.into(), pid };
+    assert_eq!((processes, warnings(&sample)), (0, vec![expected]));
+}
+
+#[test]
+fn a_process_that_started_after_its_pid_file_is_warned_of() {
+    let mut scene = Scene::new();
+    let (processes, sample) = scene.sample(file(scene.pid, STARTED - 300 * TICK));
+    let (path, pid, comm) = (PATH.into(), scene.pid, b"init".to_vec());
+    let expected = Warning::StalePidFile { path, pid, comm, seconds: 3 };
+    assert_eq!((processes, warnings(&sample)), (1, vec![expected]));
+}

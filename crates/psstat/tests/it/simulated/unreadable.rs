@@ -1,0 +1,228 @@
+//! What psstat may not read changes nothing in groups that do not need it, and is warned of.
+//!
+//! Two watches sample the same moments: one may read everything.
+
+use super::Watch;
+use super::access::File;
+use super::counters::control_groups;
+use super::history::{Law, Lived, Step, live, picks, quiet_with_control_groups};
+use super::oracle::{By, Group, Pick, Present, present};
+use super::properties::config;
+use super::world::{TICK, World};
+use proptest::prelude::*;
+use proptest::sample::select;
+use proptest::test_runner::TestCaseResult;
+use psstat_core::diagnostics::{Warning, What};
+use psstat_core::engine::Sample;
+use psstat_core::model::label::Label;
+use psstat_core::model::report::{Rate, Report};
+use psstat_core::model::units::{Bytes, Pid};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One group in one sample, as both watches report it.
+struct Pair<'s> {
+    label: &'s str,
+    open: Option<&'s Report>,
+    restricted: Option<&'s Report>,
+    restricted_sample: &'s Sample,
+    present: BTreeMap<Pid, Present>,
+    /// Whether the group has had a member that may not be read, now or before.
+    is_touched: bool,
+}
+
+fn report<'s>(sample: &'s Sample, label: &str) -> Option<&'s Report> {
+    sample.reports.iter().find(|report| report.label.as_str() == label)
+}
+
+/// Calls `check` with each group in each sample but the first. `is_unreadable` says of a process
+/// whether the second watch may not read it.
+fn for_each_pair(
+    lived: &Lived,
+    picks: &[Pick],
+    is_unreadable: impl Fn(&Present) -> bool,
+    mut check: impl FnMut(Pair<'_>) -> TestCaseResult,
+) -> TestCaseResult {
+    let groups = lived.samples.iter().flat_map(|sample| &sample.taken[0].groups);
+    let labels: BTreeSet<&Label> = groups.map(|group| &group.label).collect();
+    for label in labels {
+        let label = label.as_str();
+        let mut is_touched = false;
+        for sample in &lived.samples {
+            let log = &lived.world.log()[..sample.span.scan.start];
+            let present = present(log, Group { picks, label });
+            is_touched |= present.values().any(|one| one.is_member && is_unreadable(one));
+            let [open, restricted] = [0, 1].map(|watch| report(&sample.taken[watch], label));
+            let restricted_sample = &sample.taken[1];
+            if restricted_sample.reports.is_empty() {
+                continue;
+            }
+            check(Pair { label, open, restricted, restricted_sample, present, is_touched })?;
+        }
+    }
+    Ok(())
+}
+
+fn all_picks() -> Vec<Pick> {
+    let mut picks = picks(Law::Any);
+    picks.extend(control_groups());
+    picks.push(Pick { label: Some("cmdline"), by: By::Cmdline("w") });
+    picks.push(Pick { label: Some("exe"), by: By::Exe("v") });
+    picks.push(Pick { label: Some("user"), by: By::User(1) });
+    picks
+}
+
+/// What a report has besides the fields that a file is read for.
+fn without_fields(report: Option<&Report>, file: File) -> Option<Report> {
+    let mut report = report?.clone();
+    match file {
+        File::Statm => (report.bytes, report.memory) = (None, None),
+        File::OpenFiles => report.open_files = None,
+        File::Storage => {
+            report.rates.remove(&Rate::StorageRead);
+            report.rates.remove(&Rate::StorageWrite);
+        }
+        File::Faults => drop(report.rates.remove(&Rate::MajorFaults)),
+        File::Switches => drop(report.rates.remove(&Rate::Switches)),
+        _ => {}
+    }
+    Some(report)
+}
+
+/// Whether none of the fields that a file is read for has a value that is too low.
+fn lacks_fields(report: &Report, file: File) -> bool {
+    let has = |rate| report.rates.contains_key(rate);
+    match file {
+        File::OpenFiles => report.open_files.is_none(),
+        File::Storage => !has(&Rate::StorageRead) && !has(&Rate::StorageWrite),
+        File::Faults => !has(&Rate::MajorFaults),
+        File::Switches => !has(&Rate::Switches),
+        _ => true,
+    }
+}
+
+fn is_warned_of(sample: &Sample, file: File) -> bool {
+    let expected = match file {
+        File::Stat => What::Processes,
+        File::Statm => What::Sizes,
+        File::Cmdline => What::CommandLines,
+        File::Exe => What::Executables,
+        File::User => What::Users,
+        File::ControlGroup => What::ControlGroups,
+        File::Storage => What::StorageTraffic,
+        File::Faults => What::MajorFaults,
+        File::Switches => What::Switches,
+        File::OpenFiles => What::OpenFiles,
+    };
+    sample.diagnostics.iter().any(|warning| match warning {
+        Warning::Unreadable { what, .. } | Warning::FieldsUnreadable { what, .. } => {
+            *what == expected
+        }
+        Warning::HiddenProcesses { .. } => file == File::Stat,
+        _ => false,
+    })
+}
+
+/// A history seen by one watch that may read everything, and by one that may not read one file.
+fn live_without(life: usize, file: File, steps: &[Step], hides_hierarchy: bool) -> Lived {
+    let picks = all_picks();
+    let mut watches = [(); 2].map(|()| Watch::new(&picks).with_all_fields());
+    watches[1].access.denied.insert((life, file));
+    watches.iter_mut().for_each(|watch| watch.access.hides_hierarchy = hides_hierarchy);
+    live(Law::Any, steps, &mut watches)
+}
+
+/// Checks a file that decides which processes are members.
+fn check_membership(pair: &Pair<'_>, life: usize, file: File) -> TestCaseResult {
+    let Pair { label, open, restricted, .. } = *pair;
+    if !pair.is_touched {
+        prop_assert_eq!(open, restricted, "{}", label);
+    }
+    if pair.present.values().any(|one| one.life == life && one.is_alive) {
+        prop_assert!(is_warned_of(pair.restricted_sample, file));
+    }
+    Ok(())
+}
+
+/// Checks a file that decides the value of some fields.
+fn check_fields(pair: &Pair<'_>, life: usize, file: File) -> TestCaseResult {
+    let Pair { label, open, restricted, .. } = *pair;
+    if !pair.is_touched {
+        prop_assert_eq!(open, restricted, "{}", label);
+    }
+    let [whole, rest] = [open, restricted].map(|report| without_fields(report, file));
+    prop_assert_eq!(whole, rest, "{}", label);
+    let is_unreadable = |one: &Present| one.life == life && one.is_alive && one.is_member;
+    if let Some(report) = restricted.filter(|_| pair.present.values().any(is_unreadable)) {
+        prop_assert!(lacks_fields(report, file), "{}: {:?}", label, report);
+        let is_read = file != File::ControlGroup;
+        prop_assert!(!is_read || is_warned_of(pair.restricted_sample, file), "{}", label);
+    }
+    Ok(())
+}
+
+#[test]
+fn without_machine_memory_its_share_is_left_out() {
+    let mut world = World::new(100);
+    let pick = Pick { label: Some("init"), by: By::Pid(Pid::INIT) };
+    let mut watch = Watch::new(&[pick]).with_all_fields();
+    watch.access.hides_memory = true;
+    watch.sample(&mut world);
+    world.idle(TICK);
+    let sample = watch.sample(&mut world).sample;
+    let report = &sample.reports[0];
+    assert_eq!((report.memory, report.bytes), (None, Some(Bytes(100 * 4096))));
+    let is_warned = |warning: &Warning| matches!(warning, Warning::MachineMemory(_));
+    assert!(sample.diagnostics.iter().any(is_warned));
+}
+
+proptest! {
+    #![proptest_config(config(400))]
+
+    #[test]
+    fn an_unreadable_file_changes_only_its_groups(
+        steps in quiet_with_control_groups(),
+        life in 0usize..12,
+        file in select(&File::ALL[..]),
+        hides_hierarchy: bool,
+    ) {
+        let picks = all_picks();
+        let lived = live_without(life, file, &steps, hides_hierarchy);
+        let decides_membership = match file {
+            File::Stat | File::Cmdline | File::Exe | File::User => true,
+            File::ControlGroup => hides_hierarchy,
+            _ => false,
+        };
+        let check = if decides_membership { check_membership } else { check_fields };
+        for_each_pair(&lived, &picks, |one| one.life == life, |pair| check(&pair, life, file))?;
+    }
+
+    #[test]
+    fn hidden_processes_count_in_control_groups(steps in quiet_with_control_groups()) {
+        let picks = all_picks();
+        let [open, mut restricted] = [(); 2].map(|()| Watch::new(&picks).with_all_fields());
+        restricted.access.shows_only = Some(1);
+        let lived = live(Law::Any, &steps, &mut [open, restricted]);
+        for_each_pair(&lived, &picks, |one| one.user != 1, |pair| {
+            let Pair { label, open, restricted, .. } = pair;
+            let is_warned = is_warned_of(pair.restricted_sample, File::Stat);
+            prop_assert!(is_warned);
+            if !pair.is_touched {
+                prop_assert_eq!(open, restricted, "{}", label);
+            }
+            if !control_groups().iter().any(|pick| pick.label == Some(label)) {
+                return Ok(());
+            }
+            let [open, restricted] = [open, restricted].map(|report| report.unwrap());
+            prop_assert_eq!(open.cpu, restricted.cpu, "{}", label);
+            prop_assert_eq!(open.cpu_time, restricted.cpu_time, "{}", label);
+            prop_assert_eq!(open.processes, restricted.processes, "{}", label);
+            let is_hidden = |one: &Present| one.user != 1 && one.is_alive && one.is_member;
+            if pair.present.values().any(is_hidden) {
+                prop_assert_eq!((restricted.threads, restricted.zombies), (None, None));
+                prop_assert_eq!((restricted.open_files, restricted.uptime), (None, None));
+                prop_assert!(restricted.rates.is_empty(), "{}: {:?}", label, restricted);
+            }
+            Ok(())
+        })?;
+    }
+}
