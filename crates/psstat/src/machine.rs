@@ -235,9 +235,8 @@ impl Kernel for Machine {
     }
 
     fn control_groups(&self, wanted: Wanted<'_>) -> Option<Vec<ControlGroup>> {
-        let mut buffer = self.scratch.borrow_mut();
-        let init = self.procfs().cgroup(Pid::INIT, &mut buffer).unwrap_or_default();
-        let hierarchy = Hierarchy::open(&self.sys, init).ok()?;
+        let init = self.cgroup(Pid::INIT).unwrap_or_default();
+        let hierarchy = Hierarchy::open(&self.sys, &init).ok()?;
         Some(hierarchy.walk(wanted))
     }
 

@@ -447,7 +447,7 @@ mod tests {
     }
 
     #[test]
-    fn in_doubt_old_time_is_not_reported_again() {
+    fn uncertain_debts_report_no_old_time() {
         // 10 inherited 60 ticks of 12 and 60 of 13, and nobody waited for 11. This is not visible:
         // the 120 ticks could also be the 100 of 11 and 20 new ones. No old time is reported.
         let before = ledger(&[

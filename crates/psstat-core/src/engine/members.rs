@@ -194,7 +194,7 @@ impl<K: Kernel> MemberReader<'_, K> {
             Need::MajorFaults => What::MajorFaults,
             Need::Switches => What::Switches,
             Need::OpenFiles => What::OpenFiles,
-            Need::Memory | Need::MachineMemory | Need::CpuTotals => What::Sizes,
+            Need::Memory | Need::MachineMemory | Need::CpuTotals | Need::Processors => What::Sizes,
         };
         let fields = self.plan.fields.with_need(need).collect();
         diagnostics.add(Warning::FieldsUnreadable { what, count, first, fields });

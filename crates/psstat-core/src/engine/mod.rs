@@ -146,7 +146,7 @@ impl<K: Kernel> Engine<K> {
         }
         let control_groups_seen = start.control_groups.is_some();
         let mut control_groups = control_groups.or(start.control_groups.take()).unwrap_or_default();
-        self.warn_of_unseen(&mut control_groups, &mut snapshot, &mut diagnostics);
+        self.warn_of_unseen(&mut control_groups, &snapshot, &mut diagnostics);
         let population =
             Population { snapshot: &snapshot, tree: &tree, control_groups: &control_groups };
         let groups = group::form(&self.plan.selectors, &roots, population);
@@ -321,7 +321,8 @@ impl<K: Kernel> Engine<K> {
         let is_short = start.last.is_some_and(|last| {
             start.clocks.boot.since(last.accounts.taken) < SHORT.nanos(constants.hz).0
         });
-        let processors = if is_short { self.kernel.processors_online() } else { None };
+        let needs_processors = is_short && self.plan.fields.need(Need::Processors);
+        let processors = if needs_processors { self.kernel.processors_online() } else { None };
         Machine { hz: constants.hz, page_size: constants.page_size, memory, processors }
     }
 }

@@ -123,7 +123,7 @@ fn in_hiding(option: &str, group: &str, further: &[&str]) -> super::meter::Said 
 }
 
 #[test]
-fn hidden_processes_are_told_from_absent_ones_in_words_that_name_the_cure() {
+fn hidden_processes_are_warned_of_with_the_cure() {
     if !needs::namespaces() {
         return;
     }
