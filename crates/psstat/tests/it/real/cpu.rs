@@ -83,6 +83,7 @@ fn samples_amid_short_lives_add_up_to_the_kernels_account() {
     let root = stage.actor("root");
     let mut meters = [meter(&root, &[], &[]), meter(&root, &["--multi-threaded"], &[])];
     let before = root.usage();
+    let cores = std::thread::available_parallelism().map_or(1.0, |cores| cores.get() as f64);
     let mut sums = [0.0; 2];
     std::thread::scope(|scope| {
         let (done, work_is_done) = std::sync::mpsc::channel::<()>();
@@ -95,9 +96,11 @@ fn samples_amid_short_lives_add_up_to_the_kernels_account() {
                 for (meter, sum) in meters.iter_mut().zip(&mut *sums) {
                     let reading = meter.sample(&[]);
                     let seconds = reading.seconds("group");
-                    // One at a time works here: never more than one core. Two ticks each for
-                    // root, child and grandchild; and the last life may be seen to end late.
-                    assert!(seconds <= reading.elapsed + 10.0 * TICK, "{seconds}: {reading:?}");
+                    // Never more than the machine has: one process works at a time, but another may
+                    // still be ending on another processor. Two ticks each for root, child and
+                    // grandchild; and the end of the last life may show late.
+                    let most = cores * reading.elapsed + 10.0 * TICK;
+                    assert!(seconds <= most, "{seconds}: {reading:?}");
                     *sum += seconds;
                 }
                 samples += 1;
