@@ -114,9 +114,10 @@ impl SelectorKind {
             Some(name) => Some(Label::new(name.as_bytes()).ok_or(ValueError::EmptyName)?),
         };
         if value.is_empty() {
-            return Err(match name {
-                Some(_) => ValueError::NothingAfterName,
-                None => ValueError::Empty,
+            return Err(match (name, self) {
+                (None, _) => ValueError::Empty,
+                (_, SelectorKind::Pattern | SelectorKind::Cmdline) => ValueError::NoRegexAfterName,
+                _ => ValueError::NothingAfterName,
             });
         }
         let text = value.to_string_lossy().into_owned();
