@@ -65,9 +65,11 @@ impl SelectorKind {
                 "[NAME:]REGEX",
                 "Every process whose command line matches (its arguments, joined\nby one space)",
             ),
-            SelectorKind::Exe => {
-                ("exe", "[NAME:]GLOB", "Every process whose executable's path matches")
-            }
+            SelectorKind::Exe => (
+                "exe",
+                "[NAME:]GLOB",
+                "Every process whose executable's path matches (links resolved)",
+            ),
             SelectorKind::User => {
                 ("user", "[NAME:]USER", "Every process of that effective user (name or uid)")
             }
