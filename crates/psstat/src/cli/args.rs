@@ -18,8 +18,8 @@ const USAGE: &str = "psstat [SELECTORS] [OPTIONS]\n       psstat execd [SELECTOR
                      psstat check [SELECTORS] [OPTIONS]\n       psstat man | completions SHELL";
 
 const AFTER_HELP: &str = "\
-Each selector selects processes. They and all their descendants make a group, and each group prints
-one line. Selectors with the same NAME make one group. Without NAME, processes are grouped by their
+The processes that a selector matches make a group with all their descendants. Each group prints one
+line. Selectors with the same NAME make one group. Without NAME, processes are grouped by their
 own names. With --systemd and --cgroup, all processes in the control group make the group. NAME may
 contain letters, digits, '_', '.', '-', '@' and spaces. A ':' in front means 'no name', for a value
 that contains a ':'.
@@ -37,13 +37,13 @@ not.
 bytes never matches. Use --cmdline or --exe for longer names.
 
 --cmdline also matches a wrapper whose arguments contain the regex, such as sh -c, sudo or timeout.
-Write '[k]afka' for 'kafka': the regex does not match itself.
+Write '[k]afka' for 'kafka': the regex does not match itself. '^' leaves out wrappers in front.
 
 --exe matches the path after all symbolic links are resolved. readlink /proc/PID/exe prints it.
 
-A process selected by --pattern, --cmdline, --exe or --user may have a parent outside the group. What
-such a process used since the last sample is lost when it ends, because the kernel passes it on to
-the parent. To count it, use --systemd or --cgroup, or select the parent.
+A process selected by --pattern, --cmdline, --exe or --user may have a parent outside the group.
+When such a process ends, the CPU time that it used since the last sample is lost, because the
+kernel passes it on to the parent. To count it, use --systemd or --cgroup, or select the parent.
 
 With --memory shared-once, memory that a parent and its forked children share copy-on-write counts
 once per process. With --memory pss it counts once.
