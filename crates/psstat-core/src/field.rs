@@ -56,6 +56,8 @@ pub enum Need {
     Switches,
     /// A total for each group, kept between samples.
     CpuTotals,
+    /// The number of processors, if the interval is short.
+    Processors,
 }
 
 /// The type of a metric, as Prometheus defines it.
@@ -98,7 +100,7 @@ static TABLE: [Row; 13] = [
         metric: "psstat_cpu_cores",
         metric_type: MetricType::Gauge,
         help: "CPU time per second that the group used since the last sample; 1 is one core.",
-        needs: &[],
+        needs: &[Need::Processors],
         keeps_state: false,
         rate: None,
         value: |report| Value::decimal(report.cpu?, 6),

@@ -9,7 +9,9 @@ use crate::model::process::Stat;
 use crate::model::read_error::ReadError;
 use crate::model::readings::Storage;
 use crate::model::snapshot::Part;
-use crate::model::units::{Amounts, BootNanos, Bytes, Count, Hz, Pid, ProcId, Uid, WallNanos};
+use crate::model::units::{
+    Amounts, BootNanos, Bytes, Count, CpuNanos, Hz, Pid, ProcId, Uid, WallNanos,
+};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -113,6 +115,11 @@ pub trait Kernel {
     fn stats_in_order(&self, pids: &[Pid]) -> Part {
         Part::read(pids, || self.out_of_time(), |pid, buffer| self.stat(pid, buffer))
     }
+
+    /// Reads the CPU clock of a process: the CPU time of all its threads, ended ones included
+    /// (clock_getcpuclockid(3)). `None` if the process has gone, or the pid means another process
+    /// for the clock than for `/proc`.
+    fn cpu_clock(&self, pid: Pid) -> Option<CpuNanos>;
 
     /// Reads `/proc/PID/statm`.
     ///

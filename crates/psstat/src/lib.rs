@@ -18,11 +18,13 @@
 //! | [`environment`] | what the meaning of command line and file depends on |
 //! | [`error`], [`messages`] | standard error |
 //! | [`procfs`], [`cgroupfs`] | files below `/proc` and `/sys` |
+//! | [`clock`] | CPU clocks of processes |
 //! | [`machine`] | the machine that psstat runs on |
 //! | [`commands`] | one file per command |
 
 pub mod cgroupfs;
 pub mod cli;
+pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod deadline;

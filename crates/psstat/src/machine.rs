@@ -1,6 +1,7 @@
 //! The machine that psstat runs on: [`Kernel`], implemented with procfs and cgroupfs.
 
 use crate::cgroupfs::Hierarchy;
+use crate::clock;
 use crate::deadline::Deadline;
 use crate::error::OpenError;
 use crate::files::pid_file;
@@ -18,7 +19,7 @@ use psstat_core::model::read_error::ReadError;
 use psstat_core::model::readings::Storage;
 use psstat_core::model::snapshot::Part;
 use psstat_core::model::units::{
-    Amounts, BootNanos, Bytes, Count, Hz, Pid, ProcId, Uid, WallNanos,
+    Amounts, BootNanos, Bytes, Count, CpuNanos, Hz, Pid, ProcId, Uid, WallNanos,
 };
 use psstat_core::parse::procfs as parse;
 use rustix::time::{ClockId, clock_gettime};
@@ -39,6 +40,8 @@ pub struct Machine {
     readers: usize,
     /// Whether the files of members are kept open from sample to sample.
     keeps_files_open: bool,
+    /// Whether a pid means the same process for a CPU clock as for `/proc`.
+    has_clocks: bool,
     /// Buffers to read into.
     scratch: RefCell<Buffer>,
     text: RefCell<Vec<u8>>,
@@ -69,6 +72,7 @@ impl Machine {
             1
         };
         Ok(Machine {
+            has_clocks: proc.shows_own_pid_namespace(),
             files: FdCache::new(proc),
             sys: mounts.sys.clone(),
             constants,
@@ -181,6 +185,10 @@ impl Kernel for Machine {
         })
     }
 
+    fn cpu_clock(&self, pid: Pid) -> Option<CpuNanos> {
+        self.has_clocks.then(|| clock::read(pid)).flatten()
+    }
+
     fn statm(&self, pid: Pid) -> Result<Statm, ReadError> {
         self.files.statm(pid, &mut self.scratch.borrow_mut())
     }
@@ -227,9 +235,8 @@ impl Kernel for Machine {
     }
 
     fn control_groups(&self, wanted: Wanted<'_>) -> Option<Vec<ControlGroup>> {
-        let mut buffer = self.scratch.borrow_mut();
-        let init = self.procfs().cgroup(Pid::INIT, &mut buffer).unwrap_or_default();
-        let hierarchy = Hierarchy::open(&self.sys, init).ok()?;
+        let init = self.cgroup(Pid::INIT).unwrap_or_default();
+        let hierarchy = Hierarchy::open(&self.sys, &init).ok()?;
         Some(hierarchy.walk(wanted))
     }
 

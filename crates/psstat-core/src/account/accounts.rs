@@ -5,7 +5,7 @@ use super::ledger::Ledger;
 use super::rates::RateLedgers;
 use super::totals::Totals;
 use crate::model::label::Label;
-use crate::model::units::{BootNanos, ProcId, Ticks};
+use crate::model::units::{BootNanos, CpuNanos, ProcId};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
@@ -38,7 +38,7 @@ pub struct GroupAccount {
 
 impl Accounts {
     /// The child time of each member of any group at that sample, sorted.
-    pub fn child_times(&self) -> Vec<(ProcId, Ticks)> {
+    pub fn child_times(&self) -> Vec<(ProcId, CpuNanos)> {
         let members = self.groups.values().flat_map(|group| &group.ledger.members);
         let mut times: Vec<_> =
             members.map(|member| (member.id, member.amounts.children)).collect();

@@ -99,7 +99,8 @@ impl Group {
         control_groups: &[ControlGroup],
     ) -> Option<Reason> {
         self.members.binary_search(&member).ok()?;
-        if let Some(root) = self.roots.iter().find(|root| root.process == member) {
+        let first = self.roots.partition_point(|root| root.process < member);
+        if let Some(root) = self.roots.get(first).filter(|root| root.process == member) {
             return Some(Reason::Root { selector: root.selector });
         }
         let pid = snapshot.processes[member].id.pid;
@@ -243,6 +244,7 @@ fn group(
     sort(&mut managers);
     let mut roots = draft.roots;
     roots.extend(draft.lone);
+    roots.sort_unstable_by_key(|root| (root.process, root.selector));
     let foreign = |picked: &PickedControlGroup| {
         let below = &control_groups[picked.index..control_groups[picked.index].end];
         below.iter().map(|group| group.foreign).sum::<u64>()

@@ -34,9 +34,14 @@
 //!    for the process, and its time is lost.
 //!    *Example:* the child of rule 6 had ended after its parent was read. At the next sample the
 //!    parent's child time rises by 1002. The debt of 1000 is taken off, 2 are new.
+//! 8. The children amount of CPU time is cut to whole ticks, so an inheritance can show up to
+//!    [`Quantity::ROUNDING`] less than it is. What does not show yet stays as a debt of that heir,
+//!    never more than the rounding.
+//!    *Example:* a child had 3.4 ticks at the last sample and ended. The parent's child time rises
+//!    by 3. The debt of 3.4 takes these off; 0.4 stay, and are taken off the next tick that shows.
 
 use crate::model::process::Life;
-use crate::model::units::{Amounts, Count, Pid, ProcId, Ticks};
+use crate::model::units::{Amounts, Count, CpuNanos, Pid, ProcId, Ticks};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::ops::Add;
@@ -50,15 +55,15 @@ pub trait Quantity: Copy + Ord + Default + Add<Output = Self> {
     fn since(self, earlier: Self) -> Self;
 }
 
-impl Quantity for Ticks {
-    /// One tick for each of the four counters of a process (utime, stime, cutime, cstime). The
-    /// kernel adds exact times and truncates the sum, so an inherited amount should never be
-    /// smaller than the amount that was counted. This is a safety margin: without it, an error of
-    /// one tick would report all time of a process again.
-    const ROUNDING: Ticks = Ticks(4);
+impl Quantity for CpuNanos {
+    /// Two ticks. A process' own time is exact, but the kernel shows child time as two counters,
+    /// cutime and cstime, each cut to whole ticks. So an inheritance can show up to two ticks less
+    /// than it is. A tick is 10 ms (`USER_HZ` is 100 on every architecture except alpha,
+    /// include/uapi/asm-generic/param.h).
+    const ROUNDING: CpuNanos = CpuNanos(20_000_000);
 
-    fn since(self, earlier: Ticks) -> Ticks {
-        Ticks::since(self, earlier)
+    fn since(self, earlier: CpuNanos) -> CpuNanos {
+        CpuNanos::since(self, earlier)
     }
 }
 
@@ -73,7 +78,7 @@ impl Quantity for Count {
 
 /// A member of a group at one sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Member<Q = Ticks> {
+pub struct Member<Q = CpuNanos> {
     /// Its identity.
     pub id: ProcId,
     /// Its parent, which is often not a member. If this is its own pid, it is a member without its
@@ -85,7 +90,7 @@ pub struct Member<Q = Ticks> {
 
 /// The counted amount of a member that has ended and that no ancestor was seen to inherit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Debt<Q = Ticks> {
+pub struct Debt<Q = CpuNanos> {
     /// The nearest ancestor that was alive at the sample that first missed the member.
     pub heir: Pid,
     /// How much of the inheritance has been counted already.
@@ -94,7 +99,7 @@ pub struct Debt<Q = Ticks> {
 
 /// The members of one group at one sample, and the debts that were open then.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ledger<Q = Ticks> {
+pub struct Ledger<Q = CpuNanos> {
     /// The members, sorted by pid, zombies included.
     pub members: Vec<Member<Q>>,
     /// The debts that may still be inherited.
@@ -195,17 +200,32 @@ pub fn settle<Q: Quantity>(
     let now = Ledger { members, debts: Vec::new() };
 
     let mut debts = Vec::new();
+    let mut rounding = Vec::new();
     for claim in claims(before, &now, life_of) {
-        if let Some(rest) = take_off(claim, before, &now, &mut gains)
-            && (claim.standing != Standing::Due || rest.contested)
-        {
-            debts.push(rest.debt);
+        match take_off(claim, before, &now, &mut gains) {
+            Some(rest) if claim.standing != Standing::Due => debts.push(rest.debt),
+            Some(rest) if rest.contested && rest.debt.owed <= Q::ROUNDING => {
+                add_rounding(&mut rounding, rest.debt);
+            }
+            Some(rest) if rest.contested => debts.push(rest.debt),
+            _ => {}
         }
     }
+    debts.extend(rounding);
 
     let unknown = !gains.known && !now.members.is_empty();
     let used = gains.left.iter().fold(gains.other, |sum, &gain| sum + gain);
     ((!unknown).then_some(used), Ledger { debts, ..now })
+}
+
+/// Adds to the one debt that stays with an heir for good: what has arrived there, and does not show
+/// yet because child time is cut to whole ticks. That is never more than the rounding; what is
+/// above it was lost.
+fn add_rounding<Q: Quantity>(rounding: &mut Vec<Debt<Q>>, debt: Debt<Q>) {
+    match rounding.iter_mut().find(|known| known.heir == debt.heir) {
+        Some(known) => known.owed = (known.owed + debt.owed).min(Q::ROUNDING),
+        None => rounding.push(debt),
+    }
 }
 
 /// All debts, in the order to settle them.
@@ -324,11 +344,16 @@ mod tests {
     use super::*;
     use alloc::vec;
 
+    /// That many ticks of 10 ms.
+    fn ticks(count: u64) -> CpuNanos {
+        CpuNanos(count * 10_000_000)
+    }
+
     fn member(pid: u32, parent: u32, start: u64, own: u64, children: u64) -> Member {
         Member {
             id: ProcId { pid: Pid::new(pid), start: Ticks(start) },
             parent: Pid::new(parent),
-            amounts: Amounts { own: Ticks(own), children: Ticks(children) },
+            amounts: Amounts { own: ticks(own), children: ticks(children) },
         }
     }
 
@@ -340,7 +365,7 @@ mod tests {
 
     fn used(before: &Ledger, now: &[Member]) -> (Option<u64>, Ledger) {
         let (used, after) = settle(Some(before), SINCE, now.to_vec(), |_| Life::Gone);
-        (used.map(|ticks| ticks.0), after)
+        (used.map(|nanos| nanos.0 / 10_000_000), after)
     }
 
     #[test]
@@ -356,7 +381,7 @@ mod tests {
         let now = [member(10, 1, 5, 0, 0), member(11, 10, 1000, 7, 3), member(12, 10, 998, 500, 0)];
         assert_eq!(used(&before, &now).0, Some(10));
         assert_eq!(settle(None, SINCE, vec![member(12, 10, 998, 500, 0)], |_| Life::Gone).0, None);
-        assert_eq!(settle(None, SINCE, Vec::new(), |_| Life::Gone).0, Some(Ticks(0)), "empty");
+        assert_eq!(settle(None, SINCE, Vec::new(), |_| Life::Gone).0, Some(ticks(0)), "empty");
     }
 
     #[test]
@@ -369,8 +394,8 @@ mod tests {
     fn a_child_that_ended_is_counted_once() {
         // 200 ticks of child 11 were counted. It used 10 more and ended, and 10 waited for it.
         let before = ledger(&[member(10, 1, 5, 0, 50), member(11, 10, 6, 200, 0)]);
-        let (ticks, after) = used(&before, &[member(10, 1, 5, 0, 260)]);
-        assert_eq!(ticks, Some(10));
+        let (used_now, after) = used(&before, &[member(10, 1, 5, 0, 260)]);
+        assert_eq!(used_now, Some(10));
         assert_eq!(after.debts, []);
     }
 
@@ -389,11 +414,11 @@ mod tests {
     fn a_lost_child_takes_no_time_of_other_children() {
         // Nobody waited for 11, which had used 1000 ticks. The 300 ticks are of other children.
         let before = ledger(&[member(10, 1, 5, 0, 0), member(11, 10, 6, 1000, 0)]);
-        let (ticks, after) = used(&before, &[member(10, 1, 5, 0, 300)]);
-        assert_eq!(ticks, Some(300));
+        let (used_now, after) = used(&before, &[member(10, 1, 5, 0, 300)]);
+        assert_eq!(used_now, Some(300));
         // If 11 ended after 10 was read, the next sample shows its time.
-        let (ticks, after) = used(&after, &[member(10, 1, 5, 0, 1302)]);
-        assert_eq!(ticks, Some(2));
+        let (used_now, after) = used(&after, &[member(10, 1, 5, 0, 1302)]);
+        assert_eq!(used_now, Some(2));
         assert_eq!(after.debts, []);
     }
 
@@ -401,9 +426,9 @@ mod tests {
     fn a_debt_waits_for_one_sample() {
         let before = ledger(&[member(10, 1, 5, 0, 0), member(11, 10, 6, 100, 0)]);
         let (_, after) = used(&before, &[member(10, 1, 5, 0, 0)]);
-        assert_eq!(after.debts, [Debt { heir: Pid::new(10), owed: Ticks(100) }]);
-        let (ticks, after) = used(&after, &[member(10, 1, 5, 0, 0)]);
-        assert_eq!((ticks, after.debts.len()), (Some(0), 0));
+        assert_eq!(after.debts, [Debt { heir: Pid::new(10), owed: ticks(100) }]);
+        let (used_now, after) = used(&after, &[member(10, 1, 5, 0, 0)]);
+        assert_eq!((used_now, after.debts.len()), (Some(0), 0));
         assert_eq!(used(&after, &[member(10, 1, 5, 0, 150)]).0, Some(150));
     }
 
@@ -422,7 +447,7 @@ mod tests {
     }
 
     #[test]
-    fn in_doubt_old_time_is_not_reported_again() {
+    fn uncertain_debts_report_no_old_time() {
         // 10 inherited 60 ticks of 12 and 60 of 13, and nobody waited for 11. This is not visible:
         // the 120 ticks could also be the 100 of 11 and 20 new ones. No old time is reported.
         let before = ledger(&[
@@ -438,14 +463,52 @@ mod tests {
     fn a_member_that_leaves_alive_leaves_no_debt() {
         let before = ledger(&[member(10, 1, 5, 0, 0), member(11, 10, 6, 100, 0)]);
         let now = vec![member(10, 1, 5, 0, 120)];
-        let (ticks, _) = settle(Some(&before), SINCE, now, |_| Life::Alive);
-        assert_eq!(ticks, Some(Ticks(120)));
+        let (used_now, _) = settle(Some(&before), SINCE, now, |_| Life::Alive);
+        assert_eq!(used_now, Some(ticks(120)));
     }
 
     #[test]
     fn rounding_does_not_report_old_time_again() {
         let before = ledger(&[member(10, 1, 5, 0, 0), member(11, 10, 6, 1000, 0)]);
-        assert_eq!(used(&before, &[member(10, 1, 5, 0, 997)]).0, Some(0));
+        assert_eq!(used(&before, &[member(10, 1, 5, 0, 998)]).0, Some(0));
+    }
+
+    #[test]
+    fn what_ticks_hide_is_taken_off_later() {
+        // The child's clock showed 3.4 ticks. It ended, and its parent's child time shows 3.
+        let child = Member {
+            amounts: Amounts { own: CpuNanos(34_000_000), children: CpuNanos(0) },
+            ..member(11, 10, 6, 0, 0)
+        };
+        let before = ledger(&[member(10, 1, 5, 0, 0), child]);
+        let (used_now, after) = used(&before, &[member(10, 1, 5, 0, 3)]);
+        assert_eq!(used_now, Some(0));
+        assert_eq!(after.debts, [Debt { heir: Pid::new(10), owed: CpuNanos(4_000_000) }]);
+        // It stays while nothing more shows, and is taken off the next tick.
+        let (_, after) = used(&after, &[member(10, 1, 5, 0, 3)]);
+        assert_eq!(after.debts.len(), 1);
+        let (total, after) = settle(Some(&after), SINCE, vec![member(10, 1, 5, 0, 4)], gone);
+        assert_eq!(total, Some(CpuNanos(6_000_000)));
+        assert_eq!(after.debts, []);
+    }
+
+    #[test]
+    fn what_ticks_hide_is_never_more_than_two_ticks() {
+        let child = |pid| Member {
+            amounts: Amounts { own: CpuNanos(9_000_000), children: CpuNanos(0) },
+            ..member(pid, 10, 6, 0, 0)
+        };
+        let mut members = vec![member(10, 1, 5, 0, 0)];
+        members.extend((11..31).map(child));
+        // All are lost: nobody waited for them. They may still arrive with the next sample.
+        let (_, after) = used(&ledger(&members), &[member(10, 1, 5, 0, 0)]);
+        assert_eq!(after.debts.iter().map(|debt| debt.owed.0).sum::<u64>(), 180_000_000);
+        let (_, after) = used(&after, &[member(10, 1, 5, 0, 0)]);
+        assert_eq!(after.debts, [Debt { heir: Pid::new(10), owed: ticks(2) }]);
+    }
+
+    fn gone(_: ProcId) -> Life {
+        Life::Gone
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::model::process::{Life, Process};
 use crate::model::readings::{self, Readings};
 use crate::model::report::{Rate, Report};
 use crate::model::snapshot::Snapshot;
-use crate::model::units::{BootNanos, Bytes, Count, CpuNanos, Hz, ProcId, Ticks};
+use crate::model::units::{Amounts, BootNanos, Bytes, Count, CpuNanos, Hz, ProcId, Ticks};
 use crate::plan::Plan;
 use crate::select::selector;
 use alloc::vec::Vec;
@@ -120,19 +120,18 @@ impl Settling<'_> {
     fn cpu(&self) -> (Option<CpuNanos>, Ledger, Vec<Counter>) {
         let Settling { group, before, .. } = *self;
         let Observation { snapshot, machine, .. } = self.observation;
+        let then = before.and_then(|before| before.groups.get(&group.label));
+        let known = then.map(|account| &account.ledger);
         let here = group.ledgered.iter().filter(|&&index| self.life(index) != Life::Gone);
-        let members: Vec<Member> = here.map(|&index| self.member(index)).collect();
+        let members: Vec<Member> = here.map(|&index| self.member(index, known)).collect();
         let counters: Vec<Counter> = group.counters().cloned().collect();
         let Some(before) = before else {
             return (None, Ledger { members, debts: Vec::new() }, counters);
         };
-        let then = before.groups.get(&group.label);
         let has_members = !members.is_empty();
         let since = Ticks::at(before.taken, machine.hz);
         let life_of = |id: ProcId| snapshot.life_of(id);
-        let (by_ledger, ledger) =
-            ledger::settle(then.map(|account| &account.ledger), since, members, life_of);
-        let by_ledger = by_ledger.map(|ticks| ticks.nanos(machine.hz));
+        let (by_ledger, ledger) = ledger::settle(known, since, members, life_of);
         let counters_then = then.map_or(&[][..], |account| &account.counters);
         let was_watched = |counter: &Counter| self.was_watched(counter, before);
         let by_counter = counter::settle(counters_then, &counters, was_watched);
@@ -158,9 +157,22 @@ impl Settling<'_> {
         })
     }
 
-    fn member(&self, index: usize) -> Member {
-        let process: &Process = &self.observation.snapshot.processes[index];
-        let member = Member { id: process.id, parent: process.parent, amounts: process.times };
+    /// The member at that index. Its own time is that of its clock. If the clock cannot be read, it is
+    /// the time in `stat`, which is cut to ticks, but never less than was counted before.
+    fn member(&self, index: usize, known: Option<&Ledger>) -> Member {
+        let Observation { snapshot, readings, machine, .. } = self.observation;
+        let process: &Process = &snapshot.processes[index];
+        let clock = readings.clocks.as_ref().and_then(|clocks| *readings.at(clocks, index)?);
+        let amounts = Amounts {
+            own: clock.unwrap_or_else(|| {
+                let then = known.and_then(|known| known.find(process.id.pid));
+                let then = then.filter(|then| then.id == process.id);
+                let counted = then.map_or(CpuNanos(0), |then| then.amounts.own);
+                process.times.own.nanos(machine.hz).max(counted)
+            }),
+            children: process.times.children.nanos(machine.hz),
+        };
+        let member = Member { id: process.id, parent: process.parent, amounts };
         let is_alone = self.group.managers.binary_search(&index).is_ok()
             || self.group.lone.binary_search(&index).is_ok();
         if is_alone { member.alone() } else { member }

@@ -317,7 +317,7 @@ mod tests {
     use crate::account::ledger::{Ledger, Member};
     use crate::model::label::Label;
     use crate::model::process::{Life, Process, Times};
-    use crate::model::units::ProcId;
+    use crate::model::units::{Amounts, ProcId};
 
     fn births(newest: u32, tasks: u64, pid_max: u64, forks: Option<u64>) -> Births {
         Births { newest: Pid::new(newest), tasks, pid_max, forks }
@@ -425,7 +425,7 @@ mod tests {
         let (times, threads) = (Times::default(), 1);
         snapshot.processes.push(Process { id, parent, times, life: Life::Alive, threads, comm });
         let root = [Root { selector: 0, process: 0 }];
-        let member = Member { id, parent, amounts: times };
+        let member = Member { id, parent, amounts: Amounts::default() };
         let knows = |member: Member, by_descent| {
             let ledger = Ledger { members: vec![member], debts: Vec::new() };
             let account = GroupAccount { by_descent, ledger, ..GroupAccount::default() };

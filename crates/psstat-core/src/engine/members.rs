@@ -14,7 +14,7 @@ use crate::model::read_error::{ReadError, Reason, Unreadable};
 use crate::model::readings::{Reading, Readings, Storage, Threads};
 use crate::model::report::Rate;
 use crate::model::snapshot::Snapshot;
-use crate::model::units::{Count, Ticks};
+use crate::model::units::{Count, CpuNanos, Ticks};
 use crate::plan::Plan;
 use alloc::vec::Vec;
 
@@ -39,6 +39,7 @@ impl<K: Kernel> MemberReader<'_, K> {
     pub fn read(&self, members: Vec<usize>, diagnostics: &mut Diagnostics) -> Readings {
         let fields = &self.plan.fields;
         let mut readings = Readings { members, ..Readings::default() };
+        readings.clocks = Some(self.clocks(&readings.members));
         if self.last.is_some() && fields.need(Need::Memory) {
             readings.footprints = self.footprints(&readings.members, diagnostics);
         }
@@ -47,6 +48,22 @@ impl<K: Kernel> MemberReader<'_, K> {
         }
         self.read_counters(&mut readings, diagnostics);
         readings
+    }
+
+    /// The CPU clock of each member. It is read after the `stat` of all processes, so no parent can
+    /// have inherited anything that a clock includes and its `stat` does not.
+    ///
+    /// A clock has no identity: another process may have the pid by now. That process started after
+    /// the scan, so its clock is behind what `stat` showed, or is hardly above it. A clock that is
+    /// behind `stat` is not used.
+    fn clocks(&self, members: &[usize]) -> Vec<Option<CpuNanos>> {
+        let hz = self.kernel.constants().hz;
+        let clock = |&index: &usize| {
+            let process = &self.snapshot.processes[index];
+            let clock = self.kernel.cpu_clock(process.id.pid)?;
+            (clock >= process.times.own.nanos(hz)).then_some(clock)
+        };
+        members.iter().map(clock).collect()
     }
 
     /// Reads counters, of parents before their children, as the scan does. So the count of a child
@@ -177,7 +194,7 @@ impl<K: Kernel> MemberReader<'_, K> {
             Need::MajorFaults => What::MajorFaults,
             Need::Switches => What::Switches,
             Need::OpenFiles => What::OpenFiles,
-            Need::Memory | Need::MachineMemory | Need::CpuTotals => What::Sizes,
+            Need::Memory | Need::MachineMemory | Need::CpuTotals | Need::Processors => What::Sizes,
         };
         let fields = self.plan.fields.with_need(need).collect();
         diagnostics.add(Warning::FieldsUnreadable { what, count, first, fields });

@@ -22,7 +22,7 @@ use crate::model::read_error::ReadError;
 use crate::model::readings::Readings;
 use crate::model::report::Report;
 use crate::model::snapshot::Snapshot;
-use crate::model::units::{Bytes, Pid, ProcId, Ticks, WallNanos};
+use crate::model::units::{Bytes, CpuNanos, Hz, Pid, ProcId, WallNanos};
 use crate::plan::Plan;
 use crate::select::roots::{Root, by_control_group};
 use crate::state::State;
@@ -146,13 +146,13 @@ impl<K: Kernel> Engine<K> {
         }
         let control_groups_seen = start.control_groups.is_some();
         let mut control_groups = control_groups.or(start.control_groups.take()).unwrap_or_default();
-        self.warn_of_unseen(&mut control_groups, &mut snapshot, &mut diagnostics);
+        self.warn_of_unseen(&mut control_groups, &snapshot, &mut diagnostics);
         let population =
             Population { snapshot: &snapshot, tree: &tree, control_groups: &control_groups };
         let groups = group::form(&self.plan.selectors, &roots, population);
         let members = group::union(&groups);
         let accounts = last.map(|last| &last.accounts);
-        let has_waited = HasWaited::new(accounts);
+        let has_waited = HasWaited::new(accounts, self.kernel.constants().hz);
         let has_waited = |parent: &Process| has_waited.since_last_sample(parent);
         scan::reread_early_children(&self.kernel, &mut snapshot, &tree, &members, has_waited);
 
@@ -321,7 +321,8 @@ impl<K: Kernel> Engine<K> {
         let is_short = start.last.is_some_and(|last| {
             start.clocks.boot.since(last.accounts.taken) < SHORT.nanos(constants.hz).0
         });
-        let processors = if is_short { self.kernel.processors_online() } else { None };
+        let needs_processors = is_short && self.plan.fields.need(Need::Processors);
+        let processors = if needs_processors { self.kernel.processors_online() } else { None };
         Machine { hz: constants.hz, page_size: constants.page_size, memory, processors }
     }
 }
@@ -330,12 +331,13 @@ impl<K: Kernel> Engine<K> {
 /// when it is first needed.
 struct HasWaited<'a> {
     accounts: Option<&'a Accounts>,
-    child_times: OnceCell<Vec<(ProcId, Ticks)>>,
+    hz: Hz,
+    child_times: OnceCell<Vec<(ProcId, CpuNanos)>>,
 }
 
 impl<'a> HasWaited<'a> {
-    fn new(accounts: Option<&'a Accounts>) -> HasWaited<'a> {
-        HasWaited { accounts, child_times: OnceCell::new() }
+    fn new(accounts: Option<&'a Accounts>, hz: Hz) -> HasWaited<'a> {
+        HasWaited { accounts, hz, child_times: OnceCell::new() }
     }
 
     fn since_last_sample(&self, parent: &Process) -> bool {
@@ -343,7 +345,7 @@ impl<'a> HasWaited<'a> {
             .child_times
             .get_or_init(|| self.accounts.map(Accounts::child_times).unwrap_or_default());
         match known.binary_search_by_key(&parent.id, |&(id, _)| id) {
-            Ok(index) => known[index].1 != parent.times.children,
+            Ok(index) => known[index].1 != parent.times.children.nanos(self.hz),
             Err(_) => true,
         }
     }

@@ -61,19 +61,19 @@ fn replaced(
     scan: &Scan,
     last: Option<&Accounts>,
 ) -> Vec<Pid> {
-    let mut buffer = Buffer::default();
-    let mut is_same = |process: &Process| scan::exists(kernel, process.id, &mut buffer);
     let snapshot = &scan.snapshot;
     let find = |pid: Pid| snapshot.find(pid).map(|index| &snapshot.processes[index]);
-    let mut replaced = Vec::new();
-    for id in last.map(Accounts::members).unwrap_or_default() {
-        if find(id.pid).is_some_and(|process| process.id == id && !is_same(process)) {
-            replaced.push(id.pid);
-        }
-    }
+    let members = last.map(Accounts::members).unwrap_or_default();
+    let are_read = members.iter().filter(|id| find(id.pid).is_some_and(|one| one.id == **id));
+    let mut pids: Vec<Pid> = are_read.map(|id| id.pid).collect();
+    pids.extend(groups.iter().flat_map(|group| &group.pids));
+    pids.sort_unstable();
+    pids.dedup();
+    let mut buffer = Buffer::default();
+    let mut is_same = |process: &Process| scan::exists(kernel, process.id, &mut buffer);
+    pids.retain(|&pid| !kernel.out_of_time() && find(pid).is_none_or(|process| !is_same(process)));
     for group in groups {
-        let is_other = |pid: &mut Pid| !find(*pid).is_some_and(&mut is_same);
-        replaced.extend(group.pids.extract_if(.., is_other));
+        group.pids.retain(|pid| pids.binary_search(pid).is_err());
     }
-    replaced
+    pids
 }

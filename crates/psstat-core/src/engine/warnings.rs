@@ -19,16 +19,15 @@ impl<K: Kernel> Engine<K> {
     pub(super) fn warn_of_unseen(
         &self,
         control_groups: &mut [ControlGroup],
-        snapshot: &mut Snapshot,
+        snapshot: &Snapshot,
         diagnostics: &mut Diagnostics,
     ) {
         let hidden = self.hides_processes(snapshot);
-        let unreadable = core::mem::take(&mut snapshot.unreadable);
         if hidden {
             let proc = self.kernel.constants().proc_path.clone();
             diagnostics.add(Warning::HiddenProcesses { proc });
         } else {
-            diagnostics.add_unreadable(What::Processes, unreadable);
+            diagnostics.add_unreadable(What::Processes, snapshot.unreadable.clone());
         }
         warn_of_missing(&self.plan, control_groups, diagnostics);
         if hidden {

@@ -36,7 +36,7 @@ pub enum Reason {
 }
 
 /// Files that could not be read, except those of processes that had ended.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Unreadable {
     /// Number of files.
     pub count: usize,

@@ -139,6 +139,13 @@ pub struct Hz(pub u64);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CpuNanos(pub u64);
 
+impl CpuNanos {
+    /// How far this is above `earlier`; 0 if it is below.
+    pub fn since(self, earlier: CpuNanos) -> CpuNanos {
+        CpuNanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
 impl Add for CpuNanos {
     type Output = CpuNanos;
     fn add(self, other: CpuNanos) -> CpuNanos {

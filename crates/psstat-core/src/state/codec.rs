@@ -37,7 +37,7 @@ use alloc::vec::Vec;
 use thiserror::Error;
 
 const MAGIC: &[u8; 8] = b"psstat\r\n";
-const VERSION: u16 = 2;
+const VERSION: u16 = 3;
 const HEADER: usize = MAGIC.len() + 2 + 4;
 
 /// Why bytes could not be decoded to a state.
@@ -75,7 +75,7 @@ pub fn encode(state: &State) -> Vec<u8> {
     for (label, GroupAccount { by_descent, ledger, counters, rates }) in groups {
         put_bytes(&mut bytes, label.as_str().as_bytes());
         put(&mut bytes, u64::from(*by_descent));
-        put_ledger(&mut bytes, ledger, |ticks| ticks.0);
+        put_ledger(&mut bytes, ledger, |nanos| nanos.0);
         put(&mut bytes, counters.len() as u64);
         for counter in counters {
             put_bytes(&mut bytes, &counter.path);
@@ -192,7 +192,7 @@ impl Reader<'_> {
             }
             let account = GroupAccount {
                 by_descent: self.flag()?,
-                ledger: self.ledger(Ticks)?,
+                ledger: self.ledger(CpuNanos)?,
                 counters: self.counters()?,
                 rates: self.rates()?,
             };
@@ -345,7 +345,7 @@ mod tests {
         let counters = proptest::collection::vec(counter, 0..3);
         let rate = proptest::sample::select(&Rate::ALL[..]);
         let rates = proptest::collection::btree_map(rate, ledger(Count), 0..4);
-        (any::<bool>(), ledger(Ticks), counters, rates).prop_map(
+        (any::<bool>(), ledger(CpuNanos), counters, rates).prop_map(
             |(by_descent, ledger, counters, rates)| GroupAccount {
                 by_descent,
                 ledger,

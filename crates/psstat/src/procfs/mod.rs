@@ -32,6 +32,8 @@ pub struct Procfs {
     dir: OwnedFd,
     path: PathBuf,
     genuine: bool,
+    /// The device of the mount (`st_dev`).
+    device: u64,
 }
 
 impl Procfs {
@@ -44,7 +46,8 @@ impl Procfs {
         let failed = |errno: Errno| OpenError { path: path.to_owned(), source: errno.into() };
         let dir = rustix::fs::open(path, flags, Mode::empty()).map_err(failed)?;
         let genuine = rustix::fs::fstatfs(&dir).map_err(failed)?.f_type as i64 == PROC_SUPER_MAGIC;
-        Ok(Procfs { dir, path: path.to_owned(), genuine })
+        let device = rustix::fs::fstat(&dir).map_err(failed)?.st_dev;
+        Ok(Procfs { dir, path: path.to_owned(), genuine, device })
     }
 
     /// Whether this is a procfs of the kernel. In a copy, the owner of a directory is the user who

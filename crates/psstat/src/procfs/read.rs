@@ -8,7 +8,6 @@ use psstat_core::model::read_error::{ReadError, Reason};
 use psstat_core::model::units::Pid;
 use rustix::fs::{AtFlags, Mode, OFlags, RawDir, Stat};
 use rustix::io::Errno;
-use std::io::Read;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 
@@ -32,6 +31,14 @@ impl Procfs {
         let count = retry(|| rustix::io::read(&file, &mut buffer.0[..]))
             .map_err(|errno| self.error(path, sys::reason(errno)))?;
         Ok(&buffer.0[..count])
+    }
+
+    /// Opens a file, and verifies that it is of this mount. In a container, lxcfs may have mounted a
+    /// file of its own over it, which shows another pid namespace.
+    pub(super) fn open_own_file(&self, path: &FilePath) -> Option<OwnedFd> {
+        let file = self.open_file(path).ok()?;
+        let stat = rustix::fs::fstat(&file).ok()?;
+        (stat.st_dev == self.device).then_some(file)
     }
 
     /// Reads a file of a process in one call, and parses it.
@@ -82,17 +89,6 @@ impl Procfs {
             }
         }
         Ok(())
-    }
-
-    /// Reads a file to its end.
-    pub(super) fn read_to_end(&self, path: &FilePath) -> Result<Vec<u8>, ReadError> {
-        let file = self.open_file(path)?;
-        let mut text = Vec::new();
-        std::fs::File::from(file).read_to_end(&mut text).map_err(|error| {
-            let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
-            self.error(path, sys::reason(errno))
-        })?;
-        Ok(text)
     }
 
     /// Calls `visit` with the name of each entry of a directory.

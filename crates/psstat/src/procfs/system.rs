@@ -8,28 +8,42 @@ use psstat_core::model::buffer::Buffer;
 use psstat_core::model::read_error::{ReadError, Reason};
 use psstat_core::model::units::{Bytes, Pid};
 use psstat_core::parse::{line, procfs as parse};
+use std::ffi::CStr;
+use std::fs::File;
+use std::io::Read;
 
 impl Procfs {
     /// What the kernel reports about the tasks it has made (`loadavg`, `sys/kernel/pid_max`, `stat`).
     /// `interval_nanos` is the time since the last sample; it decides whether forks must be counted.
-    /// `None` if a file cannot be read, or this is a copy.
+    /// `None` if a file cannot be read, if this is a copy,
+    /// or if another file system is mounted over one of the files, as lxcfs does.
     pub fn births(&self, interval_nanos: u64) -> Option<Births> {
         if !self.genuine {
             return None;
         }
-        let mut buffer = Buffer::default();
-        let text = self.read(&FilePath::of_system(c"sys/kernel/pid_max"), &mut buffer).ok()?;
-        let pid_max = line::number(text)?;
+        let mut text = Vec::new();
+        self.read_own_file(c"sys/kernel/pid_max", &mut text)?;
+        let pid_max = line::number(&text)?;
         let forks = if tracker::needs_forks(pid_max, interval_nanos) {
-            Some(parse::forks(&self.read_to_end(&FilePath::of_system(c"stat")).ok()?)?)
+            self.read_own_file(c"stat", &mut text)?;
+            Some(parse::forks(&text)?)
         } else {
             None
         };
         // The newest pid is read last: a process that starts meanwhile has a pid up to the newest,
         // or belongs to the next sample.
-        let text = self.read(&FilePath::of_system(c"loadavg"), &mut buffer).ok()?;
-        let (tasks, newest) = parse::loadavg(text)?;
+        self.read_own_file(c"loadavg", &mut text)?;
+        let (tasks, newest) = parse::loadavg(&text)?;
         Some(Births { newest, tasks, pid_max, forks })
+    }
+
+    /// Reads a whole file of this mount into `text`. `None` if it cannot be read, or another file
+    /// system is mounted over it.
+    fn read_own_file(&self, name: &CStr, text: &mut Vec<u8>) -> Option<()> {
+        let file = self.open_own_file(&FilePath::of_system(name))?;
+        text.clear();
+        File::from(file).read_to_end(text).ok()?;
+        Some(())
     }
 
     /// The memory of the machine: `MemTotal` of `meminfo` (proc_meminfo(5)).

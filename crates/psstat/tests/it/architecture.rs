@@ -74,7 +74,14 @@ impl<'m> Imports<'m> {
             "crate" => Vec::new(),
             "self" => self.module.to_vec(),
             "super" => self.module[..self.module.len().saturating_sub(1)].to_vec(),
-            _ => return,
+            // A module below this one, named without a prefix.
+            _ => {
+                let below = [self.module, std::slice::from_ref(first)].concat();
+                if !self.modules.contains_key(&below) {
+                    return;
+                }
+                below
+            }
         };
         for name in rest {
             if name == "super" {
@@ -208,7 +215,27 @@ fn a_cycle_is_found() {
     assert_eq!(cycle(&edges(&[(1, 1)])), Some(vec![1]));
 }
 
-/// Counts the parameters of functions.
+#[test]
+fn imports_are_found_in_every_form() {
+    let file = |text: &str| syn::parse_file(text).unwrap();
+    let path = |text: &str| text.split("::").map(str::to_owned).collect::<Vec<_>>();
+    let text = "use below::X; use super::b; use crate::a::{below::Y, self as z};
+        fn f() { below::g(); crate::c::h(); std::mem::drop(()); }";
+    let modules: Modules = [
+        (Vec::new(), file("")),
+        (path("a"), file(text)),
+        (path("a::below"), file("use super::X;")),
+        (path("b"), file("")),
+        (path("c"), file("#[cfg(test)] mod tests { use crate::b; }")),
+    ]
+    .into();
+    let of = |module: &str| Imports::of(&path(module), &modules);
+    assert_eq!(of("a"), ["a::below", "b", "c"].map(path).into());
+    assert_eq!(of("a::below"), [path("a")].into());
+    assert_eq!(of("c"), BTreeSet::new());
+}
+
+/// Counts the parameters of functions, `self` not included.
 struct LongSignatures(Vec<String>);
 
 impl Visit<'_> for LongSignatures {

@@ -7,7 +7,7 @@ use crate::support::fake_proc::{FakeProc, Process};
 use crate::support::limit::{self, Limited};
 use crate::support::{Job, Run, make_fifo, may_be_root, psstat, public_binary, skip};
 use psstat::machine::processors_online;
-use psstat_core::model::units::{BootNanos, Ticks};
+use psstat_core::model::units::{BootNanos, CpuNanos, Ticks};
 use psstat_core::state::State;
 use psstat_core::state::codec;
 use rustix::process::{Signal, kill_process};
@@ -147,7 +147,7 @@ mod damage {
         };
         // If a counter is lower than in the cache, the rate is zero, not negative.
         assert_eq!(
-            after(&|state| members(state, &|_, m| m.amounts.own = Ticks(u64::MAX))),
+            after(&|state| members(state, &|_, m| m.amounts.own = CpuNanos(u64::MAX))),
             Some(0.0)
         );
         // No such group, no such process, other processes with the same pids.
@@ -168,7 +168,7 @@ mod damage {
                     m.parent = psstat_core::model::units::Pid::new([102, 100, 101][index]);
                     if index == 2 {
                         m.id.start = Ticks(9);
-                        m.amounts.own = Ticks(u64::MAX);
+                        m.amounts.own = CpuNanos(u64::MAX);
                     }
                 });
             }),

@@ -181,7 +181,7 @@ fn without_children_a_process_counts_alone_and_for_its_own_time() {
 }
 
 #[test]
-fn one_that_gets_its_children_back_does_not_bring_their_past() {
+fn switching_children_on_makes_no_spike() {
     let tree = FakeProc::new();
     let world = |ticks, children| {
         tree.add(&Process { own: ticks, children, ..Process::new(100, 1, "nginx") });

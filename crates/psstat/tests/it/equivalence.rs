@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-const TEST: &str = "equivalence::the_same_members_as_who_looks_at_all";
+const TEST: &str = "equivalence::partial_samples_find_all_members";
 
 /// In the process that adopts orphans: the folder of its storm.
 const REAPER: &str = "PSSTAT_TEST_REAPER";
@@ -72,7 +72,7 @@ const ALONE: &str =
 const BYSTANDERS: usize = 300;
 
 #[test]
-fn the_same_members_as_who_looks_at_all() {
+fn partial_samples_find_all_members() {
     if let Some(folder) = std::env::var_os(REAPER) {
         return adopt_orphans(Path::new(&folder));
     }

@@ -97,7 +97,7 @@ fn readme_leads_from_installation_to_lines_in_influxdb() {
 }
 
 #[test]
-fn built_twice_they_are_the_same_bytes() {
+fn packages_built_twice_have_the_same_bytes() {
     if !all_installed(&[]) {
         return;
     }
@@ -110,7 +110,7 @@ fn built_twice_they_are_the_same_bytes() {
 }
 
 #[test]
-fn lintian_has_nothing_to_say_of_the_deb() {
+fn lintian_accepts_the_deb() {
     if !all_installed(&["lintian"]) {
         return;
     }
@@ -121,7 +121,7 @@ fn lintian_has_nothing_to_say_of_the_deb() {
 }
 
 #[test]
-fn rpmlint_has_nothing_to_say_of_the_rpm() {
+fn rpmlint_accepts_the_rpm() {
     if !all_installed(&["rpmlint"]) {
         return;
     }
@@ -134,7 +134,7 @@ fn rpmlint_has_nothing_to_say_of_the_rpm() {
 
 /// The binary is static: it contains other projects' code, whose licences require these notices.
 #[test]
-fn both_hold_the_notices_of_all_that_is_linked() {
+fn both_packages_have_the_notices_of_all_linked_crates() {
     if !all_installed(&["dpkg-deb", "tar", "rpm2cpio"]) {
         return;
     }

@@ -13,6 +13,7 @@
 //! | `needs` | what a test needs of the machine |
 //! | `cpu` | conservation and no spikes, whoever dies, is adopted, or is never waited for |
 //! | `fields` | each field beside the first three |
+//! | `light` | many processes that each use little |
 //! | `lives` | processes that come, go, change their name, end half |
 //! | `selecting` | each selector, and psstat beside itself |
 //! | `memory` | workers that share a segment; PostgreSQL |
@@ -23,6 +24,7 @@
 mod cpu;
 mod fields;
 mod kernel;
+mod light;
 mod lives;
 mod memory;
 mod meter;

@@ -115,7 +115,7 @@ fn every_option_of_the_page_is_in_the_help() {
 }
 
 #[test]
-fn every_configuration_of_the_page_is_valid_and_shows_what_its_tables_say() {
+fn each_configuration_of_the_page_is_valid() {
     let page = page();
     let files = blocks(&page, "toml");
     assert_eq!(files.len(), 2);

@@ -59,7 +59,7 @@ fn a_hundred_grandchildren_between_two_samples_count_in_full() {
 }
 
 #[test]
-fn a_hundred_great_grandchildren_between_two_samples_count_in_full() {
+fn great_grandchildren_between_two_samples_count_in_full() {
     a_hundred_children_count_in_full(3);
 }
 
@@ -78,7 +78,7 @@ fn thousands_of_the_shortest_commands_count_in_full() {
 
 /// Samples fall into the middle of lives and of exits.
 #[test]
-fn samples_in_the_midst_of_short_lives_add_up_to_the_kernels_account() {
+fn samples_amid_short_lives_add_up_to_the_kernels_account() {
     let stage = Stage::new();
     let root = stage.actor("root");
     let mut meters = [meter(&root, &[], &[]), meter(&root, &["--multi-threaded"], &[])];
@@ -122,7 +122,7 @@ fn samples_in_the_midst_of_short_lives_add_up_to_the_kernels_account() {
 }
 
 #[test]
-fn a_line_of_busy_processes_that_ends_makes_neither_spike_nor_dip() {
+fn a_chain_of_busy_processes_that_ends_makes_no_spike() {
     let stage = Stage::new();
     let root = stage.actor("root");
     let child = root.spawn("child");
@@ -152,7 +152,7 @@ fn a_line_of_busy_processes_that_ends_makes_neither_spike_nor_dip() {
 }
 
 #[test]
-fn a_zombie_costs_what_it_cost_and_is_no_process() {
+fn a_zombie_keeps_its_cpu_time_and_is_not_counted() {
     let stage = Stage::new();
     let root = stage.actor("root");
     let child = root.spawn("child");
@@ -207,7 +207,7 @@ fn children_that_nobody_waits_for_take_nothing_away() {
 }
 
 #[test]
-fn a_child_that_forks_itself_away_leaves_the_group_without_a_trace() {
+fn a_double_forked_child_leaves_the_group() {
     let stage = Stage::new();
     let (adopter, root) = adopter_and_root(&stage);
     let middle = root.spawn("middle");
@@ -258,7 +258,7 @@ fn an_orphan_that_ends_elsewhere_takes_nothing_away() {
 }
 
 #[test]
-fn a_subreaper_that_adopts_an_old_busy_orphan_inherits_no_lifetime() {
+fn a_subreaper_does_not_report_an_orphans_lifetime() {
     let stage = Stage::new();
     let root = stage.actor("root");
     root.obey("subreaper");
@@ -318,7 +318,7 @@ fn an_orphan_that_its_adopter_waits_for_arrives_once() {
 }
 
 #[test]
-fn a_middle_process_that_dies_takes_its_line_out_of_the_group_but_not_the_past() {
+fn the_death_of_a_middle_process_keeps_what_was_counted() {
     let stage = Stage::new();
     let root = stage.actor("root");
     let middle = root.spawn("middle");

@@ -174,7 +174,7 @@ fn storage_traffic_of_a_child_that_ends_counts_once() {
 }
 
 #[test]
-fn storage_traffic_of_children_that_come_and_go_between_samples_counts() {
+fn storage_traffic_of_short_lived_children_counts() {
     let stage = Stage::new();
     let root = stage.actor("root");
     let storage = storage();
@@ -223,7 +223,7 @@ fn switches_of_all_threads_are_those_of_getrusage() {
 }
 
 #[test]
-fn what_a_group_holds_is_what_the_kernel_says() {
+fn memory_is_what_the_kernel_says() {
     let stage = Stage::new();
     let before = Instant::now();
     let root = stage.actor("root");

@@ -10,7 +10,7 @@ use psstat_core::discovery::tracker::ROTATION;
 const LATE_NAME_SAMPLES: u64 = 4 * ROTATION;
 
 #[test]
-fn the_first_sighting_of_an_old_process_tells_no_cpu_and_the_next_does() {
+fn an_old_process_has_no_cpu_time_at_its_first_sample() {
     let stage = Stage::new();
     let name = unique("join");
     let (unnamed, named) = (format!("^{name}$"), format!("named:^{name}$"));
@@ -42,7 +42,7 @@ fn the_first_sighting_of_an_old_process_tells_no_cpu_and_the_next_does() {
 }
 
 #[test]
-fn a_process_that_renames_itself_leaves_one_group_and_joins_another() {
+fn a_renamed_process_changes_its_group() {
     let stage = Stage::new();
     let [one, other] = ["one", "other"].map(unique);
     let (first, second) = (format!("one:^{one}$"), format!("other:^{other}$"));

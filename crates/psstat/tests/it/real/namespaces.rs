@@ -4,6 +4,7 @@
 use super::meter::{Meter, PSSTAT, TICK, psstat, psstat_through};
 use super::needs;
 use super::stage::{Actor, Stage};
+use crate::support::limit;
 use std::path::Path;
 
 /// An actor as process 1 of a pid namespace of its own, and the procfs of that namespace.
@@ -122,7 +123,7 @@ fn in_hiding(option: &str, group: &str, further: &[&str]) -> super::meter::Said 
 }
 
 #[test]
-fn hidden_processes_are_told_from_absent_ones_in_words_that_name_the_cure() {
+fn hidden_processes_are_warned_of_with_the_cure() {
     if !needs::namespaces() {
         return;
     }
@@ -150,4 +151,38 @@ fn the_cures_for_hidden_processes_work() {
         assert_eq!(said.stderr, "", "{option}");
         assert_eq!(said.line("shells").processes, 1 + 1, "{option}: sh, and psstat below it");
     }
+}
+
+/// In a container, lxcfs mounts files over `/proc/loadavg` and others that show the pids of the host.
+/// A new process must be found in the next sample all the same.
+#[test]
+fn a_foreign_loadavg_does_not_hide_new_processes() {
+    if !needs::namespaces() {
+        return;
+    }
+    const SCRIPT: &str = r#"
+        set -e
+        mount -t proc proc /proc
+        for _ in $(seq 300); do sleep 100 & done
+        cp /bin/sleep "$1/websrv"
+        loadavg() { echo "0 0 0 2/5000 $1" >"$2"; }
+        loadavg 1234567 "$1/loadavg"
+        mount --bind "$1/loadavg" /proc/loadavg
+        sample() {
+            "$0" --host= --cache-dir "$1" --cache-name cache --pattern 'web:^websrv$' --fields n_proc
+        }
+        sample "$1"; sample "$1"
+        "$1/websrv" 100 &
+        # The name is taken when the program is executed.
+        until grep -q websrv "/proc/$!/comm"; do sleep 0.01; done
+        loadavg 1234581 "$1/loadavg"
+        sample "$1"
+    "#;
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut command = std::process::Command::new("unshare");
+    command.args(["--fork", "--pid", "--mount", "--kill-child", "sh", "-c", SCRIPT, PSSTAT]);
+    let output = limit::output(command.arg(directory.path())).expect("util-linux is installed");
+    let lines = String::from_utf8_lossy(&output.stdout);
+    let counts: Vec<&str> = lines.lines().filter_map(|line| line.split(' ').nth(1)).collect();
+    assert_eq!(counts, ["n_proc=0i", "n_proc=1i"], "{output:?}");
 }

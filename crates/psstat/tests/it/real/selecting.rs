@@ -43,7 +43,7 @@ fn reading_on_several_threads_says_the_same() {
 }
 
 #[test]
-fn an_executable_is_known_by_its_path_even_when_it_has_been_replaced() {
+fn a_replaced_executable_still_matches_its_path() {
     let stage = Stage::new();
     let program = stage.copy_of(&actor_program(), "server");
     let server = stage.actor_of(&program, &[], "root");

@@ -211,7 +211,7 @@ fn cpu_time_of_a_unit_under_a_quota_is_what_it_was_given() {
 }
 
 #[test]
-fn a_member_that_its_units_memory_limit_kills_is_gone_and_its_cpu_time_is_not() {
+fn cpu_time_of_a_member_killed_by_memory_max_counts() {
     const PROGRAM: &str = "
 import os, time
 while not os.path.exists(os.environ['GO']):

@@ -19,7 +19,9 @@ use psstat_core::model::process::Stat;
 use psstat_core::model::read_error::{ReadError, Reason};
 use psstat_core::model::readings::Storage;
 use psstat_core::model::snapshot::Part;
-use psstat_core::model::units::{Amounts, Bytes, Count, Pages, Pid, ProcId, Uid, WallNanos};
+use psstat_core::model::units::{
+    Amounts, Bytes, Count, CpuNanos, Pages, Pid, ProcId, Uid, WallNanos,
+};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -44,13 +46,15 @@ pub struct Setup {
     pub readers: usize,
     /// Whether the kernel tells of births, so that not all processes must be read.
     pub tells_births: bool,
+    /// Whether CPU clocks of processes can be read.
+    pub has_clocks: bool,
     /// After how many readings the time is up.
     pub time: usize,
 }
 
 impl Default for Setup {
     fn default() -> Setup {
-        Setup { readers: 1, tells_births: false, time: usize::MAX }
+        Setup { readers: 1, tells_births: false, has_clocks: false, time: usize::MAX }
     }
 }
 
@@ -220,6 +224,15 @@ impl Kernel for Machine<'_> {
             let threads: Vec<_> = pids.chunks(share).map(read).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         })
+    }
+
+    fn cpu_clock(&self, pid: Pid) -> Option<CpuNanos> {
+        if !self.setup.has_clocks {
+            return None;
+        }
+        let mut state = self.state.lock().unwrap();
+        let task = state.count_reading().tasks().get(&pid)?;
+        Some(CpuNanos((task.utime + task.stime) * 1000))
     }
 
     fn statm(&self, pid: Pid) -> Result<Statm, ReadError> {

@@ -24,6 +24,7 @@
 
 mod access;
 mod alone;
+mod clocks;
 mod counters;
 mod hierarchy;
 mod history;

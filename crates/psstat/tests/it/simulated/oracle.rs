@@ -414,6 +414,17 @@ pub fn counted(log: &[Event], group: Group<'_>, then: usize, now: usize) -> u64 
     used.values().sum()
 }
 
+/// The CPU time of all members together, in microseconds, after that part of the log; and how many
+/// of them have waited for a child.
+pub fn exact(log: &[Event], group: Group<'_>) -> (u64, u64) {
+    let replay = Replay::of(log);
+    let members = replay.members(group);
+    let processes = || members.iter().map(|&life| &replay.0[life]);
+    let time = |process: &Process| process.own.total() + process.children.total();
+    let has_waited = |process: &&Process| !process.inherited.is_empty();
+    (processes().map(time).sum(), processes().filter(has_waited).count() as u64)
+}
+
 /// What the kernel shows of all members together, in ticks, after that part of the log.
 pub fn shown(log: &[Event], group: Group<'_>) -> u64 {
     let replay = Replay::of(log);

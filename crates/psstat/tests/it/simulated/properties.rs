@@ -193,7 +193,7 @@ proptest! {
     }
 
     #[test]
-    fn several_readers_are_as_good_as_one(steps in racy(), readers in 1usize..4) {
+    fn several_readers_report_what_one_does(steps in racy(), readers in 1usize..4) {
         let picks = picks(Law::Lossless);
         let mut watch = Watch::new(&picks);
         watch.setup.readers = readers;

@@ -110,7 +110,7 @@ fn the_past_of_an_ended_line_is_taken_off_a_live_ancestor() {
 }
 
 #[test]
-fn a_past_that_went_to_init_takes_nothing_off_other_work() {
+fn a_debt_inherited_by_init_is_dropped() {
     let mut scene = Scene::new();
     let middle = scene.child(3, scene.root);
     let orphan = scene.child(4, middle);
@@ -149,7 +149,7 @@ fn a_past_that_has_not_arrived_by_then_is_lost() {
 }
 
 #[test]
-fn a_late_past_moves_on_to_the_heir_of_the_heir() {
+fn a_late_debt_moves_to_the_next_heir() {
     let mut scene = Scene::new();
     let middle = scene.child(3, scene.root);
     let low = scene.child(4, middle);
@@ -210,7 +210,7 @@ fn a_lost_past_does_not_stand_in_the_way_of_one_that_arrived() {
 }
 
 #[test]
-fn a_greater_past_finds_its_place_before_the_smaller_ones() {
+fn larger_debts_settle_first() {
     let mut scene = Scene::new();
     scene.world.set_subreaper(scene.root);
     let near = scene.child(3, scene.root);
@@ -280,7 +280,7 @@ fn an_arrived_past_is_not_taken_for_a_late_one() {
 }
 
 #[test]
-fn what_was_late_is_here_before_an_orphan_that_may_be_late() {
+fn late_debts_settle_before_possible_ones() {
     let mut scene = Scene::new();
     let near = scene.child(3, scene.root);
     scene.world.set_subreaper(near);
