@@ -28,8 +28,11 @@ pub enum ValueError {
     #[error("the name is empty")]
     EmptyName,
     /// There is a name and no value.
-    #[error("missing value after NAME: (to select every process, use --pattern '.*')")]
+    #[error("missing value after NAME:")]
     NothingAfterName,
+    /// There is a name and no regex.
+    #[error("missing value after NAME: (the regex '.*' matches every process)")]
+    NoRegexAfterName,
     /// An empty regex or glob.
     #[error("the value is empty; to match everything write '.*' (regex) or '*' (glob)")]
     EmptyPattern,
@@ -40,7 +43,7 @@ pub enum ValueError {
     #[error("it contains a NUL character: remove it")]
     Nul,
     /// It is not a duration.
-    #[error("write durations as 500ms, 1s or 2m")]
+    #[error("write durations as 500ms, 1s, 2m or 1h, in lower case")]
     NotADuration,
     /// The duration is 0.
     #[error("it must be longer than 0")]

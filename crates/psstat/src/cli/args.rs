@@ -15,24 +15,38 @@ const ABOUT: &str =
     "What a group of processes costs: CPU, memory and number of processes, children included";
 
 const USAGE: &str = "psstat [SELECTORS] [OPTIONS]\n       psstat execd [SELECTORS] [OPTIONS]\n       \
-                     psstat check --config FILE\n       psstat man | completions SHELL";
+                     psstat check [SELECTORS] [OPTIONS]\n       psstat man | completions SHELL";
 
 const AFTER_HELP: &str = "\
-Each selector picks processes. They and all their descendants make a group, and each group prints
-one line. Selectors with the same NAME make one group. Without NAME, processes are grouped by their
+The processes that a selector matches make a group with all their descendants. Each group prints one
+line. Selectors with the same NAME make one group. Without NAME, processes are grouped by their
 own names. With --systemd and --cgroup, all processes in the control group make the group. NAME may
 contain letters, digits, '_', '.', '-', '@' and spaces. A ':' in front means 'no name', for a value
-that contains a ':'. Write a DURATION as 500ms, 1s or 2m.
+that contains a ':'.
 
---pattern matches comm, the first 15 bytes of the name of a process. Use --cmdline or --exe for
-more.
+A group with a NAME prints a line even if nothing matches. Without NAME, a selector that matches
+nothing prints no line.
 
-A process picked by --pattern, --cmdline, --exe or --user may have a parent outside the group. When
-such a process ends, the CPU time of its last interval is lost, because the kernel passes it on to
-the parent. To count it, use --systemd or --cgroup, or pick the parent.
+A DURATION is a number with a unit: ms, s, m or h, in lower case, as in 500ms, 1s or 2m.
 
---memory shared-once cannot see anonymous pages that processes share after fork (copy-on-write). It
-counts them once for each process. --memory pss counts them once.
+A REGEX matches anywhere in the text, and '^' and '$' anchor it. It is case-sensitive; '(?i)' in
+front ignores case. A GLOB matches the whole text: '*/nginx' matches /usr/sbin/nginx, 'nginx' does
+not.
+
+--pattern matches comm, the first 15 bytes of the name of a process. A literal text of more than 15
+bytes never matches. Use --cmdline or --exe for longer names.
+
+--cmdline also matches a wrapper whose arguments contain the regex, such as sh -c, sudo or timeout.
+Write '[k]afka' for 'kafka': the regex does not match itself. '^' leaves out wrappers in front.
+
+--exe matches the path after all symbolic links are resolved. readlink /proc/PID/exe prints it.
+
+A process selected by --pattern, --cmdline, --exe or --user may have a parent outside the group.
+When such a process ends, the CPU time that it used since the last sample is lost, because the
+kernel passes it on to the parent. To count it, use --systemd or --cgroup, or select the parent.
+
+With --memory shared-once, memory that a parent and its forked children share copy-on-write counts
+once per process. With --memory pss it counts once.
 
 The first run stores a baseline and prints no line. Later runs print lines. --wait 1s prints lines
 at once.
@@ -46,12 +60,15 @@ Examples:
 
 const EXECD_ABOUT: &str = "\
 Stay resident for Telegraf's execd. Take one sample for each line feed on standard input, and for
-each SIGHUP, SIGUSR1 or SIGUSR2. End when standard input ends. The state between samples is kept in
-memory; there is no cache file";
+each SIGHUP, SIGUSR1 or SIGUSR2. The baseline is taken at the start, so the first request prints
+lines too; their p_cpu covers the time since the start. End when standard input ends: with
+/dev/null, at once. By hand, press Enter for a sample and Ctrl-D to end. The state between samples
+is kept in memory; there is no cache file";
 
 const CHECK_ABOUT: &str = "\
 Check the command line and the configuration file, and show what they would measure. Measure
-nothing";
+nothing. --interval and --wait are accepted because the configuration file may hold them; they
+have no effect on the check";
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -114,7 +131,7 @@ pub struct ExecdArgs {
     version,
     display_name = "psstat check",
     about = CHECK_ABOUT,
-    override_usage = "psstat check --config FILE [SELECTORS] [OPTIONS]",
+    override_usage = "psstat check [SELECTORS] [OPTIONS]",
     mut_arg("interval", |arg| arg.hide(false))
 )]
 #[group(skip)]
@@ -134,8 +151,8 @@ pub struct JobArgs {
     #[arg(long = "tag", value_name = "KEY=VALUE")]
     pub tags: Vec<OsString>,
 
-    /// Use a configuration file for what options cannot express.
-    /// The command line adds to it and overrides it
+    /// Read groups, tags and options from FILE. Selectors on the
+    /// command line are added; options and tags replace those of FILE
     #[arg(long, value_name = "FILE", verbatim_doc_comment)]
     pub config: Option<PathBuf>,
 
@@ -163,9 +180,9 @@ pub struct JobArgs {
     )]
     pub memory: Option<MemoryMode>,
 
-    /// Fields to print, in that order: p_cpu, p_mem, n_proc, cpu_time,
-    /// mem, n_thread, n_zombie, n_fd, io_read, io_write, faults_major,
-    /// ctx_switches, uptime [default: p_cpu,p_mem,n_proc]
+    /// Fields to print, in the order of LIST: p_cpu, p_mem, n_proc,
+    /// cpu_time, mem, n_thread, n_zombie, n_fd, io_read, io_write,
+    /// faults_major, ctx_switches, uptime [default: p_cpu,p_mem,n_proc]
     #[arg(long, value_name = "LIST", value_parser = text::<FieldList>(), verbatim_doc_comment)]
     pub fields: Option<FieldList>,
 
@@ -191,7 +208,7 @@ pub struct JobArgs {
     #[arg(long, value_name = "DIR")]
     pub sys: Option<PathBuf>,
 
-    /// Give up after this long [default: 4s plus --wait]
+    /// Give up on a sample after this long [default: 4s plus --wait]
     #[arg(long, value_name = "DURATION", value_parser = text::<Period>())]
     pub timeout: Option<Period>,
 

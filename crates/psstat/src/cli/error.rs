@@ -6,7 +6,7 @@ use crate::settings::{JobError, TagError, ValueError, alternatives};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use psstat_core::model::label::excerpt;
 use std::error::Error as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 /// Why the command line, or the configuration file that it names, makes no sense.
@@ -137,6 +137,12 @@ fn cure(suggestion: Option<&str>, command: &str) -> String {
     }
 }
 
+/// The option for a configuration file, if the argument looks like one.
+fn as_config_file(argument: &str) -> Option<String> {
+    let is_toml = Path::new(argument).extension().is_some_and(|extension| extension == "toml");
+    (is_toml && !argument.starts_with('-')).then(|| format!("--config {argument}"))
+}
+
 /// `--wait` of `--wait <DURATION>`, or `SHELL` of `<SHELL>`.
 fn option_name(option: &str) -> &str {
     option.split(' ').next().unwrap_or(option).trim_matches(['<', '>'])
@@ -156,15 +162,17 @@ impl ArgumentError {
         let value = text(ContextKind::InvalidValue).unwrap_or_default();
         match error.kind() {
             ErrorKind::UnknownArgument => {
-                let suggestion = text(ContextKind::SuggestedArg);
+                let suggestion =
+                    text(ContextKind::SuggestedArg).or_else(|| as_config_file(&argument));
                 ArgumentError::Unexpected { argument, suggestion, command }
             }
-            ErrorKind::InvalidSubcommand => ArgumentError::Unexpected {
-                argument: text(ContextKind::InvalidSubcommand).unwrap_or_default(),
-                suggestion: text(ContextKind::SuggestedSubcommand)
-                    .map(|meant| format!("{command} {meant}")),
-                command,
-            },
+            ErrorKind::InvalidSubcommand => {
+                let argument = text(ContextKind::InvalidSubcommand).unwrap_or_default();
+                let suggestion = text(ContextKind::SuggestedSubcommand)
+                    .map(|meant| format!("{command} {meant}"))
+                    .or_else(|| as_config_file(&argument));
+                ArgumentError::Unexpected { argument, suggestion, command }
+            }
             ErrorKind::InvalidValue if value.is_empty() => {
                 ArgumentError::MissingValue { option: argument }
             }

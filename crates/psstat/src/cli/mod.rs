@@ -564,6 +564,8 @@ tags = { env = 'live', tier = '1' }
                 "bad SHELL \"tcsh\": use bash, elvish, fish, powershell or zsh",
             ),
             (&["chek"], "did you mean psstat check?"),
+            (&["check", "web.toml"], "did you mean --config web.toml?"),
+            (&["web.toml"], "did you mean --config web.toml?"),
             (&["--pattrn", "x"], "did you mean --pattern?"),
             (&["execd", "--pattrn", "x"], "did you mean --pattern?"),
             (&["check"], "nothing to measure"),
@@ -614,7 +616,8 @@ tags = { env = 'live', tier = '1' }
             (&["--pid", "0"], "bad --pid \"0\""),
             (&["--pid", "web:x"], "bad --pid \"web:x\""),
             (&["--pattern", "a("], "bad regex \"a(\": unclosed group"),
-            (&["--pattern", "web:"], "bad --pattern \"web:\": missing value after NAME:"),
+            (&["--pattern", "web:"], "missing value after NAME: (the regex '.*' matches"),
+            (&["--user", "web:"], "bad --user \"web:\": missing value after NAME:"),
             (&["--user", "nobody-here"], "no such user"),
         ] {
             let error = error_of(args);

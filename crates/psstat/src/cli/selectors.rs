@@ -65,9 +65,11 @@ impl SelectorKind {
                 "[NAME:]REGEX",
                 "Every process whose command line matches (its arguments, joined\nby one space)",
             ),
-            SelectorKind::Exe => {
-                ("exe", "[NAME:]GLOB", "Every process whose executable's path matches")
-            }
+            SelectorKind::Exe => (
+                "exe",
+                "[NAME:]GLOB",
+                "Every process whose executable's path matches (links resolved)",
+            ),
             SelectorKind::User => {
                 ("user", "[NAME:]USER", "Every process of that effective user (name or uid)")
             }
@@ -114,9 +116,10 @@ impl SelectorKind {
             Some(name) => Some(Label::new(name.as_bytes()).ok_or(ValueError::EmptyName)?),
         };
         if value.is_empty() {
-            return Err(match name {
-                Some(_) => ValueError::NothingAfterName,
-                None => ValueError::Empty,
+            return Err(match (name, self) {
+                (None, _) => ValueError::Empty,
+                (_, SelectorKind::Pattern | SelectorKind::Cmdline) => ValueError::NoRegexAfterName,
+                _ => ValueError::NothingAfterName,
             });
         }
         let text = value.to_string_lossy().into_owned();

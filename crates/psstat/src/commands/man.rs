@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::files::output;
 use clap::{Arg, Command};
 use clap_mangen::Man;
+use psstat_core::field::Field;
 use roff::{Inline, Roff, bold, italic, roman};
 use std::io::{self, Write};
 
@@ -41,6 +42,7 @@ fn write_page(definition: &Command, page: &mut dyn Write) -> io::Result<()> {
     description(text).to_writer(page)?;
     man.render_options_section(page)?;
     commands(definition).to_writer(page)?;
+    fields().to_writer(page)?;
     context().to_writer(page)?;
     closing(examples).to_writer(page)
 }
@@ -116,6 +118,16 @@ fn commands(definition: &Command) -> Roff {
     roff
 }
 
+/// The fields of `--fields`, with their units.
+fn fields() -> Roff {
+    let mut roff = Roff::new();
+    roff.control("SH", ["FIELDS"]);
+    for field in Field::all() {
+        roff.control("TP", []).text([bold(field.name())]).text([roman(field.row().help)]);
+    }
+    roff
+}
+
 /// What the definition of the command line does not say: files, environment, signals, exit status.
 fn context() -> Roff {
     let mut roff = Roff::new();
@@ -176,7 +188,7 @@ fn context() -> Roff {
             (
                 "2",
                 "The command line or the configuration file is wrong. A line 'E! ' on standard \
-                 error says where, and how to fix it.",
+                 error says what is wrong. Most of these lines also say how to fix it.",
             ),
         ],
     );
@@ -223,6 +235,7 @@ mod tests {
             ("DESCRIPTION", "Selectors with the same NAME make one group"),
             ("OTHER COMMANDS", "there is no cache file"),
             ("OTHER COMMANDS", "--interval"),
+            ("FIELDS", "uptime"),
             ("FILES", "psstat.toml"),
             ("ENVIRONMENT", "HOST_PROC"),
             ("SIGNALS", "SIGUSR1"),

@@ -1,5 +1,6 @@
 //! Reads the text of a configuration file.
 
+use super::io_error;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::File;
@@ -14,7 +15,7 @@ const SIZE_LIMIT: u64 = 1 << 20;
 #[derive(Debug, Error)]
 pub enum ReadConfigError {
     /// It cannot be opened or read.
-    #[error(transparent)]
+    #[error("{}", io_error::text(.0))]
     Io(#[from] io::Error),
     /// It is too long to be a configuration file.
     #[error("longer than 1 MiB: is that the right file?")]

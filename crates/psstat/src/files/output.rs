@@ -1,9 +1,10 @@
 //! Writes samples to standard output, or to a file that each sample replaces.
 
+use super::io_error;
 use super::replace::{self, ReplaceError};
 use rustix::fs::Mode;
 use std::io::{self, ErrorKind, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use thiserror::Error;
 
@@ -14,11 +15,30 @@ const MODE: Mode = Mode::RUSR.union(Mode::WUSR).union(Mode::RGRP).union(Mode::RO
 #[derive(Debug, Error)]
 pub enum OutputError {
     /// The file of `--output` cannot be replaced.
-    #[error("cannot write --output {}: {}: fix that, or choose another file", .0.path.display(), .0.reason)]
-    File(ReplaceError),
+    #[error("cannot write --output {}: {}: {}", path.display(), reason(path, source), cure(path))]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: ReplaceError,
+    },
     /// Standard output cannot be written, for example because the disk is full.
-    #[error("cannot write to standard output: {0}")]
+    #[error("cannot write to standard output: {}", io_error::text(.0))]
     Stdout(io::Error),
+}
+
+/// Why the file cannot be replaced. Names the other file if the reason is about `NAME.new`.
+fn reason(path: &Path, error: &ReplaceError) -> String {
+    if error.path == path { error.reason.to_string() } else { error.to_string() }
+}
+
+fn cure(path: &Path) -> &'static str {
+    match path.to_str() {
+        Some("/dev/stdout" | "/dev/fd/1" | "/proc/self/fd/1") => {
+            "leave out --output for standard output"
+        }
+        _ => "fix that, or choose another file",
+    }
 }
 
 /// Replaces a file by `text`. Waits up to `patience` for other runs that write it.
@@ -26,7 +46,8 @@ pub enum OutputError {
 /// # Errors
 /// [`OutputError::File`] if it cannot be replaced. The old file is then unchanged.
 pub fn replace_file(path: &Path, text: &[u8], patience: Duration) -> Result<(), OutputError> {
-    replace::replace(path, text, MODE, patience).map_err(OutputError::File)
+    replace::replace(path, text, MODE, patience)
+        .map_err(|source| OutputError::File { path: path.to_owned(), source })
 }
 
 /// Writes `text` to standard output. Returns `false` if the reader has closed its end, which is not

@@ -1,5 +1,6 @@
 //! Pid files.
 
+use super::io_error;
 use psstat_core::model::pid_file::{PidFile, PidFileError};
 use psstat_core::parse::procfs as parse;
 use rustix::fs::{FileType, Mode, OFlags};
@@ -25,7 +26,7 @@ pub fn read(path: &Path) -> Result<PidFile, PidFileError> {
     }
     let mut text = Vec::new();
     let read = File::from(file).take(SIZE_LIMIT).read_to_end(&mut text);
-    read.map_err(|error| PidFileError::Failed(error.to_string()))?;
+    read.map_err(|error| PidFileError::Failed(io_error::text(&error)))?;
     let pid = parse::pid_file(&text).ok_or(PidFileError::Malformed)?;
     let seconds: i64 = stat.st_mtime;
     let nanos = i64::try_from(stat.st_mtime_nsec).unwrap_or_default();
@@ -38,6 +39,6 @@ fn explain(errno: Errno) -> PidFileError {
     match errno {
         Errno::NOENT => PidFileError::NotFound,
         Errno::ACCESS | Errno::PERM => PidFileError::Denied,
-        other => PidFileError::Failed(Error::from(other).to_string()),
+        other => PidFileError::Failed(io_error::text(&Error::from(other))),
     }
 }

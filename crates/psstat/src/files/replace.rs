@@ -6,6 +6,7 @@
 //! `NAME.new` meanwhile, so that runs at the same time take turns. A run that is killed leaves
 //! `NAME.new` behind, and the next run uses it.
 
+use super::io_error;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use std::fs::{File, Permissions, TryLockError};
@@ -54,7 +55,7 @@ pub enum Refusal {
     #[error("another run of psstat has locked it")]
     Locked,
     /// A system call failed for another reason.
-    #[error(transparent)]
+    #[error("{}", io_error::text(.0))]
     Io(#[from] io::Error),
 }
 
@@ -94,7 +95,13 @@ pub fn replace(
         Err(Errno::NOENT) => {}
         Err(errno) => return Err(refused(path, errno.into())),
     }
-    let mut file = lock(&new, mode, patience.min(LOCK_PATIENCE))?;
+    let mut file = lock(&new, mode, patience.min(LOCK_PATIENCE)).map_err(|error| {
+        match error.reason {
+            // The directory is that of both files, and the caller knows this one.
+            Refusal::NoDirectory => refused(path, Refusal::NoDirectory),
+            _ => error,
+        }
+    })?;
     file.set_len(0).map_err(failed)?;
     // The umask may have removed permissions, and an older `NAME.new` may have too many.
     file.set_permissions(Permissions::from_mode(mode.bits())).map_err(failed)?;

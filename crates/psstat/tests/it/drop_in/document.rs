@@ -28,10 +28,12 @@ fn blocks(page: &str, language: &str) -> Vec<String> {
     found(page, &format!(r"(?s)```{language}\n(.*?)```"))
 }
 
-/// The command lines: in blocks, in Telegraf's `commands`, and between backquotes.
+/// The command lines: in blocks, in Telegraf's `command`, and between backquotes.
 fn commands(page: &str) -> Vec<String> {
-    let mut commands = found(&blocks(page, "sh").concat(), r"(?m)^ *(psstat .*)$");
-    commands.extend(found(page, r#"commands = \["(?:/usr/bin/)?(psstat [^"]*)"\]"#));
+    let mut commands = found(&blocks(page, "sh").concat(), r"(?m)^ *(?:\./)?(psstat .*)$");
+    let arrays = found(page, r#"command = \["/usr/bin/(psstat", [^\]]*)"\]"#);
+    assert!(!arrays.is_empty(), "no command of Telegraf was found");
+    commands.extend(arrays.into_iter().map(|array| array.replace("\", \"", " ")));
     commands.extend(found(page, "`(psstat [^`]*)`"));
     commands
 }
@@ -39,7 +41,8 @@ fn commands(page: &str) -> Vec<String> {
 /// Runs a command line of the page on this machine, by two samples, so that no cache is kept.
 fn run(line: &str, world: &World) -> Run {
     let mut args = split(line).split_off(1);
-    if !args.iter().any(|arg| arg == "--wait") {
+    // The resident process keeps no cache. It ends at once, because its standard input is empty.
+    if !args.iter().any(|arg| arg == "--wait" || arg == "execd") {
         args.extend(["--wait".to_owned(), "100ms".to_owned()]);
     }
     let folder = tempfile::tempdir().unwrap();
