@@ -146,7 +146,13 @@ impl<K: Kernel> Engine<K> {
         }
         let control_groups_seen = start.control_groups.is_some();
         let mut control_groups = control_groups.or(start.control_groups.take()).unwrap_or_default();
-        self.warn_of_unseen(&mut control_groups, &snapshot, &mut diagnostics);
+        warnings::warn_of_unseen(
+            &self.kernel,
+            &self.plan,
+            &mut control_groups,
+            &snapshot,
+            &mut diagnostics,
+        );
         let population =
             Population { snapshot: &snapshot, tree: &tree, control_groups: &control_groups };
         let groups = group::form(&self.plan.selectors, &roots, population);
@@ -290,9 +296,9 @@ impl<K: Kernel> Engine<K> {
                 let sys = self.kernel.constants().sys_path.clone();
                 diagnostics.add(Warning::NoControlGroups { sys });
                 let last = start.last.map(|last| &last.accounts);
-                let (kernel, warnings) = (&self.kernel, &mut diagnostics);
+                let (kernel, unseen) = (&self.kernel, &mut diagnostics);
                 Some(self.with_wanted(|wanted| {
-                    named_groups::find(kernel, wanted, &mut scan, last, warnings)
+                    named_groups::find(kernel, wanted, &mut scan, last, unseen)
                 }))
             }
         };

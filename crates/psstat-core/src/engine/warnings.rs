@@ -1,6 +1,5 @@
 //! Warnings about processes and control groups that a sample could not see.
 
-use super::Engine;
 use crate::diagnostics::{Diagnostics, Warning, What};
 use crate::field::Field;
 use crate::kernel::Kernel;
@@ -13,37 +12,36 @@ use crate::select::selector::Source;
 use crate::select::systemd;
 use alloc::borrow::ToOwned;
 
-impl<K: Kernel> Engine<K> {
-    /// Warns of processes and control groups that cannot be seen. Counts the processes that control
-    /// groups list and `/proc` hides.
-    pub(super) fn warn_of_unseen(
-        &self,
-        control_groups: &mut [ControlGroup],
-        snapshot: &Snapshot,
-        diagnostics: &mut Diagnostics,
-    ) {
-        let hidden = self.hides_processes(snapshot);
-        if hidden {
-            let proc = self.kernel.constants().proc_path.clone();
-            diagnostics.add(Warning::HiddenProcesses { proc });
-        } else {
-            diagnostics.add_unreadable(What::Processes, snapshot.unreadable.clone());
-        }
-        warn_of_missing(&self.plan, control_groups, diagnostics);
-        if hidden {
-            count_hidden(control_groups, snapshot);
-        } else {
-            warn_of_foreign(&self.plan, control_groups, diagnostics);
-        }
+/// Warns of processes and control groups that cannot be seen. Counts the processes that control
+/// groups list and `/proc` hides.
+pub fn warn_of_unseen(
+    kernel: &impl Kernel,
+    plan: &Plan,
+    control_groups: &mut [ControlGroup],
+    snapshot: &Snapshot,
+    diagnostics: &mut Diagnostics,
+) {
+    let hidden = hides_processes(kernel, snapshot);
+    if hidden {
+        let proc = kernel.constants().proc_path.clone();
+        diagnostics.add(Warning::HiddenProcesses { proc });
+    } else {
+        diagnostics.add_unreadable(What::Processes, snapshot.unreadable.clone());
     }
+    warn_of_missing(plan, control_groups, diagnostics);
+    if hidden {
+        count_hidden(control_groups, snapshot);
+    } else {
+        warn_of_foreign(plan, control_groups, diagnostics);
+    }
+}
 
-    /// Whether `/proc` hides processes (hidepid). Every pid namespace has a process 1, so if `/proc`
-    /// does not show it, it hides others too.
-    fn hides_processes(&self, snapshot: &Snapshot) -> bool {
-        self.kernel.is_genuine()
-            && snapshot.find(Pid::INIT).is_none()
-            && self.kernel.stat(Pid::INIT, &mut Buffer::default()).is_err()
-    }
+/// Whether `/proc` hides processes (hidepid). Every pid namespace has a process 1, so if `/proc`
+/// does not show it, it hides others too.
+fn hides_processes(kernel: &impl Kernel, snapshot: &Snapshot) -> bool {
+    kernel.is_genuine()
+        && snapshot.find(Pid::INIT).is_none()
+        && kernel.stat(Pid::INIT, &mut Buffer::default()).is_err()
 }
 
 /// Counts the processes that control groups list and `/proc` hides as foreign members.

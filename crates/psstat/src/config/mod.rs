@@ -421,7 +421,7 @@ mod tests {
         ("fields = []", 1, "fields []", "it names no field"),
         ("memory = 'most'", 1, "memory 'most'", "use rss, shared-once or pss"),
         ("format = 'xml'", 1, "format 'xml'", "use influx, json or prometheus"),
-        ("timeout = '1'", 1, "timeout '1'", "write durations as 500ms, 1s or 2m"),
+        ("timeout = '1'", 1, "timeout '1'", "write durations as 500ms"),
         ("wait = '0s'", 1, "wait '0s'", "it must be longer than 0"),
         ("timeout = 1", 1, "timeout", "as in timeout = \"10s\"; this is of type integer"),
         ("cache_name = 'a/b'", 1, "cache_name 'a/b'", "without '/'"),

@@ -140,6 +140,9 @@ impl Visit<'_> for Imports<'_> {
         }
     }
 
+    // `pub(super)` says who may import, and imports nothing.
+    fn visit_vis_restricted(&mut self, _: &syn::VisRestricted) {}
+
     fn visit_path(&mut self, path: &syn::Path) {
         let segments: Vec<String> =
             path.segments.iter().map(|segment| segment.ident.to_string()).collect();
@@ -220,11 +223,11 @@ fn imports_are_found_in_every_form() {
     let file = |text: &str| syn::parse_file(text).unwrap();
     let path = |text: &str| text.split("::").map(str::to_owned).collect::<Vec<_>>();
     let text = "use below::X; use super::b; use crate::a::{below::Y, self as z};
-        fn f() { below::g(); crate::c::h(); std::mem::drop(()); }";
+        pub(super) fn f() { below::g(); crate::c::h(); std::mem::drop(()); }";
     let modules: Modules = [
         (Vec::new(), file("")),
         (path("a"), file(text)),
-        (path("a::below"), file("use super::X;")),
+        (path("a::below"), file("use super::X; pub(in crate::b) struct Y;")),
         (path("b"), file("")),
         (path("c"), file("#[cfg(test)] mod tests { use crate::b; }")),
     ]
