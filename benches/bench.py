@@ -77,7 +77,7 @@ class Population:
     """The processes that were created for the measurement."""
 
     target: int
-    folder: Path
+    directory: Path
     members: dict[str, list[int]]
     leaders: dict[str, int] = field(default_factory=dict)
 
@@ -100,7 +100,7 @@ class Population:
 
     def pids(self, *names: str) -> Path:
         """A file with the pids of these groups, one per line."""
-        file = self.folder / f"{names[0]}-{len(names)}.pids"
+        file = self.directory / f"{names[0]}-{len(names)}.pids"
         if not file.exists():
             pids = (pid for name in names for pid in self.members[name])
             file.write_text("".join(f"{pid}\n" for pid in sorted(pids)))
@@ -108,7 +108,7 @@ class Population:
 
     def pid_file(self) -> Path:
         """The pid file of the group that is measured alone. It names the leader."""
-        file = self.folder / "one.pid"
+        file = self.directory / "one.pid"
         if not file.exists():
             file.write_text(f"{self.leaders[ONE]}\n")
         return file
@@ -122,16 +122,16 @@ def shape(target: int) -> list[tuple[str, int]]:
 
 
 @contextmanager
-def population(target: int, folder: Path) -> Iterator[Population]:
+def population(target: int, directory: Path) -> Iterator[Population]:
     """Creates the processes, and ends them at the end of the block."""
     groups = shape(target)
     total = sum(size for _, size in groups)
     room = int(Path("/proc/sys/kernel/pid_max").read_text()) - count_processes() - 2_000
     if total > room:
         raise Skipped(f"kernel.pid_max leaves room for {room} processes")
-    folder = folder / str(target)
-    folder.mkdir()
-    made = Population(target, folder, {name: [] for name, _ in groups})
+    directory = directory / str(target)
+    directory.mkdir()
+    made = Population(target, directory, {name: [] for name, _ in groups})
     host = subprocess.Popen(
         [SPAWN_PROCESSES, *(f"{name}:{size}" for name, size in groups)],
         stdin=subprocess.PIPE,
@@ -165,11 +165,11 @@ def control_group(pids: list[int]) -> Iterator[bool]:
     """Moves these processes into a new control group, if this user may create one."""
     mounts = [Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified"), Path("/sys/fs/cgroup/systemd")]
     root = next((mount for mount in mounts if (mount / "cgroup.procs").exists()), None)
-    folder = root / CONTROL_GROUP if root else None
+    directory = root / CONTROL_GROUP if root else None
     try:
-        folder.mkdir()
+        directory.mkdir()
         for pid in pids:
-            (folder / "cgroup.procs").write_text(str(pid))
+            (directory / "cgroup.procs").write_text(str(pid))
     except (AttributeError, OSError) as error:
         say(f"cannot create a control group ({error}): its job is skipped")
         yield False
@@ -180,7 +180,7 @@ def control_group(pids: list[int]) -> Iterator[bool]:
         # A control group can be removed only when it is empty.
         for pid in pids:
             (root / "cgroup.procs").write_text(str(pid))
-        folder.rmdir()
+        directory.rmdir()
 
 
 def count_processes() -> int:
@@ -381,7 +381,7 @@ class ProcessExporter(Resident):
             probe.bind(("127.0.0.1", 0))
             address = f"127.0.0.1:{probe.getsockname()[1]}"
         names = ", ".join([ONE, *made.groups])
-        config = made.folder / "process-exporter.yml"
+        config = made.directory / "process-exporter.yml"
         config.write_text(f'process_names:\n  - name: "{{{{.Comm}}}}"\n    comm: [{names}]\n')
         self.url = f"http://{address}/metrics"
         self.process = subprocess.Popen(
@@ -522,10 +522,10 @@ class Results:
         print(json.dumps({"kind": kind, **values}), file=self.file, flush=True)
 
 
-def measure(target: int, runs: int, results: Results, folder: Path) -> None:
+def measure(target: int, runs: int, results: Results, directory: Path) -> None:
     """Runs all measurements at one population."""
     with (
-        population(target, folder) as made,
+        population(target, directory) as made,
         control_group(made.members[ONE][:GROUPED]) as grouped,
     ):
         results.add(
@@ -538,9 +538,9 @@ def measure(target: int, runs: int, results: Results, folder: Path) -> None:
             load=os.getloadavg()[0],
         )
         say(f"{count_processes()} processes, {made.made} of them created for this")
-        cache = made.folder / "cache"
+        cache = made.directory / "cache"
         cache.mkdir()
-        scratch = made.folder / "output"
+        scratch = made.directory / "output"
         jobs = one_shot_jobs(made, cache, grouped)
         # The first run of psstat reads all processes. The second reads those again that had started
         # shortly before the first.
@@ -566,9 +566,9 @@ def measure(target: int, runs: int, results: Results, folder: Path) -> None:
             results.add("resident", population=target, job=resident.key, **cost)
 
 
-def compare(target: int, runs: int, results: Results, folder: Path, against: Path) -> None:
+def compare(target: int, runs: int, results: Results, directory: Path, against: Path) -> None:
     """Measures the release build and another psstat at one population, in turns."""
-    with population(target, folder) as made:
+    with population(target, directory) as made:
         results.add(
             "population",
             population=target,
@@ -578,11 +578,11 @@ def compare(target: int, runs: int, results: Results, folder: Path, against: Pat
             load=os.getloadavg()[0],
         )
         say(f"{count_processes()} processes, {made.made} of them created for this")
-        scratch = made.folder / "output"
+        scratch = made.directory / "output"
         binaries = {"new": PSSTAT, "old": against}
         jobs: dict[str, dict[str, OneShot]] = {}
         for name, binary in binaries.items():
-            cache = made.folder / f"cache-{name}"
+            cache = made.directory / f"cache-{name}"
             cache.mkdir()
             for job in one_shot_jobs(made, cache, False, binary):
                 if job.key in COMPARED:
@@ -741,13 +741,13 @@ def main() -> None:
         results.add(
             "binary", static=PSSTAT.stat().st_size, dynamic=PSSTAT_DYNAMIC.stat().st_size
         )
-    with tempfile.TemporaryDirectory(prefix="psstat-bench-") as folder:
+    with tempfile.TemporaryDirectory(prefix="psstat-bench-") as directory:
         for target in populations:
             try:
                 if chosen.against:
-                    compare(target, runs, results, Path(folder), chosen.against)
+                    compare(target, runs, results, Path(directory), chosen.against)
                 else:
-                    measure(target, runs, results, Path(folder))
+                    measure(target, runs, results, Path(directory))
             except Skipped as reason:
                 say(f"population {target} is skipped: {reason}")
     say(f"raw results: {results.path}")

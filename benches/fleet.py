@@ -87,12 +87,12 @@ def host(number: int) -> bytes:
     return b"host%05d" % number
 
 
-def record(count: int, interval: float, folder: Path) -> tuple[dict[str, Recording], dict]:
+def record(count: int, interval: float, directory: Path) -> tuple[dict[str, Recording], dict]:
     """Takes `count` samples of real services."""
     recordings = {name: Recording(name) for name in PROGRAMS}
-    with services(folder) as groups:
+    with services(directory) as groups:
         selectors = [word for name, pid in groups.items() for word in ("--pid", f"{name}:{pid}")]
-        selectors += ["--pid-file", f"{DOWN}:{folder}/none.pid"]
+        selectors += ["--pid-file", f"{DOWN}:{directory}/none.pid"]
         command = [PSSTAT, "execd", "--interval", f"{int(1000 * interval)}ms", *selectors]
         plugin = Plugin()
         plugin.lines(groups, "", "")
@@ -126,14 +126,14 @@ def record(count: int, interval: float, folder: Path) -> tuple[dict[str, Recordi
 class Server:
     """A VictoriaMetrics, started for one replay."""
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, directory: Path):
+        self.directory = directory
         self.port = free_port()
-        self.log = open(folder / "log", "w")
+        self.log = open(directory / "log", "w")
         self.process = subprocess.Popen(
             [
                 "victoria-metrics",
-                f"-storageDataPath={folder / 'data'}",
+                f"-storageDataPath={directory / 'data'}",
                 f"-httpListenAddr=127.0.0.1:{self.port}",
                 "-search.latencyOffset=0s",
             ],
@@ -211,7 +211,7 @@ class Server:
     def disk(self) -> dict[str, int]:
         """Bytes on disk: of the samples, and of the index of the series."""
         def size(part: str) -> int:
-            files = (self.folder / "data" / part).rglob("*")
+            files = (self.directory / "data" / part).rglob("*")
             return sum(file.stat().st_size for file in files if file.is_file())
 
         return {"samples": size("data"), "index": size("indexdb")}
@@ -237,11 +237,11 @@ class Wander:
 
 
 def replay(
-    recording: Recording, hosts: int, count: int, interval: int, until: float, folder: Path
+    recording: Recording, hosts: int, count: int, interval: int, until: float, directory: Path
 ) -> dict[str, object]:
     """Sends `count` samples of every host, and returns what they cost the server."""
-    folder.mkdir()
-    server = Server(folder)
+    directory.mkdir()
+    server = Server(directory)
     try:
         before = server.memory()
         recorded, jumps = len(recording.samples), recording.name not in COUNTERS
@@ -295,7 +295,7 @@ def replay(
     finally:
         server.stop()
     disk = server.disk()
-    shutil.rmtree(folder)
+    shutil.rmtree(directory)
     return {
         "hosts": hosts,
         "samples_per_series": count,
@@ -470,11 +470,11 @@ def main() -> None:
     results = Results(chosen.output or ROOT / "benches/results" / name)
     results.add("machine", **about, victoria_metrics=version)
     with tempfile.TemporaryDirectory(prefix="psstat-fleet-") as temporary:
-        folder = Path(temporary)
+        directory = Path(temporary)
         # PostgreSQL runs as another user and must reach its files.
-        folder.chmod(0o755)
+        directory.chmod(0o755)
         say(f"taking {chosen.recorded} samples of real services")
-        recordings, about_groups = record(chosen.recorded, chosen.spacing, folder)
+        recordings, about_groups = record(chosen.recorded, chosen.spacing, directory)
         results.add("services", **about_groups)
         wire, runs = {}, {}
         for name, recording in recordings.items():
@@ -484,7 +484,7 @@ def main() -> None:
             count = chosen.all_samples if name in COUNTERS else chosen.samples
             say(f"{name}: {chosen.hosts} hosts, {count} samples each")
             runs[name] = replay(
-                recordings[name], chosen.hosts, count, chosen.interval, until, folder / "server"
+                recordings[name], chosen.hosts, count, chosen.interval, until, directory / "server"
             )
             results.add("replay", program=name, **runs[name])
     say(f"raw results: {results.path}")

@@ -114,11 +114,11 @@ class Plugin:
         return everything, lean
 
     def process(self, pid: int) -> tuple[str, dict[str, Value]]:
-        folder = Path(f"/proc/{pid}")
-        stat = (folder / "stat").read_text(errors="replace")
+        directory = Path(f"/proc/{pid}")
+        stat = (directory / "stat").read_text(errors="replace")
         name = stat[stat.index("(") + 1 : stat.rindex(")")]
         stat = ["", "", "", *stat[stat.rindex(")") + 2 :].split()]  # Numbered as in proc(5).
-        status, io, maps = (pairs(folder / file) for file in ("status", "io", "smaps_rollup"))
+        status, io, maps = (pairs(directory / file) for file in ("status", "io", "smaps_rollup"))
 
         def number(at: int) -> int:
             return int(stat[at])
@@ -130,7 +130,7 @@ class Plugin:
         resident, size = number(24) * PAGE, number(23)
         nice, priority = number(19), max(0, -1 - number(18))
         created = self.boot * 1000 + number(22) * 1000 // TICKS
-        open_files = len(os.listdir(folder / "fd"))
+        open_files = len(os.listdir(directory / "fd"))
         fields: dict[str, Value] = {
             "num_threads": number(20),
             "num_fds": open_files,
@@ -184,7 +184,7 @@ class Plugin:
             "nice_priority": nice,
             "realtime_priority": priority,
         }
-        for line in (folder / "limits").read_text().splitlines()[1:]:
+        for line in (directory / "limits").read_text().splitlines()[1:]:
             key = LIMITS.get(line[:26].strip())
             if key is None:
                 continue
@@ -192,11 +192,11 @@ class Plugin:
             fields[f"rlimit_{key}_soft"], fields[f"rlimit_{key}_hard"] = soft, hard
             if key in used_now:
                 fields[key] = used_now[key]
-        command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        command = (directory / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
         fields["cmdline"] = command.strip().replace("\n", " ")
         fields["ppid"] = number(4)
         fields["status"] = STATES.get(stat[3], "")
-        fields["user"] = pwd.getpwuid(folder.stat().st_uid).pw_name
+        fields["user"] = pwd.getpwuid(directory.stat().st_uid).pw_name
         return name, fields
 
 

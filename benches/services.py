@@ -1,6 +1,6 @@
 """Starts real services under load, to take samples of. Each service is a group of processes.
 
-The services listen on free ports of 127.0.0.1 and have their files in one folder. Services that are
+The services listen on free ports of 127.0.0.1 and have their files in one directory. Services that are
 not installed are skipped.
 """
 
@@ -49,16 +49,16 @@ def free_port() -> int:
 
 
 @contextmanager
-def services(folder: Path) -> Iterator[dict[str, int]]:
+def services(directory: Path) -> Iterator[dict[str, int]]:
     """Starts all installed services. Yields the name and the first pid of each."""
     started: dict[str, subprocess.Popen] = {}
     clients: list[threading.Thread] = []
     done = threading.Event()
 
     def start(name: str, argv: list[str | Path], **options: object) -> None:
-        with open(folder / f"{name}.log", "w") as log:
+        with open(directory / f"{name}.log", "w") as log:
             started[name] = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder,
+                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=directory,
                 start_new_session=True, **options,
             )
 
@@ -75,8 +75,8 @@ def services(folder: Path) -> Iterator[dict[str, int]]:
     try:
         if nginx := shutil.which("nginx", path="/usr/sbin:/usr/bin"):
             port = free_port()
-            (folder / "nginx.conf").write_text(nginx_config(folder, port))
-            start("web", [nginx, "-c", folder / "nginx.conf", "-e", folder / "web.error"])
+            (directory / "nginx.conf").write_text(nginx_config(directory, port))
+            start("web", [nginx, "-c", directory / "nginx.conf", "-e", directory / "web.error"])
             client(lambda: [talk(port, b"GET / HTTP/1.0\r\n\r\n") for _ in range(50)])
         if redis := shutil.which("redis-server"):
             redis_port = free_port()
@@ -86,7 +86,7 @@ def services(folder: Path) -> Iterator[dict[str, int]]:
         postgres = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
         if postgres and os.geteuid() == 0:
             program = postgres[-1]
-            data, port_of_db = folder / "db", free_port()
+            data, port_of_db = directory / "db", free_port()
             data.mkdir()
             shutil.chown(data, "postgres")
             as_postgres = {"user": "postgres", "cwd": "/"}
@@ -109,7 +109,7 @@ def services(folder: Path) -> Iterator[dict[str, int]]:
         time.sleep(3)
         for name, process in started.items():
             if process.poll() is not None:
-                log = (folder / f"{name}.log").read_text()
+                log = (directory / f"{name}.log").read_text()
                 raise OSError(f"{name} ended with status {process.returncode}: {log}")
         yield {name: process.pid for name, process in started.items()}
     finally:
@@ -142,14 +142,14 @@ def talk(port: int, request: bytes) -> None:
             pass
 
 
-def nginx_config(folder: Path, port: int) -> str:
+def nginx_config(directory: Path, port: int) -> str:
     kinds = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-    temporary = "".join(f"{kind}_temp_path {folder}/{kind};\n" for kind in kinds)
+    temporary = "".join(f"{kind}_temp_path {directory}/{kind};\n" for kind in kinds)
     return f"""
-        worker_processes 4; daemon off; pid {folder}/nginx.pid; error_log {folder}/web.error;
+        worker_processes 4; daemon off; pid {directory}/nginx.pid; error_log {directory}/web.error;
         events {{}}
         http {{
             access_log off; {temporary}
-            server {{ listen 127.0.0.1:{port}; root {folder}; }}
+            server {{ listen 127.0.0.1:{port}; root {directory}; }}
         }}
     """

@@ -7,13 +7,13 @@ use std::process::Command;
 
 /// What fish offers to complete a command line, in a directory with one file.
 fn offered_by_fish(typed: &str) -> Vec<String> {
-    let folder = tempfile::tempdir().unwrap();
-    let script = folder.path().join("psstat.fish");
+    let directory = tempfile::tempdir().unwrap();
+    let script = directory.path().join("psstat.fish");
     fs::write(&script, run(["completions", "fish"]).stdout).unwrap();
     let complete = format!("source {}; complete -C '{typed}'", script.display());
     let mut fish = Command::new("fish");
-    let answer = fish.args(["--no-config", "-c", &complete]).env("HOME", folder.path());
-    let answer = limit::output(answer.current_dir(folder.path())).unwrap();
+    let answer = fish.args(["--no-config", "-c", &complete]).env("HOME", directory.path());
+    let answer = limit::output(answer.current_dir(directory.path())).unwrap();
     let text = String::from_utf8(answer.stdout).unwrap();
     text.lines().map(|line| line.split('\t').next().unwrap().to_owned()).collect()
 }

@@ -11,8 +11,8 @@ const PACKAGE: &str = env!("CARGO_MANIFEST_DIR");
 
 /// What `scripts/count-tests` makes of what was printed, and what skipped tests have written.
 fn counted(printed: &str, skipped: Option<&str>) -> String {
-    let folder = tempfile::tempdir().unwrap();
-    let files = ["printed", "skipped"].map(|name| folder.path().join(name));
+    let directory = tempfile::tempdir().unwrap();
+    let files = ["printed", "skipped"].map(|name| directory.path().join(name));
     fs::write(&files[0], printed).unwrap();
     if let Some(skipped) = skipped {
         fs::write(&files[1], skipped).unwrap();
@@ -51,8 +51,8 @@ fn where_no_test_has_run_that_is_said() {
 }
 
 /// All files with tests, but this one and the one with the functions that skip.
-fn sources(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+fn sources(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     let found = entries.flat_map(|path| match path.is_dir() {
         true => sources(&path),
         false => vec![path],

@@ -12,18 +12,18 @@ use std::path::{Path, PathBuf};
 
 /// A configuration file that is deleted when this value is dropped.
 struct Config {
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Config {
     fn new(text: &str) -> Config {
-        let config = Config { folder: tempfile::tempdir().unwrap() };
+        let config = Config { directory: tempfile::tempdir().unwrap() };
         fs::write(config.path(), text).unwrap();
         config
     }
 
     fn path(&self) -> PathBuf {
-        self.folder.path().join("psstat.toml")
+        self.directory.path().join("psstat.toml")
     }
 
     /// The option that names it.
@@ -347,18 +347,18 @@ fn an_error_in_the_file_names_its_line_for_every_command() {
 
 #[test]
 fn a_file_that_cannot_be_read_is_an_error() {
-    let folder = tempfile::tempdir().unwrap();
-    let option = |name: &str| format!("--config={}", folder.path().join(name).display());
+    let directory = tempfile::tempdir().unwrap();
+    let option = |name: &str| format!("--config={}", directory.path().join(name).display());
     run([option("none")]).assert_failed(2, "No such file");
     run([option("")]).assert_failed(2, "Is a directory");
-    fs::write(folder.path().join("binary"), b"host = '\xff'").unwrap();
+    fs::write(directory.path().join("binary"), b"host = '\xff'").unwrap();
     run([option("binary")]).assert_failed(2, "not UTF-8");
     run(["--config", "/dev/zero"]).assert_failed(2, "longer than 1 MiB");
-    fs::write(folder.path().join("empty"), "").unwrap();
+    fs::write(directory.path().join("empty"), "").unwrap();
     run([option("empty")]).assert_failed(2, "empty: nothing to measure: add a [[group]]");
     run(["--config"]).assert_failed(2, "--config needs a value");
     run(["--config="]).assert_failed(2, "--config needs a value");
-    crate::support::make_fifo(&folder.path().join("fifo"));
+    crate::support::make_fifo(&directory.path().join("fifo"));
     run([option("fifo")]).assert_failed(2, "nothing to measure");
 }
 
@@ -490,8 +490,8 @@ fn to_file<'t>(tree: &'t FakeProc, file: &Path) -> Job<'t> {
 
 #[test]
 fn a_sample_replaces_the_file_whole_and_everybody_may_read_it() {
-    let (tree, folder) = (servers(), tempfile::tempdir().unwrap());
-    let file = folder.path().join("psstat.prom");
+    let (tree, directory) = (servers(), tempfile::tempdir().unwrap());
+    let file = directory.path().join("psstat.prom");
     fs::write(&file, "stale ".repeat(10_000)).unwrap();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
     let job = to_file(&tree, &file);
@@ -504,16 +504,16 @@ fn a_sample_replaces_the_file_whole_and_everybody_may_read_it() {
     assert!(text.starts_with("# HELP ") && text.ends_with(line), "{text}");
     let mode = fs::metadata(&file).unwrap().permissions().mode() & 0o7777;
     assert_eq!(mode, 0o644, "{mode:o}");
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "nothing else is left");
 }
 
 #[test]
 fn nothing_but_a_plain_file_of_ones_own_is_replaced() {
-    let (tree, folder) = (servers(), tempfile::tempdir().unwrap());
-    let file = folder.path().join("psstat.prom");
+    let (tree, directory) = (servers(), tempfile::tempdir().unwrap());
+    let file = directory.path().join("psstat.prom");
     let refused = |cause: &str| to_file(&tree, &file).run().assert_failed(1, cause);
 
-    let precious = folder.path().join("precious");
+    let precious = directory.path().join("precious");
     fs::write(&precious, "precious").unwrap();
     std::os::unix::fs::symlink(&precious, &file).unwrap();
     refused("a symbolic link");
@@ -527,12 +527,12 @@ fn nothing_but_a_plain_file_of_ones_own_is_replaced() {
     fs::create_dir(&file).unwrap();
     refused("a directory");
 
-    let gone = folder.path().join("none/psstat.prom");
+    let gone = directory.path().join("none/psstat.prom");
     to_file(&tree, &gone).run().assert_failed(1, "directory");
     let nowhere = Job::new(&tree, ["--pattern=web:nginx", "--output="]);
-    Run::of(nowhere.command().current_dir(folder.path()))
+    Run::of(nowhere.command().current_dir(directory.path()))
         .assert_failed(2, "--output needs a value");
-    assert!(!folder.path().join(".new").exists());
+    assert!(!directory.path().join(".new").exists());
     let null = Path::new("/dev/null");
     to_file(&tree, null).run().assert_failed(1, "cannot write --output /dev/null");
     assert!(!fs::metadata(null).unwrap().is_file());

@@ -363,15 +363,15 @@ mod caches {
 /// A process of a name that no other has; it ends with this value, or with the test program.
 struct Sleeper {
     child: Child,
-    folder: TempDir,
+    directory: TempDir,
     name: String,
 }
 
 impl Sleeper {
     fn new() -> Sleeper {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let name = format!("dropin{}", std::process::id());
-        let program = folder.path().join(&name);
+        let program = directory.path().join(&name);
         copy_program(Path::new("/bin/cat"), &program);
         let mut command = Command::new(program);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -380,9 +380,9 @@ impl Sleeper {
         std::io::Write::write_all(child.stdin.as_mut().unwrap(), b"x").unwrap();
         let mut stdout = Limited::new(child.stdout.take().unwrap());
         std::io::Read::read_exact(&mut stdout, &mut answer).unwrap();
-        let pid_file = folder.path().join("pid");
+        let pid_file = directory.path().join("pid");
         std::fs::write(pid_file, child.id().to_string()).unwrap();
-        Sleeper { child, folder, name }
+        Sleeper { child, directory, name }
     }
 }
 
@@ -396,16 +396,16 @@ impl Drop for Sleeper {
 #[test]
 fn a_real_process_is_found_by_every_form() {
     let sleeper = Sleeper::new();
-    let folder = sleeper.folder.path().to_str().unwrap();
+    let directory = sleeper.directory.path().to_str().unwrap();
     for form in FORMS {
         let options = [
             ("pid", format!("by pid:{}", sleeper.child.id())),
-            ("pid-file", format!("by file:{folder}/pid")),
+            ("pid-file", format!("by file:{directory}/pid")),
             ("pattern", format!("by name:^{}$", sleeper.name)),
-            ("pid-file", format!("{folder}/pid")),
+            ("pid-file", format!("{directory}/pid")),
             ("tag", "env=production".to_owned()),
             ("host", "tengu".to_owned()),
-            ("cache-dir", folder.to_owned()),
+            ("cache-dir", directory.to_owned()),
             ("cache-name", format!("cache{}{}", form.0, form.1.trim())),
         ];
         let args = written(&options, form);

@@ -26,7 +26,7 @@ use std::time::Duration;
 
 const TEST: &str = "equivalence::partial_samples_find_all_members";
 
-/// In the process that adopts orphans: the folder of its storm.
+/// In the process that adopts orphans: the directory of its storm.
 const REAPER: &str = "PSSTAT_TEST_REAPER";
 
 /// Births that belong to no group; processes that take a name of a group at once, and such as do
@@ -73,8 +73,8 @@ const BYSTANDERS: usize = 300;
 
 #[test]
 fn partial_samples_find_all_members() {
-    if let Some(folder) = std::env::var_os(REAPER) {
-        return adopt_orphans(Path::new(&folder));
+    if let Some(directory) = std::env::var_os(REAPER) {
+        return adopt_orphans(Path::new(&directory));
     }
     let storm = Storm::new();
     if !namespace::is_inside() {
@@ -134,51 +134,51 @@ fn the_processes_of_another_namespace_are_all_looked_at() {
 
 /// A storm that rages, and the process that adopts orphans.
 struct Storm {
-    folder: PathBuf,
+    directory: PathBuf,
     children: Vec<Child>,
 }
 
 impl Storm {
     fn new() -> Storm {
-        let folder = tempfile::tempdir().expect("a folder").keep();
+        let directory = tempfile::tempdir().expect("a directory").keep();
         for name in ["kin-a", "kin-b", "late"] {
-            copy_program(Path::new("/bin/sh"), &folder.join(name));
+            copy_program(Path::new("/bin/sh"), &directory.join(name));
         }
         let sh = |script: &str| {
-            Command::new("sh").args(["-c", script]).current_dir(&folder).spawn().expect("sh")
+            Command::new("sh").args(["-c", script]).current_dir(&directory).spawn().expect("sh")
         };
         let reaper = Command::new(std::env::current_exe().expect("a path"))
             .args([TEST, "--exact", "--nocapture"])
-            .env(REAPER, &folder)
+            .env(REAPER, &directory)
             .stdout(Stdio::null())
             .spawn()
             .expect("it starts");
         let mut children = vec![reaper, sh(STORM)];
         let sleep = |_| Command::new("sleep").arg("1000").spawn().expect("sleep");
         children.extend((0..BYSTANDERS).map(sleep));
-        Storm { folder, children }
+        Storm { directory, children }
     }
 }
 
 impl Drop for Storm {
     fn drop(&mut self) {
         // Not the storm's, whose own children would be left.
-        let _ = fs::write(self.folder.join("end"), "");
+        let _ = fs::write(self.directory.join("end"), "");
         for child in &mut self.children[2..] {
             let _ = child.kill();
         }
         for child in &mut self.children {
             limit::end(child);
         }
-        let _ = fs::remove_dir_all(&self.folder);
+        let _ = fs::remove_dir_all(&self.directory);
     }
 }
 
 /// Is the process that orphans come to, and waits for all of them.
-fn adopt_orphans(folder: &Path) {
+fn adopt_orphans(directory: &Path) {
     set_child_subreaper(Some(getpid())).expect("Linux 3.4");
     let mut root = Command::new("sh");
-    let child = root.args(["-c", ORPHANS]).current_dir(folder).spawn().expect("sh");
+    let child = root.args(["-c", ORPHANS]).current_dir(directory).spawn().expect("sh");
     // It is waited for with all others.
     drop(child);
     while wait(WaitOptions::empty()).is_ok() {}
@@ -334,7 +334,7 @@ fn is_alive(id: ProcId) -> bool {
 /// alone.
 fn compare(storm: &Storm, samples: usize) -> [usize; 2] {
     let reaper = format!("--pid=reaper:{}", storm.children[0].id());
-    let file = storm.folder.join("psstat.toml");
+    let file = storm.directory.join("psstat.toml");
     fs::write(&file, ALONE).expect("a file");
     let alone = format!("--config={}", file.display());
     let names = job(&["--pattern=^kin-", "--pattern=late:^late$", &alone]);

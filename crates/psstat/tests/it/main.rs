@@ -3,7 +3,7 @@
 //! | module | level |
 //! |---|---|
 //! | `simulated` | made-up histories of processes against an oracle that knows the truth |
-//! | `fake` | folders that look like a procfs, with every odd content |
+//! | `fake` | directories that look like a procfs, with every odd content |
 //! | `fields` | the same for each field beside the first three |
 //! | `real` | real processes, compared with the kernel's own account |
 //! | `names` | hostile names, and what a strict reader makes of the lines |
@@ -14,7 +14,7 @@
 //! | `errors` | what each kind of error prints, where, and its exit status |
 //! | `completions` | the completions, as a real shell takes them |
 //! | `drop_in` | configurations of the original work, and docs/MIGRATION.md holds |
-//! | `control_groups` | folders that look like control groups, in every hierarchy, with every odd content |
+//! | `control_groups` | directories that look like control groups, in every hierarchy, with every odd content |
 //! | `systemd` | a real systemd in namespaces, in every mode of control groups |
 //! | `equivalence` | looking at some processes finds what looking at all finds |
 //! | `execd` | the resident job, driven as Telegraf drives it |

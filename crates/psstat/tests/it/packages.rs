@@ -144,7 +144,7 @@ fn both_packages_have_the_notices_of_all_linked_crates() {
     tree.args(["--prefix", "none", "--format", "{p}"]).current_dir(REPOSITORY);
     let tree = String::from_utf8(limit::output(&mut tree).unwrap().stdout).unwrap();
     let mut crates = 0;
-    // A crate of this workspace is followed by its folder.
+    // A crate of this workspace is followed by its directory.
     for linked in tree.lines().filter(|line| !line.contains(" (/")) {
         let (name, rest) = linked.split_once(" v").unwrap();
         let version = rest.split(' ').next().unwrap();
@@ -242,12 +242,12 @@ fn packages() -> &'static Packages {
     PACKAGES.get_or_init(|| build("packages"))
 }
 
-/// Builds both into a folder of that name, which holds nothing else.
+/// Builds both into a directory of that name, which holds nothing else.
 fn build(name: &str) -> Packages {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    let _ = fs::remove_dir_all(&folder);
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = fs::remove_dir_all(&directory);
     let mut built = Command::new(format!("{REPOSITORY}/scripts/package"));
-    let built = limit::output(built.arg(&folder)).unwrap();
+    let built = limit::output(built.arg(&directory)).unwrap();
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     let printed = String::from_utf8(built.stdout).unwrap();
     let paths: Vec<PathBuf> = printed.lines().map(PathBuf::from).collect();

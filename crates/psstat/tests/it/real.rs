@@ -7,7 +7,7 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | `stage` | trees of actors (`examples/actor.rs`), and other programs that end with their test |
+//! | `fixture` | trees of actors (`examples/actor.rs`), and other programs that end with their test |
 //! | `meter` | runs of psstat, and the comparison of a run with the actors' own account |
 //! | `kernel` | what `/proc` says, read by other files than psstat reads |
 //! | `needs` | what a test needs of the machine |
@@ -23,6 +23,7 @@
 
 mod cpu;
 mod fields;
+mod fixture;
 mod kernel;
 mod light;
 mod lives;
@@ -32,5 +33,4 @@ mod namespaces;
 mod needs;
 mod nginx;
 mod selecting;
-mod stage;
 mod units;

@@ -1,4 +1,4 @@
-//! What the tests share: running the real binary, folders that look like a procfs, and a strict
+//! What the tests share: running the real binary, directories that look like a procfs, and a strict
 //! reader of what is printed.
 #![allow(clippy::unwrap_used, reason = "a test ends by panicking")]
 
@@ -98,7 +98,7 @@ impl From<Output> for Run {
 /// One job on a made-up procfs: its cache lives as long as this value.
 pub struct Job<'t> {
     tree: &'t FakeProc,
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
     args: Vec<OsString>,
 }
 
@@ -106,17 +106,17 @@ impl<'t> Job<'t> {
     /// A job with these selectors and options; its host is `tengu`.
     pub fn new<A: AsRef<OsStr>>(tree: &'t FakeProc, args: impl IntoIterator<Item = A>) -> Job<'t> {
         let args = args.into_iter().map(|arg| arg.as_ref().to_owned()).collect();
-        Job { tree, folder: tempfile::tempdir().unwrap(), args }
+        Job { tree, directory: tempfile::tempdir().unwrap(), args }
     }
 
-    /// The folder of the cache, which holds nothing else.
+    /// The directory of the cache, which holds nothing else.
     pub fn cache_dir(&self) -> &Path {
-        self.folder.path()
+        self.directory.path()
     }
 
     /// The cache.
     pub fn cache(&self) -> PathBuf {
-        self.folder.path().join("cache")
+        self.directory.path().join("cache")
     }
 
     /// What the cache holds.
@@ -134,7 +134,7 @@ impl<'t> Job<'t> {
     pub fn arguments(&self) -> Vec<OsString> {
         let mut all: Vec<OsString> =
             ["--host", "tengu", "--cache-name", "cache", "--cache-dir"].map(OsString::from).into();
-        all.push(self.folder.path().into());
+        all.push(self.directory.path().into());
         all.extend(["--proc".into(), self.tree.path().into()]);
         // A slow or busy machine is no error, but where a test is about the length of a run.
         let says = |option: &&str| {
@@ -200,22 +200,22 @@ pub fn copy_program(program: &Path, copy: &Path) {
 
 /// A copy of the binary where every user may run it.
 pub struct PublicBinary {
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
-/// Copies the binary: the folder that it is built in may be closed to others.
+/// Copies the binary: the directory that it is built in may be closed to others.
 pub fn public_binary() -> PublicBinary {
     use std::os::unix::fs::PermissionsExt;
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let all = std::fs::Permissions::from_mode(0o755);
-    std::fs::set_permissions(folder.path(), all).unwrap();
-    copy_program(Path::new(env!("CARGO_BIN_EXE_psstat")), &folder.path().join("psstat"));
-    PublicBinary { folder }
+    std::fs::set_permissions(directory.path(), all).unwrap();
+    copy_program(Path::new(env!("CARGO_BIN_EXE_psstat")), &directory.path().join("psstat"));
+    PublicBinary { directory }
 }
 
 impl PublicBinary {
     pub fn command(&self) -> Command {
-        let mut command = Command::new(self.folder.path().join("psstat"));
+        let mut command = Command::new(self.directory.path().join("psstat"));
         command.env_remove("HOST_PROC").env_remove("HOST_SYS").stdin(Stdio::null());
         command
     }

@@ -45,8 +45,8 @@ fn run(line: &str, world: &World) -> Run {
     if !args.iter().any(|arg| arg == "--wait" || arg == "execd") {
         args.extend(["--wait".to_owned(), "100ms".to_owned()]);
     }
-    let folder = tempfile::tempdir().unwrap();
-    let config = folder.path().join("psstat.toml");
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("psstat.toml");
     std::fs::write(&config, &blocks(&page(), "toml")[0]).unwrap();
     for arg in &mut args {
         if arg == "/etc/psstat.toml" {
@@ -119,9 +119,9 @@ fn each_configuration_of_the_page_is_valid() {
     let page = page();
     let files = blocks(&page, "toml");
     assert_eq!(files.len(), 2);
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let check = |text: &str| {
-        let path = folder.path().join("psstat.toml");
+        let path = directory.path().join("psstat.toml");
         std::fs::write(&path, text).unwrap();
         let run =
             Run::of(psstat().args(["check".into(), "--config".into(), path.into_os_string()]));

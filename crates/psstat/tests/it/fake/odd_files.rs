@@ -128,9 +128,9 @@ fn an_odd_process_directory_does_no_harm() {
     let cases: [(&str, Change, Fate); 9] = [
         ("no stat in it", &|tree| tree.write("200/cmdline", ""), Ignored),
         ("a plain file", &|tree| tree.write("200", ""), Warned),
-        ("stat is a folder", &|tree| tree.write("200/stat/x", ""), Warned),
+        ("stat is a directory", &|tree| tree.write("200/stat/x", ""), Warned),
         (
-            "a symbolic link to a folder",
+            "a symbolic link to a directory",
             &|tree| {
                 tree.write("elsewhere/stat", &usual);
                 symlink("elsewhere", tree.file("200")).unwrap();
@@ -206,7 +206,7 @@ fn an_unreadable_meminfo_omits_p_mem() {
         ("no total", &|tree| tree.write("meminfo", "MemFree: 5 kB\nXMemTotal: 7 kB\n"), "p_mem"),
         ("a total without number", &|tree| tree.write("meminfo", "MemTotal: much\n"), "p_mem"),
         ("a FIFO", &|tree| make_fifo(&tree.file("meminfo")), "p_mem"),
-        ("a folder", &|tree| tree.write("meminfo/x", ""), "p_mem"),
+        ("a directory", &|tree| tree.write("meminfo/x", ""), "p_mem"),
         ("a total of zero", &|tree| tree.write("meminfo", "MemTotal: 0 kB\n"), ""),
     ];
     for (what, make, named) in cases {

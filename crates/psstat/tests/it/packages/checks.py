@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Installs, tries and removes psstat's packages, or does what README says. Runs as root on a machine
 that may be thrown away, with a systemd (tests/systemd/sandbox), as checks.py deb|rpm|readme, in a
-folder that holds the packages, README.md and telegraf.py.
+directory that holds the packages, README.md and telegraf.py.
 
 Prints one line per check, `ok NAME` or `not ok NAME: what was wrong`, and ends with status 0 where
 all are ok. The checks of a run build on each other: after the first that fails it ends.
@@ -67,11 +67,11 @@ NOT_OURS = (
     "/run/systemd", "/run/udev", "/opt/packages",
     "/var/lib/dpkg", "/var/lib/systemd", "/var/cache", "/var/log", "/var/tmp",
 )
-# cargo-generate-rpm packs files alone, so that rpm leaves the folders that it has made for them.
+# cargo-generate-rpm packs files alone, so that rpm leaves the directories that it has made for them.
 FOLDERS_LEFT_BY_RPM = {
-    str(folder)
+    str(directory)
     for file in FILES_OF_RPM
-    for folder in pathlib.Path(file).parents
+    for directory in pathlib.Path(file).parents
 }
 
 # ---- Running things -----------------------------------------------------------------------------
@@ -127,9 +127,9 @@ def all_files():
     """Every path of this machine at which a package may leave something."""
     paths = set()
     for place in PLACES:
-        for folder, folders, files in os.walk(place):
-            folders[:] = [name for name in folders if f"{folder}/{name}" not in NOT_OURS]
-            paths.update(f"{folder}/{name}" for name in folders + files)
+        for directory, directories, files in os.walk(place):
+            directories[:] = [name for name in directories if f"{directory}/{name}" not in NOT_OURS]
+            paths.update(f"{directory}/{name}" for name in directories + files)
     return paths
 
 
@@ -167,7 +167,7 @@ def psstat_is_that_version(version):
 
 
 def psstat_needs_nothing_beside_it():
-    """Runs it in a root folder in which there is nothing else."""
+    """Runs it in a root directory in which there is nothing else."""
     root = HERE / "empty"
     root.mkdir()
     run("cp", "/usr/bin/psstat", str(root))
@@ -226,7 +226,7 @@ def read_until(terminal, text):
 
 
 def have_telegraf():
-    """A stand-in for it, with a user, a unit and folders like those of its package."""
+    """A stand-in for it, with a user, a unit and directories like those of its package."""
     run("useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", "telegraf")
     CONFIGURATION.mkdir(parents=True)
     (UNITS / "telegraf.service").write_text(
@@ -344,7 +344,7 @@ def systemd_has_no_complaint_about_the_units():
 
 
 def the_textfile_service_may_do_what_it_needs_to():
-    """Runs it twice under its own restrictions, on the example that ships, in a folder that belongs
+    """Runs it twice under its own restrictions, on the example that ships, in a directory that belongs
     to node_exporter's user."""
     run("cp", str(EXAMPLES / "psstat.toml"), str(CONFIG))
     run("psstat", "check", "--config", str(CONFIG))

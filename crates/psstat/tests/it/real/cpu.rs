@@ -1,7 +1,7 @@
 //! CPU time: conservation while exits are waited for, and no spikes whatever happens.
 
+use super::fixture::{Actor, Fixture};
 use super::meter::{Meter, Reading, TICK};
-use super::stage::{Actor, Stage};
 
 fn group(actor: &Actor) -> [String; 2] {
     ["--pid".to_owned(), format!("group:{}", actor.pid)]
@@ -29,8 +29,8 @@ fn assert_used(reading: &Reading, account: [f64; 4], processes: u32) {
 }
 
 /// A group's root, and its parent, which adopts what is orphaned in the group.
-fn adopter_and_root(stage: &Stage) -> (Actor, Actor) {
-    let adopter = stage.actor("adopter");
+fn adopter_and_root(fixture: &Fixture) -> (Actor, Actor) {
+    let adopter = fixture.actor("adopter");
     adopter.obey("subreaper");
     let root = adopter.spawn("root");
     (adopter, root)
@@ -38,8 +38,8 @@ fn adopter_and_root(stage: &Stage) -> (Actor, Actor) {
 
 /// 100 children one after the other, each waited for; none of them is there at any sample.
 fn a_hundred_children_count_in_full(generations: u64) {
-    let stage = Stage::new();
-    let root = stage.actor("root");
+    let fixture = Fixture::new();
+    let root = fixture.actor("root");
     let mut meter = meter(&root, &[], &[&root]);
     root.obey(&format!("chains 100 {generations} 50"));
     let reading = meter.sample(&[&root]);
@@ -65,8 +65,8 @@ fn great_grandchildren_between_two_samples_count_in_full() {
 
 #[test]
 fn thousands_of_the_shortest_commands_count_in_full() {
-    let stage = Stage::new();
-    let root = stage.actor("root");
+    let fixture = Fixture::new();
+    let root = fixture.actor("root");
     let mut meter = meter(&root, &[], &[&root]);
     let before = root.usage();
     // Until it is so much that ticks do not matter.
@@ -79,8 +79,8 @@ fn thousands_of_the_shortest_commands_count_in_full() {
 /// Samples fall into the middle of lives and of exits.
 #[test]
 fn samples_amid_short_lives_add_up_to_the_kernels_account() {
-    let stage = Stage::new();
-    let root = stage.actor("root");
+    let fixture = Fixture::new();
+    let root = fixture.actor("root");
     let mut meters = [meter(&root, &[], &[]), meter(&root, &["--multi-threaded"], &[])];
     let before = root.usage();
     let cores = std::thread::available_parallelism().map_or(1.0, |cores| cores.get() as f64);
@@ -126,8 +126,8 @@ fn samples_amid_short_lives_add_up_to_the_kernels_account() {
 
 #[test]
 fn a_chain_of_busy_processes_that_ends_makes_no_spike() {
-    let stage = Stage::new();
-    let root = stage.actor("root");
+    let fixture = Fixture::new();
+    let root = fixture.actor("root");
     let child = root.spawn("child");
     let grandchild = child.spawn("grandchild");
     let brother = root.spawn("brother");
@@ -156,8 +156,8 @@ fn a_chain_of_busy_processes_that_ends_makes_no_spike() {
 
 #[test]
 fn a_zombie_keeps_its_cpu_time_and_is_not_counted() {
-    let stage = Stage::new();
-    let root = stage.actor("root");
+    let fixture = Fixture::new();
+    let root = fixture.actor("root");
     let child = root.spawn("child");
     let all = [&root, &child];
     let mut meter = meter(&root, &[], &all);
@@ -179,9 +179,9 @@ fn a_zombie_keeps_its_cpu_time_and_is_not_counted() {
 /// must not be taken off what others used, nor turn up later.
 #[test]
 fn children_that_nobody_waits_for_take_nothing_away() {
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     // Not the shell's trap: dash does not ignore this signal even if told to.
-    let root = stage.actor_through(&["env", "--ignore-signal=CHLD"], "root");
+    let root = fixture.actor_through(&["env", "--ignore-signal=CHLD"], "root");
     let child = root.spawn("child");
     let brother = root.spawn("brother");
     child.burn(800);
@@ -211,8 +211,8 @@ fn children_that_nobody_waits_for_take_nothing_away() {
 
 #[test]
 fn a_double_forked_child_leaves_the_group() {
-    let stage = Stage::new();
-    let (adopter, root) = adopter_and_root(&stage);
+    let fixture = Fixture::new();
+    let (adopter, root) = adopter_and_root(&fixture);
     let middle = root.spawn("middle");
     let daemon = middle.spawn("daemon");
     daemon.burn(800);
@@ -237,8 +237,8 @@ fn a_double_forked_child_leaves_the_group() {
 
 #[test]
 fn an_orphan_that_ends_elsewhere_takes_nothing_away() {
-    let stage = Stage::new();
-    let (adopter, root) = adopter_and_root(&stage);
+    let fixture = Fixture::new();
+    let (adopter, root) = adopter_and_root(&fixture);
     let middle = root.spawn("middle");
     let orphan = middle.spawn("orphan");
     // Far more than the root gains below, whatever the machine takes to start a process.
@@ -262,8 +262,8 @@ fn an_orphan_that_ends_elsewhere_takes_nothing_away() {
 
 #[test]
 fn a_subreaper_does_not_report_an_orphans_lifetime() {
-    let stage = Stage::new();
-    let root = stage.actor("root");
+    let fixture = Fixture::new();
+    let root = fixture.actor("root");
     root.obey("subreaper");
     let middle = root.spawn("middle");
     let inner = middle.spawn("inner");
@@ -297,8 +297,8 @@ fn a_subreaper_does_not_report_an_orphans_lifetime() {
 
 #[test]
 fn an_orphan_that_its_adopter_waits_for_arrives_once() {
-    let stage = Stage::new();
-    let root = stage.actor("root");
+    let fixture = Fixture::new();
+    let root = fixture.actor("root");
     root.obey("subreaper");
     let middle = root.spawn("middle");
     let orphan = middle.spawn("orphan");
@@ -322,8 +322,8 @@ fn an_orphan_that_its_adopter_waits_for_arrives_once() {
 
 #[test]
 fn the_death_of_a_middle_process_keeps_what_was_counted() {
-    let stage = Stage::new();
-    let root = stage.actor("root");
+    let fixture = Fixture::new();
+    let root = fixture.actor("root");
     let middle = root.spawn("middle");
     let below = middle.spawn("below");
     below.burn(600);
@@ -351,8 +351,8 @@ fn the_death_of_a_middle_process_keeps_what_was_counted() {
 
 #[test]
 fn the_time_of_all_threads_counts() {
-    let stage = Stage::new();
-    let root = stage.actor("root");
+    let fixture = Fixture::new();
+    let root = fixture.actor("root");
     let mut meter = meter(&root, &[], &[&root]);
     root.obey("threads 4 300");
     let reading = meter.sample(&[&root]);

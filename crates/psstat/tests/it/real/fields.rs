@@ -1,9 +1,9 @@
 //! Each field beside the first three, compared with what the kernel says by other ways.
 
+use super::fixture::{Actor, Fixture};
 use super::kernel;
 use super::meter::TICK;
 use super::needs;
-use super::stage::{Actor, Stage};
 use crate::support::limit;
 use crate::support::line::{self, Line};
 use psstat_core::model::units::BootNanos;
@@ -30,7 +30,7 @@ struct Said {
 impl Job {
     /// Stores the baseline.
     fn start(pid: u32, args: &[&str]) -> Job {
-        let cache = tempfile::tempdir().expect("a temporary folder");
+        let cache = tempfile::tempdir().expect("a temporary directory");
         let args = args.iter().map(|&arg| arg.to_owned()).collect();
         let job = Job { pid, args, cache };
         assert!(job.run().is_empty(), "the first run prints nothing");
@@ -109,11 +109,11 @@ fn io(actor: &Actor) -> [f64; 2] {
 const IO: [&str; 2] = ["io_read", "io_write"];
 const IO_ONLY: [&str; 2] = ["--fields", "io_read,io_write"];
 
-/// A folder beside what is built: `/tmp` is in memory on many machines.
+/// A directory beside what is built: `/tmp` is in memory on many machines.
 fn storage() -> TempDir {
-    let folder = env!("CARGO_TARGET_TMPDIR");
-    std::fs::create_dir_all(folder).expect("where cargo builds");
-    tempfile::tempdir_in(folder).expect("a temporary folder")
+    let directory = env!("CARGO_TARGET_TMPDIR");
+    std::fs::create_dir_all(directory).expect("where cargo builds");
+    tempfile::tempdir_in(directory).expect("a temporary directory")
 }
 
 /// Whether files there are on a storage of which traffic is counted, which a tmpfs is not.
@@ -123,8 +123,8 @@ fn is_counted(storage: &Path, actor: &Actor) -> bool {
     actor.obey(&format!("write {}/try 64", storage.display()));
     let counted = io(actor)[1] > before[1];
     if !counted {
-        let folder = storage.display();
-        needs::skip(&format!("{folder} is in memory: nothing is written to storage"));
+        let directory = storage.display();
+        needs::skip(&format!("{directory} is in memory: nothing is written to storage"));
     }
     counted
 }
@@ -133,8 +133,8 @@ const MIB: f64 = (1 << 20) as f64;
 
 #[test]
 fn storage_traffic_of_a_child_that_ends_counts_once() {
-    let stage = Stage::new();
-    let root = stage.actor("root");
+    let fixture = Fixture::new();
+    let root = fixture.actor("root");
     let storage = storage();
     if !is_counted(storage.path(), &root) {
         return;
@@ -175,8 +175,8 @@ fn storage_traffic_of_a_child_that_ends_counts_once() {
 
 #[test]
 fn storage_traffic_of_short_lived_children_counts() {
-    let stage = Stage::new();
-    let root = stage.actor("root");
+    let fixture = Fixture::new();
+    let root = fixture.actor("root");
     let storage = storage();
     if !is_counted(storage.path(), &root) {
         return;
@@ -198,8 +198,8 @@ fn storage_traffic_of_short_lived_children_counts() {
 #[test]
 fn switches_of_all_threads_are_those_of_getrusage() {
     const TIMES: u32 = 50;
-    let stage = Stage::new();
-    let root = stage.actor("root");
+    let fixture = Fixture::new();
+    let root = fixture.actor("root");
     let child = root.spawn("child");
     let job = Job::start(root.pid, &["--fields", "ctx_switches"]);
     let switches = |actor: &Actor| actor.obey("switches").parse::<f64>().expect("a number");
@@ -224,9 +224,9 @@ fn switches_of_all_threads_are_those_of_getrusage() {
 
 #[test]
 fn memory_is_what_the_kernel_says() {
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     let before = Instant::now();
-    let root = stage.actor("root");
+    let root = fixture.actor("root");
     let after = Instant::now();
     let [child, dead] = ["child", "dead"].map(|name| root.spawn(name));
     root.obey("open 20");
@@ -263,8 +263,8 @@ fn memory_is_what_the_kernel_says() {
 /// Samples fall into the middle of lives and of exits.
 #[test]
 fn cpu_time_never_falls_and_is_the_kernels_account() {
-    let stage = Stage::new();
-    let root = stage.actor("root");
+    let fixture = Fixture::new();
+    let root = fixture.actor("root");
     let job = Job::start(root.pid, &["--fields", "cpu_time,n_proc"]);
     let before = root.usage();
     let total = std::thread::scope(|scope| {
@@ -301,13 +301,13 @@ fn cpu_time_never_falls_and_is_the_kernels_account() {
 /// their standard input.
 const FAULTS: &str = "
 import mmap, os, resource, sys, threading, time
-folder = sys.argv[1]
+directory = sys.argv[1]
 def wait(name):
-    while not os.path.exists(os.path.join(folder, name)):
+    while not os.path.exists(os.path.join(directory, name)):
         if os.getppid() != parent: sys.exit()
         time.sleep(0.002)
 def touch():
-    file = os.open(os.path.join(folder, 'big'), os.O_RDONLY)
+    file = os.open(os.path.join(directory, 'big'), os.O_RDONLY)
     os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
     pages = mmap.mmap(file, 0, prot=mmap.PROT_READ)
     pages.madvise(mmap.MADV_RANDOM)
@@ -315,7 +315,7 @@ def touch():
         pages[at]
     pages.close()
     os.close(file)
-with open(os.path.join(folder, 'big'), 'wb') as big:
+with open(os.path.join(directory, 'big'), 'wb') as big:
     big.write(b'x' * (200 * 4096))
     os.fsync(big.fileno())
 told, tell = os.pipe()
@@ -349,18 +349,18 @@ fn major_faults_of_a_child_that_ends_count_once() {
     if !needs::is_installed("python3") {
         return;
     }
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     let storage = storage();
-    let folder = storage.path().to_str().expect("UTF-8");
-    let mut program = stage.start(&["/usr/bin/python3", "-c", FAULTS, folder]);
+    let directory = storage.path().to_str().expect("UTF-8");
+    let mut program = fixture.start(&["/usr/bin/python3", "-c", FAULTS, directory]);
     let pid = program.line().parse().expect("a pid");
     let mut faults = |name: &str| -> f64 {
-        std::fs::write(Path::new(folder).join(name), "").expect("one's own folder");
+        std::fs::write(Path::new(directory).join(name), "").expect("one's own directory");
         program.line().parse().expect("a number")
     };
     let history = faults("history");
     if history < 100.0 {
-        return needs::skip(&format!("{folder} is in memory: no page fault waits for storage"));
+        return needs::skip(&format!("{directory} is in memory: no page fault waits for storage"));
     }
     let job = Job::start(pid, &["--fields", "faults_major"]);
     let more = faults("more");

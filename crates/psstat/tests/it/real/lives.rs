@@ -1,8 +1,8 @@
 //! Processes that come, go, change their name, end half.
 
+use super::fixture::{Fixture, unique};
 use super::meter::{Meter, TICK, second_of_two};
 use super::needs;
-use super::stage::{Stage, unique};
 use psstat_core::discovery::tracker::ROTATION;
 
 /// As many samples find a process that changes its name late: [`ROTATION`] where the machine has
@@ -11,10 +11,10 @@ const LATE_NAME_SAMPLES: u64 = 4 * ROTATION;
 
 #[test]
 fn an_old_process_has_no_cpu_time_at_its_first_sample() {
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     let name = unique("join");
     let (unnamed, named) = (format!("^{name}$"), format!("named:^{name}$"));
-    let old = stage.actor("old");
+    let old = fixture.actor("old");
     old.burn(1000);
     let mut meter = Meter::start(&["--pattern", &unnamed, "--pattern", &named], &[&old]);
     let reading = meter.sample(&[&old]);
@@ -43,11 +43,11 @@ fn an_old_process_has_no_cpu_time_at_its_first_sample() {
 
 #[test]
 fn a_renamed_process_changes_its_group() {
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     let [one, other] = ["one", "other"].map(unique);
     let (first, second) = (format!("one:^{one}$"), format!("other:^{other}$"));
-    let stays = stage.actor("stays");
-    let moves = stage.actor("moves");
+    let stays = fixture.actor("stays");
+    let moves = fixture.actor("moves");
     stays.obey(&format!("name {one}"));
     moves.obey(&format!("name {one}"));
     moves.burn(1500);
@@ -99,12 +99,12 @@ fn a_named_group_with_nothing_in_it_is_down_not_missing() {
 
 #[test]
 fn a_restarted_service_starts_from_nothing() {
-    let stage = Stage::new();
-    let pid_file = stage.path().join("service.pid");
+    let fixture = Fixture::new();
+    let pid_file = fixture.path().join("service.pid");
     let selector = format!("service:{}", pid_file.display());
     let write = |pid: u32| std::fs::write(&pid_file, format!("{pid}\n")).expect("written");
 
-    let old = stage.actor("old");
+    let old = fixture.actor("old");
     let worker = old.spawn("worker");
     write(old.pid);
     old.burn(1000);
@@ -115,8 +115,8 @@ fn a_restarted_service_starts_from_nothing() {
 
     worker.exit();
     old.exit();
-    stage.wait_for(&old);
-    let new = stage.actor("new");
+    fixture.wait_for(&old);
+    let new = fixture.actor("new");
     new.burn(300);
     write(new.pid);
     let before = new.usage().as_secs_f64();
@@ -130,7 +130,7 @@ fn a_restarted_service_starts_from_nothing() {
 
     // Down, with its file left behind.
     new.exit();
-    stage.wait_for(&new);
+    fixture.wait_for(&new);
     let reading = meter.sample(&[]);
     assert_eq!(
         reading.said.only_line().values,
@@ -160,10 +160,10 @@ ctypes.CDLL(None).pthread_exit(None)
     if !needs::is_installed("python3") {
         return;
     }
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     let name = unique("lead");
     let mut meter = Meter::start(&["--pattern", &format!("group:^{name}$")], &[]);
-    let mut program = stage.start(&["/usr/bin/python3", "-c", PROGRAM, &name]);
+    let mut program = fixture.start(&["/usr/bin/python3", "-c", PROGRAM, &name]);
     let used: f64 = program.line().parse().expect("seconds");
     let reading = meter.sample(&[]);
     assert_eq!(reading.said.line("group").processes, 1);

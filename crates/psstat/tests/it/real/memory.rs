@@ -1,9 +1,9 @@
 //! Memory that many processes share, summed in each of the three ways.
 
+use super::fixture::{Fixture, Program};
 use super::kernel;
 use super::meter::psstat;
 use super::needs;
-use super::stage::{Program, Stage};
 use crate::support::limit;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -38,8 +38,8 @@ os.read(0, 1)
     if !needs::is_installed("python3") || !needs::free_memory(1024) {
         return;
     }
-    let stage = Stage::new();
-    let mut workers = stage.start(&["/usr/bin/python3", "-c", PROGRAM]);
+    let fixture = Fixture::new();
+    let mut workers = fixture.start(&["/usr/bin/python3", "-c", PROGRAM]);
     let pid = workers.line();
     let group = ["--pid", &format!("workers:{pid}")];
     let times = |mode| bytes(mode, &group) / (256.0 * MIB);
@@ -58,9 +58,9 @@ fn agrees(told: f64, truth: f64, part: f64) {
     assert!((told - truth).abs() <= part * truth, "{} MiB of {}", told / MIB, truth / MIB);
 }
 
-/// A database cluster of its own, with one GiB of buffers, on a socket in its own folder.
+/// A database cluster of its own, with one GiB of buffers, on a socket in its own directory.
 struct Postgres<'s> {
-    stage: &'s Stage,
+    fixture: &'s Fixture,
     programs: PathBuf,
     postmaster: u32,
 }
@@ -69,9 +69,9 @@ struct Postgres<'s> {
 const PAGES: u32 = 120_000;
 
 impl Postgres<'_> {
-    fn start(stage: &Stage, programs: PathBuf) -> Postgres<'_> {
-        let data = stage.path().join("data");
-        let [data_dir, sockets] = [&data, stage.path()].map(|path| path.to_str().expect("UTF-8"));
+    fn start(fixture: &Fixture, programs: PathBuf) -> Postgres<'_> {
+        let data = fixture.path().join("data");
+        let [data_dir, sockets] = [&data, fixture.path()].map(|path| path.to_str().expect("UTF-8"));
         let initdb = programs.join("initdb");
         let initdb = [initdb.to_str().expect("UTF-8"), "-D", data_dir, "-A", "trust"];
         let locale = ["-U", "postgres", "-E", "UTF8", "--no-locale", "--no-sync"];
@@ -96,12 +96,12 @@ impl Postgres<'_> {
             line.extend(["-c", setting]);
         }
         // SIGQUIT: at once, without writing all that is dirty.
-        let postmaster = stage.serve("QUIT", &line);
-        let postgres = Postgres { stage, programs, postmaster };
+        let postmaster = fixture.serve("QUIT", &line);
+        let postgres = Postgres { fixture, programs, postmaster };
         let started = Instant::now();
         let answers = || limit::output(&mut postgres.psql(&["-c", "select 1"])).expect("psql");
         while !answers().status.success() {
-            let said = || std::fs::read_to_string(stage.path().join("log"));
+            let said = || std::fs::read_to_string(fixture.path().join("log"));
             assert!(started.elapsed() < limit::LIMIT, "no server: {:?}", said());
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
@@ -110,7 +110,7 @@ impl Postgres<'_> {
 
     fn psql(&self, args: &[&str]) -> Command {
         let mut command = Command::new(self.programs.join("psql"));
-        command.arg("-XqAt").arg("-h").arg(self.stage.path());
+        command.arg("-XqAt").arg("-h").arg(self.fixture.path());
         command.args(["-U", "postgres", "-v", "ON_ERROR_STOP=1", "postgres"]).args(args);
         command
     }
@@ -130,7 +130,7 @@ fn as_postgres() -> Vec<&'static str> {
     }
 }
 
-/// Its folder of programs; none where PostgreSQL is not installed.
+/// Its directory of programs; none where PostgreSQL is not installed.
 fn newest_postgres() -> Option<PathBuf> {
     let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?;
     let number = |path: &Path| path.file_name()?.to_str()?.parse::<u32>().ok();
@@ -146,8 +146,8 @@ fn the_buffers_of_a_database_count_once() {
     let Some(programs) = newest_postgres() else {
         return needs::skip("PostgreSQL is not installed (scripts/install-test-packages does it)");
     };
-    let stage = Stage::new();
-    let postgres = Postgres::start(&stage, programs);
+    let fixture = Fixture::new();
+    let postgres = Postgres::start(&fixture, programs);
     // One row fills a page, and no ring of a few buffers is used, as a copy would.
     postgres.run(&format!(
         "create unlogged table big (filler text); \
@@ -160,14 +160,14 @@ fn the_buffers_of_a_database_count_once() {
     let line = std::iter::once(query.get_program()).chain(query.get_args());
     let line: Vec<&str> = line.map(|part| part.to_str().expect("UTF-8")).collect();
     let quiet = ["/bin/sh", "-c", "exec \"$@\" 2>\"$0\""];
-    let errors = stage.path().join("psql");
+    let errors = fixture.path().join("psql");
     let quiet = [&quiet[..], &[errors.to_str().expect("UTF-8")], &line].concat();
-    let mut backends: Vec<Program> = (0..8).map(|_| stage.start(&quiet)).collect();
+    let mut backends: Vec<Program> = (0..8).map(|_| fixture.start(&quiet)).collect();
     for backend in &mut backends {
         assert_eq!(backend.line(), PAGES.to_string());
     }
 
-    let pid_file = format!("postgres:{}/data/postmaster.pid", stage.path().display());
+    let pid_file = format!("postgres:{}/data/postmaster.pid", fixture.path().display());
     let group = ["--pid-file", &pid_file];
     let (rss, once) = (bytes("rss", &group), bytes("shared-once", &group));
     let all = [kernel::children(postgres.postmaster), vec![postgres.postmaster]].concat();

@@ -1,7 +1,7 @@
 //! Runs of psstat, and the comparison of a run with the actors' own account.
 
+use super::fixture::Actor;
 use super::kernel::date_of_boot;
-use super::stage::Actor;
 use crate::support::limit;
 use std::ffi::OsStr;
 use std::process::Command;
@@ -78,9 +78,9 @@ pub fn psstat(args: &[&str]) -> Said {
     psstat_through(&[], PSSTAT, args)
 }
 
-/// Runs psstat twice with an empty folder for its cache, and gives what the second run said.
+/// Runs psstat twice with an empty directory for its cache, and gives what the second run said.
 pub fn second_of_two(args: &[&str]) -> Said {
-    let cache = tempfile::tempdir().expect("a temporary folder");
+    let cache = tempfile::tempdir().expect("a temporary directory");
     let args = [args, &["--cache-dir", cache.path().to_str().expect("UTF-8")]].concat();
     assert!(psstat(&args).lines.is_empty());
     psstat(&args)
@@ -125,7 +125,7 @@ impl Meter {
     /// Stores the baseline. Two runs, because only lines tell when their sample was taken.
     pub fn start(args: &[&str], actors: &[&Actor]) -> Meter {
         let args = args.iter().map(|&arg| arg.to_owned()).collect();
-        let cache = tempfile::tempdir().expect("a temporary folder");
+        let cache = tempfile::tempdir().expect("a temporary directory");
         let mut meter = Meter { args, cache, last: None };
         let first = meter.run();
         assert!(first.lines.is_empty(), "{first:?}");

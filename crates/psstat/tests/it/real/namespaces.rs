@@ -1,15 +1,15 @@
 //! What only namespaces of pids and of mounts can show: recycled pids, other mounts of procfs,
 //! hidden processes.
 
+use super::fixture::{Actor, Fixture};
 use super::meter::{Meter, PSSTAT, TICK, psstat, psstat_through};
 use super::needs;
-use super::stage::{Actor, Stage};
 use crate::support::limit;
 use std::path::Path;
 
 /// An actor as process 1 of a pid namespace of its own, and the procfs of that namespace.
-fn init(stage: &Stage) -> (Actor, String) {
-    let init = stage.actor_through(&["unshare", "-mpf", "--mount-proc", "--kill-child"], "init");
+fn init(fixture: &Fixture) -> (Actor, String) {
+    let init = fixture.actor_through(&["unshare", "-mpf", "--mount-proc", "--kill-child"], "init");
     assert_eq!(init.obey("pid"), "1");
     // What was started is unshare, which sees the mounts of its child.
     let proc = format!("/proc/{}/root/proc", init.pid);
@@ -21,8 +21,8 @@ fn a_recycled_pid_is_another_process(before: u64, after: u64) {
     if !needs::namespaces() {
         return;
     }
-    let stage = Stage::new();
-    let (init, proc) = init(&stage);
+    let fixture = Fixture::new();
+    let (init, proc) = init(&fixture);
     let old = init.spawn("old");
     old.burn(before);
     let target = format!("target:{}", old.pid);
@@ -75,15 +75,15 @@ fn a_recycled_pid_that_uses_less_starts_from_nothing() {
 
 #[test]
 fn procfs_may_be_mounted_elsewhere() {
-    let stage = Stage::new();
-    let root = stage.actor("root");
+    let fixture = Fixture::new();
+    let root = fixture.actor("root");
     root.spawn("child");
     let selector = format!("root:{}", root.pid);
     let args = ["--pid", &selector, "--wait", "50ms"];
     let here = psstat(&args);
     assert_eq!(here.only_line().processes, 2);
 
-    let link = stage.path().join("link");
+    let link = fixture.path().join("link");
     std::os::unix::fs::symlink("/proc", &link).expect("a link");
     let link = link.to_str().expect("UTF-8");
     let there = psstat(&[&args[..], &["--proc", link]].concat());
@@ -92,8 +92,8 @@ fn procfs_may_be_mounted_elsewhere() {
     if let Some(reason) = needs::why_no_namespaces() {
         needs::skip_in_part(&reason);
     } else {
-        let dir = stage.path().join("proc");
-        std::fs::create_dir(&dir).expect("a folder");
+        let dir = fixture.path().join("proc");
+        std::fs::create_dir(&dir).expect("a directory");
         let dir = dir.to_str().expect("UTF-8");
         for mount in ["mount --bind /proc \"$0\"", "mount -t proc proc \"$0\""] {
             let script = format!("{mount} && exec \"$@\"");
@@ -111,8 +111,8 @@ fn procfs_may_be_mounted_elsewhere() {
 /// Runs psstat in a namespace whose procfs is mounted with that option, as a user who is nobody,
 /// in that group. Process 1 there is root's.
 fn in_hiding(option: &str, group: &str, further: &[&str]) -> super::meter::Said {
-    let stage = Stage::new();
-    let copy = stage.copy_of(Path::new(PSSTAT), "psstat");
+    let fixture = Fixture::new();
+    let copy = fixture.copy_of(Path::new(PSSTAT), "psstat");
     let script = "mount -o \"remount,$0\" proc /proc && \"$@\"; exit $?";
     let groups = format!("--groups={group}");
     let unshare = ["unshare", "-mpf", "--mount-proc", "/bin/sh", "-c", script, option];

@@ -1,9 +1,9 @@
 //! nginx with its workers: one service, picked in every way at once.
 
+use super::fixture::{Fixture, unique};
 use super::kernel;
 use super::meter::{psstat, second_of_two};
 use super::needs;
-use super::stage::{Stage, unique};
 use crate::support::limit::LIMIT;
 use std::net::TcpListener;
 use std::path::Path;
@@ -19,11 +19,11 @@ struct Nginx {
     workers: Vec<u32>,
 }
 
-fn nginx(stage: &Stage) -> Nginx {
+fn nginx(fixture: &Fixture) -> Nginx {
     let name = unique("nginx");
-    let program = stage.copy_of(Path::new(NGINX), &name);
+    let program = fixture.copy_of(Path::new(NGINX), &name);
     let program = program.to_str().expect("UTF-8");
-    let prefix = stage.path().display();
+    let prefix = fixture.path().display();
     let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
     let port = port.expect("a free port").port();
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
@@ -37,11 +37,11 @@ fn nginx(stage: &Stage) -> Nginx {
              server {{ listen 127.0.0.1:{port}; }}
          }}"
     );
-    let path = stage.path().join("nginx.conf");
+    let path = fixture.path().join("nginx.conf");
     std::fs::write(&path, config).expect("written");
     let log = format!("{prefix}/error.log");
     let config = path.to_str().expect("UTF-8");
-    let master = stage.serve("TERM", &[program, "-c", config, "-e", &log]);
+    let master = fixture.serve("TERM", &[program, "-c", config, "-e", &log]);
     let started = Instant::now();
     loop {
         let workers = kernel::children(master);
@@ -49,7 +49,7 @@ fn nginx(stage: &Stage) -> Nginx {
         if workers.len() == 8 && workers.iter().copied().chain([master]).all(kernel::sleeps) {
             return Nginx { name, master, workers };
         }
-        let said = || std::fs::read_to_string(stage.path().join("log"));
+        let said = || std::fs::read_to_string(fixture.path().join("log"));
         assert!(started.elapsed() < LIMIT, "no workers: {:?}", said());
         std::thread::sleep(Duration::from_millis(10));
     }
@@ -60,8 +60,8 @@ fn a_master_and_eight_workers_are_one_line() {
     if !needs::is_installed(NGINX) {
         return;
     }
-    let stage = Stage::new();
-    let Nginx { name, .. } = nginx(&stage);
+    let fixture = Fixture::new();
+    let Nginx { name, .. } = nginx(&fixture);
     let said = second_of_two(&["--pattern", &format!("{name}$")]);
     let line = said.only_line();
     assert_eq!((line.name.as_str(), line.processes), (name.as_str(), 9));
@@ -73,12 +73,12 @@ fn nested_targets_say_the_same_in_any_order() {
     if !needs::is_installed(NGINX) {
         return;
     }
-    let stage = Stage::new();
-    let Nginx { name, master, workers } = nginx(&stage);
+    let fixture = Fixture::new();
+    let Nginx { name, master, workers } = nginx(&fixture);
     let selectors = [
         ["--pattern".to_owned(), format!("web:{name}")],
         ["--pid".to_owned(), format!("web:{master}")],
-        ["--pid-file".to_owned(), format!("web:{}/nginx.pid", stage.path().display())],
+        ["--pid-file".to_owned(), format!("web:{}/nginx.pid", fixture.path().display())],
         ["--pid".to_owned(), format!("web:{}", workers[3])],
         ["--pid".to_owned(), format!("worker:{}", workers[5])],
     ];

@@ -1,8 +1,8 @@
 //! Each selector on real processes, and psstat beside itself.
 
+use super::fixture::{Fixture, actor_program, unique};
 use super::meter::{PSSTAT, psstat, psstat_through, second_of_two};
 use super::needs;
-use super::stage::{Stage, actor_program, unique};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -10,11 +10,11 @@ const AT_ONCE: [&str; 2] = ["--wait", "50ms"];
 
 #[test]
 fn waiting_prints_at_once_and_leaves_no_file() {
-    let stage = Stage::new();
-    let root = stage.actor("root");
+    let fixture = Fixture::new();
+    let root = fixture.actor("root");
     root.obey("busy");
-    let cache = stage.path().join("cache");
-    std::fs::create_dir(&cache).expect("a folder");
+    let cache = fixture.path().join("cache");
+    std::fs::create_dir(&cache).expect("a directory");
     let root = format!("root:{}", root.pid);
     let cache_dir = ["--cache-dir", cache.to_str().expect("UTF-8")];
     let said = psstat(&[&["--pid", &root, "--wait", "300ms"][..], &cache_dir].concat());
@@ -22,13 +22,13 @@ fn waiting_prints_at_once_and_leaves_no_file() {
     assert_eq!((line.name.as_str(), line.processes, said.stderr.as_str()), ("root", 1, ""));
     // How much a busy process gets depends on the machine; that it gets something does not.
     assert!(line.cpu.is_some_and(|cpu| cpu > 0.0), "{line:?}");
-    assert_eq!(std::fs::read_dir(&cache).expect("a folder").count(), 0);
+    assert_eq!(std::fs::read_dir(&cache).expect("a directory").count(), 0);
 }
 
 #[test]
 fn reading_on_several_threads_says_the_same() {
-    let stage = Stage::new();
-    let root = stage.actor("root");
+    let fixture = Fixture::new();
+    let root = fixture.actor("root");
     let child = root.spawn("child");
     child.spawn("grandchild");
     let root = ["--pid", &format!("root:{}", root.pid), "--pid", &format!("child:{}", child.pid)];
@@ -44,25 +44,25 @@ fn reading_on_several_threads_says_the_same() {
 
 #[test]
 fn a_replaced_executable_still_matches_its_path() {
-    let stage = Stage::new();
-    let program = stage.copy_of(&actor_program(), "server");
-    let server = stage.actor_of(&program, &[], "root");
+    let fixture = Fixture::new();
+    let program = fixture.copy_of(&actor_program(), "server");
+    let server = fixture.actor_of(&program, &[], "root");
     server.spawn("child");
-    let folder = format!("server:{}/*", stage.path().display());
+    let directory = format!("server:{}/*", fixture.path().display());
     let count =
         |glob: &str| psstat(&[&["--exe", glob][..], &AT_ONCE].concat()).only_line().processes;
-    assert_eq!(count(&folder), 2);
+    assert_eq!(count(&directory), 2);
     std::fs::remove_file(&program).expect("an upgrade");
-    assert_eq!(count(&folder), 2);
-    assert_eq!(count(&format!("server:{}/serve?", stage.path().display())), 2);
-    assert_eq!(count(&format!("server:{}/serve", stage.path().display())), 0);
+    assert_eq!(count(&directory), 2);
+    assert_eq!(count(&format!("server:{}/serve?", fixture.path().display())), 2);
+    assert_eq!(count(&format!("server:{}/serve", fixture.path().display())), 0);
 }
 
 #[test]
 fn a_command_line_is_known_by_its_arguments() {
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     let marker = unique("mark");
-    stage.actor(&marker).spawn("child");
+    fixture.actor(&marker).spawn("child");
     let regex = format!("web:serve .*{marker}$");
     let said = psstat(&[&["--cmdline", &regex][..], &AT_ONCE].concat());
     assert_eq!(said.only_line().processes, 2);
@@ -70,12 +70,12 @@ fn a_command_line_is_known_by_its_arguments() {
 
 #[test]
 fn psstat_never_measures_itself() {
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     let name = unique("self");
-    let copy = stage.copy_of(Path::new(PSSTAT), &name);
+    let copy = fixture.copy_of(Path::new(PSSTAT), &name);
     // Each of these picks psstat, by its command line or its own name, and an actor.
-    let actor = stage.copy_of(&actor_program(), &format!("{name}-actor"));
-    let actor = stage.actor_of(&actor, &[], "root");
+    let actor = fixture.copy_of(&actor_program(), &format!("{name}-actor"));
+    let actor = fixture.actor_of(&actor, &[], "root");
     actor.obey(&format!("name {name}"));
     for (option, value) in [
         ("--cmdline", format!("group:{name}")),
@@ -95,22 +95,22 @@ fn a_user_owns_his_processes_and_not_psstat() {
     if !needs::root() {
         return;
     }
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     let uid = "64131";
     let through = ["setpriv", "--reuid", uid, "--regid", uid, "--clear-groups"];
-    let copy = stage.copy_of(Path::new(PSSTAT), "psstat");
+    let copy = fixture.copy_of(Path::new(PSSTAT), "psstat");
     // psstat as that user, alone: nothing is there.
     let user = format!("his:{uid}");
     let args = [&["--user", &user][..], &AT_ONCE].concat();
     assert_eq!(psstat_through(&through, &copy, &args).only_line().processes, 0);
-    let program = stage.copy_of(&actor_program(), "actor");
-    stage.actor_of(&program, &through, "root").spawn("child");
+    let program = fixture.copy_of(&actor_program(), "actor");
+    fixture.actor_of(&program, &through, "root").spawn("child");
     assert_eq!(psstat_through(&through, &copy, &args).only_line().processes, 2);
     assert_eq!(psstat(&args).only_line().processes, 2);
 }
 
 /// A process that gives up root by itself, as servers do, is owned by root in `/proc` but for
-/// its folder (task_dump_owner, fs/proc/base.c).
+/// its directory (task_dump_owner, fs/proc/base.c).
 #[test]
 fn a_server_that_gave_up_root_is_its_new_users() {
     if !needs::root() || !needs::is_installed("python3") {
@@ -123,17 +123,17 @@ os.setuid(64132)
 print('given up', flush=True)
 sys.stdin.read()
 ";
-    let stage = Stage::new();
-    stage.start(&["/usr/bin/python3", "-c", PROGRAM]).line();
+    let fixture = Fixture::new();
+    fixture.start(&["/usr/bin/python3", "-c", PROGRAM]).line();
     let said = psstat(&[&["--user", "his:64132"][..], &AT_ONCE].concat());
     assert_eq!(said.only_line().processes, 1);
 }
 
 #[test]
 fn a_stale_pid_file_is_warned_of_and_its_process_reported() {
-    let stage = Stage::new();
-    let root = stage.actor("root");
-    let pid_file = stage.path().join("root.pid");
+    let fixture = Fixture::new();
+    let root = fixture.actor("root");
+    let pid_file = fixture.path().join("root.pid");
     std::fs::write(&pid_file, format!("{}\n", root.pid)).expect("written");
     let selector = format!("root:{}", pid_file.display());
     let args = [&["--pid-file", &selector][..], &AT_ONCE].concat();

@@ -2,9 +2,9 @@
 //! memory, CPU quota, number of tasks, a limit that kills. It takes control groups of version 2 with
 //! all controllers, as Debian boots, which the sandbox of `tests/systemd` has not.
 
+use super::fixture::unique;
 use super::kernel;
 use super::needs;
-use super::stage::unique;
 use crate::support::limit::{self, LIMIT};
 use crate::support::line::Line;
 use crate::support::{Run, psstat};
@@ -102,7 +102,7 @@ struct Reading {
 
 impl Job<'_> {
     fn new<'u>(unit: &'u Unit, memory: &'static str) -> Job<'u> {
-        Job { unit, memory, cache: tempfile::tempdir().expect("a folder") }
+        Job { unit, memory, cache: tempfile::tempdir().expect("a directory") }
     }
 
     fn sample(&self) -> Reading {
@@ -154,14 +154,14 @@ stay.wait()
     if !needs::controllers() || !needs::is_installed("python3") {
         return;
     }
-    let folder = tempfile::tempdir().expect("a folder");
-    let ready = folder.path().join("ready").display().to_string();
+    let directory = tempfile::tempdir().expect("a directory");
+    let ready = directory.path().join("ready").display().to_string();
     let environment = format!("Environment=READY={ready}");
     // Three that share no more than their program.
     let script =
         "for i in 1 2; do /usr/bin/python3 -c \"$0\" & done; exec /usr/bin/python3 -c \"$0\"";
     let unit = Unit::start(&[&environment], &["/bin/sh", "-c", script, PROGRAM], 3);
-    unit.wait_for("their memory", |_| folder.path().read_dir().expect("ours").count() == 3);
+    unit.wait_for("their memory", |_| directory.path().read_dir().expect("ours").count() == 3);
     let pids = unit.processes();
 
     let anonymous = || unit.count("memory.stat", "anon") as f64;
@@ -223,8 +223,8 @@ while True:
     if !needs::controllers() || !needs::is_installed("python3") {
         return;
     }
-    let folder = tempfile::tempdir().expect("a folder");
-    let go = folder.path().join("go");
+    let directory = tempfile::tempdir().expect("a directory");
+    let go = directory.path().join("go");
     let environment = format!("Environment=GO={}", go.display());
     let limits = ["MemoryMax=64M", "MemorySwapMax=0", "OOMPolicy=continue", &environment];
     let script = "/usr/bin/python3 -c \"$0\" & wait; exec sleep 1000";
@@ -233,7 +233,7 @@ while True:
     job.sample();
     let first = job.sample();
     assert_eq!(first.line.as_ref().map(Line::n_proc), Some(2));
-    std::fs::write(go, "").expect("one's own folder");
+    std::fs::write(go, "").expect("one's own directory");
     unit.wait_for("the kernel to kill it", |unit| {
         unit.count("memory.events", "oom_kill") > 0 && unit.processes().len() == 1
     });

@@ -1,4 +1,4 @@
-//! A folder that looks like a procfs, written process by process.
+//! A directory that looks like a procfs, written process by process.
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -107,7 +107,7 @@ impl FakeProc {
         self.path().join(name)
     }
 
-    /// Writes any file of it, and the folders above.
+    /// Writes any file of it, and the directories above.
     pub fn write(&self, name: impl AsRef<Path>, text: impl AsRef<[u8]>) {
         let path = self.file(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -116,19 +116,19 @@ impl FakeProc {
 
     /// Adds a process, or changes the one of that pid.
     pub fn add(&self, process: &Process) {
-        let folder = PathBuf::from(process.pid.to_string());
-        self.write(folder.join("stat"), process.stat());
+        let directory = PathBuf::from(process.pid.to_string());
+        self.write(directory.join("stat"), process.stat());
         let Process { resident, shared, .. } = process;
-        self.write(folder.join("statm"), format!("9999 {resident} {shared} 1 0 200 0\n"));
-        self.write(folder.join("cmdline"), &process.cmdline);
-        self.write(folder.join("status"), process.status());
+        self.write(directory.join("statm"), format!("9999 {resident} {shared} 1 0 200 0\n"));
+        self.write(directory.join("cmdline"), &process.cmdline);
+        self.write(directory.join("status"), process.status());
         if let Some(kib) = process.pss {
             let text = format!(
                 "00400000-7ff000 ---p 00000000 00:00 0 [rollup]\nRss: 9 kB\nPss:{kib:>20} kB\n"
             );
-            self.write(folder.join("smaps_rollup"), text);
+            self.write(directory.join("smaps_rollup"), text);
         }
-        let exe = self.file(folder.join("exe"));
+        let exe = self.file(directory.join("exe"));
         let _ = std::fs::remove_file(&exe);
         if let Some(target) = &process.exe {
             std::os::unix::fs::symlink(target, exe).unwrap();

@@ -11,24 +11,24 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// The folder, and the lifeline, of all processes of one test.
+/// The directory, and the lifeline, of all processes of one test.
 ///
 /// All of them have the read end of one pipe as their standard input, and end when it ends: when
-/// the stage is dropped, or the test program is killed.
-pub struct Stage {
+/// the fixture is dropped, or the test program is killed.
+pub struct Fixture {
     dir: TempDir,
     lifeline: Option<PipeWriter>,
     standard_input: PipeReader,
     roots: RefCell<Vec<Child>>,
 }
 
-impl Stage {
-    pub fn new() -> Stage {
-        let dir = tempfile::tempdir().expect("a temporary folder");
+impl Fixture {
+    pub fn new() -> Fixture {
+        let dir = tempfile::tempdir().expect("a temporary directory");
         // Actors of other users make their sockets here.
         open_to_all(dir.path(), 0o777);
         let (standard_input, lifeline) = std::io::pipe().expect("a pipe");
-        Stage { dir, lifeline: Some(lifeline), standard_input, roots: RefCell::default() }
+        Fixture { dir, lifeline: Some(lifeline), standard_input, roots: RefCell::default() }
     }
 
     pub fn path(&self) -> &Path {
@@ -48,8 +48,8 @@ impl Stage {
     /// Starts an actor from that executable, a copy of the actor's.
     pub fn actor_of(&self, program: &Path, through: &[&str], name: &str) -> Actor {
         let program = program.to_str().expect("UTF-8");
-        let stage = self.path().to_str().expect("UTF-8");
-        let line = [through, &[program, "serve", stage, name]].concat();
+        let fixture = self.path().to_str().expect("UTF-8");
+        let line = [through, &[program, "serve", fixture, name]].concat();
         Actor::connect(self.path(), name, self.start(&line).pid)
     }
 
@@ -65,7 +65,7 @@ impl Stage {
     }
 
     /// Starts a program that does not look at its standard input, and ends on that signal.
-    /// What it says goes into the file `log` of the stage. Tells its pid.
+    /// What it says goes into the file `log` of the fixture. Tells its pid.
     pub fn serve(&self, signal: &str, line: &[&str]) -> u32 {
         const KEEPER: &str = "signal=$1 log=$2; shift 2; \"$@\" >\"$log\" 2>&1 & echo $!; \
                               read -r nothing; kill -s \"$signal\" $!; wait";
@@ -83,7 +83,7 @@ impl Stage {
         actor.role.set(Role::Settled);
     }
 
-    /// Copies a program into the stage, for all users, under a name of its own.
+    /// Copies a program into the fixture, for all users, under a name of its own.
     pub fn copy_of(&self, program: &Path, name: &str) -> PathBuf {
         let copy = self.path().join(name);
         crate::support::copy_program(program, &copy);
@@ -92,7 +92,7 @@ impl Stage {
     }
 }
 
-impl Drop for Stage {
+impl Drop for Fixture {
     fn drop(&mut self) {
         drop(self.lifeline.take());
         for root in self.roots.get_mut() {
@@ -132,7 +132,7 @@ pub fn unique(word: &str) -> String {
     name
 }
 
-/// Where cargo puts examples: beside the folder of the test binaries.
+/// Where cargo puts examples: beside the directory of the test binaries.
 pub fn actor_program() -> PathBuf {
     let test = std::env::current_exe().expect("the test's own path");
     let profile = test.ancestors().nth(2).expect("target/PROFILE/deps/TEST");
@@ -158,15 +158,15 @@ enum Role {
 pub struct Actor {
     /// In its parent's pid namespace.
     pub pid: u32,
-    stage: PathBuf,
+    fixture: PathBuf,
     line: RefCell<BufReader<UnixStream>>,
     role: Cell<Role>,
 }
 
 impl Actor {
-    fn connect(stage: &Path, name: &str, pid: u32) -> Actor {
+    fn connect(fixture: &Path, name: &str, pid: u32) -> Actor {
         let started = Instant::now();
-        let socket = stage.join(name);
+        let socket = fixture.join(name);
         let stream = loop {
             match UnixStream::connect(&socket) {
                 Ok(stream) => break stream,
@@ -176,7 +176,8 @@ impl Actor {
         };
         stream.set_read_timeout(Some(LIMIT)).expect("a timeout");
         let line = RefCell::new(BufReader::new(stream));
-        let actor = Actor { pid, stage: stage.to_owned(), line, role: Cell::new(Role::Playing) };
+        let actor =
+            Actor { pid, fixture: fixture.to_owned(), line, role: Cell::new(Role::Playing) };
         // From its answer on, all that it needs to start is behind it.
         actor.obey("pid");
         actor
@@ -201,7 +202,7 @@ impl Actor {
     /// Starts a child.
     pub fn spawn(&self, name: &str) -> Actor {
         let pid = self.obey(&format!("spawn {name}")).parse().expect("a pid");
-        Actor::connect(&self.stage, name, pid)
+        Actor::connect(&self.fixture, name, pid)
     }
 
     /// Ends, and is soon a zombie until somebody waits for it.
