@@ -28,6 +28,8 @@ pub struct MemberReader<'m, K> {
     pub snapshot: &'m Snapshot,
     /// Their tree.
     pub tree: &'m Tree,
+    /// The members whose CPU clock is needed: no counter includes their CPU time. Sorted.
+    pub ledgered: &'m [usize],
     /// The accounts of the last sample. `None` at the first sample.
     pub last: Option<&'m Accounts>,
 }
@@ -50,7 +52,7 @@ impl<K: Kernel> MemberReader<'_, K> {
         readings
     }
 
-    /// The CPU clock of each member. It is read after the `stat` of all processes, so no parent can
+    /// The CPU clock of each member, if it is needed. It is read after the `stat` of all processes, so no parent can
     /// have inherited anything that a clock includes and its `stat` does not.
     ///
     /// A clock has no identity: another process may have the pid by now. That process started after
@@ -59,6 +61,7 @@ impl<K: Kernel> MemberReader<'_, K> {
     fn clocks(&self, members: &[usize]) -> Vec<Option<CpuNanos>> {
         let hz = self.kernel.constants().hz;
         let clock = |&index: &usize| {
+            self.ledgered.binary_search(&index).ok()?;
             let process = &self.snapshot.processes[index];
             let clock = self.kernel.cpu_clock(process.id.pid)?;
             (clock >= process.times.own.nanos(hz)).then_some(clock)

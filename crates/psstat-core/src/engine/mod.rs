@@ -156,7 +156,7 @@ impl<K: Kernel> Engine<K> {
         let population =
             Population { snapshot: &snapshot, tree: &tree, control_groups: &control_groups };
         let groups = group::form(&self.plan.selectors, &roots, population);
-        let members = group::union(&groups);
+        let members = group::members(&groups);
         let accounts = last.map(|last| &last.accounts);
         let has_waited = HasWaited::new(accounts, self.kernel.constants().hz);
         let has_waited = |parent: &Process| has_waited.since_last_sample(parent);
@@ -168,6 +168,7 @@ impl<K: Kernel> Engine<K> {
             kernel: &self.kernel,
             snapshot: &snapshot,
             tree: &tree,
+            ledgered: &group::ledgered(&groups),
             last: accounts,
         };
         let readings = reader.read(members, &mut diagnostics);

@@ -48,7 +48,7 @@ pub type Threads = Vec<(Pid, Count)>;
 pub struct Readings {
     /// The members that were read: indices in the snapshot, sorted. Each part is in this order.
     pub members: Vec<usize>,
-    /// CPU clocks: the own CPU time of each member. An entry is `None` if the clock cannot be read,
+    /// CPU clocks: the own CPU time of each member. An entry is `None` if the clock is not needed, cannot be read,
     /// or tells nothing that `stat` does not.
     pub clocks: Option<Vec<Option<CpuNanos>>>,
     /// Memory.

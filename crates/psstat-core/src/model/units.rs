@@ -71,11 +71,6 @@ impl Ticks {
         Ticks(u64::try_from(ticks).unwrap_or(u64::MAX))
     }
 
-    /// Ticks from `earlier` to `self`. 0 if `earlier` is larger.
-    pub fn since(self, earlier: Ticks) -> Ticks {
-        Ticks(self.0.saturating_sub(earlier.0))
-    }
-
     /// Converts to nanoseconds.
     pub fn nanos(self, hz: Hz) -> CpuNanos {
         let nanos = u128::from(self.0) * 1_000_000_000 / u128::from(hz.0);
@@ -87,12 +82,6 @@ impl Add for Ticks {
     type Output = Ticks;
     fn add(self, other: Ticks) -> Ticks {
         Ticks(self.0.saturating_add(other.0))
-    }
-}
-
-impl AddAssign for Ticks {
-    fn add_assign(&mut self, other: Ticks) {
-        *self = *self + other;
     }
 }
 
@@ -237,7 +226,6 @@ mod tests {
 
     #[test]
     fn differences_saturate_at_zero() {
-        assert_eq!(Ticks(3).since(Ticks(5)), Ticks(0));
         assert_eq!(BootNanos(3).since(BootNanos(5)), 0);
     }
 }
