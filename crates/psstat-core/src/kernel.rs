@@ -105,21 +105,25 @@ pub trait Kernel {
     /// If the file cannot be read.
     fn stat<'b>(&self, pid: Pid, buffer: &'b mut Buffer) -> Result<Stat<'b>, ReadError>;
 
-    /// Reads the `stat` of many processes. `pids` is sorted. A machine that reads on several
-    /// threads returns one part for each.
-    fn stats(&self, pids: &[Pid]) -> Vec<Part> {
-        Vec::from([self.stats_in_order(pids)])
-    }
-
-    /// Reads the `stat` of many processes, one after the other. `pids` is sorted.
-    fn stats_in_order(&self, pids: &[Pid]) -> Part {
-        Part::read(pids, || self.out_of_time(), |pid, buffer| self.stat(pid, buffer))
-    }
-
     /// Reads the CPU clock of a process: the CPU time of all its threads, ended ones included
     /// (clock_getcpuclockid(3)). `None` if the process has gone, or the pid means another process
     /// for the clock than for `/proc`.
     fn cpu_clock(&self, pid: Pid) -> Option<CpuNanos>;
+
+    /// Reads many processes. `pids` is sorted. A machine that reads on several threads returns one
+    /// part for each.
+    fn processes(&self, pids: &[Pid]) -> Vec<Part> {
+        Vec::from([self.processes_in_order(pids)])
+    }
+
+    /// Reads many processes, one after the other. `pids` is sorted.
+    fn processes_in_order(&self, pids: &[Pid]) -> Part {
+        let out_of_time = || self.out_of_time();
+        Part::read(pids, out_of_time, |pid, part, buffer| {
+            let clock = self.cpu_clock(pid);
+            part.add(pid, clock, self.stat(pid, buffer));
+        })
+    }
 
     /// Reads `/proc/PID/statm`.
     ///

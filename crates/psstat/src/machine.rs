@@ -40,7 +40,8 @@ pub struct Machine {
     readers: usize,
     /// Whether the files of members are kept open from sample to sample.
     keeps_files_open: bool,
-    /// Whether a pid means the same process for a CPU clock as for `/proc`.
+    /// Whether the CPU clocks of processes tell which have run: they move with every run, and a pid
+    /// means the same process for a clock as for `/proc`.
     has_clocks: bool,
     /// Buffers to read into.
     scratch: RefCell<Buffer>,
@@ -59,6 +60,8 @@ impl Machine {
         deadline: Deadline,
     ) -> Result<Machine, OpenError> {
         let proc = Procfs::open(&mounts.proc)?;
+        let own = proc.own_pid().filter(|_| proc.shows_own_pid_namespace());
+        let has_clocks = own.is_some_and(clock::are_fine);
         let constants = Constants {
             hz: Hz(rustix::param::clock_ticks_per_second()),
             page_size: rustix::param::page_size() as u64,
@@ -72,7 +75,7 @@ impl Machine {
             1
         };
         Ok(Machine {
-            has_clocks: proc.shows_own_pid_namespace(),
+            has_clocks,
             files: FdCache::new(proc),
             sys: mounts.sys.clone(),
             constants,
@@ -164,16 +167,19 @@ impl Kernel for Machine {
         self.files.stat(pid, buffer)
     }
 
-    fn stats(&self, pids: &[Pid]) -> Vec<Part> {
+    fn processes(&self, pids: &[Pid]) -> Vec<Part> {
         if self.readers <= 1 {
-            return vec![self.stats_in_order(pids)];
+            return vec![self.processes_in_order(pids)];
         }
-        let (procfs, deadline) = (self.procfs(), &self.deadline);
+        let (procfs, deadline, has_clocks) = (self.procfs(), &self.deadline, self.has_clocks);
         let share = pids.len().div_ceil(self.readers).max(1);
         std::thread::scope(|scope| {
             let read = |pids| {
                 let out_of_time = || deadline.has_passed();
-                Part::read(pids, out_of_time, |pid, buffer| procfs.stat(pid, buffer))
+                Part::read(pids, out_of_time, |pid, part, buffer| {
+                    let clock = if has_clocks { clock::read(pid) } else { None };
+                    part.add(pid, clock, procfs.stat(pid, buffer));
+                })
             };
             let threads: Vec<_> =
                 pids.chunks(share).map(|part| scope.spawn(move || read(part))).collect();

@@ -157,19 +157,16 @@ impl Settling<'_> {
         })
     }
 
-    /// The member at that index. Its own time is that of its clock. If the clock cannot be read, it is
-    /// the time in `stat`, which is cut to ticks, but never less than was counted before.
+    /// The member at that index. Its own time is never less than was counted before, so that a clock
+    /// that could be read at the last sample only does not count twice.
     fn member(&self, index: usize, known: Option<&Ledger>) -> Member {
-        let Observation { snapshot, readings, machine, .. } = self.observation;
+        let Observation { snapshot, machine, .. } = self.observation;
         let process: &Process = &snapshot.processes[index];
-        let clock = readings.clocks.as_ref().and_then(|clocks| *readings.at(clocks, index)?);
+        let then = known.and_then(|known| known.find(process.id.pid));
+        let then = then.filter(|then| then.id == process.id);
+        let counted = then.map_or(CpuNanos(0), |then| then.amounts.own);
         let amounts = Amounts {
-            own: clock.unwrap_or_else(|| {
-                let then = known.and_then(|known| known.find(process.id.pid));
-                let then = then.filter(|then| then.id == process.id);
-                let counted = then.map_or(CpuNanos(0), |then| then.amounts.own);
-                process.times.own.nanos(machine.hz).max(counted)
-            }),
+            own: process.own_time(machine.hz).max(counted),
             children: process.times.children.nanos(machine.hz),
         };
         let member = Member { id: process.id, parent: process.parent, amounts };

@@ -127,6 +127,7 @@ mod tests {
         let mut processes: Vec<Process> = table
             .iter()
             .map(|&(pid, parent, start)| Process {
+                clock: None,
                 id: ProcId { pid: Pid::new(pid), start: Ticks(start) },
                 parent: Pid::new(parent),
                 times: Times::default(),

@@ -1,5 +1,7 @@
 //! Which processes a sample reads, and how it reads them.
 
+pub mod clock_table;
 pub mod control_groups;
+pub mod known;
 pub mod scan;
 pub mod tracker;

@@ -1,9 +1,12 @@
-//! Reads processes: one pass over their `stat`, in rising order of pid.
+//! Reads processes: one pass in rising order of pid. The pass reads the CPU clock of each process and
+//! then its `stat`, unless the clock shows that the process has not run since the last sample
+//! ([`known`](super::known)).
 //!
-//! A process whose parent ended during the pass is read again, to find its new parent. The members
-//! of the groups are found in the result. Then it is known which children were read before their
-//! parents, and [`reread_early_children`] reads these again.
+//! A process whose parent has ended is read again, to find its new parent. The members of the groups
+//! are found in the result. Then it is known which children were read before their parents, and
+//! [`reread_early_children`] reads these again.
 
+use super::known::Unmoved;
 use crate::account::tree::Tree;
 use crate::kernel::Kernel;
 use crate::model::buffer::Buffer;
@@ -22,14 +25,28 @@ pub struct Scan {
     pub tree: Tree,
 }
 
-/// Reads the processes `pids`, which are sorted. `taken` is the time before this call.
-pub fn read(kernel: &impl Kernel, pids: &[Pid], taken: BootNanos) -> Scan {
-    join(kernel, pids, taken, vec![kernel.stats_in_order(pids)])
+/// Reads those of the processes `pids` that may have run. `pids` is sorted. `taken` is the time before
+/// this call.
+pub fn read(
+    kernel: &impl Kernel,
+    pids: &[Pid],
+    taken: BootNanos,
+    unmoved: &mut Unmoved<'_>,
+) -> Scan {
+    let out_of_time = || kernel.out_of_time();
+    let part = Part::read(pids, out_of_time, |pid, part, buffer| {
+        let clock = kernel.cpu_clock(pid);
+        if !unmoved.add(pid, clock, part) {
+            part.add(pid, clock, kernel.stat(pid, buffer));
+        }
+    });
+    join(kernel, pids, taken, vec![part])
 }
 
-/// As [`read`], with as many readers as the kernel has.
+/// Reads the processes `pids`, which are sorted, with as many readers as the kernel has. `taken` is
+/// the time before this call.
 pub fn read_all(kernel: &impl Kernel, pids: &[Pid], taken: BootNanos) -> Scan {
-    join(kernel, pids, taken, kernel.stats(pids))
+    join(kernel, pids, taken, kernel.processes(pids))
 }
 
 /// Removes processes that have `ended` since they were read, and asks their children for their new
@@ -53,8 +70,10 @@ fn join(kernel: &impl Kernel, pids: &[Pid], taken: BootNanos, parts: Vec<Part>) 
 }
 
 /// Returns the tree of the processes. Reads a process again, to find its new parent, if its parent
-/// ended during the pass. This is so if the parent was `listed`, but could not be read or its pid
-/// belonged to another process.
+/// has ended since it was read. This is so in two cases:
+///
+/// - The parent is a zombie. Its children were adopted when it ended.
+/// - The parent was `listed`, but could not be read, or its pid belonged to another process.
 ///
 /// So an orphan that was adopted within its group stays in the group. If the orphan has ended too,
 /// its children have been adopted in turn, and are read again. The CPU times of the first reading
@@ -63,9 +82,11 @@ fn find_tree(kernel: &impl Kernel, snapshot: &mut Snapshot, listed: &[Pid]) -> T
     let tree = Tree::new(&snapshot.processes);
     let processes = &mut snapshot.processes;
     let was_listed = |process: &Process| listed.binary_search(&process.parent).is_ok();
-    let mut orphans: Vec<usize> = (0..processes.len())
-        .filter(|&index| tree.parent(index).is_none() && was_listed(&processes[index]))
-        .collect();
+    let is_orphan = |&index: &usize| match tree.parent(index) {
+        Some(parent) => processes[parent].life == Life::Zombie,
+        None => was_listed(&processes[index]),
+    };
+    let mut orphans: Vec<usize> = (0..processes.len()).filter(is_orphan).collect();
     if orphans.is_empty() {
         return tree;
     }
@@ -96,6 +117,8 @@ fn find_tree(kernel: &impl Kernel, snapshot: &mut Snapshot, listed: &[Pid]) -> T
 ///
 /// *Example:* a child was read with 20 ticks. It ended, its parent waited for it, and the parent
 /// was read with a child time of 20. Without the second reading, the 20 ticks would count twice.
+///
+/// A child whose clock has not moved since the first reading still exists, and that reading holds.
 ///
 /// `members` is sorted. `tree` is the tree of the snapshot. A member is not read again if no
 /// ancestor `has_waited` for a child since the last sample, because then no ancestor's reading can
@@ -134,12 +157,16 @@ pub fn reread_early_children(
             if core::mem::replace(&mut done[index], true) {
                 continue;
             }
-            let id = snapshot.processes[index].id;
-            match kernel.stat(id.pid, &mut buffer) {
-                Ok(stat) if stat.start == id.start => {
-                    snapshot.processes[index] = stat.process(id.pid, &mut snapshot.names);
+            let Process { id, .. } = snapshot.processes[index];
+            let clock_now = kernel.cpu_clock(id.pid);
+            if !snapshot.processes[index].has_not_run(clock_now) {
+                match kernel.stat(id.pid, &mut buffer) {
+                    Ok(stat) if stat.start == id.start => {
+                        snapshot.processes[index] =
+                            stat.process(id.pid, clock_now, &mut snapshot.names);
+                    }
+                    _ => snapshot.processes[index].life = Life::Gone,
                 }
-                _ => snapshot.processes[index].life = Life::Gone,
             }
             below.extend(tree.children(index).filter(|&child| is_member(child)));
         }

@@ -3,7 +3,8 @@
 //! A group changes when a process is born, when a member changes, and when a process takes a name
 //! that a selector matches. So a sample reads:
 //!
-//! - The members of the last sample.
+//! - The members of the last sample, and their ancestors. Those that have not run since need not be
+//!   read: see [`known`](super::known).
 //! - The processes born since the last sample, which are found by their pids. The kernel gives pids
 //!   out in rising order, and after the largest begins again with small ones (`alloc_pid`,
 //!   kernel/pid.c). `/proc/loadavg` shows the newest. *Example:* the newest pid was 1000 and is
@@ -11,11 +12,14 @@
 //! - The processes that started recently, because most processes that change their name do so soon
 //!   after they started. The processes born in one interval are read again 1, 2, 4, ... 64 samples
 //!   later.
-//! - A share of all other processes, in rotation.
+//! - A share of all other processes, in rotation. A program that stays resident checks their CPU
+//!   clocks instead: see [`clock_table`](super::clock_table). It reads those that have run, and in
+//!   rotation those that are not in the table.
 //!
 //! If it is not certain which processes were born, [`LastSample::list`] returns `None`, and the
 //! sample reads all processes.
 
+use super::clock_table::{self, ClockTable};
 use crate::account::accounts::Accounts;
 use crate::kernel::Kernel;
 use crate::model::births::{Births, PidRange};
@@ -40,6 +44,10 @@ pub const ROTATION: u64 = 128;
 /// processes are selected only by pid, it reads just this many. Then it is needed only for the few
 /// processes that were made with a chosen pid (clone3(2), `set_tid`).
 pub const ROTATION_MINIMUM: u64 = 16;
+
+/// If processes are selected only by pid, rotation stops after this many rounds in which no member
+/// has run: only a process that runs makes others. The first of these rounds may have begun before.
+const ROUNDS_AFTER_LAST_RUN: u64 = 2;
 
 /// If there are at most this many processes, every sample reads all of them, because this is cheap.
 const SMALL_POPULATION: u64 = 256;
@@ -84,6 +92,11 @@ pub struct PidTracker {
     pub met: u64,
     /// Number of processes that exist, from the last round or a later sample of all processes.
     pub population: u64,
+    /// How many rounds rotation still makes if no member runs and processes are selected only by pid.
+    pub rounds_left: u64,
+    /// The CPU clocks of all processes. Only a resident program that selects processes by attributes
+    /// has them. They are not encoded in a cache file.
+    pub clocks: Option<ClockTable>,
 }
 
 /// The last sample, as far as discovery needs it.
@@ -119,7 +132,25 @@ impl PidTracker {
             None => PidTracker::first(snapshot, hz),
         };
         let population = snapshot.processes.len() as u64;
-        PidTracker { offset, population, ..then }.after(births)
+        // All processes were read just now.
+        let rounds_left = 0;
+        PidTracker { offset, population, rounds_left, ..then }.after(births)
+    }
+
+    /// The same tracker with the CPU clocks of the processes that were read.
+    pub fn with_clocks(self, snapshot: &Snapshot) -> PidTracker {
+        PidTracker { clocks: Some(ClockTable::of(snapshot)), ..self }
+    }
+
+    /// Records what the sample found in the processes that were `listed` to be read. `has_run` is
+    /// whether any of the members may have run.
+    pub fn update(&mut self, snapshot: &Snapshot, listed: &[Pid], has_run: bool) {
+        if has_run {
+            self.rounds_left = ROUNDS_AFTER_LAST_RUN;
+        }
+        if let Some(clocks) = &mut self.clocks {
+            clocks.update(snapshot, listed);
+        }
     }
 
     /// The tracker before the first sample. Processes that started shortly before it count as
@@ -159,28 +190,56 @@ impl PidTracker {
         Some(between(*self.newest.first()?, births.newest))
     }
 
-    /// The pids of the processes that started recently enough to be read again: those born just
-    /// before the last sample and, if processes are selected `by_attributes`, older ones too.
+    /// The pids of the processes that were born 1, 2, 4, ... `oldest` samples ago.
     ///
-    /// Those born just before the last sample are read again because the kernel gives a pid out
-    /// before the process becomes visible (`copy_process`, kernel/fork.c).
-    fn recently_started(&self, by_attributes: bool) -> Vec<PidRange> {
-        let oldest = if by_attributes { RECENT_SAMPLES } else { 1 };
+    /// Those born just before the last sample are read again in any case, because the kernel gives a
+    /// pid out before the process becomes visible (`copy_process`, kernel/fork.c).
+    fn recently_started(&self, oldest: usize) -> Vec<PidRange> {
         let ages = core::iter::successors(Some(1), |age| Some(age * 2));
         ages.take_while(|&age| age <= oldest && age < self.newest.len())
             .flat_map(|age| between(self.newest[age], self.newest[age - 1]))
             .collect()
     }
 
-    /// The number of processes that rotation reads in one sample, without those added for births.
+    /// The number of processes that rotation meets in one sample, without those added for births.
     fn share(&self, by_attributes: bool) -> u64 {
-        if by_attributes && self.population <= SMALL_POPULATION {
+        if by_attributes && self.clocks.is_none() && self.population <= SMALL_POPULATION {
             u64::MAX
-        } else if by_attributes {
+        } else if by_attributes && self.clocks.is_none() {
             self.population.div_ceil(ROTATION).max(ROTATION_MINIMUM)
-        } else {
+        } else if by_attributes || self.rounds_left > 0 {
             ROTATION_MINIMUM
+        } else {
+            0
         }
+    }
+
+    /// The processes that rotation meets in this sample, of which `newborns` were born since the last
+    /// one. Moves rotation past them.
+    fn next_in_rotation(
+        &mut self,
+        kernel: &impl Kernel,
+        by_attributes: bool,
+        newborns: u64,
+    ) -> Result<Vec<Pid>, ReadError> {
+        let mut met = Vec::new();
+        let share = self.share(by_attributes);
+        if share == 0 {
+            return Ok(met);
+        }
+        // All processes that rotation meets may be newborns. So it meets as many more. Otherwise it
+        // might not advance faster than pids are given out.
+        let share = share.saturating_add(newborns);
+        let ahead = PidRange { first: self.cursor, last: Pid::MAX };
+        kernel.pids_from(self.offset, ahead, share, &mut met)?;
+        let end = met.len();
+        let left = share - end as u64;
+        if left > 0 && self.cursor > Pid::INIT {
+            let behind = PidRange { first: Pid::INIT, last: Pid::new(self.cursor.number() - 1) };
+            kernel.pids_from(self.offset, behind, left, &mut met)?;
+        }
+        self.rotate(&met[..end], &met[end..], share);
+        Ok(met)
     }
 
     /// Moves rotation past the processes that it met: those `ahead` of the cursor and, if these
@@ -188,6 +247,9 @@ impl PidTracker {
     fn rotate(&mut self, ahead: &[Pid], behind: &[Pid], share: u64) {
         let (ahead_count, behind_count) = (ahead.len() as u64, behind.len() as u64);
         let all_met = ahead_count + behind_count < share;
+        if all_met || ahead_count < share {
+            self.rounds_left = self.rounds_left.saturating_sub(1);
+        }
         let last = if all_met {
             (self.population, self.met) = (ahead_count + behind_count, 0);
             None
@@ -257,22 +319,22 @@ impl LastSample<'_> {
             kernel.pids_from(tracker.offset, range, u64::MAX, &mut pids)?;
         }
         let newborns = (pids.len() - known) as u64;
-        for range in tracker.recently_started(by_attributes) {
+        // The clocks tell which of the others have run.
+        let by_name = by_attributes && tracker.clocks.is_none();
+        for range in tracker.recently_started(if by_name { RECENT_SAMPLES } else { 1 }) {
             kernel.pids_from(tracker.offset, range, u64::MAX, &mut pids)?;
         }
-        // All processes that rotation meets may be newborns. So it reads as many more. Otherwise it
-        // might not advance faster than pids are given out.
-        let share = tracker.share(by_attributes).saturating_add(newborns);
-        let begin = pids.len();
-        let ahead = PidRange { first: tracker.cursor, last: Pid::MAX };
-        kernel.pids_from(tracker.offset, ahead, share, &mut pids)?;
-        let end = pids.len();
-        let left = share - (end - begin) as u64;
-        if left > 0 && tracker.cursor > Pid::INIT {
-            let behind = PidRange { first: Pid::INIT, last: Pid::new(tracker.cursor.number() - 1) };
-            kernel.pids_from(tracker.offset, behind, left, &mut pids)?;
+        if let Some(clocks) = &tracker.clocks {
+            for range in tracker.recently_started(clock_table::SAMPLES_PER_ROUND / 2) {
+                clocks.check(range, kernel, &mut pids);
+            }
         }
-        tracker.rotate(&pids[begin..end], &pids[end..], share);
+        let mut met = tracker.next_in_rotation(kernel, by_attributes, newborns)?;
+        if let Some(clocks) = &mut tracker.clocks {
+            met.retain(|&pid| !clocks.contains(pid));
+            clocks.check_next(kernel, &mut pids);
+        }
+        pids.extend(met);
         pids.sort_unstable();
         pids.dedup();
         Ok(Some(Listed { pids, born, tracker: tracker.after(births) }))
@@ -369,19 +431,15 @@ mod tests {
     fn recently_started_processes_are_read_again() {
         let numbers: Vec<u32> = (0..70).map(|age| 1000 - age * 10).collect();
         let many = tracker(&numbers, None);
-        let ages = |by_attributes| -> Vec<u32> {
-            let recent = many.recently_started(by_attributes);
+        let ages = |oldest| -> Vec<u32> {
+            let recent = many.recently_started(oldest);
             recent.iter().map(|range| (1000 - range.last.number()) / 10 + 1).collect()
         };
-        assert_eq!(ages(true), [1, 2, 4, 8, 16, 32, 64]);
-        assert_eq!(ages(false), [1], "pids whose process was not visible yet");
-        assert_eq!(tracker(&[5], None).recently_started(true), []);
+        assert_eq!(ages(RECENT_SAMPLES), [1, 2, 4, 8, 16, 32, 64]);
+        assert_eq!(ages(1), [1], "pids whose process was not visible yet");
+        assert_eq!(tracker(&[5], None).recently_started(RECENT_SAMPLES), []);
         let first = PidTracker::default().after(&births(1000, 300, 32768, None));
-        assert_eq!(
-            ends(&first.recently_started(false)),
-            [(745, 1000)],
-            "after the first sample too"
-        );
+        assert_eq!(ends(&first.recently_started(1)), [(745, 1000)], "after the first sample too");
     }
 
     #[test]
@@ -392,7 +450,7 @@ mod tests {
                 LastSample { accounts: &accounts, tracker: &tracker(&[1000, 900], Some(50_000)) };
             let births = births(2000, 300, 32768, Some(forks));
             let now = PidTracker::of_all(&Snapshot::default(), 0, &births, Some(last), Hz(100));
-            ends(&now.recently_started(false))
+            ends(&now.recently_started(1))
         };
         assert_eq!(recent_after(51_000), [(1001, 2000)]);
         assert_eq!(recent_after(50_000 + 32_768), [(1, Pid::MAX.number())]);
@@ -404,7 +462,16 @@ mod tests {
         let (pid, comm) = (Pid::new(1500), snapshot.names.id(b"x"));
         let id = ProcId { pid, start: Ticks(70) };
         let (parent, times) = (Pid::INIT, Times::default());
-        snapshot.processes.push(Process { id, parent, times, life: Life::Alive, threads: 1, comm });
+        let clock = None;
+        snapshot.processes.push(Process {
+            clock,
+            id,
+            parent,
+            times,
+            life: Life::Alive,
+            threads: 1,
+            comm,
+        });
         let root = [Root { selector: 0, process: 0 }];
         let born = [PidRange { first: Pid::new(1000), last: Pid::new(2000) }];
         let knows = |born: &[PidRange], since: u64| {
@@ -423,7 +490,16 @@ mod tests {
         let (comm, parent) = (snapshot.names.id(b"x"), Pid::INIT);
         let id = ProcId { pid: Pid::new(1500), start: Ticks(70) };
         let (times, threads) = (Times::default(), 1);
-        snapshot.processes.push(Process { id, parent, times, life: Life::Alive, threads, comm });
+        let clock = None;
+        snapshot.processes.push(Process {
+            clock,
+            id,
+            parent,
+            times,
+            life: Life::Alive,
+            threads,
+            comm,
+        });
         let root = [Root { selector: 0, process: 0 }];
         let member = Member { id, parent, amounts: Amounts::default() };
         let knows = |member: Member, by_descent| {
@@ -445,7 +521,8 @@ mod tests {
             PidTracker { cursor: Pid::INIT, population: 4000, ..PidTracker::default() };
         assert_eq!(tracker.share(true), 32);
         assert_eq!(PidTracker { population: 256, ..PidTracker::default() }.share(true), u64::MAX);
-        assert_eq!(tracker.share(false), 16);
+        assert_eq!(tracker.share(false), 0, "no member has run");
+        assert_eq!(PidTracker { rounds_left: 1, ..PidTracker::default() }.share(false), 16);
         let pids = [1, 7, 9].map(Pid::new);
         tracker.rotate(&pids[..2], &[], 2);
         assert_eq!((tracker.cursor, tracker.met, tracker.population), (Pid::new(8), 2, 4000));

@@ -14,7 +14,7 @@ use crate::model::read_error::{ReadError, Reason, Unreadable};
 use crate::model::readings::{Reading, Readings, Storage, Threads};
 use crate::model::report::Rate;
 use crate::model::snapshot::Snapshot;
-use crate::model::units::{Count, CpuNanos, Ticks};
+use crate::model::units::{Count, Ticks};
 use crate::plan::Plan;
 use alloc::vec::Vec;
 
@@ -28,8 +28,6 @@ pub struct MemberReader<'m, K> {
     pub snapshot: &'m Snapshot,
     /// Their tree.
     pub tree: &'m Tree,
-    /// The members whose CPU clock is needed: no counter includes their CPU time. Sorted.
-    pub ledgered: &'m [usize],
     /// The accounts of the last sample. `None` at the first sample.
     pub last: Option<&'m Accounts>,
 }
@@ -41,7 +39,6 @@ impl<K: Kernel> MemberReader<'_, K> {
     pub fn read(&self, members: Vec<usize>, diagnostics: &mut Diagnostics) -> Readings {
         let fields = &self.plan.fields;
         let mut readings = Readings { members, ..Readings::default() };
-        readings.clocks = Some(self.clocks(&readings.members));
         if self.last.is_some() && fields.need(Need::Memory) {
             readings.footprints = self.footprints(&readings.members, diagnostics);
         }
@@ -50,23 +47,6 @@ impl<K: Kernel> MemberReader<'_, K> {
         }
         self.read_counters(&mut readings, diagnostics);
         readings
-    }
-
-    /// The CPU clock of each member, if it is needed. It is read after the `stat` of all processes, so no parent can
-    /// have inherited anything that a clock includes and its `stat` does not.
-    ///
-    /// A clock has no identity: another process may have the pid by now. That process started after
-    /// the scan, so its clock is behind what `stat` showed, or is hardly above it. A clock that is
-    /// behind `stat` is not used.
-    fn clocks(&self, members: &[usize]) -> Vec<Option<CpuNanos>> {
-        let hz = self.kernel.constants().hz;
-        let clock = |&index: &usize| {
-            self.ledgered.binary_search(&index).ok()?;
-            let process = &self.snapshot.processes[index];
-            let clock = self.kernel.cpu_clock(process.id.pid)?;
-            (clock >= process.times.own.nanos(hz)).then_some(clock)
-        };
-        members.iter().map(clock).collect()
     }
 
     /// Reads counters, of parents before their children, as the scan does. So the count of a child

@@ -11,6 +11,7 @@ use crate::account::group::{self, Group, Population, Reason};
 use crate::account::settle::{self, Machine, Observation, SHORT};
 use crate::account::tree::Tree;
 use crate::diagnostics::{Diagnostics, Warning};
+use crate::discovery::known::{Known, Unmoved};
 use crate::discovery::scan::{self, Scan};
 use crate::discovery::tracker::{self, LastSample, Listed, PidTracker};
 use crate::field::Need;
@@ -82,6 +83,8 @@ pub enum SampleError {
 pub struct Engine<K> {
     kernel: K,
     plan: Plan,
+    /// Whether states stay in memory.
+    is_resident: bool,
 }
 
 /// What is known when a sample begins.
@@ -108,7 +111,13 @@ struct Found {
 impl<K: Kernel> Engine<K> {
     /// An engine for that machine and plan.
     pub fn new(kernel: K, plan: Plan) -> Engine<K> {
-        Engine { kernel, plan }
+        Engine { kernel, plan, is_resident: false }
+    }
+
+    /// The same engine for a program that keeps states in memory. They contain the CPU clocks of all
+    /// processes, if that helps to find a process that takes a matching name late.
+    pub fn resident(self) -> Engine<K> {
+        Engine { is_resident: true, ..self }
     }
 
     /// The machine.
@@ -168,10 +177,10 @@ impl<K: Kernel> Engine<K> {
             kernel: &self.kernel,
             snapshot: &snapshot,
             tree: &tree,
-            ledgered: &group::ledgered(&groups),
             last: accounts,
         };
         let readings = reader.read(members, &mut diagnostics);
+        let known = Known::of(&snapshot, &readings.members);
         let machine = self.machine(memory, &start);
         let observation =
             Observation { snapshot: &snapshot, readings: &readings, control_groups_seen, machine };
@@ -182,7 +191,7 @@ impl<K: Kernel> Engine<K> {
         let boot_id = self.kernel.constants().boot_id.clone();
         Ok(Sample {
             wall: start.clocks.wall,
-            state: State { boot_id, accounts, tracker },
+            state: State { boot_id, accounts, tracker, known },
             snapshot,
             tree,
             control_groups,
@@ -226,9 +235,11 @@ impl<K: Kernel> Engine<K> {
         };
         let in_groups = control_groups.iter().flat_map(|group| group.pids.iter().copied());
         let picked = start.picked.iter().map(|picked| picked.pid);
-        let always: Vec<Pid> = in_groups.chain(picked).collect();
+        let known = last.known.pids_and_parents();
+        let always: Vec<Pid> = in_groups.chain(picked).chain(known).collect();
         if !selectors.select_processes() {
-            return Ok(Some(self.read(always, None, start)));
+            let unmoved = Unmoved::new(&last.known, &[]);
+            return Ok(Some(self.read(always, unmoved, None, start)));
         }
         let (Some(births), Some(tracker)) = (&start.births, &last.tracker) else {
             return Ok(None);
@@ -239,7 +250,8 @@ impl<K: Kernel> Engine<K> {
             .list(&self.kernel, births, start.clocks.boot, by_attributes, always)
             .map_err(SampleError::List)?;
         let Some(Listed { pids, born, tracker }) = listed else { return Ok(None) };
-        let found = self.read(pids, Some(tracker), start);
+        let unmoved = Unmoved::new(&last.known, &born);
+        let found = self.read(pids, unmoved, Some(tracker), start);
         let with_children = found.roots.iter().filter(|root| selectors[root.selector].children);
         let is_certain = tracker::knows_all_descendants(
             accounts,
@@ -251,11 +263,20 @@ impl<K: Kernel> Engine<K> {
         Ok(is_certain.then_some(found))
     }
 
-    /// Reads these processes and no others.
-    fn read(&self, mut pids: Vec<Pid>, tracker: Option<PidTracker>, start: &Start<'_>) -> Found {
+    /// Looks at these processes and no others.
+    fn read(
+        &self,
+        mut pids: Vec<Pid>,
+        mut unmoved: Unmoved<'_>,
+        mut tracker: Option<PidTracker>,
+        start: &Start<'_>,
+    ) -> Found {
         pids.sort_unstable();
         pids.dedup();
-        let scan = scan::read(&self.kernel, &pids, start.clocks.boot);
+        let scan = scan::read(&self.kernel, &pids, start.clocks.boot, &mut unmoved);
+        if let Some(tracker) = &mut tracker {
+            tracker.update(&scan.snapshot, &pids, !unmoved.are_all_members());
+        }
         self.with_roots(scan, tracker, start)
     }
 
@@ -265,7 +286,9 @@ impl<K: Kernel> Engine<K> {
         if let (false, Some(control_groups)) = (selects_processes, &start.control_groups) {
             // The first sample of a plan that needs only what is in control groups.
             let in_groups = control_groups.iter().flat_map(|group| group.pids.iter().copied());
-            return Ok(self.read(in_groups.collect(), None, start));
+            let known = Known::default();
+            let unmoved = Unmoved::new(&known, &[]);
+            return Ok(self.read(in_groups.collect(), unmoved, None, start));
         }
         let mut pids = Vec::new();
         let offset = self.kernel.pids(&mut pids).map_err(SampleError::List)?;
@@ -282,7 +305,9 @@ impl<K: Kernel> Engine<K> {
                     Some(LastSample { accounts: &last.accounts, tracker: last.tracker.as_ref()? })
                 });
                 let hz = self.kernel.constants().hz;
-                Some(PidTracker::of_all(&scan.snapshot, offset, births, last, hz))
+                let tracker = PidTracker::of_all(&scan.snapshot, offset, births, last, hz);
+                let keeps_clocks = self.is_resident && self.plan.selectors.select_by_attributes();
+                Some(if keeps_clocks { tracker.with_clocks(&scan.snapshot) } else { tracker })
             }
             _ => None,
         };

@@ -1,6 +1,6 @@
 //! A process, as its `/proc/PID/stat` showed it.
 
-use super::units::{Amounts, Pid, ProcId, Ticks};
+use super::units::{Amounts, CpuNanos, Hz, Pid, ProcId, Ticks};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -46,9 +46,11 @@ impl Stat<'_> {
         if ended { Life::Zombie } else { Life::Alive }
     }
 
-    /// The process with that pid and these fields. Its name is added to `names`.
-    pub fn process(&self, pid: Pid, names: &mut Names) -> Process {
+    /// The process with that pid and these fields, and the clock that was read before them. Its name
+    /// is added to `names`.
+    pub fn process(&self, pid: Pid, clock: Option<CpuNanos>, names: &mut Names) -> Process {
         Process {
+            clock,
             id: ProcId { pid, start: self.start },
             parent: self.parent,
             times: self.times,
@@ -61,9 +63,13 @@ impl Stat<'_> {
     }
 }
 
-/// One process.
-#[derive(Clone, Copy, Debug)]
+/// One process: its CPU clock, and then its `stat`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Process {
+    /// Its CPU clock just before its `stat` was read: the CPU time of all its threads, ended ones
+    /// included (clock_getcpuclockid(3)). `None` if it cannot be read. If the clock still shows this,
+    /// the process has not run since, and `stat` is unchanged but for the parent.
+    pub clock: Option<CpuNanos>,
     /// Its identity.
     pub id: ProcId,
     /// Its parent when it was last read.
@@ -78,6 +84,25 @@ pub struct Process {
     pub comm: NameId,
 }
 
+impl Process {
+    /// Whether it has not run since it was read, if its clock shows `clock_now`.
+    pub fn has_not_run(&self, clock_now: Option<CpuNanos>) -> bool {
+        clock_now.is_some() && clock_now == self.clock
+    }
+
+    /// Its own CPU time, as exactly as it is known: the time on its clock, or the time in `stat` if
+    /// the process has run on since the clock was read.
+    ///
+    /// `stat` shows utime and stime, each cut to ticks. Their sum is less than two ticks behind the
+    /// clock (`cputime_adjust`, kernel/sched/cputime.c). A clock that is further ahead is not used:
+    /// it belonged to another process, which ended just before the pid was given to this one.
+    pub fn own_time(&self, hz: Hz) -> CpuNanos {
+        let shown = self.times.own.nanos(hz);
+        let largest = shown + Ticks(2).nanos(hz);
+        self.clock.filter(|&clock| clock < largest).map_or(shown, |clock| clock.max(shown))
+    }
+}
+
 /// Index of the process with that pid in `processes`, which are sorted by pid.
 pub fn index_of(processes: &[Process], pid: Pid) -> Option<usize> {
     processes.binary_search_by_key(&pid, |process| process.id.pid).ok()
@@ -88,7 +113,7 @@ pub fn index_of(processes: &[Process], pid: Pid) -> Option<usize> {
 pub struct NameId(u32);
 
 /// The names of processes. Each name is stored once, because many processes share a name.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {
     texts: Vec<Box<[u8]>>,
     ids: BTreeMap<Box<[u8]>, NameId>,

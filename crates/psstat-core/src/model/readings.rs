@@ -2,7 +2,7 @@
 //! needs it.
 
 use super::memory::Footprint;
-use super::units::{Amounts, Count, CpuNanos, Pid};
+use super::units::{Amounts, Count, Pid};
 use alloc::vec::Vec;
 
 /// Outcome of reading a file of one member.
@@ -48,9 +48,6 @@ pub type Threads = Vec<(Pid, Count)>;
 pub struct Readings {
     /// The members that were read: indices in the snapshot, sorted. Each part is in this order.
     pub members: Vec<usize>,
-    /// CPU clocks: the own CPU time of each member. An entry is `None` if the clock is not needed, cannot be read,
-    /// or tells nothing that `stat` does not.
-    pub clocks: Option<Vec<Option<CpuNanos>>>,
     /// Memory.
     pub footprints: Option<Vec<Footprint>>,
     /// Number of open file descriptors.

@@ -3,7 +3,7 @@
 use super::buffer::Buffer;
 use super::process::{Life, NameId, Names, Process, Stat, index_of};
 use super::read_error::{ReadError, Unreadable};
-use super::units::{BootNanos, Pid, ProcId};
+use super::units::{BootNanos, CpuNanos, Pid, ProcId};
 use alloc::vec::Vec;
 
 /// Processes that one reader read, one after the other.
@@ -17,32 +17,39 @@ pub struct Part {
     pub unreadable: Unreadable,
 }
 
-/// Number of processes that are read before the clock is checked again.
-const READS_PER_CLOCK: usize = 64;
+/// Number of processes that are read before the deadline is checked again.
+const READS_PER_DEADLINE_CHECK: usize = 64;
 
 impl Part {
-    /// Reads the processes `pids` with `stat`, in order. Stops early if `out_of_time` returns true,
-    /// and returns what was read up to then. A process that has ended is not in the result.
+    /// Reads the processes `pids`, in order. Stops early if `out_of_time` returns true, and returns
+    /// what was read up to then. A process that has ended is not in the result.
+    ///
+    /// `read` adds a process to the part.
     pub fn read(
         pids: &[Pid],
         out_of_time: impl Fn() -> bool,
-        stat: impl for<'b> Fn(Pid, &'b mut Buffer) -> Result<Stat<'b>, ReadError>,
+        mut read: impl FnMut(Pid, &mut Part, &mut Buffer),
     ) -> Part {
         let mut part = Part::default();
         part.processes.reserve_exact(pids.len());
         let mut buffer = Buffer::default();
-        for chunk in pids.chunks(READS_PER_CLOCK) {
+        for chunk in pids.chunks(READS_PER_DEADLINE_CHECK) {
             if out_of_time() {
                 break;
             }
             for &pid in chunk {
-                match stat(pid, &mut buffer) {
-                    Ok(stat) => part.processes.push(stat.process(pid, &mut part.names)),
-                    Err(error) => part.unreadable.add(error),
-                }
+                read(pid, &mut part, &mut buffer);
             }
         }
         part
+    }
+
+    /// Adds a process whose clock was read, and then its `stat`.
+    pub fn add(&mut self, pid: Pid, clock: Option<CpuNanos>, stat: Result<Stat<'_>, ReadError>) {
+        match stat {
+            Ok(stat) => self.processes.push(stat.process(pid, clock, &mut self.names)),
+            Err(error) => self.unreadable.add(error),
+        }
     }
 }
 
@@ -125,7 +132,7 @@ mod tests {
             threads: 1,
             start: Ticks(5),
         };
-        Part::read(&pids, || false, |_, _| Ok(stat))
+        Part::read(&pids, || false, |pid, part, _| part.add(pid, None, Ok(stat)))
     }
 
     #[test]

@@ -315,7 +315,8 @@ mod tests {
             let id = ProcId { pid: Pid::new(index as u32 + 1), start: Ticks(0) };
             let comm = snapshot.names.id(attributes.name.as_bytes());
             let (parent, times, life) = (Pid::NONE, Times::default(), Life::Alive);
-            snapshot.processes.push(Process { id, parent, times, life, threads: 1, comm });
+            let clock = None;
+            snapshot.processes.push(Process { clock, id, parent, times, life, threads: 1, comm });
         }
         snapshot
     }

@@ -8,7 +8,11 @@
 //! taken      nanoseconds since boot
 //! watched    count, then for each selector of control groups: the hash of its key
 //! tracker    0 if there is none, else 1, then: offset, newest (count, then each), forks (0 if
-//!            unknown, else the number plus 1), cursor, met, population
+//!            unknown, else the number plus 1), cursor, met, population, rounds left
+//! known      names: count, then for each: length, bytes
+//!            processes: count, then for each, by rising pid: difference to the pid before, parent,
+//!            start, own, children, threads, 1 if it is a zombie else 0, 1 if it is a member else 0,
+//!            index of its name, clock (0 if there is none, else the number plus 1)
 //! groups     count, then for each:
 //!   label    length, UTF-8
 //!   descent  0 or 1
@@ -29,15 +33,17 @@ use crate::account::counter::Counter;
 use crate::account::ledger::{Debt, Ledger, Member};
 use crate::account::rates::RateLedgers;
 use crate::account::totals::Total;
+use crate::discovery::known::{Known, KnownProcess};
 use crate::discovery::tracker::PidTracker;
 use crate::model::label::Label;
+use crate::model::process::{Life, Names, Process, Times};
 use crate::model::report::Rate;
 use crate::model::units::{Amounts, BootNanos, Count, CpuNanos, Pid, ProcId, Ticks};
 use alloc::vec::Vec;
 use thiserror::Error;
 
 const MAGIC: &[u8; 8] = b"psstat\r\n";
-const VERSION: u16 = 3;
+const VERSION: u16 = 4;
 const HEADER: usize = MAGIC.len() + 2 + 4;
 
 /// Why bytes could not be decoded to a state.
@@ -71,6 +77,7 @@ pub fn encode(state: &State) -> Vec<u8> {
     if let Some(tracker) = &state.tracker {
         put_tracker(&mut bytes, tracker);
     }
+    put_known(&mut bytes, &state.known);
     put(&mut bytes, groups.len() as u64);
     for (label, GroupAccount { by_descent, ledger, counters, rates }) in groups {
         put_bytes(&mut bytes, label.as_str().as_bytes());
@@ -139,6 +146,31 @@ fn put_tracker(bytes: &mut Vec<u8>, tracker: &PidTracker) {
     put(bytes, u64::from(tracker.cursor.number()));
     put(bytes, tracker.met);
     put(bytes, tracker.population);
+    put(bytes, tracker.rounds_left);
+}
+
+fn put_known(bytes: &mut Vec<u8>, known: &Known) {
+    let names = known.names.texts();
+    put(bytes, names.len() as u64);
+    for name in names {
+        put_bytes(bytes, name);
+    }
+    put(bytes, known.processes.len() as u64);
+    let mut last = 0;
+    for &KnownProcess { process, is_member } in &known.processes {
+        let pid = process.id.pid.number();
+        put(bytes, u64::from(pid - last));
+        last = pid;
+        put(bytes, u64::from(process.parent.number()));
+        put(bytes, process.id.start.0);
+        put(bytes, process.times.own.0);
+        put(bytes, process.times.children.0);
+        put(bytes, u64::from(process.threads));
+        put(bytes, u64::from(process.life == Life::Zombie));
+        put(bytes, u64::from(is_member));
+        put(bytes, Names::index(process.comm) as u64);
+        put(bytes, process.clock.map_or(0, |clock| clock.0.saturating_add(1)));
+    }
 }
 
 /// The number of a rate in the encoding.
@@ -185,6 +217,7 @@ impl Reader<'_> {
             accounts.watched.push(self.number()?);
         }
         let tracker = if self.flag()? { Some(self.tracker()?) } else { None };
+        let known = self.known()?;
         for _ in 0..self.number()? {
             let label = self.label()?;
             if accounts.groups.last_key_value().is_some_and(|(last, _)| *last >= label) {
@@ -206,7 +239,7 @@ impl Reader<'_> {
             let total = Total { used: CpuNanos(self.number()?), seen: BootNanos(self.number()?) };
             accounts.totals.insert(label, total);
         }
-        Some(State { boot_id, accounts, tracker })
+        Some(State { boot_id, accounts, tracker, known })
     }
 
     fn flag(&mut self) -> Option<bool> {
@@ -227,7 +260,31 @@ impl Reader<'_> {
         tracker.cursor = self.pid()?;
         tracker.met = self.number()?;
         tracker.population = self.number()?;
+        tracker.rounds_left = self.number()?;
         Some(tracker)
+    }
+
+    fn known(&mut self) -> Option<Known> {
+        let mut known = Known::default();
+        let mut ids = Vec::new();
+        for _ in 0..self.number()? {
+            ids.push(known.names.id(self.bytes()?));
+        }
+        let mut last = 0;
+        for _ in 0..self.number()? {
+            let pid = self.pid_after(&mut last)?;
+            let parent = self.pid()?;
+            let id = ProcId { pid, start: Ticks(self.number()?) };
+            let times = Times { own: Ticks(self.number()?), children: Ticks(self.number()?) };
+            let threads = u32::try_from(self.number()?).ok()?;
+            let life = if self.flag()? { Life::Zombie } else { Life::Alive };
+            let is_member = self.flag()?;
+            let comm = *ids.get(usize::try_from(self.number()?).ok()?)?;
+            let clock = self.number()?.checked_sub(1).map(CpuNanos);
+            let process = Process { clock, id, parent, times, life, threads, comm };
+            known.processes.push(KnownProcess { process, is_member });
+        }
+        Some(known)
     }
 
     fn counters(&mut self) -> Option<Vec<Counter>> {
@@ -261,22 +318,25 @@ impl Reader<'_> {
         let mut ledger = Ledger { members: Vec::new(), debts: Vec::new() };
         let mut last = 0;
         for _ in 0..self.number()? {
-            let step = self.number()?;
-            last = u32::try_from(u64::from(last).checked_add(step)?).ok()?;
-            if step == 0 || last > Pid::MAX.number() {
-                return None;
-            }
+            let pid = self.pid_after(&mut last)?;
             let parent = self.pid()?;
             let start = Ticks(self.number()?);
             let own = quantity(self.number()?);
             let amounts = Amounts { own, children: quantity(self.number()?) };
-            let id = ProcId { pid: Pid::new(last), start };
+            let id = ProcId { pid, start };
             ledger.members.push(Member { id, parent, amounts });
         }
         for _ in 0..self.number()? {
             ledger.debts.push(Debt { heir: self.pid()?, owed: quantity(self.number()?) });
         }
         Some(ledger)
+    }
+
+    /// A pid that is larger than the `last`, which it becomes.
+    fn pid_after(&mut self, last: &mut u32) -> Option<Pid> {
+        let step = self.number()?;
+        *last = u32::try_from(u64::from(*last).checked_add(step)?).ok()?;
+        (step > 0 && *last <= Pid::MAX.number()).then_some(Pid::new(*last))
     }
 
     fn pid(&mut self) -> Option<Pid> {
@@ -312,6 +372,7 @@ impl Reader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::process::NameId;
     use core::fmt;
     use proptest::prelude::*;
 
@@ -355,6 +416,43 @@ mod tests {
         )
     }
 
+    fn known() -> impl Strategy<Value = Known> {
+        let names =
+            proptest::collection::btree_set(proptest::collection::vec(any::<u8>(), 0..9), 1..4);
+        let pids = proptest::collection::btree_set(1..=Pid::MAX.number(), 0..5);
+        (names, pids).prop_flat_map(|(texts, pids)| {
+            let mut names = Names::default();
+            let ids: Vec<_> = texts.iter().map(|text| names.id(text)).collect();
+            let processes = pids.into_iter().map(|pid| known_process(pid, ids.clone()));
+            let known = move |processes| Known { processes, names: names.clone() };
+            processes.collect::<Vec<_>>().prop_map(known)
+        })
+    }
+
+    prop_compose! {
+        fn known_process(pid: u32, names: Vec<NameId>)(
+            parent in 0..=Pid::MAX.number(),
+            start: u64,
+            times in any::<(u64, u64)>(),
+            clock in proptest::option::of(0..u64::MAX),
+            threads: u32,
+            is_zombie: bool,
+            is_member: bool,
+            comm in proptest::sample::select(names),
+        ) -> KnownProcess {
+            let process = Process {
+                clock: clock.map(CpuNanos),
+                id: ProcId { pid: Pid::new(pid), start: Ticks(start) },
+                parent: Pid::new(parent),
+                times: Times { own: Ticks(times.0), children: Ticks(times.1) },
+                life: if is_zombie { Life::Zombie } else { Life::Alive },
+                threads,
+                comm,
+            };
+            KnownProcess { process, is_member }
+        }
+    }
+
     prop_compose! {
         fn tracker()(
             offset in 0..i64::MAX,
@@ -363,9 +461,12 @@ mod tests {
             cursor in 0..=Pid::MAX.number(),
             met: u64,
             population: u64,
+            rounds_left: u64,
         ) -> PidTracker {
             let newest = newest.into_iter().map(Pid::new).collect();
-            PidTracker { offset, newest, forks, cursor: Pid::new(cursor), met, population }
+            let cursor = Pid::new(cursor);
+            let clocks = None;
+            PidTracker { offset, newest, forks, cursor, met, population, rounds_left, clocks }
         }
     }
 
@@ -378,11 +479,12 @@ mod tests {
         let boot_id = proptest::collection::vec(any::<u8>(), 0..40);
         let watched = proptest::collection::vec(any::<u64>(), 0..3);
         let tracker = proptest::option::of(tracker());
-        (boot_id, any::<u64>(), watched, tracker, groups, totals).prop_map(
-            |(boot_id, taken, watched, tracker, groups, totals)| State {
+        (boot_id, any::<u64>(), watched, tracker, known(), groups, totals).prop_map(
+            |(boot_id, taken, watched, tracker, known, groups, totals)| State {
                 boot_id,
                 accounts: Accounts { taken: BootNanos(taken), watched, groups, totals },
                 tracker,
+                known,
             },
         )
     }

@@ -3,6 +3,7 @@
 pub mod codec;
 
 use crate::account::accounts::Accounts;
+use crate::discovery::known::Known;
 use crate::discovery::tracker::PidTracker;
 use alloc::vec::Vec;
 
@@ -16,4 +17,6 @@ pub struct State {
     pub accounts: Accounts,
     /// What discovery keeps. `None` if the next sample must read all processes.
     pub tracker: Option<PidTracker>,
+    /// What need not be read again as long as it does not run.
+    pub known: Known,
 }

@@ -12,6 +12,13 @@ use psstat_core::model::units::Pid;
 use rustix::fs::{RawDir, SeekFrom, seek};
 use rustix::io::Errno;
 
+/// Size of the entry of a process in bytes: a header of 19 bytes, up to 7 digits, and a zero byte,
+/// rounded up to a multiple of 8 (getdents64(2)).
+const ENTRY_SIZE: u64 = 32;
+
+/// Size of the largest buffer for entries in bytes.
+const LARGEST_BUFFER: u64 = 32 * 1024;
+
 impl Procfs {
     /// Replaces `pids` by the pids of all processes, sorted. Returns the offset to call
     /// [`Procfs::pids_from`] with, or `None` if the positions do not follow the pids.
@@ -21,7 +28,7 @@ impl Procfs {
     pub fn pids(&self, pids: &mut Vec<Pid>) -> Result<Option<i64>, ReadError> {
         pids.clear();
         let mut calibration = Calibration::default();
-        self.list(0, |pid, next| {
+        self.list(0, u64::MAX, |pid, next| {
             calibration.add(pid, next);
             pids.push(pid);
             true
@@ -47,7 +54,10 @@ impl Procfs {
     ) -> Result<(), ReadError> {
         let mut left = limit;
         let position = i64::from(range.first.number()) + offset;
-        self.list(u64::try_from(position).unwrap_or_default(), |pid, _| {
+        let position = u64::try_from(position).unwrap_or_default();
+        let pids_in_range = range.last.number().saturating_sub(range.first.number());
+        let pids_in_range = u64::from(pids_in_range) + 1;
+        self.list(position, limit.min(pids_in_range), |pid, _| {
             if pid > range.last || left == 0 {
                 return false;
             }
@@ -60,10 +70,11 @@ impl Procfs {
     }
 
     /// Lists the processes from a position on. Calls `visit` with each pid and the position of the
-    /// next process, until `visit` returns `false`.
+    /// next process, until `visit` returns `false`. It is expected to do so after `count` processes.
     fn list(
         &self,
         position: u64,
+        count: u64,
         mut visit: impl FnMut(Pid, u64) -> bool,
     ) -> Result<(), ReadError> {
         let failed = |errno: Errno| ReadError {
@@ -71,9 +82,10 @@ impl Procfs {
             reason: sys::reason(errno),
         };
         seek(&self.dir, SeekFrom::Start(position)).map_err(failed)?;
-        // A large buffer lists all processes in few calls. A small one does not list many processes
-        // after a short range. On the stack, every page of a large buffer would be touched.
-        let mut space: Vec<u8> = Vec::with_capacity(if position == 0 { 32 * 1024 } else { 1024 });
+        // A large buffer lists many processes in few calls. A small one lists few processes after a
+        // short range. On the stack, every page of a large buffer would be touched.
+        let size = count.saturating_add(1).saturating_mul(ENTRY_SIZE).min(LARGEST_BUFFER);
+        let mut space: Vec<u8> = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
         let mut entries = RawDir::new(&self.dir, space.spare_capacity_mut());
         while let Some(entry) = entries.next() {
             let entry = entry.map_err(failed)?;

@@ -627,12 +627,13 @@ fn open_files_stay_within_their_limit() {
             open_files(&psstat)
         })
         .collect();
-    assert!(counts[2] >= 2 * members.len(), "{counts:?}: two per member");
+    // The `stat` of a member that sleeps is not read again, so it is not kept open.
+    assert!(counts[2] >= members.len(), "{counts:?}: `statm` of each member");
     assert_eq!(counts[1], counts[2]);
     drop(members);
     psstat.request();
     assert_eq!(next(&lines).processes(), 0.0);
-    assert!(open_files(&psstat) <= counts[2] - 40, "files of processes that ended are closed");
+    assert!(open_files(&psstat) <= counts[2] - 20, "files of processes that ended are closed");
     psstat.end().assert_clean();
 }
 

@@ -31,7 +31,7 @@ pub fn run(job: Job, signals: Signals) -> Result<(), Error> {
     let Job { plan, mounts, output, interval, multi_threaded, timeout, .. } = job;
     let mut requests = Requests::new(signals, interval);
     let machine = Machine::open(&mounts, multi_threaded, Deadline::after(timeout))?.resident();
-    let mut engine = Engine::new(machine, plan);
+    let mut engine = Engine::new(machine, plan).resident();
     let mut already_reported = HashSet::new();
     let mut state: Option<State> = None;
     loop {
