@@ -26,7 +26,7 @@ import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench import PSSTAT, ROOT, Results, machine, output_of
+from environment import PSSTAT, ROOT, Results, machine, output_of
 from procstat import Plugin
 from services import free_port, services
 

@@ -2,135 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections import defaultdict
 from pathlib import Path
-from statistics import median
+
+import bounds
+from raw import BASELINE_OF, STARTS, TITLES, Errors, Raw, written
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs/BENCHMARKS.md"
 BEGIN = "<!-- begin: written by scripts/bench -->"
 END = "<!-- end: written by scripts/bench -->"
 
-# The title of each job, in the order of the tables.
-TITLES = {
-    "baseline": "**baseline**: list `/proc`, read one `stat` per process",
-    "first": "psstat, first run (reads all processes)",
-    "first, all": "psstat, first run, all processes in 100 groups",
-    "baseline, one": "**baseline** and `statm` of the one group",
-    "one": "psstat, one group",
-    "one, threads": "psstat, one group, `--multi-threaded`",
-    "cmdline": "psstat, one group by `--cmdline`",
-    "pid-file": "psstat, one group by `--pid-file`",
-    "baseline, eleven": "**baseline** and `statm` of eleven groups",
-    "eleven": "psstat, eleven groups",
-    "baseline, all": "**baseline** and `statm` of all groups",
-    "all in one": "psstat, all groups as one",
-    "all in many": "psstat, all groups, one line each",
-    "exe": "psstat, all as one by `--exe`",
-    "user": "psstat, all as one by `--user`",
-    "cgroup": "psstat, a control group of ten processes",
-    "systemctl": "`systemctl --version`, the least cost of a helper program that asks systemd",
-    "ps": "`ps -e -o pid,ppid,stat,time,rss,comm`",
-    "pidstat": "`pidstat -p ALL -u -r 1 1` (reads all twice)",
-    "baseline, held": "**baseline** of a resident: `stat` and `statm` of the one group, kept open",
-    "execd, pid-file": "psstat execd, one group by `--pid-file`, one sample",
-    "execd, pattern": "psstat execd, one group by `--pattern`, one sample",
-    "process-exporter": "process-exporter, one scrape",
-    "true": "`/bin/true`",
-    "one, static": "psstat, linked statically (as released)",
-    "one, dynamic": "psstat, linked dynamically",
-}
+# The jobs of psstat and of another program that monitor the same processes.
+PEERS = {"execd, pattern": "process-exporter, one", "execd, all": "process-exporter, all"}
 
-# The baseline that a job is compared with, if it is not the plain one. It reads the same processes and
-# the same `statm` files. It does not read the files that only some selectors need.
-BASELINE_OF = {
-    **dict.fromkeys(["one", "one, threads", "cmdline"], "baseline, one"),
-    "eleven": "baseline, eleven",
-    **dict.fromkeys(["all in one", "all in many", "exe", "user"], "baseline, all"),
-}
-
-# What psstat may cost at most.
-BOUND_SCAN = 1.15
-BOUND_START = 2.2
-BOUND_PEAK_MIB = 6.0
-BOUND_BINARY_MIB = 4.0
-MEMORY_POPULATION = 10_000
-
-BOUND_PID_FILE = 1 / 50
-BOUND_PATTERN = 1 / 50
-BOUNDS_RESIDENT = {"execd, pid-file": 1 / 250, "execd, pattern": 1 / 120}
-BOUND_HELD = 0.5
-
-# The jobs that read every process, and the jobs whose memory has a bound.
-FULL_SCANS = ["first", "first, all"]
-LARGEST = ["one", "eleven", "all in one", "all in many"]
-
-
-class Spread:
-    """The median, the lowest and the highest of several measurements of the same value."""
-
-    def __init__(self, figures: list[float]):
-        self.median = median(figures)
-        self.lowest, self.highest = min(figures), max(figures)
-
-    def text(self, digits: int) -> str:
-        return f"{self.median:.{digits}f} ({self.lowest:.{digits}f}–{self.highest:.{digits}f})"
-
-
-class Raw:
-    """The raw results of one run of the benchmark."""
-
-    def __init__(self, path: Path):
-        self.runs: dict[tuple[int, str], dict[int, dict[str, int]]] = defaultdict(dict)
-        self.calls: dict[tuple[int, str], int] = {}
-        self.instructions: dict[tuple[int, str], int] = {}
-        self.residents: dict[tuple[int, str], dict[str, int]] = {}
-        self.populations: dict[int, dict] = {}
-        for line in path.read_text().splitlines():
-            entry = json.loads(line)
-            # Older files call the baseline "floor".
-            job = re.sub("^floor", "baseline", entry.get("job", ""))
-            # Results of --against have two binaries.
-            if "binary" in entry:
-                job = f"{job} ({entry['binary']})"
-            where = (entry.get("population"), job)
-            match entry["kind"]:
-                case "machine":
-                    self.machine = entry
-                case "binary":
-                    self.binary = entry
-                case "population":
-                    self.populations[entry["population"]] = entry
-                case "run":
-                    self.runs[where][entry["round"]] = entry
-                case "calls":
-                    self.calls[where] = entry["calls"]
-                case "instructions":
-                    self.instructions[where] = entry["instructions"]
-                case "resident":
-                    self.residents[where] = entry
-
-    def has(self, population: int, job: str) -> bool:
-        return (population, job) in self.runs
-
-    def spread(self, population: int, job: str, figure: str, scale: float = 1) -> Spread:
-        rounds = self.runs[population, job].values()
-        return Spread([entry[figure] / scale for entry in rounds])
-
-    def ratio(self, population: int, job: str, to: str, figure: str = "cpu") -> Spread:
-        """The ratio of two jobs in each round."""
-        others = self.runs[population, to]
-        pairs = ((run, others[number]) for number, run in self.runs[population, job].items())
-        return Spread([run[figure] / max(other[figure], 1) for run, other in pairs])
-
-    def per_sample(self, population: int, job: str) -> float:
-        """CPU time of one sample of a resident, in microseconds."""
-        cost = self.residents[population, job]
-        return cost["cpu"] / cost["samples"]
-
-    def processes(self, population: int) -> int:
-        return self.populations[population]["processes"]
+# The jobs that monitor one process. Their memory grows only with what is kept of other processes.
+BY_PID_FILE, BY_PATTERN = "execd, few, pid-file", "execd, few, pattern"
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
@@ -149,138 +34,145 @@ def about(raw: Raw) -> str:
     )
 
 
-def bounds(raw: Raw) -> str:
-    rows = []
-
-    def row(what: str, bound: str, measured: str, kept: bool | None) -> None:
-        rows.append([what, bound, measured, {True: "yes", False: "**no**", None: ""}[kept]])
-
-    large = [population for population in raw.populations if population >= 1_000]
-    for job in FULL_SCANS:
-        ratios = {at: raw.ratio(at, job, BASELINE_OF.get(job, "baseline")).median for at in large}
-        row(
-            f"{TITLES[job]}: CPU, to the baseline",
-            f"{BOUND_SCAN} ×",
-            at_each(raw, {at: f"{ratio:.2f}" for at, ratio in ratios.items()}),
-            all(ratio <= BOUND_SCAN for ratio in ratios.values()) if ratios else None,
-        )
-    if MEMORY_POPULATION in raw.populations:
-        at = MEMORY_POPULATION
-        baseline = raw.spread(at, "baseline", "cpu").median
-        for job, limit in {"pid-file": BOUND_PID_FILE, "one": BOUND_PATTERN}.items():
-            ratio = raw.ratio(at, job, "baseline").median
-            row(
-                f"{TITLES[job]}, N = {raw.processes(at):,}: CPU, to the baseline",
-                f"1/{1 / limit:.0f}",
-                f"1/{1 / ratio:.1f}",
-                ratio <= limit,
-            )
-        held = raw.per_sample(at, "baseline, held")
-        for job, limit in BOUNDS_RESIDENT.items():
-            cost = raw.per_sample(at, job)
-            row(
-                f"{TITLES[job]}, N = {raw.processes(at):,}: CPU, to the baseline",
-                f"1/{1 / limit:.0f}",
-                f"1/{baseline / cost:.0f}",
-                cost / baseline <= limit,
-            )
-        # A resident that knows the pids of its members does little but read their files.
-        row(
-            f"{TITLES['execd, pid-file']}: CPU, to reading the files kept open",
-            f"{BOUND_HELD} × for the members' share",
-            f"{raw.per_sample(at, 'execd, pid-file') / held:.2f} for all of the sample",
-            None,
-        )
-    smallest = min(raw.populations)
-    for key in [key for key in ("pid-file", "cgroup") if raw.has(smallest, key)]:
-        cpu = {at: raw.spread(at, key, "cpu", 1000).median for at in raw.populations}
-        row(
-            f"{TITLES[key]}: CPU, ms",
-            "follows M, not N",
-            at_each(raw, {at: f"{milliseconds:.1f}" for at, milliseconds in cpu.items()}),
-            None,
-        )
-    if raw.has(smallest, "one, static"):
-        ratio = raw.ratio(smallest, "one, static", "true", "wall").median
-        row(
-            f"start-up, {raw.processes(smallest)} processes: wall, to `/bin/true`",
-            f"{BOUND_START:.1f} ×",
-            f"{ratio:.2f}",
-            ratio <= BOUND_START,
-        )
-    if MEMORY_POPULATION in raw.populations:
-        for job in LARGEST:
-            peak = raw.spread(MEMORY_POPULATION, job, "peak", 1024).median
-            row(
-                f"{TITLES[job]}: peak memory, N = {raw.processes(MEMORY_POPULATION):,}",
-                f"{BOUND_PEAK_MIB:.0f} MiB",
-                f"{peak:.1f}",
-                peak <= BOUND_PEAK_MIB,
-            )
-    many = {at: raw.ratio(at, "all in many", "all in one").median for at in large}
-    row(
-        "100 groups, to the same processes in one group: CPU",
-        "cost follows N + M",
-        at_each(raw, {at: f"{ratio:.2f}" for at, ratio in many.items()}),
-        None,
-    )
-    size = raw.binary["static"] / (1 << 20)
-    row("binary", f"{BOUND_BINARY_MIB:.0f} MiB", f"{size:.2f}", size <= BOUND_BINARY_MIB)
-    return table(["what", "bound", "measured (medians)", "kept"], rows)
-
-
-def at_each(raw: Raw, figures: dict[int, str]) -> str:
-    """Values at several populations, each with the number of processes."""
-    return ", ".join(f"{figure} at N = {raw.processes(at):,}" for at, figure in figures.items())
-
-
 def costs(raw: Raw, population: int) -> str:
     """The cost of every job at one population."""
     made = raw.populations[population]
-    one = made["groups"]["one"]
-    others = [size for name, size in made["groups"].items() if name != "one"]
+    others = [size for name, size in made["groups"].items() if name not in ("one", "few")]
+    head = ["job", "M", "CPU, ms", "× its baseline", "wall, ms", "memory, MiB", "system calls"]
     rows = []
-    for job, title in TITLES.items():
-        if not raw.has(population, job) or job in STARTS:
-            continue
-        calls = raw.calls.get((population, job))
-        row = [
-            title,
-            raw.spread(population, job, "cpu", 1000).text(1),
-            raw.ratio(population, job, BASELINE_OF.get(job, "baseline")).text(2),
-            f"{raw.spread(population, job, 'wall', 1000).median:.1f}",
-            f"{raw.spread(population, job, 'peak', 1024).median:.1f}",
-            "" if calls is None else f"{calls:,}",
-        ]
-        if raw.instructions:
-            count = raw.instructions.get((population, job))
-            row.append("" if count is None else f"{count / 1e6:.1f}")
-        rows.append(row)
-    baseline = raw.spread(population, "baseline", "cpu", 1000).median
-    for (at, job), cost in raw.residents.items():
-        if at == population:
-            cpu = cost["cpu"] / cost["samples"] / 1000
-            memory = f"{cost['resident'] / 1024:.1f}"
-            rows.append([TITLES[job], f"{cpu:.2f}", f"{cpu / baseline:.3f}", "", memory, ""])
-    head = ["job", "CPU, ms", "× its baseline", "wall, ms", "memory, MiB", "system calls"]
+    for job in TITLES:
+        if raw.has(population, job) and job not in STARTS:
+            rows.append(one_shot(raw, population, job))
+        elif (population, job) in raw.residents:
+            rows.append(resident(raw, population, job))
     if raw.instructions:
         head.append("instructions in user mode, millions")
         rows = [row + [""] * (len(head) - len(row)) for row in rows]
     text = (
-        f"### N = {made['processes']:,}\n\n{made['made']:,} of them created: one group of {one}, "
-        f"{len(others)} groups of {others[0]}. {made['below_leader']:,} have a smaller pid than "
-        f"their leader. {len(raw.runs[population, 'baseline'])} rounds. Load of the machine before: "
-        f"{made['load']:.1f}.\n\n"
+        f"### N = {made['processes']:,}\n\n{made['made']:,} of them created: one group of "
+        f"{made['groups']['one']}, {len(others)} groups of {others[0]}. {made['below_leader']:,} have a "
+        f"smaller pid than their leader. {len(raw.runs[population, 'baseline'])} rounds. Load of the "
+        f"machine before: {made['load']:.1f}.\n\n"
     )
     return text + table(head, rows)
 
 
-STARTS = ["true", "one, static", "one, dynamic"]
+def one_shot(raw: Raw, population: int, job: str) -> list[str]:
+    calls = raw.calls.get((population, job))
+    count = raw.instructions.get((population, job))
+    return [
+        TITLES[job],
+        written(raw.members.get((population, job))),
+        raw.spread(population, job, "cpu", 1000).text(1),
+        raw.ratio(population, job, BASELINE_OF.get(job, "baseline")).text(2),
+        f"{raw.spread(population, job, 'wall', 1000).median:.1f}",
+        f"{raw.spread(population, job, 'peak', 1024).median:.1f}",
+        "" if calls is None else f"{calls:,}",
+        *([] if count is None else [f"{count / 1e6:.1f}"]),
+    ]
+
+
+def resident(raw: Raw, population: int, job: str) -> list[str]:
+    return [
+        TITLES[job],
+        written(raw.members.get((population, job))),
+        f"{raw.per_sample(population, job) / 1000:.2f}",
+        f"{raw.to_plain(population, job):.3f}",
+        "",
+        f"{raw.residents[population, job]['resident'] / 1024:.1f}",
+        "",
+    ]
+
+
+def peers(raw: Raw) -> str:
+    """Residents that monitor the same processes, next to each other."""
+    rows = []
+    for population in raw.populations:
+        for psstat, other in PEERS.items():
+            if (population, other) in raw.residents:
+                costs = [raw.per_sample(population, job) / 1000 for job in (psstat, other)]
+                rows.append(
+                    [
+                        f"{raw.processes(population):,}",
+                        written(raw.members.get((population, psstat))),
+                        *(f"{cost:.2f}" for cost in costs),
+                        f"{costs[1] / costs[0]:.0f}",
+                    ]
+                )
+    head = ["N", "M", "psstat execd, ms of CPU", "process-exporter, ms of CPU", "ratio"]
+    return "### Next to process-exporter\n\n" + table(head, rows) if rows else ""
+
+
+def clock_table(raw: Raw) -> str:
+    """The memory of a resident that selects by attributes, next to one that knows the pid.
+
+    Both monitor one process. Only the first keeps the clocks of all others.
+    """
+    known = [at for at in raw.populations if (at, BY_PATTERN) in raw.residents]
+    if len(known) < 2:
+        return ""
+
+    def anonymous(at: int, job: str) -> int:
+        return raw.residents[at, job]["anonymous"]
+
+    def more(at: int) -> int:
+        return anonymous(at, BY_PATTERN) - anonymous(at, BY_PID_FILE)
+
+    rows = []
+    for at in known:
+        processes = raw.processes(at) - raw.processes(known[0])
+        grown = 1024 * (more(at) - more(known[0]))
+        rows.append(
+            [
+                f"{raw.processes(at):,}",
+                *(f"{anonymous(at, job):,}" for job in (BY_PID_FILE, BY_PATTERN)),
+                f"{more(at):,}",
+                f"{grown / processes:.0f}" if processes else "",
+            ]
+        )
+    head = ["N", "by `--pid-file`, KiB", "by `--pattern`, KiB", "difference, KiB"]
+    head.append("its growth from the first row, bytes per process")
+    return "### Memory of the clock table, M = 1\n\n" + table(head, rows)
+
+
+ACCURACY_TITLES = {
+    "execd": "psstat execd",
+    "one shot": "psstat, one shot",
+    "process-exporter": "process-exporter",
+    "sum of clocks": "sum of CPU clocks",
+}
+
+ACCOUNTS = {
+    "cpu.stat": "`usage_usec` of the group's own control group",
+    "schedstat": "the sum of `/proc/PID/schedstat`",
+}
+
+
+def accuracy(raw: Raw) -> str:
+    """The errors of each program: rms and largest."""
+    if not raw.accuracy:
+        return ""
+    programs = list(dict.fromkeys(entry["program"] for entry in raw.accuracy))
+    rows: dict[str, list[str]] = {}
+    for entry in raw.accuracy:
+        load = (
+            f"{entry['processes']} processes, {entry['usage'] / 1000:g} ms every "
+            f"{entry['period'] // 1000:,} ms"
+        )
+        rows.setdefault(load, [load]).append(Errors.of(entry).text())
+    first = raw.accuracy[0]
+    return (
+        f"### Accuracy\n\nThe error of the CPU time between two samples 1 s apart, as a fraction of "
+        f"{ACCOUNTS[first['account']]}: rms, largest. {len(first['used'])} intervals.\n\n"
+        + table(["load", *(ACCURACY_TITLES[program] for program in programs)], list(rows.values()))
+    )
 
 
 def starts(raw: Raw) -> str:
     """Start-up time, measured with few processes."""
     population = min(raw.populations)
+    if not raw.has(population, "true"):
+        return ""
     rows = [
         [
             TITLES[job],
@@ -299,7 +191,7 @@ def starts(raw: Raw) -> str:
 
 def margins(raw: Raw) -> str:
     """The cost of one more process: the difference of two medians, per process."""
-    large = [population for population in raw.populations if population >= 1_000]
+    large = raw.large()
     if len(large) < 2:
         return ""
     low, high = large[0], large[1]
@@ -313,7 +205,8 @@ def margins(raw: Raw) -> str:
 
     def per_monitored(some: str, every: str) -> str:
         groups = raw.populations[high]["groups"]
-        processes = sum(groups.values()) - 2 * groups["one"]
+        others = sum(size for name, size in groups.items() if name not in ("one", "few"))
+        processes = others - groups["one"]
         return f"{(micros(high, every) - micros(high, some)) / processes:.2f}"
 
     rows = [
@@ -332,8 +225,9 @@ def margins(raw: Raw) -> str:
 def tables(path: Path) -> str:
     """All tables, in Markdown."""
     raw = Raw(path)
-    parts = [about(raw), f"Raw results: `benches/results/{path.name}`.", "### Bounds", bounds(raw)]
-    parts += [starts(raw), margins(raw)]
+    parts = [about(raw), f"Raw results: `benches/results/{path.name}`."]
+    parts += ["### Bounds", table(bounds.HEAD, bounds.rows(raw))]
+    parts += [peers(raw), accuracy(raw), clock_table(raw), starts(raw), margins(raw)]
     parts += [costs(raw, population) for population in raw.populations]
     return "\n\n".join(part for part in parts if part)
 

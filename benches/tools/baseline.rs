@@ -2,16 +2,16 @@
 //! baseline that the benchmark compares psstat with.
 //!
 //! ```text
-//! baseline [--repeat K] [--statm PIDS] [--held PIDS]
+//! baseline [--repeat K|lines] [--statm PIDS] [--held PIDS]
 //! ```
 //!
 //! Lists `/proc`, and opens, reads and closes one `stat` per process. PIDS is a file with one pid per
 //! line. With `--statm`, the program also reads `statm` of each of these processes. With `--held`, it
 //! reads only `stat` and `statm` of these processes, from files that it keeps open. `--repeat` repeats
-//! the reading K times.
+//! the reading K times, or with `lines`, once for each line of standard input.
 //!
 //! Prints two numbers: how many processes it read (with `--held`, files), and the CPU time of one
-//! repetition in nanoseconds.
+//! repetition in nanoseconds. With `--repeat lines`, prints them after each repetition.
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, RawDir, SeekFrom};
@@ -29,9 +29,9 @@ const PATH: usize = 16;
 /// Longer than any `stat` line, which has 52 fields of at most 20 digits, and a name.
 const LINE: usize = 2048;
 
-#[derive(Default)]
 struct Options {
-    repeat: u64,
+    /// `None`: once for each line of standard input.
+    repeat: Option<u64>,
     statm: Vec<Path>,
     held: Option<Vec<Path>>,
 }
@@ -43,28 +43,36 @@ fn main() -> Outcome<()> {
         None => None,
         Some(paths) => Some(hold(proc.as_fd(), paths)?),
     };
+    let read = || match &held {
+        Some(files) => Ok(read_held(files)),
+        None => scan(proc.as_fd(), &options.statm),
+    };
+    match options.repeat {
+        Some(times) => measure(times, read)?,
+        None => std::io::stdin().lines().try_for_each(|_| measure(1, read))?,
+    }
+    Ok(())
+}
+
+/// Reads so many times, and prints what was read and the CPU time of one repetition.
+fn measure(times: u64, read: impl Fn() -> Outcome<usize>) -> Outcome<()> {
     let before = cpu_time();
     let mut seen = 0;
-    for _ in 0..options.repeat {
-        seen = match &held {
-            Some(files) => read_held(files),
-            None => scan(proc.as_fd())?,
-        };
-        for path in &options.statm {
-            read_once(proc.as_fd(), path)?;
-        }
+    for _ in 0..times {
+        seen = read()?;
     }
-    println!("{seen} {}", (cpu_time() - before) / options.repeat);
+    println!("{seen} {}", (cpu_time() - before) / times);
     Ok(())
 }
 
 fn options() -> Outcome<Options> {
-    let mut options = Options { repeat: 1, ..Options::default() };
+    let mut options = Options { repeat: Some(1), statm: Vec::new(), held: None };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let value = words.next().ok_or("missing value after an option")?;
         match word.as_str() {
-            "--repeat" => options.repeat = value.parse::<u64>()?.max(1),
+            "--repeat" if value == "lines" => options.repeat = None,
+            "--repeat" => options.repeat = Some(value.parse::<u64>()?.max(1)),
             "--statm" => options.statm = paths(&value, b"/statm")?,
             "--held" => {
                 let mut held = paths(&value, b"/stat")?;
@@ -102,7 +110,8 @@ fn cpu_time() -> u64 {
     time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned()
 }
 
-fn scan(proc: BorrowedFd<'_>) -> Outcome<usize> {
+/// Reads `stat` of every process, and then these files. Returns the number of processes.
+fn scan(proc: BorrowedFd<'_>, statm: &[Path]) -> Outcome<usize> {
     rustix::fs::seek(proc, SeekFrom::Start(0))?;
     let mut space = [MaybeUninit::uninit(); 32 * 1024];
     let mut entries = RawDir::new(proc, &mut space);
@@ -114,6 +123,9 @@ fn scan(proc: BorrowedFd<'_>) -> Outcome<usize> {
             read_once(proc, &Path::new(name, b"/stat"))?;
             seen += 1;
         }
+    }
+    for path in statm {
+        read_once(proc, path)?;
     }
     Ok(seen)
 }
