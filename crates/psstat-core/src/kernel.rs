@@ -110,6 +110,10 @@ pub trait Kernel {
     /// for the clock than for `/proc`.
     fn cpu_clock(&self, pid: Pid) -> Option<CpuNanos>;
 
+    /// The CPU time of the first thread of a process. `None` if it cannot be read, or if this machine
+    /// has CPU clocks, which show more.
+    fn first_thread_time(&self, pid: Pid) -> Option<CpuNanos>;
+
     /// Reads many processes. `pids` is sorted. A machine that reads on several threads returns one
     /// part for each.
     fn processes(&self, pids: &[Pid]) -> Vec<Part> {

@@ -195,6 +195,13 @@ impl Kernel for Machine {
         self.has_clocks.then(|| clock::read(pid)).flatten()
     }
 
+    fn first_thread_time(&self, pid: Pid) -> Option<CpuNanos> {
+        if self.has_clocks || !self.is_genuine() {
+            return None;
+        }
+        self.procfs().first_thread_time(pid, &mut self.scratch.borrow_mut()).ok()
+    }
+
     fn statm(&self, pid: Pid) -> Result<Statm, ReadError> {
         self.files.statm(pid, &mut self.scratch.borrow_mut())
     }

@@ -160,13 +160,14 @@ impl Settling<'_> {
     /// The member at that index. Its own time is never less than was counted before, so that a clock
     /// that could be read at the last sample only does not count twice.
     fn member(&self, index: usize, known: Option<&Ledger>) -> Member {
-        let Observation { snapshot, machine, .. } = self.observation;
+        let Observation { snapshot, readings, machine, .. } = self.observation;
         let process: &Process = &snapshot.processes[index];
+        let only_thread = readings.at(&readings.only_threads, index).copied().flatten();
         let then = known.and_then(|known| known.find(process.id.pid));
         let then = then.filter(|then| then.id == process.id);
         let counted = then.map_or(CpuNanos(0), |then| then.amounts.own);
         let amounts = Amounts {
-            own: process.own_time(machine.hz).max(counted),
+            own: process.own_time(process.clock.or(only_thread), machine.hz).max(counted),
             children: process.times.children.nanos(machine.hz),
         };
         let member = Member { id: process.id, parent: process.parent, amounts };

@@ -14,7 +14,7 @@ use crate::model::read_error::{ReadError, Reason, Unreadable};
 use crate::model::readings::{Reading, Readings, Storage, Threads};
 use crate::model::report::Rate;
 use crate::model::snapshot::Snapshot;
-use crate::model::units::{Count, Ticks};
+use crate::model::units::{Count, CpuNanos, Ticks};
 use crate::plan::Plan;
 use alloc::vec::Vec;
 
@@ -38,7 +38,8 @@ impl<K: Kernel> MemberReader<'_, K> {
     /// The first sample reports nothing, so it reads only counters.
     pub fn read(&self, members: Vec<usize>, diagnostics: &mut Diagnostics) -> Readings {
         let fields = &self.plan.fields;
-        let mut readings = Readings { members, ..Readings::default() };
+        let only_threads = members.iter().map(|&index| self.only_thread(index)).collect();
+        let mut readings = Readings { members, only_threads, ..Readings::default() };
         if self.last.is_some() && fields.need(Need::Memory) {
             readings.footprints = self.footprints(&readings.members, diagnostics);
         }
@@ -47,6 +48,16 @@ impl<K: Kernel> MemberReader<'_, K> {
         }
         self.read_counters(&mut readings, diagnostics);
         readings
+    }
+
+    /// The CPU time of the only thread of a member that has no CPU clock.
+    ///
+    /// It is read after the `stat` of all processes. So no parent can have inherited a time that it
+    /// includes.
+    fn only_thread(&self, index: usize) -> Option<CpuNanos> {
+        let process = &self.snapshot.processes[index];
+        let has_one = process.clock.is_none() && process.threads == 1;
+        if has_one { self.kernel.first_thread_time(process.id.pid) } else { None }
     }
 
     /// Reads counters, of parents before their children, as the scan does. So the count of a child

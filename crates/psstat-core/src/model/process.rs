@@ -90,16 +90,17 @@ impl Process {
         clock_now.is_some() && clock_now == self.clock
     }
 
-    /// Its own CPU time, as exactly as it is known: the time on its clock, or the time in `stat` if
-    /// the process has run on since the clock was read.
+    /// Its own CPU time, as exactly as it is known: its `exact` time, or the time in `stat` if that is
+    /// larger. It is if the process has run on since the exact time was read, or if the exact time
+    /// does not include threads that have ended.
     ///
     /// `stat` shows utime and stime, each cut to ticks. Their sum is less than two ticks behind the
-    /// clock (`cputime_adjust`, kernel/sched/cputime.c). A clock that is further ahead is not used:
-    /// it belonged to another process, which ended just before the pid was given to this one.
-    pub fn own_time(&self, hz: Hz) -> CpuNanos {
+    /// exact time (`cputime_adjust`, kernel/sched/cputime.c). An exact time that is further ahead is
+    /// not used: it belonged to another process, which has or had the same pid.
+    pub fn own_time(&self, exact: Option<CpuNanos>, hz: Hz) -> CpuNanos {
         let shown = self.times.own.nanos(hz);
         let largest = shown + Ticks(2).nanos(hz);
-        self.clock.filter(|&clock| clock < largest).map_or(shown, |clock| clock.max(shown))
+        exact.filter(|&exact| exact < largest).map_or(shown, |exact| exact.max(shown))
     }
 }
 

@@ -2,7 +2,7 @@
 //! needs it.
 
 use super::memory::Footprint;
-use super::units::{Amounts, Count, Pid};
+use super::units::{Amounts, Count, CpuNanos, Pid};
 use alloc::vec::Vec;
 
 /// Outcome of reading a file of one member.
@@ -48,6 +48,9 @@ pub type Threads = Vec<(Pid, Count)>;
 pub struct Readings {
     /// The members that were read: indices in the snapshot, sorted. Each part is in this order.
     pub members: Vec<usize>,
+    /// The CPU time of the only thread of a member. `None` for a member with a CPU clock or with
+    /// several threads, and if the time cannot be read.
+    pub only_threads: Vec<Option<CpuNanos>>,
     /// Memory.
     pub footprints: Option<Vec<Footprint>>,
     /// Number of open file descriptors.

@@ -5,7 +5,7 @@ use super::line::{Words, decimal, kib_line, line_after};
 use crate::model::memory::Statm;
 use crate::model::process::Stat;
 use crate::model::readings::Storage;
-use crate::model::units::{Amounts, Bytes, Count, Pages, Pid, Ticks, Uid};
+use crate::model::units::{Amounts, Bytes, Count, CpuNanos, Pages, Pid, Ticks, Uid};
 use alloc::vec::Vec;
 
 /// Parses `/proc/PID/stat` (proc_pid_stat(5)).
@@ -60,6 +60,12 @@ pub fn major_faults(line: &[u8]) -> Option<(Ticks, Amounts<Count>)> {
     // utime, stime, cutime, cstime, priority, nice, num_threads, itrealvalue
     words.skip(8)?;
     Some((Ticks(words.number()?), amounts))
+}
+
+/// Parses the CPU time in `/proc/PID/schedstat`, the first of three numbers
+/// (Documentation/scheduler/sched-stats.rst of the kernel).
+pub fn schedstat(line: &[u8]) -> Option<CpuNanos> {
+    Words(line).number().map(CpuNanos)
 }
 
 /// Parses `/proc/PID/io` (proc_pid_io(5)).

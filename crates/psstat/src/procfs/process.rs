@@ -9,7 +9,7 @@ use psstat_core::model::memory::Statm;
 use psstat_core::model::process::Stat;
 use psstat_core::model::read_error::{ReadError, Reason};
 use psstat_core::model::readings::Storage;
-use psstat_core::model::units::{Amounts, Bytes, Count, Pid, ProcId, Ticks, Uid};
+use psstat_core::model::units::{Amounts, Bytes, Count, CpuNanos, Pid, ProcId, Ticks, Uid};
 use psstat_core::parse::procfs as parse;
 
 /// Only so many bytes of a command line are matched. The kernel allows longer ones.
@@ -63,6 +63,15 @@ impl Procfs {
         self.read_up_to(&FilePath::new(pid, "cmdline"), CMDLINE_LIMIT, line)?;
         parse::join_arguments(line);
         Ok(())
+    }
+
+    /// Reads the CPU time of the first thread in `schedstat`. Every user may read it.
+    ///
+    /// # Errors
+    /// [`ReadError`] if the file cannot be read or parsed; [`Reason::Vanished`] also if the kernel was
+    /// built without it (`CONFIG_SCHED_INFO`).
+    pub fn first_thread_time(&self, pid: Pid, buffer: &mut Buffer) -> Result<CpuNanos, ReadError> {
+        self.read_and_parse(pid, "schedstat", buffer, parse::schedstat)
     }
 
     /// Reads `io` (proc_pid_io(5)).

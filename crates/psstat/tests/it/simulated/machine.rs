@@ -235,6 +235,10 @@ impl Kernel for Machine<'_> {
         Some(CpuNanos((task.utime + task.stime) * 1000))
     }
 
+    fn first_thread_time(&self, _: Pid) -> Option<CpuNanos> {
+        None
+    }
+
     fn statm(&self, pid: Pid) -> Result<Statm, ReadError> {
         let memory =
             |task: &Task| if task.zombie { Statm::default() } else { memory_of(task.life) };
