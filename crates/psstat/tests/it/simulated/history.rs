@@ -326,7 +326,7 @@ pub fn picks(law: Law) -> Vec<Pick> {
 
 /// The world at the beginning of a history: `init`, a bystander, the root and a child of it. The
 /// root and its child are in a unit.
-fn beginning(law: Law) -> World {
+pub fn beginning(law: Law) -> World {
     let mut world = World::new(PID_MAX);
     world.fork(Pid::INIT).unwrap();
     let root = world.fork(Pid::INIT).unwrap();

@@ -10,6 +10,7 @@
 //! | `history` | random histories |
 //! | `pid_files` | pid files are followed, and those without a process are warned of |
 //! | `properties` | what holds in all of them |
+//! | `clocks` | CPU clocks stand while a process does nothing, and lag while it runs unseen |
 //! | `alone` | groups without children report what each root used itself |
 //! | `counters` | groups of control groups report what ran in them |
 //! | `partial` | reading some processes gives the same result as reading all |
@@ -24,6 +25,7 @@
 
 mod access;
 mod alone;
+mod clocks;
 mod counters;
 mod hierarchy;
 mod history;
