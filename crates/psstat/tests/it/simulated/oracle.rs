@@ -464,6 +464,21 @@ pub fn counted(log: &[Event], group: Group<'_>, then: usize, now: usize) -> u64 
     used.values().sum()
 }
 
+/// How many processes have waited for a child while they were members, in that part of the log.
+pub fn waiters(log: &[Event], group: Group<'_>) -> u64 {
+    let mut replay = Replay::default();
+    let mut waiters = BTreeSet::new();
+    for &event in log {
+        if let Event::Waited { by, .. } = event
+            && replay.members(group).contains(&by)
+        {
+            waiters.insert(by);
+        }
+        replay.apply(event);
+    }
+    waiters.len() as u64
+}
+
 /// The CPU time of all members together, in microseconds, as the kernel shows it.
 #[derive(Clone, Copy, Debug)]
 pub struct Shown {
