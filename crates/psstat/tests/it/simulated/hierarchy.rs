@@ -7,7 +7,7 @@ use psstat_core::model::units::{CpuNanos, Pid};
 use psstat_core::select::systemd::Position;
 use std::collections::BTreeMap;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Directory {
     inode: u64,
     /// CPU time of everything that ran in it and below it since it was made, in microseconds.
@@ -17,7 +17,7 @@ struct Directory {
 }
 
 /// The directories, by path. The root has the empty path.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Hierarchy {
     directories: BTreeMap<&'static str, Directory>,
     last_inode: u64,

@@ -57,6 +57,8 @@ enum Kind {
     Fork,
     Exec,
     Burn,
+    /// Runs unseen up to the next tick, and works less than until then.
+    RunUnseen,
     Idle,
     /// Ends, to be waited for some time later.
     Exit,
@@ -120,6 +122,11 @@ impl Happening {
                 world.exec(who, names[self.who % names.len()]);
             }
             Kind::Burn => world.burn(who, self.user, self.system),
+            Kind::RunUnseen => {
+                world.run_unseen(who);
+                let half = world.until_tick().div_ceil(2);
+                world.burn(who, self.user % half, self.system % half);
+            }
             Kind::Idle => world.idle(self.user),
             Kind::Exit if mortal => world.exit(who),
             Kind::ExitAndWait if mortal => world.exit_and_wait(who),
@@ -217,6 +224,7 @@ fn kind() -> impl Strategy<Value = Kind> {
     prop_oneof![
         6 => Just(Kind::Fork),
         6 => Just(Kind::Burn),
+        6 => Just(Kind::RunUnseen),
         2 => Just(Kind::Exec),
         2 => Just(Kind::Idle),
         2 => Just(Kind::Exit),
@@ -318,7 +326,7 @@ pub fn picks(law: Law) -> Vec<Pick> {
 
 /// The world at the beginning of a history: `init`, a bystander, the root and a child of it. The
 /// root and its child are in a unit.
-fn beginning(law: Law) -> World {
+pub fn beginning(law: Law) -> World {
     let mut world = World::new(PID_MAX);
     world.fork(Pid::INIT).unwrap();
     let root = world.fork(Pid::INIT).unwrap();

@@ -54,7 +54,7 @@ pub struct Setup {
 
 impl Default for Setup {
     fn default() -> Setup {
-        Setup { readers: 1, tells_births: false, has_clocks: false, time: usize::MAX }
+        Setup { readers: 1, tells_births: false, has_clocks: true, time: usize::MAX }
     }
 }
 
@@ -230,9 +230,7 @@ impl Kernel for Machine<'_> {
         if !self.setup.has_clocks {
             return None;
         }
-        let mut state = self.state.lock().unwrap();
-        let task = state.count_reading().tasks().get(&pid)?;
-        Some(CpuNanos((task.utime + task.stime) * 1000))
+        self.state.lock().unwrap().count_reading().clock(pid)
     }
 
     fn first_thread_time(&self, _: Pid) -> Option<CpuNanos> {

@@ -10,6 +10,7 @@
 //! | `history` | random histories |
 //! | `pid_files` | pid files are followed, and those without a process are warned of |
 //! | `properties` | what holds in all of them |
+//! | `clocks` | CPU clocks stand while a process does nothing, and lag while it runs unseen |
 //! | `alone` | groups without children report what each root used itself |
 //! | `counters` | groups of control groups report what ran in them |
 //! | `partial` | reading some processes gives the same result as reading all |
@@ -96,6 +97,12 @@ impl Watch {
         Watch { selectors, fields, cache: None, setup: Setup::default(), access: Access::default() }
     }
 
+    /// The same watch without CPU clocks: it knows CPU time from `stat` alone, in ticks.
+    fn without_clocks(mut self) -> Watch {
+        self.setup.has_clocks = false;
+        self
+    }
+
     /// The same watch with all fields.
     fn with_all_fields(self) -> Watch {
         Watch { fields: Field::all().collect(), ..self }
@@ -141,7 +148,8 @@ impl Watch {
             (report.label.to_string(), Line { used, total, processes: report.processes })
         });
         let lines = lines.collect();
-        let span = Span { scan: started..world.log().len(), taken: taken.0 / 1000 };
+        let scan = started..world.log().len();
+        let span = Span { scan, taken: taken.0 / 1000, has_clocks: self.setup.has_clocks };
         let some = (!has_listed_all).then_some(sample.snapshot.processes.len());
         Ok(Seen { span, lines, some, sample })
     }

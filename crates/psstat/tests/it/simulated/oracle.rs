@@ -1,5 +1,8 @@
 //! The truth, from the log of a world: which CPU time each group used, and which processes were in
 //! it. It is as simple as possible: it knows nothing of readings, reused pids or debts.
+//!
+//! Time is used when the kernel shows it: what a process does unseen counts from the moment at which
+//! its clock catches up. So lag needs no allowance in any bound.
 
 use super::hierarchy::is_within;
 use super::world::{Event, Life, TICK};
@@ -139,10 +142,35 @@ struct Process {
     parent: Option<Life>,
     start: u64,
     state: State,
+    /// Its own time. While it runs unseen, `unseen` is the part that does not show.
     own: Time,
+    unseen: Option<Time>,
     children: Time,
     /// The processes whose time it inherited, directly or through others.
     inherited: Vec<Life>,
+}
+
+impl Process {
+    /// What shows of its own time.
+    fn shown(&self) -> Time {
+        let unseen = self.unseen.unwrap_or_default();
+        Time { user: self.own.user - unseen.user, system: self.own.system - unseen.system }
+    }
+
+    /// What a counter may show later, although it was used before: what it cuts off. A clock cuts
+    /// off nothing.
+    fn cut_off(&self, has_clocks: bool) -> u64 {
+        self.children.cut_off() + if has_clocks { 0 } else { self.shown().cut_off() }
+    }
+
+    /// How much of its own time comes to show by that event.
+    fn comes_to_show(&self, event: Event) -> u64 {
+        match event {
+            Event::Worked { user, system, .. } if self.unseen.is_none() => user + system,
+            Event::Seen { .. } => self.unseen.unwrap_or_default().total(),
+            _ => 0,
+        }
+    }
 }
 
 /// The state of the world after a part of the log.
@@ -169,11 +197,18 @@ impl Replay {
                 start: now,
                 state: State::Alive,
                 own: Time::default(),
+                unseen: None,
                 children: Time::default(),
                 inherited: Vec::new(),
             }),
             Event::Renamed { life, comm } => self.0[life].comm = comm,
-            Event::Worked { life, user, system } => self.0[life].own.add(Time { user, system }),
+            Event::Worked { life, user, system } => {
+                let process = &mut self.0[life];
+                process.own.add(Time { user, system });
+                process.unseen.iter_mut().for_each(|unseen| unseen.add(Time { user, system }));
+            }
+            Event::RunsUnseen { life } => self.0[life].unseen = Some(Time::default()),
+            Event::Seen { life } => self.0[life].unseen = None,
             Event::Ended { life } => self.0[life].state = State::Zombie,
             Event::Adopted { life, by } => self.0[life].parent = Some(by),
             Event::Waited { life, by } => {
@@ -229,6 +264,8 @@ pub struct Span {
     pub scan: Range<usize>,
     /// When it began, in microseconds since boot.
     pub taken: u64,
+    /// Whether it could read CPU clocks.
+    pub has_clocks: bool,
 }
 
 /// The truth about one group between two samples.
@@ -238,8 +275,9 @@ pub struct Truth {
     /// they were in it, by those born since before they joined it, and by whom these waited for.
     pub used: u64,
     /// What the last sample may have cut off from whom it showed, and this one may show. Exactly
-    /// so where nothing happened during that scan; else less than a tick for each of the four
-    /// counters of all who were members at any time of it.
+    /// so where nothing happened during that scan; else less than a tick for each counter of all who
+    /// were members at any time of it. The counters are the four of `stat`, or the two of children
+    /// if the clock could be read to the end of the scan.
     pub cut_off: u64,
     /// The lives whose time was moved into a parent's during the last scan. That parent may have
     /// been read before: then all that is counted of them is counted now. The ledger may have
@@ -261,10 +299,7 @@ pub fn truth(log: &[Event], group: Group<'_>, last: &Span, this: &Span) -> Truth
     let mut late = BTreeSet::new();
     let mut truth = Truth { used: 0, cut_off: 0, late: 0, living: 0, unknown: false };
     if last.scan.is_empty() {
-        let cut_off = |&life: &Life| {
-            let process = &replay.0[life];
-            process.own.cut_off() + process.children.cut_off()
-        };
+        let cut_off = |&life: &Life| replay.0[life].cut_off(last.has_clocks);
         truth.cut_off = known.iter().map(cut_off).sum();
     }
 
@@ -274,17 +309,22 @@ pub fn truth(log: &[Event], group: Group<'_>, last: &Span, this: &Span) -> Truth
     // Work of those who are not in the group, which comes in if they join it.
     let mut outside: Vec<u64> = Vec::new();
     for process in &replay.0 {
-        let whole = process.own.total() + process.children.total();
+        let whole = process.shown().total() + process.children.total();
         outside.push(if is_newborn(process) { whole } else { 0 });
     }
     for &life in &members {
         outside[life] = 0;
     }
+    // Those that were gone before the end of the last scan, so that their clocks may not have been
+    // read.
+    let mut gone = BTreeSet::new();
     for (at, &event) in log.iter().enumerate().take(this.scan.end).skip(last.scan.start) {
+        if let Event::Worked { life, .. } | Event::Seen { life } = event {
+            outside[life] += replay.0[life].comes_to_show(event);
+        }
         replay.apply(event);
         match event {
             Event::Forked { .. } => outside.push(0),
-            Event::Worked { life, user, system } => outside[life] += user + system,
             Event::Waited { life, by } => {
                 outside[by] += std::mem::take(&mut outside[life]);
                 if last.scan.contains(&at) {
@@ -294,7 +334,7 @@ pub fn truth(log: &[Event], group: Group<'_>, last: &Span, this: &Span) -> Truth
             }
             _ => {}
         }
-        if !matches!(event, Event::Worked { .. }) {
+        if !matches!(event, Event::Worked { .. } | Event::RunsUnseen { .. } | Event::Seen { .. }) {
             let stayed = members;
             members = replay.members(group);
             // A process that leaves during this sample may have been read before, and so may be seen
@@ -305,6 +345,9 @@ pub fn truth(log: &[Event], group: Group<'_>, last: &Span, this: &Span) -> Truth
         }
         if at < last.scan.end {
             known.extend(&members);
+            if let Event::Waited { life, .. } | Event::Lost { life } = event {
+                gone.insert(life);
+            }
         }
         for &life in &members {
             let work = std::mem::take(&mut outside[life]);
@@ -315,7 +358,8 @@ pub fn truth(log: &[Event], group: Group<'_>, last: &Span, this: &Span) -> Truth
     }
 
     if !last.scan.is_empty() {
-        truth.cut_off = 4 * TICK * known.len() as u64;
+        let counters = |life: &Life| if last.has_clocks && !gone.contains(life) { 2 } else { 4 };
+        truth.cut_off = TICK * known.iter().map(counters).sum::<u64>();
     }
     truth.late = late.iter().map(|&life| replay.0[life].own.total()).sum();
     truth.living =
@@ -328,10 +372,10 @@ pub fn truth(log: &[Event], group: Group<'_>, last: &Span, this: &Span) -> Truth
 /// One process by itself, without what it has inherited.
 #[derive(Clone, Copy, Debug)]
 pub struct Single {
-    /// Its CPU time as the kernel shows it, in ticks.
+    /// Its CPU time as `stat` shows it, in ticks.
     pub ticks: u64,
-    /// Its CPU time, in microseconds.
-    pub own: u64,
+    /// Its CPU time as its clock shows it, in microseconds.
+    pub clock: u64,
     /// When it started, in ticks.
     pub start: u64,
     /// Whether it is a root of the group.
@@ -342,8 +386,8 @@ pub struct Single {
 /// All processes that ever existed, by their number, after that part of the log.
 pub fn everyone(log: &[Event], group: Group<'_>) -> Vec<Single> {
     let single = |process: Process| Single {
-        ticks: process.own.ticks(),
-        own: process.own.total(),
+        ticks: process.shown().ticks(),
+        clock: process.shown().total(),
         start: process.start / TICK,
         is_root: process.state != State::Gone && group.has_root(&process),
         is_alive: process.state == State::Alive,
@@ -392,21 +436,27 @@ pub fn is_picked(log: &[Event], pick: Pick, pid: Pid) -> bool {
 }
 
 /// What the control groups of a group used from `then` to `now`, indices in the log, in
-/// microseconds: everything that ran in those that exist now, since they were made.
+/// microseconds: everything that ran in those that exist now, since they were made. What runs unseen
+/// counts where its process is when it shows.
 pub fn counted(log: &[Event], group: Group<'_>, then: usize, now: usize) -> u64 {
     let mut replay = Replay::of(&log[..then]);
     let mut used: BTreeMap<&str, u64> = group.tops().into_iter().map(|top| (top, 0)).collect();
     for &event in &log[then..now] {
-        replay.apply(event);
         let (path, time) = match event {
-            Event::Worked { life, user, system } => (replay.0[life].path, user + system),
+            Event::Worked { life, .. } | Event::Seen { life } => {
+                (replay.0[life].path, replay.0[life].comes_to_show(event))
+            }
             Event::ForeignWorked { path, time } => (path, time),
             Event::ControlGroupMade { path } | Event::ControlGroupRemoved { path } => {
                 used.entry(path).and_modify(|used| *used = 0);
                 continue;
             }
-            _ => continue,
+            _ => {
+                replay.apply(event);
+                continue;
+            }
         };
+        replay.apply(event);
         for (top, used) in &mut used {
             *used += if is_within(path, top) { time } else { 0 };
         }
@@ -414,20 +464,40 @@ pub fn counted(log: &[Event], group: Group<'_>, then: usize, now: usize) -> u64 
     used.values().sum()
 }
 
-/// The CPU time of all members together, in microseconds, after that part of the log; and how many
-/// of them have waited for a child.
-pub fn exact(log: &[Event], group: Group<'_>) -> (u64, u64) {
-    let replay = Replay::of(log);
-    let members = replay.members(group);
-    let processes = || members.iter().map(|&life| &replay.0[life]);
-    let time = |process: &Process| process.own.total() + process.children.total();
-    let has_waited = |process: &&Process| !process.inherited.is_empty();
-    (processes().map(time).sum(), processes().filter(has_waited).count() as u64)
+/// How many processes have waited for a child while they were members, in that part of the log.
+pub fn waiters(log: &[Event], group: Group<'_>) -> u64 {
+    let mut replay = Replay::default();
+    let mut waiters = BTreeSet::new();
+    for &event in log {
+        if let Event::Waited { by, .. } = event
+            && replay.members(group).contains(&by)
+        {
+            waiters.insert(by);
+        }
+        replay.apply(event);
+    }
+    waiters.len() as u64
 }
 
-/// What the kernel shows of all members together, in ticks, after that part of the log.
-pub fn shown(log: &[Event], group: Group<'_>) -> u64 {
+/// The CPU time of all members together, in microseconds, as the kernel shows it.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown {
+    /// By their clocks, and with the whole time of their children.
+    pub whole: u64,
+    /// What `stat` cuts off from the time of their children.
+    pub children_cut_off: u64,
+    /// By `stat` alone.
+    pub by_stat: u64,
+}
+
+/// What the kernel shows of all members together, after that part of the log.
+pub fn shown(log: &[Event], group: Group<'_>) -> Shown {
     let replay = Replay::of(log);
-    let ticks = |&life: &Life| replay.0[life].own.ticks() + replay.0[life].children.ticks();
-    replay.members(group).iter().map(ticks).sum()
+    let members = replay.members(group);
+    let sum = |of: fn(&Process) -> u64| members.iter().map(|&life| of(&replay.0[life])).sum();
+    Shown {
+        whole: sum(|process| process.shown().total() + process.children.total()),
+        children_cut_off: sum(|process| process.children.cut_off()),
+        by_stat: sum(|process| (process.shown().ticks() + process.children.ticks()) * TICK),
+    }
 }

@@ -1,16 +1,22 @@
-//! For each rule of the accounting, a history that fails without it. CPU time is in ticks.
+//! For each rule of the accounting, a history that fails without it. It is sampled with CPU clocks
+//! and without them.
+//!
+//! CPU time is in ticks. What processes need to fork, to end and so on is a few microseconds, and
+//! is rounded off.
 
-use super::Watch;
 use super::machine::Interruption;
 use super::oracle::{By, Pick};
 use super::world::{TICK, World};
+use super::{Seen, Watch};
 use psstat_core::account::group::{Group, Reason};
 use psstat_core::model::units::Pid;
 
-/// A world with one process named `root`, and a watch on all of that name.
+/// A world with one process named `root`, and two watches on all of that name, one of them without
+/// CPU clocks.
 struct Scene {
     world: World,
     watch: Watch,
+    without_clocks: Watch,
     root: Pid,
 }
 
@@ -20,9 +26,11 @@ impl Scene {
     }
 
     fn with_root_on(pid: u32) -> Scene {
+        let watch = || Watch::new(&[Pick { label: Some("group"), by: By::Name(&["root"]) }]);
         let mut scene = Scene {
             world: World::new(100),
-            watch: Watch::new(&[Pick { label: Some("group"), by: By::Name(&["root"]) }]),
+            watch: watch(),
+            without_clocks: watch().without_clocks(),
             root: Pid::new(pid),
         };
         scene.spawn(pid, Pid::INIT, "root");
@@ -55,31 +63,54 @@ impl Scene {
     }
 
     fn baseline(&mut self) {
-        assert!(self.watch.sample(&mut self.world).lines.is_empty());
+        for watch in [&mut self.watch, &mut self.without_clocks] {
+            assert!(watch.sample(&mut self.world).lines.is_empty());
+        }
         self.world.idle(TICK);
     }
 
     /// The CPU time that a quiet sample reports.
     fn used(&mut self) -> Option<u64> {
-        self.report(Vec::new()).0
+        self.report().0
     }
 
     /// The CPU time that a sample reports if something happens after that many readings. Processes
     /// are read in rising order of pid, from `init` on.
-    fn used_while(
-        &mut self,
-        readings: usize,
-        what: impl FnOnce(&mut World) + Send + 'static,
-    ) -> Option<u64> {
-        self.report(vec![Interruption::new(readings, what)]).0
+    fn used_while(&mut self, readings: usize, what: impl Happening) -> Option<u64> {
+        self.report_while(readings, what).0
     }
 
-    fn report(&mut self, interruptions: Vec<Interruption>) -> (Option<u64>, u64) {
-        let seen = self.watch.sample_while(&mut self.world, interruptions);
-        self.world.idle(TICK);
-        let line = &seen.lines["group"];
-        (line.used.map(|used| used / TICK), line.processes)
+    /// The CPU time and the number of processes that a quiet sample reports.
+    fn report(&mut self) -> (Option<u64>, u64) {
+        self.report_while(usize::MAX, |_| {})
     }
+
+    /// The same of a sample during which something happens. Both watches see the same.
+    fn report_while(&mut self, readings: usize, what: impl Happening) -> (Option<u64>, u64) {
+        let mut twin = self.world.clone();
+        let [report, without_clocks] =
+            [(&mut self.watch, &mut self.world), (&mut self.without_clocks, &mut twin)].map(
+                |(watch, world)| {
+                    let interruption = Interruption::new(readings, what.clone());
+                    let seen = watch.sample_while(world, vec![interruption]);
+                    let line = &seen.lines["group"];
+                    (line.used.map(ticks), line.processes)
+                },
+            );
+        assert_eq!(report, without_clocks, "without clocks");
+        self.world.idle(TICK);
+        report
+    }
+}
+
+/// What happens during a sample, once to each of two worlds.
+trait Happening: FnOnce(&mut World) + Clone + Send + 'static {}
+
+impl<F: FnOnce(&mut World) + Clone + Send + 'static> Happening for F {}
+
+/// Microseconds in ticks, rounded.
+fn ticks(time: u64) -> u64 {
+    (time + TICK / 2) / TICK
 }
 
 #[test]
@@ -354,10 +385,10 @@ fn only_older_strangers_mean_that_nothing_is_known() {
     let mut scene = Scene::new();
     scene.world.exec(scene.root, "stranger");
     scene.baseline();
-    assert_eq!(scene.report(Vec::new()), (Some(0), 0), "down");
+    assert_eq!(scene.report(), (Some(0), 0), "down");
     scene.world.exec(scene.root, "root");
-    assert_eq!(scene.report(Vec::new()), (None, 1), "unknown");
-    assert_eq!(scene.report(Vec::new()), (Some(0), 1));
+    assert_eq!(scene.report(), (None, 1), "unknown");
+    assert_eq!(scene.report(), (Some(0), 1));
 }
 
 #[test]
@@ -381,10 +412,10 @@ fn a_zombie_keeps_its_time_until_it_is_waited_for() {
     scene.baseline();
     scene.burn(child, 5);
     scene.world.exit(child);
-    assert_eq!(scene.report(Vec::new()), (Some(5), 1));
-    assert_eq!(scene.report(Vec::new()), (Some(0), 1));
+    assert_eq!(scene.report(), (Some(5), 1));
+    assert_eq!(scene.report(), (Some(0), 1));
     scene.world.wait(child);
-    assert_eq!(scene.report(Vec::new()), (Some(0), 1));
+    assert_eq!(scene.report(), (Some(0), 1));
 }
 
 #[test]
@@ -414,16 +445,21 @@ fn descendants_of_a_process_read_again_are_read_again() {
 fn several_readers_may_read_a_child_before_its_parent() {
     // Two readers, each with one process. What happens after the first reading, whichever that
     // is, happens before the other, and the child's time may stand in both.
-    for _ in 0..50 {
+    for round in 0..50 {
         let mut scene = Scene::new();
         scene.watch.setup.readers = 3;
+        scene.watch.setup.has_clocks = round % 2 == 0;
         let child = scene.child(3, scene.root);
         scene.burn(child, 100);
         scene.baseline();
         scene.burn(child, 10);
-        let first = scene.used_while(2, move |world| world.exit_and_wait(child));
-        let then = scene.used();
-        assert_eq!(first.unwrap() + then.unwrap(), 10);
+        let Scene { mut world, mut watch, .. } = scene;
+        let end = Interruption::new(2, move |world| world.exit_and_wait(child));
+        let first = watch.sample_while(&mut world, vec![end]);
+        world.idle(TICK);
+        let then = watch.sample(&mut world);
+        let used = [first, then].map(|seen| seen.lines["group"].used.unwrap());
+        assert_eq!(ticks(used.into_iter().sum()), 10);
     }
 }
 
@@ -518,7 +554,7 @@ fn a_younger_process_on_the_parents_pid_is_a_stranger() {
         assert_eq!(world.fork(Pid::INIT), Some(parent));
         world.exec(parent, "root");
     };
-    assert_eq!(scene.report(vec![Interruption::new(3, recycle)]), (Some(0), 2));
+    assert_eq!(scene.report_while(3, recycle), (Some(0), 2));
 }
 
 /// A world with a service that has used 100 ticks.
@@ -559,69 +595,82 @@ fn a_new_group_of_a_known_control_group_has_a_baseline() {
     assert_eq!((lines["a"].used, lines["all"].used), (Some(0), None));
 }
 
+/// Watches on that service that have no hierarchy to read, with CPU clocks and without.
+fn both_on_a_service() -> [Watch; 2] {
+    let watch = || Watch::new(&[Pick { label: Some("a"), by: A_SERVICE }]);
+    [watch(), watch().without_clocks()].map(|mut watch| {
+        watch.access.hides_hierarchy = true;
+        watch
+    })
+}
+
+fn used_by_a(seen: &Seen) -> Option<u64> {
+    seen.lines["a"].used.map(ticks)
+}
+
 #[test]
 fn a_process_without_a_control_group_leaves_its_orphans() {
-    let mut world = World::new(100);
-    world.make_control_group("system.slice/a.service");
-    let root = world.fork(Pid::INIT).unwrap();
-    world.set_subreaper(root);
-    world.move_to(root, "system.slice/a.service");
-    world.idle(TICK);
-    let mut watch = Watch::new(&[Pick { label: Some("a"), by: A_SERVICE }]);
-    watch.access.hides_hierarchy = true;
-    watch.sample(&mut world);
-    let middle = world.fork(root).unwrap();
-    let orphan = world.fork(middle).unwrap();
-    world.burn(orphan, 100 * TICK, 0);
-    // The control groups, the status of four processes, and the control group of `init`.
-    let end = Interruption::new(6, move |world: &mut World| world.exit_and_wait(middle));
-    assert_eq!(watch.sample_while(&mut world, vec![end]).lines["a"].used, Some(100 * TICK));
-    world.exit_and_wait(orphan);
-    world.idle(TICK);
-    assert_eq!(watch.sample(&mut world).lines["a"].used, Some(0));
+    for mut watch in both_on_a_service() {
+        let mut world = World::new(100);
+        world.make_control_group("system.slice/a.service");
+        let root = world.fork(Pid::INIT).unwrap();
+        world.set_subreaper(root);
+        world.move_to(root, "system.slice/a.service");
+        world.idle(TICK);
+        watch.sample(&mut world);
+        let middle = world.fork(root).unwrap();
+        let orphan = world.fork(middle).unwrap();
+        world.burn(orphan, 100 * TICK, 0);
+        // The control groups, the status of four processes, and the control group of `init`.
+        let end = Interruption::new(6, move |world: &mut World| world.exit_and_wait(middle));
+        assert_eq!(used_by_a(&watch.sample_while(&mut world, vec![end])), Some(100));
+        world.exit_and_wait(orphan);
+        world.idle(TICK);
+        assert_eq!(used_by_a(&watch.sample(&mut world)), Some(0));
+    }
 }
 
 #[test]
 fn a_pid_used_again_is_not_taken_for_a_member() {
-    let mut world = World::new(100);
-    world.make_control_group("system.slice/a.service");
-    let root = world.fork(Pid::INIT).unwrap();
-    world.move_to(root, "system.slice/a.service");
-    let mut watch = Watch::new(&[Pick { label: Some("a"), by: A_SERVICE }]);
-    watch.access.hides_hierarchy = true;
-    watch.sample(&mut world);
-    world.idle(TICK);
-    let stranger = world.fork(Pid::INIT).unwrap();
-    world.burn(stranger, 100 * TICK, 0);
-    // The control groups, the status of three processes, and the control group of `init`.
-    let replace = Interruption::new(5, move |world: &mut World| {
-        world.exit(stranger);
+    for mut watch in both_on_a_service() {
+        let mut world = World::new(100);
+        world.make_control_group("system.slice/a.service");
+        let root = world.fork(Pid::INIT).unwrap();
+        world.move_to(root, "system.slice/a.service");
+        watch.sample(&mut world);
         world.idle(TICK);
-        world.fork_with_pid(root, stranger).unwrap();
-    });
-    assert_eq!(watch.sample_while(&mut world, vec![replace]).lines["a"].used, Some(0));
+        let stranger = world.fork(Pid::INIT).unwrap();
+        world.burn(stranger, 100 * TICK, 0);
+        // The control groups, the status of three processes, and the control group of `init`.
+        let replace = Interruption::new(5, move |world: &mut World| {
+            world.exit(stranger);
+            world.idle(TICK);
+            world.fork_with_pid(root, stranger).unwrap();
+        });
+        assert_eq!(used_by_a(&watch.sample_while(&mut world, vec![replace])), Some(0));
+    }
 }
 
 #[test]
 fn a_member_whose_pid_is_used_again_leaves_its_past() {
-    let mut world = World::new(100);
-    world.make_control_group("system.slice/a.service");
-    let root = world.fork(Pid::INIT).unwrap();
-    world.move_to(root, "system.slice/a.service");
-    let child = world.fork(root).unwrap();
-    world.burn(child, 100 * TICK, 0);
-    world.exit(child);
-    let mut watch = Watch::new(&[Pick { label: Some("a"), by: A_SERVICE }]);
-    watch.access.hides_hierarchy = true;
-    watch.sample(&mut world);
-    world.idle(TICK);
-    // The control groups, the status of three processes, and the control group of `init`.
-    let replace = Interruption::new(5, move |world: &mut World| {
-        world.wait(child);
+    for mut watch in both_on_a_service() {
+        let mut world = World::new(100);
+        world.make_control_group("system.slice/a.service");
+        let root = world.fork(Pid::INIT).unwrap();
+        world.move_to(root, "system.slice/a.service");
+        let child = world.fork(root).unwrap();
+        world.burn(child, 100 * TICK, 0);
+        world.exit(child);
+        watch.sample(&mut world);
         world.idle(TICK);
-        world.fork_with_pid(Pid::INIT, child).unwrap();
-    });
-    assert_eq!(watch.sample_while(&mut world, vec![replace]).lines["a"].used, Some(0));
-    world.idle(TICK);
-    assert_eq!(watch.sample(&mut world).lines["a"].used, Some(0));
+        // The control groups, the status of three processes, and the control group of `init`.
+        let replace = Interruption::new(5, move |world: &mut World| {
+            world.wait(child);
+            world.idle(TICK);
+            world.fork_with_pid(Pid::INIT, child).unwrap();
+        });
+        assert_eq!(used_by_a(&watch.sample_while(&mut world, vec![replace])), Some(0));
+        world.idle(TICK);
+        assert_eq!(used_by_a(&watch.sample(&mut world)), Some(0));
+    }
 }

@@ -3,18 +3,45 @@
 //!
 //! It owns what the kernel would show, and a log of what truly happened. CPU time is kept in
 //! microseconds and cut to whole ticks only when it is read, each counter on its own, as in
-//! fs/proc/array.c. One processor does all the work: time passes while a process works.
+//! fs/proc/array.c. Time passes while a process works.
+//!
+//! A process does nothing without running. Everything that it does takes it a microsecond of system
+//! time ([`ACT`]), which moves its CPU clock and is in the log like all other work. So the log tells
+//! all CPU time there is, and no check needs a tolerance for it.
+//!
+//! # Lag
+//!
+//! The kernel adds CPU time to a task at the tick and when the task leaves its processor
+//! (`update_curr`, kernel/sched/fair.c). Who reads the clock of another process reads the last sum
+//! (`thread_group_cputime`, kernel/sched/cputime.c; only the own process is brought up to date). So
+//! a process that is running on another processor may have forked, waited, changed its name and
+//! worked while its clock still stands. A world can let a process run like that
+//! ([`World::run_unseen`]). What lags with the clock, and what does not:
+//!
+//! - utime and stime in `stat` lag. They are scaled to the same sum (`cputime_adjust`,
+//!   kernel/sched/cputime.c).
+//! - The counters of its control groups lag. `update_curr` charges them with the same amounts
+//!   (`cgroup_account_cputime`, include/linux/cgroup.h). What has not been charged when the process
+//!   moves is charged where it is then: `cgroup_migrate_execute`, kernel/cgroup/cgroup.c, sets the
+//!   new group and charges nothing to the old one.
+//! - The time of its children does not lag: `wait_task_zombie`, kernel/exit.c, adds it at once.
+//! - Nothing lags of a process that has ended: it has left its processor for good (`do_task_dead`,
+//!   kernel/sched/core.c).
 
 use super::access::Access;
 use super::hierarchy::Hierarchy;
 use psstat_core::model::pid_file::{PidFile, PidFileError};
 use psstat_core::model::process::Stat;
-use psstat_core::model::units::{Amounts, BootNanos, Hz, Pid, Ticks};
+use psstat_core::model::units::{Amounts, BootNanos, CpuNanos, Hz, Pid, Ticks};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// Microseconds per tick.
 pub const TICK: u64 = 10_000;
 pub const HZ: Hz = Hz(1_000_000 / TICK);
+
+/// The system time that a process needs for anything it does but work, in microseconds.
+const ACT: u64 = 1;
 
 /// Number of a process. Unlike a pid it is never used again.
 pub type Life = usize;
@@ -37,6 +64,14 @@ pub enum Event {
         life: Life,
         user: u64,
         system: u64,
+    },
+    /// From now on its CPU time does not show.
+    RunsUnseen {
+        life: Life,
+    },
+    /// All its CPU time shows again.
+    Seen {
+        life: Life,
     },
     Ended {
         life: Life,
@@ -98,15 +133,36 @@ pub struct Task {
     apart: bool,
 }
 
+/// The CPU time of a process without that of its children, in microseconds.
+#[derive(Clone, Copy, Debug)]
+struct Used {
+    user: u64,
+    system: u64,
+}
+
+impl Used {
+    fn total(self) -> u64 {
+        self.user + self.system
+    }
+}
+
+impl Task {
+    fn used(&self) -> Used {
+        Used { user: self.utime, system: self.stime }
+    }
+}
+
 /// The first pid of the second round, on a machine with more pids: `RESERVED_PIDS`,
 /// kernel/pid.c.
 const RESERVED: u32 = 300;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct World {
     /// Microseconds since boot.
     now: u64,
     tasks: BTreeMap<Pid, Task>,
+    /// The processes that run unseen, and what shows of the CPU time of each.
+    unseen: BTreeMap<Pid, Used>,
     pid_max: u32,
     last_pid: u32,
     /// The tick in which each pid was given back.
@@ -144,6 +200,7 @@ impl World {
         World {
             now,
             tasks: BTreeMap::from([(Pid::INIT, init)]),
+            unseen: BTreeMap::new(),
             pid_max,
             last_pid: 1,
             freed: BTreeMap::new(),
@@ -221,7 +278,47 @@ impl World {
     }
 
     pub fn idle(&mut self, time: u64) {
+        self.pass(time);
+    }
+
+    /// Time passes. At a tick all CPU time shows (`sched_tick`, kernel/sched/core.c).
+    fn pass(&mut self, time: u64) {
+        let tick = self.now / TICK;
         self.now += time;
+        if self.now / TICK > tick {
+            let unseen: Vec<Pid> = self.unseen.keys().copied().collect();
+            unseen.into_iter().for_each(|pid| self.show(pid));
+        }
+    }
+
+    /// How long it is until the next tick.
+    pub fn until_tick(&self) -> u64 {
+        TICK - self.now % TICK
+    }
+
+    /// The process runs on another processor from now on: until the next tick, or until it ends, its
+    /// CPU time does not show.
+    pub fn run_unseen(&mut self, pid: Pid) {
+        let task = &self.tasks[&pid];
+        assert!(!task.zombie, "a process that ended does not run");
+        let (life, used) = (task.life, task.used());
+        if let Entry::Vacant(entry) = self.unseen.entry(pid) {
+            entry.insert(used);
+            self.log.push(Event::RunsUnseen { life });
+        }
+    }
+
+    pub fn runs_unseen(&self, pid: Pid) -> bool {
+        self.unseen.contains_key(&pid)
+    }
+
+    /// All CPU time of a process shows.
+    fn show(&mut self, pid: Pid) {
+        if let Some(shown) = self.unseen.remove(&pid) {
+            let task = &self.tasks[&pid];
+            self.hierarchy.charge(task.control_group, task.used().total() - shown.total());
+            self.log.push(Event::Seen { life: task.life });
+        }
     }
 
     /// The next pid is the first free one above this: /proc/sys/kernel/ns_last_pid.
@@ -235,8 +332,9 @@ impl World {
     }
 
     /// Returns the child's pid, or `None` if all are in use. The child has the name, user, control
-    /// group and signal dispositions of its parent.
+    /// group and signal dispositions of its parent, and has not run yet.
     pub fn fork(&mut self, parent: Pid) -> Option<Pid> {
+        self.act(parent);
         let pid = self.free_pid()?;
         self.last_pid = pid.number();
         self.bear(parent, pid);
@@ -246,6 +344,7 @@ impl World {
     /// As [`World::fork`], with a chosen pid, if that is free. It does not change the pid of the
     /// next child: clone3(2), `set_tid`.
     pub fn fork_with_pid(&mut self, parent: Pid, pid: Pid) -> Option<Pid> {
+        self.act(parent);
         let is_free = self.is_free(pid);
         is_free.then(|| {
             self.bear(parent, pid);
@@ -293,12 +392,14 @@ impl World {
     }
 
     pub fn exec(&mut self, pid: Pid, comm: &'static str) {
+        self.act(pid);
         let task = self.task(pid);
         task.comm = comm;
         let event = Event::Renamed { life: task.life, comm };
         self.log.push(event);
     }
 
+    /// The process works that long, in microseconds.
     pub fn burn(&mut self, pid: Pid, user: u64, system: u64) {
         let task = self.task(pid);
         task.utime += user;
@@ -306,12 +407,20 @@ impl World {
         let path = task.control_group;
         let event = Event::Worked { life: task.life, user, system };
         self.log.push(event);
-        self.hierarchy.charge(path, user + system);
-        self.now += user + system;
+        if !self.runs_unseen(pid) {
+            self.hierarchy.charge(path, user + system);
+        }
+        self.pass(user + system);
+    }
+
+    /// The process runs to do something.
+    fn act(&mut self, pid: Pid) {
+        self.burn(pid, 0, ACT);
     }
 
     /// The process runs as another user from now on: setuid(2).
     pub fn set_user(&mut self, pid: Pid, user: u32) {
+        self.act(pid);
         let task = self.task(pid);
         task.user = user;
         let event = Event::UserSet { life: task.life, user };
@@ -334,7 +443,7 @@ impl World {
         }
     }
 
-    /// Moves a process to a control group that exists.
+    /// Moves a process to a control group that exists. The process does not run for that.
     pub fn move_to(&mut self, pid: Pid, path: &'static str) {
         assert!(self.hierarchy.has(path), "{path}");
         let task = self.task(pid);
@@ -352,21 +461,26 @@ impl World {
     pub fn burn_foreign(&mut self, path: &'static str, time: u64) {
         self.hierarchy.charge(path, time);
         self.log.push(Event::ForeignWorked { path, time });
-        self.now += time;
+        self.pass(time);
     }
 
     pub fn ignore_sigchld(&mut self, pid: Pid) {
+        self.act(pid);
         self.task(pid).ignores_sigchld = true;
     }
 
     pub fn set_subreaper(&mut self, pid: Pid) {
+        self.act(pid);
         self.task(pid).subreaper = true;
     }
 
-    /// The process ends; its children go to the nearest subreaper above it (`find_new_reaper`,
-    /// kernel/exit.c), those of them that had ended already with a word to their new parent.
+    /// The process runs to its end, also if it was killed. Its children go to the nearest subreaper
+    /// above it (`find_new_reaper`, kernel/exit.c), those of them that had ended already with a word
+    /// to their new parent. Neither the children nor the subreaper run for that.
     pub fn exit(&mut self, pid: Pid) {
         assert_ne!(pid, Pid::INIT, "init ends with the machine");
+        self.act(pid);
+        self.show(pid);
         let task = self.task(pid);
         task.zombie = true;
         let (life, mut reaper) = (task.life, task.parent);
@@ -389,8 +503,8 @@ impl World {
         self.notify_parent(pid);
     }
 
-    /// A parent that ignores SIGCHLD never waits: the child goes, and its time with it. `init`
-    /// always waits.
+    /// A parent that ignores SIGCHLD never waits: the child goes, and its time with it. The parent
+    /// does not run for that (`do_notify_parent`, kernel/signal.c). `init` always waits.
     fn notify_parent(&mut self, child: Pid) {
         let parent = self.tasks[&child].parent;
         if self.tasks[&parent].ignores_sigchld {
@@ -403,7 +517,9 @@ impl World {
 
     /// The parent of a zombie waits for it: `wait_task_zombie`, kernel/exit.c.
     pub fn wait(&mut self, child: Pid) {
-        assert!(self.tasks[&child].zombie, "a process that runs cannot be waited for");
+        let zombie = &self.tasks[&child];
+        assert!(zombie.zombie, "a process that runs cannot be waited for");
+        self.act(zombie.parent);
         let child = self.release(child);
         let parent = self.task(child.parent);
         parent.cutime += child.utime + child.cutime;
@@ -429,16 +545,29 @@ impl World {
         self.tasks.get_mut(&pid).unwrap()
     }
 
+    /// What shows of the CPU time of a process.
+    fn shown(&self, pid: Pid) -> Option<Used> {
+        let task = self.tasks.get(&pid)?;
+        Some(self.unseen.get(&pid).copied().unwrap_or_else(|| task.used()))
+    }
+
+    /// The CPU clock of a process (clock_getcpuclockid(3)). That of a zombie stands until it is
+    /// waited for (`release_task`, kernel/exit.c, takes the pid from it). It can be read of every
+    /// process, whether `/proc` shows it or not (`pid_for_clock`, kernel/time/posix-cpu-timers.c).
+    pub fn clock(&self, pid: Pid) -> Option<CpuNanos> {
+        Some(CpuNanos(self.shown(pid)?.total() * 1000))
+    }
+
     /// What `/proc/PID/stat` shows.
     pub fn stat(&self, pid: Pid) -> Option<Stat<'static>> {
-        let task = self.tasks.get(&pid)?;
+        let (task, shown) = (self.tasks.get(&pid)?, self.shown(pid)?);
         let ticks = |time: u64| Ticks(time / TICK);
         Some(Stat {
             comm: task.comm.as_bytes(),
             state: if task.zombie { b'Z' } else { b'S' },
             parent: task.parent,
             times: Amounts {
-                own: ticks(task.utime) + ticks(task.stime),
+                own: ticks(shown.user) + ticks(shown.system),
                 children: ticks(task.cutime) + ticks(task.cstime),
             },
             threads: 1,
