@@ -250,6 +250,40 @@ fn of_kind(kind: impl Strategy<Value = Kind>) -> impl Strategy<Value = Happening
     })
 }
 
+impl Happening {
+    /// The same, but nothing runs unseen.
+    pub fn in_sight(self) -> Happening {
+        match self.kind {
+            Kind::RunUnseen => Happening { kind: Kind::Burn, system: self.system % TICK, ..self },
+            _ => self,
+        }
+    }
+}
+
+impl Step {
+    /// Time passes until whatever ran unseen has been seen.
+    pub fn rest() -> Step {
+        Step::Happens(Happening { kind: Kind::Idle, who: 0, user: TICK, system: 0 })
+    }
+
+    /// The same, but nothing runs unseen.
+    pub fn in_sight(self) -> Step {
+        let all = |happenings: Vec<(usize, Happening)>| {
+            happenings.into_iter().map(|(after, happening)| (after, happening.in_sight())).collect()
+        };
+        match self {
+            Step::Happens(happening) => Step::Happens(happening.in_sight()),
+            Step::Sample(happenings) => Step::Sample(all(happenings)),
+            Step::ShortSample(time, happenings) => Step::ShortSample(time, all(happenings)),
+        }
+    }
+}
+
+/// The same histories, but nothing runs unseen.
+pub fn in_sight(steps: impl Strategy<Value = Vec<Step>>) -> impl Strategy<Value = Vec<Step>> {
+    steps.prop_map(|steps| steps.into_iter().map(Step::in_sight).collect())
+}
+
 pub fn happening() -> impl Strategy<Value = Happening> {
     of_kind(kind())
 }

@@ -50,11 +50,20 @@ pub struct Setup {
     pub has_clocks: bool,
     /// After how many readings the time is up.
     pub time: usize,
+    /// Whether the CPU clock of a process and its `stat` are one reading. Then nothing happens
+    /// between them, and as much is read with clocks as without.
+    pub counts_processes: bool,
 }
 
 impl Default for Setup {
     fn default() -> Setup {
-        Setup { readers: 1, tells_births: false, has_clocks: true, time: usize::MAX }
+        Setup {
+            readers: 1,
+            tells_births: false,
+            has_clocks: true,
+            time: usize::MAX,
+            counts_processes: false,
+        }
     }
 }
 
@@ -74,6 +83,8 @@ struct State<'w> {
     readings: usize,
     /// Readings in all.
     total: usize,
+    /// The process whose CPU clock was the last reading.
+    clock_of: Option<Pid>,
 }
 
 impl State<'_> {
@@ -112,7 +123,8 @@ impl<'w> Machine<'w> {
             sys_path: "/sys".to_owned(),
         };
         let interruptions = interruptions.into();
-        let state = Mutex::new(State { world, interruptions, readings: 0, total: 0 });
+        let state =
+            Mutex::new(State { world, interruptions, readings: 0, total: 0, clock_of: None });
         Machine { state, constants, setup, listed_all: AtomicBool::new(false) }
     }
 
@@ -134,7 +146,8 @@ impl<'w> Machine<'w> {
     ) -> Result<T, ReadError> {
         let error = |reason| ReadError { path: format!("/proc/{pid}/{}", file.name()), reason };
         let mut state = self.state.lock().unwrap();
-        let world = state.count_reading();
+        let is_counted = self.setup.counts_processes && state.clock_of.take() == Some(pid);
+        let world = if is_counted { &*state.world } else { state.count_reading() };
         let task = world.tasks().get(&pid).filter(|task| world.access.shows(task));
         let task = task.ok_or_else(|| error(Reason::Vanished))?;
         if world.access.denies(task, file) {
@@ -207,7 +220,8 @@ impl Kernel for Machine<'_> {
             self.with_world(|world| Births {
                 newest: Pid::new(world.last_pid()),
                 tasks: world.population() as u64,
-                pid_max: world.pid_max().into(),
+                // psstat takes the pids from 301 on for a round. So few pids are moved there.
+                pid_max: u64::from(world.pid_max() + if world.has_few_pids() { 299 } else { 0 }),
                 forks: Some(world.lives() as u64),
             })
         })
@@ -227,10 +241,13 @@ impl Kernel for Machine<'_> {
     }
 
     fn cpu_clock(&self, pid: Pid) -> Option<CpuNanos> {
-        if !self.setup.has_clocks {
+        if !self.setup.has_clocks && !self.setup.counts_processes {
             return None;
         }
-        self.state.lock().unwrap().count_reading().clock(pid)
+        let mut state = self.state.lock().unwrap();
+        state.count_reading();
+        state.clock_of = Some(pid);
+        if self.setup.has_clocks { state.world.clock(pid) } else { None }
     }
 
     fn first_thread_time(&self, _: Pid) -> Option<CpuNanos> {

@@ -17,6 +17,7 @@
 //! | `reasons` | each member has a reason, and the reasons are true |
 //! | `unreadable` | what may not be read changes nothing in other groups |
 //! | `time_outs` | a sample that ran out of time loses nothing |
+//! | `unmoved` | reading only what has run gives the same result as reading everything |
 //! | `rules` | for each rule of the accounting, a history that fails without it |
 //!
 //! Each sample is taken by the engine that the program uses. A world is its kernel.
@@ -37,6 +38,7 @@ mod properties;
 mod reasons;
 mod rules;
 mod time_outs;
+mod unmoved;
 mod unreadable;
 mod world;
 
@@ -44,6 +46,7 @@ use access::Access;
 use machine::{Interruption, Machine, Setup};
 use oracle::{By, Pick, Span};
 use psstat_core::account::accounts::GroupAccount;
+use psstat_core::discovery::known::Known;
 use psstat_core::engine::{Engine, Sample, SampleError};
 use psstat_core::field::{Field, Fields};
 use psstat_core::model::label::Label;
@@ -62,6 +65,8 @@ struct Watch {
     setup: Setup,
     /// What may be read.
     access: Access,
+    /// Whether everything is read anew in each sample.
+    forgets_known: bool,
 }
 
 /// What a sample reported.
@@ -94,13 +99,25 @@ impl Watch {
     fn of(picks: &[Pick], children: bool) -> Watch {
         let selectors = picks.iter().map(|pick| Selector { children, ..selector(pick) }).collect();
         let fields = vec![Field::CpuShare, Field::CpuTime, Field::Processes];
-        Watch { selectors, fields, cache: None, setup: Setup::default(), access: Access::default() }
+        let (setup, access) = (Setup::default(), Access::default());
+        Watch { selectors, fields, cache: None, setup, access, forgets_known: false }
     }
 
     /// The same watch without CPU clocks: it knows CPU time from `stat` alone, in ticks.
     fn without_clocks(mut self) -> Watch {
         self.setup.has_clocks = false;
         self
+    }
+
+    /// The same watch on a kernel that tells of births: it reads only what may have changed.
+    fn of_births(mut self) -> Watch {
+        self.setup.tells_births = true;
+        self
+    }
+
+    /// The same watch, which reads everything anew in each sample.
+    fn without_memory(self) -> Watch {
+        Watch { forgets_known: true, ..self }
     }
 
     /// The same watch with all fields.
@@ -131,7 +148,10 @@ impl Watch {
         interruptions: Vec<Interruption>,
     ) -> Result<Seen, SampleError> {
         let (started, taken) = (world.log().len(), world.now());
-        let before = self.cache.as_deref().map(|bytes| codec::decode(bytes).unwrap());
+        let mut before = self.cache.as_deref().map(|bytes| codec::decode(bytes).unwrap());
+        if let Some(state) = before.as_mut().filter(|_| self.forgets_known) {
+            state.known = Known::default();
+        }
         world.access = self.access.clone();
         let machine = Machine::new(world, interruptions, self.setup);
         let mut engine = Engine::new(machine, self.plan());

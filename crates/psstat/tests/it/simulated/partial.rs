@@ -76,7 +76,7 @@ fn steps(kind: Kind, length: std::ops::Range<usize>) -> impl Strategy<Value = Ve
         [Kind::NamesInSight, Kind::ChosenPids, Kind::ControlGroups]
             .map(|wanted| if kind == wanted { 2 } else { 0 });
     let step = prop_oneof![
-        12 => happening().prop_map(Step::Happens),
+        12 => happening().prop_map(|happening| Step::Happens(happening.in_sight())),
         1 => (who.clone(), 0u32..60).prop_map(|(who, lives)| Step::Crowd { who, lives }),
         1 => (who.clone(), 100u32..700).prop_map(|(who, lives)| Step::Crowd { who, lives }),
         1 => (who.clone(), 0u32..12)

@@ -26,7 +26,11 @@ impl Scene {
     }
 
     fn with_root_on(pid: u32) -> Scene {
-        let watch = || Watch::new(&[Pick { label: Some("group"), by: By::Name(&["root"]) }]);
+        let watch = || {
+            let mut watch = Watch::new(&[Pick { label: Some("group"), by: By::Name(&["root"]) }]);
+            watch.setup.counts_processes = true;
+            watch
+        };
         let mut scene = Scene {
             world: World::new(100),
             watch: watch(),
@@ -449,6 +453,7 @@ fn several_readers_may_read_a_child_before_its_parent() {
         let mut scene = Scene::new();
         scene.watch.setup.readers = 3;
         scene.watch.setup.has_clocks = round % 2 == 0;
+        scene.watch.setup.counts_processes = true;
         let child = scene.child(3, scene.root);
         scene.burn(child, 100);
         scene.baseline();

@@ -5,7 +5,7 @@
 use super::Watch;
 use super::access::File;
 use super::counters::control_groups;
-use super::history::{Law, Lived, Step, live, picks, quiet_with_control_groups};
+use super::history::{Law, Lived, Step, in_sight, live, picks, quiet_with_control_groups};
 use super::oracle::{By, Group, Pick, Present, present};
 use super::properties::config;
 use super::world::{TICK, World};
@@ -180,7 +180,7 @@ proptest! {
 
     #[test]
     fn an_unreadable_file_changes_only_its_groups(
-        steps in quiet_with_control_groups(),
+        steps in in_sight(quiet_with_control_groups()),
         life in 0usize..12,
         file in select(&File::ALL[..]),
         hides_hierarchy: bool,
@@ -197,7 +197,9 @@ proptest! {
     }
 
     #[test]
-    fn hidden_processes_count_in_control_groups(steps in quiet_with_control_groups()) {
+    fn hidden_processes_count_in_control_groups(
+        steps in in_sight(quiet_with_control_groups()),
+    ) {
         let picks = all_picks();
         let [open, mut restricted] = [(); 2].map(|()| Watch::new(&picks).with_all_fields());
         restricted.access.shows_only = Some(1);

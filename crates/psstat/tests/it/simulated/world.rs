@@ -254,6 +254,11 @@ impl World {
         &self.hierarchy
     }
 
+    /// Whether the second round of pids begins with pid 2, as on no real machine.
+    pub fn has_few_pids(&self) -> bool {
+        self.pid_max <= RESERVED
+    }
+
     pub fn pid_max(&self) -> u32 {
         self.pid_max
     }
@@ -381,7 +386,7 @@ impl World {
     /// Pids are given out in a circle. None is given out again in the tick it was given back in:
     /// no machine forks through all its pids in a hundredth of a second.
     fn free_pid(&self) -> Option<Pid> {
-        let first = if self.pid_max > RESERVED { RESERVED } else { 2 };
+        let first = if self.has_few_pids() { 2 } else { RESERVED };
         let above = self.last_pid + 1..=self.pid_max;
         above.chain(first..=self.pid_max).map(Pid::new).find(|&pid| self.is_free(pid))
     }
