@@ -1,11 +1,11 @@
 //! What the accounting keeps from one sample to the next.
 
 use super::counter::Counter;
-use super::ledger::Ledger;
+use super::ledger::{Ledger, Quantity};
 use super::rates::RateLedgers;
 use super::totals::Totals;
 use crate::model::label::Label;
-use crate::model::units::{BootNanos, CpuNanos, ProcId};
+use crate::model::units::{BootNanos, CpuNanos, Pid, ProcId};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
@@ -44,6 +44,17 @@ impl Accounts {
             members.map(|member| (member.id, member.amounts.children)).collect();
         times.sort_unstable();
         times
+    }
+
+    /// The heirs of debts that may still arrive. What can be rounding is left out.
+    pub fn heirs(&self) -> impl Iterator<Item = Pid> {
+        fn heirs<Q: Quantity>(ledger: &Ledger<Q>) -> impl Iterator<Item = Pid> {
+            let open = ledger.debts.iter().filter(|debt| debt.owed > Q::ROUNDING);
+            open.map(|debt| debt.heir)
+        }
+        self.groups
+            .values()
+            .flat_map(|group| heirs(&group.ledger).chain(group.rates.values().flat_map(heirs)))
     }
 
     /// The members of all groups at that sample, sorted, each once.

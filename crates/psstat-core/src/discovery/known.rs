@@ -14,7 +14,8 @@
 //! - The name of a kernel worker, which shows what it works on (`wq_worker_comm`,
 //!   kernel/workqueue.c). Kernel workers are always read.
 //! - Its pid can belong to another process, whose clock shows just the same. Pids that were given
-//!   out since the last sample are always read.
+//!   out since the last sample are always read, and so are processes that have never run: their
+//!   clocks show 0.
 //!
 //! The clock of a process that is running on another processor may be up to a scheduler tick behind
 //! (`thread_group_cputime`, kernel/sched/cputime.c). What the process did in that time appears in the
@@ -41,17 +42,25 @@ pub struct Known {
 }
 
 /// A process that the last sample found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownProcess {
     /// The process as it was read. Its clock is `None` if it must be read again in any case.
     pub process: Process,
     /// Whether it was a member of a group, and not only an ancestor of one.
     pub is_member: bool,
+    /// The selectors that picked it among all processes, sorted. `None` if they must be found again,
+    /// as after a state was encoded.
+    pub picked_by: Option<Vec<usize>>,
 }
 
 impl Known {
-    /// The `members` and their ancestors. `members` are indices in the snapshot, sorted.
-    pub fn of(snapshot: &Snapshot, members: &[usize]) -> Known {
+    /// The `members` and their ancestors. `members` are indices in the snapshot, sorted. `picked_by`
+    /// returns the selectors that picked a process, if they are to be known.
+    pub fn of(
+        snapshot: &Snapshot,
+        members: &[usize],
+        picked_by: impl Fn(usize) -> Option<Vec<usize>>,
+    ) -> Known {
         let mut indices = BTreeSet::new();
         for &member in members {
             let parent = |&index: &usize| {
@@ -67,21 +76,43 @@ impl Known {
             let process = snapshot.processes[index];
             if process.life != Life::Gone {
                 let name = snapshot.names.text(process.comm);
-                let clock = process.clock.filter(|_| !name.starts_with(KERNEL_WORKER));
+                let is_sure =
+                    process.clock != Some(CpuNanos(0)) && !name.starts_with(KERNEL_WORKER);
+                let clock = process.clock.filter(|_| is_sure);
                 let comm = known.names.id(name);
                 let process = Process { clock, comm, ..process };
                 let is_member = members.binary_search(&index).is_ok();
-                known.processes.push(KnownProcess { process, is_member });
+                let picked_by = picked_by(index);
+                known.processes.push(KnownProcess { process, is_member, picked_by });
             }
         }
         let has_clocks = known.processes.iter().any(|known| known.process.clock.is_some());
         if has_clocks { known } else { Known::default() }
     }
 
+    /// Has these processes and their ancestors read again in any case.
+    ///
+    /// A sample found that a child had ended, and not who waited for it. The one who did has run, even
+    /// if its clock does not show it yet. So the next sample must read whoever it can be.
+    pub fn read_again(&mut self, heirs: impl IntoIterator<Item = Pid>) {
+        for heir in heirs {
+            let mut pid = heir;
+            // The number of steps is bounded, because the parents in a fabricated procfs can form a
+            // cycle.
+            for _ in 0..self.processes.len() {
+                let index = self.processes.binary_search_by_key(&pid, |known| known.process.id.pid);
+                let Ok(index) = index else { break };
+                let process = &mut self.processes[index].process;
+                process.clock = None;
+                pid = process.parent;
+            }
+        }
+    }
+
     /// The processes and their parents. A sample must look at these to know whether each process still
     /// has the same parent. Process 1 is left out, because it never ends.
     pub fn pids_and_parents(&self) -> impl Iterator<Item = Pid> {
-        let processes = self.processes.iter().map(|known| known.process);
+        let processes = self.processes.iter().map(|known| &known.process);
         let pids = processes.flat_map(|process| [process.id.pid, process.parent]);
         pids.filter(|&pid| pid > Pid::INIT)
     }
@@ -94,20 +125,30 @@ pub struct Unmoved<'k> {
     born: &'k [PidRange],
     /// Index of the first known process that the scan has not passed.
     next: usize,
-    /// Number of members that have not run.
+    /// The processes that have not run, sorted.
+    unmoved: Vec<Pid>,
+    /// Number of members among them.
     members: usize,
 }
 
 impl<'k> Unmoved<'k> {
     /// `born` are the pids that were given out since the last sample.
     pub fn new(known: &'k Known, born: &'k [PidRange]) -> Unmoved<'k> {
-        Unmoved { known, born, next: 0, members: 0 }
+        Unmoved { known, born, next: 0, unmoved: Vec::new(), members: 0 }
     }
 
     /// Whether it is certain that no member has run.
     pub fn are_all_members(&self) -> bool {
         let members = self.known.processes.iter().filter(|known| known.is_member).count();
         members > 0 && members == self.members
+    }
+
+    /// The selectors that picked a process among all for the last sample, if they pick it still.
+    pub fn picked_by(&self, pid: Pid) -> Option<&[usize]> {
+        self.unmoved.binary_search(&pid).ok()?;
+        let known = &self.known.processes;
+        let index = known.binary_search_by_key(&pid, |known| known.process.id.pid).ok()?;
+        known[index].picked_by.as_deref()
     }
 
     /// Adds the process to the part as it was read for the last sample, if its clock shows that it
@@ -120,7 +161,8 @@ impl<'k> Unmoved<'k> {
         let known = processes.get(self.next).filter(|known| known.process.id.pid == pid);
         let is_new = || self.born.iter().any(|range| range.contains(pid));
         match known.filter(|known| known.process.has_not_run(clock) && !is_new()) {
-            Some(&KnownProcess { process, is_member }) => {
+            Some(&KnownProcess { process, is_member, .. }) => {
+                self.unmoved.push(pid);
                 let comm = part.names.id(names.text(process.comm));
                 part.processes.push(Process { comm, ..process });
                 self.members += usize::from(is_member);

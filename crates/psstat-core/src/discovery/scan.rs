@@ -40,13 +40,13 @@ pub fn read(
             part.add(pid, clock, kernel.stat(pid, buffer));
         }
     });
-    join(kernel, pids, taken, vec![part])
+    with_tree(kernel, Snapshot::new(taken, vec![part]), pids)
 }
 
 /// Reads the processes `pids`, which are sorted, with as many readers as the kernel has. `taken` is
 /// the time before this call.
 pub fn read_all(kernel: &impl Kernel, pids: &[Pid], taken: BootNanos) -> Scan {
-    join(kernel, pids, taken, kernel.processes(pids))
+    with_tree(kernel, Snapshot::new(taken, kernel.processes(pids)), pids)
 }
 
 /// Removes processes that have `ended` since they were read, and asks their children for their new
@@ -63,8 +63,7 @@ pub fn exists(kernel: &impl Kernel, id: ProcId, buffer: &mut Buffer) -> bool {
     kernel.stat(id.pid, buffer).is_ok_and(|stat| stat.start == id.start)
 }
 
-fn join(kernel: &impl Kernel, pids: &[Pid], taken: BootNanos, parts: Vec<Part>) -> Scan {
-    let mut snapshot = Snapshot::new(taken, parts);
+fn with_tree(kernel: &impl Kernel, mut snapshot: Snapshot, pids: &[Pid]) -> Scan {
     let tree = find_tree(kernel, &mut snapshot, pids);
     Scan { snapshot, tree }
 }
@@ -72,7 +71,8 @@ fn join(kernel: &impl Kernel, pids: &[Pid], taken: BootNanos, parts: Vec<Part>) 
 /// Returns the tree of the processes. Reads a process again, to find its new parent, if its parent
 /// has ended since it was read. This is so in two cases:
 ///
-/// - The parent is a zombie. Its children were adopted when it ended.
+/// - The parent is a zombie, or was gone when it was read again. Its children were adopted when it
+///   ended.
 /// - The parent was `listed`, but could not be read, or its pid belonged to another process.
 ///
 /// So an orphan that was adopted within its group stays in the group. If the orphan has ended too,
@@ -83,7 +83,7 @@ fn find_tree(kernel: &impl Kernel, snapshot: &mut Snapshot, listed: &[Pid]) -> T
     let processes = &mut snapshot.processes;
     let was_listed = |process: &Process| listed.binary_search(&process.parent).is_ok();
     let is_orphan = |&index: &usize| match tree.parent(index) {
-        Some(parent) => processes[parent].life == Life::Zombie,
+        Some(parent) => processes[parent].life != Life::Alive,
         None => was_listed(&processes[index]),
     };
     let mut orphans: Vec<usize> = (0..processes.len()).filter(is_orphan).collect();
@@ -118,7 +118,8 @@ fn find_tree(kernel: &impl Kernel, snapshot: &mut Snapshot, listed: &[Pid]) -> T
 /// *Example:* a child was read with 20 ticks. It ended, its parent waited for it, and the parent
 /// was read with a child time of 20. Without the second reading, the 20 ticks would count twice.
 ///
-/// A child whose clock has not moved since the first reading still exists, and that reading holds.
+/// A child whose clock has not moved since the first reading still exists, and that reading holds,
+/// unless its parent has ended.
 ///
 /// `members` is sorted. `tree` is the tree of the snapshot. A member is not read again if no
 /// ancestor `has_waited` for a child since the last sample, because then no ancestor's reading can
@@ -157,9 +158,11 @@ pub fn reread_early_children(
             if core::mem::replace(&mut done[index], true) {
                 continue;
             }
-            let Process { id, .. } = snapshot.processes[index];
+            let process = snapshot.processes[index];
+            let id = process.id;
+            let parent = tree.parent(index).map(|parent| snapshot.processes[parent].life);
             let clock_now = kernel.cpu_clock(id.pid);
-            if !snapshot.processes[index].has_not_run(clock_now) {
+            if parent != Some(Life::Alive) || !process.has_not_run(clock_now) {
                 match kernel.stat(id.pid, &mut buffer) {
                     Ok(stat) if stat.start == id.start => {
                         snapshot.processes[index] =

@@ -25,13 +25,13 @@ use crate::model::report::Report;
 use crate::model::snapshot::Snapshot;
 use crate::model::units::{Bytes, CpuNanos, Hz, Pid, ProcId, WallNanos};
 use crate::plan::Plan;
-use crate::select::roots::{Root, by_control_group};
+use crate::select::roots::by_control_group;
 use crate::state::State;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::OnceCell;
 use members::MemberReader;
-use roots::{PickedPid, RootFinder};
+use roots::{FoundRoots, PickedPid, RootFinder};
 use thiserror::Error;
 
 /// One sample.
@@ -101,7 +101,7 @@ struct Start<'s> {
 /// The processes that were read, and the roots among them.
 struct Found {
     scan: Scan,
-    roots: Vec<Root>,
+    roots: FoundRoots,
     /// The control groups that the processes name, if no hierarchy can be read.
     control_groups: Option<Vec<ControlGroup>>,
     tracker: Option<PidTracker>,
@@ -164,7 +164,7 @@ impl<K: Kernel> Engine<K> {
         );
         let population =
             Population { snapshot: &snapshot, tree: &tree, control_groups: &control_groups };
-        let groups = group::form(&self.plan.selectors, &roots, population);
+        let groups = group::form(&self.plan.selectors, &roots.list, population);
         let members = group::members(&groups);
         let accounts = last.map(|last| &last.accounts);
         let has_waited = HasWaited::new(accounts, self.kernel.constants().hz);
@@ -180,11 +180,13 @@ impl<K: Kernel> Engine<K> {
             last: accounts,
         };
         let readings = reader.read(members, &mut diagnostics);
-        let known = Known::of(&snapshot, &readings.members);
+        let picked_by = roots.picked_by(&self.plan.selectors, &snapshot);
+        let mut known = Known::of(&snapshot, &readings.members, picked_by);
         let machine = self.machine(memory, &start);
         let observation =
             Observation { snapshot: &snapshot, readings: &readings, control_groups_seen, machine };
         let (reports, accounts) = settle::settle(&self.plan, &groups, observation, accounts);
+        known.read_again(accounts.heirs());
         let pid = |&index: &usize| snapshot.processes[index].id.pid;
         let members: Vec<Pid> = readings.members.iter().map(pid).collect();
         self.kernel.hold(&members);
@@ -252,7 +254,8 @@ impl<K: Kernel> Engine<K> {
         let Some(Listed { pids, born, tracker }) = listed else { return Ok(None) };
         let unmoved = Unmoved::new(&last.known, &born);
         let found = self.read(pids, unmoved, Some(tracker), start);
-        let with_children = found.roots.iter().filter(|root| selectors[root.selector].children);
+        let with_children =
+            found.roots.list.iter().filter(|root| selectors[root.selector].children);
         let is_certain = tracker::knows_all_descendants(
             accounts,
             &born,
@@ -277,7 +280,7 @@ impl<K: Kernel> Engine<K> {
         if let Some(tracker) = &mut tracker {
             tracker.update(&scan.snapshot, &pids, !unmoved.are_all_members());
         }
-        self.with_roots(scan, tracker, start)
+        self.with_roots(scan, &unmoved, tracker, start)
     }
 
     /// Reads all processes.
@@ -311,10 +314,17 @@ impl<K: Kernel> Engine<K> {
             }
             _ => None,
         };
-        Ok(self.with_roots(scan, tracker, start))
+        let nothing = Known::default();
+        Ok(self.with_roots(scan, &Unmoved::new(&nothing, &[]), tracker, start))
     }
 
-    fn with_roots(&self, mut scan: Scan, tracker: Option<PidTracker>, start: &Start<'_>) -> Found {
+    fn with_roots(
+        &self,
+        mut scan: Scan,
+        unmoved: &Unmoved<'_>,
+        tracker: Option<PidTracker>,
+        start: &Start<'_>,
+    ) -> Found {
         let mut diagnostics = Diagnostics::default();
         let control_groups = match &start.control_groups {
             Some(_) => None,
@@ -334,6 +344,7 @@ impl<K: Kernel> Engine<K> {
             kernel: &self.kernel,
             snapshot: &scan.snapshot,
             clocks: start.clocks,
+            unmoved,
         };
         let roots = finder.find(&start.picked, seen.unwrap_or_default(), &mut diagnostics);
         Found { scan, roots, control_groups, tracker, diagnostics }

@@ -2,9 +2,10 @@
 //! lines, executables, owners.
 
 use crate::diagnostics::{Diagnostics, Warning, What};
+use crate::discovery::known::Unmoved;
 use crate::kernel::{Clocks, Kernel};
 use crate::model::control_group::ControlGroup;
-use crate::model::read_error::Unreadable;
+use crate::model::read_error::{ReadError, Unreadable};
 use crate::model::snapshot::Snapshot;
 use crate::model::units::{Hz, Pid, Ticks, Uid};
 use crate::select::roots::{self, Lookup, Root};
@@ -55,6 +56,39 @@ pub fn picked_pids(
     picked
 }
 
+/// The roots in one snapshot.
+#[derive(Debug)]
+pub struct FoundRoots {
+    /// All roots, in no particular order.
+    pub list: Vec<Root>,
+    /// The processes with an attribute that could not be read, sorted.
+    pub uncertain: Vec<Pid>,
+}
+
+impl FoundRoots {
+    /// Returns the selectors that picked a process among all processes, sorted. `None` if there may be
+    /// more, or if `stat` alone shows which they are.
+    pub fn picked_by(
+        &self,
+        selectors: &Selectors,
+        snapshot: &Snapshot,
+    ) -> impl Fn(usize) -> Option<Vec<usize>> {
+        let among_all = |root: &&Root| selectors[root.selector].source == Source::All;
+        let mut among_all: Vec<Root> = self.list.iter().filter(among_all).copied().collect();
+        among_all.sort_unstable_by_key(|root| (root.process, root.selector));
+        let are_read = selectors.select_by_files();
+        move |process| {
+            let pid = snapshot.processes[process].id.pid;
+            if !are_read || self.uncertain.binary_search(&pid).is_ok() {
+                return None;
+            }
+            let from = among_all.partition_point(|root| root.process < process);
+            let roots = among_all[from..].iter().take_while(|root| root.process == process);
+            Some(roots.map(|root| root.selector).collect())
+        }
+    }
+}
+
 /// Finds the roots in one snapshot.
 pub struct RootFinder<'f, K> {
     /// The selectors.
@@ -65,20 +99,23 @@ pub struct RootFinder<'f, K> {
     pub snapshot: &'f Snapshot,
     /// When the sample began.
     pub clocks: Clocks,
+    /// The processes that have not run since the last sample.
+    pub unmoved: &'f Unmoved<'f>,
 }
 
 impl<K: Kernel> RootFinder<'_, K> {
-    /// All roots, in no particular order.
+    /// Finds all roots.
     pub fn find(
         &self,
         picked: &[PickedPid],
         control_groups: &[ControlGroup],
         diagnostics: &mut Diagnostics,
-    ) -> Vec<Root> {
+    ) -> FoundRoots {
         let RootFinder { selectors, snapshot, .. } = *self;
         let own = self.kernel.own_pid();
         let mut lookup = CountingLookup::new(self.kernel);
-        let mut roots = roots::among_all(selectors, snapshot, own, &mut lookup);
+        let known = |pid: Pid| self.unmoved.picked_by(pid);
+        let mut roots = roots::among_all(selectors, snapshot, own, known, &mut lookup);
         let by_pid = |picked: &PickedPid| roots::by_pid(picked.selector, picked.pid, snapshot);
         let mut candidates = roots::in_control_groups(selectors, snapshot, control_groups, own);
         candidates.extend(picked.iter().filter_map(by_pid));
@@ -95,8 +132,7 @@ impl<K: Kernel> RootFinder<'_, K> {
             }
         }
         roots.extend(found);
-        lookup.warn(diagnostics);
-        roots
+        FoundRoots { list: roots, uncertain: lookup.warn(diagnostics) }
     }
 
     fn pid_file(&self, picked: &PickedPid) -> Option<&Vec<u8>> {
@@ -151,6 +187,8 @@ struct CountingLookup<'l, K> {
     cmdlines: Unreadable,
     exes: Unreadable,
     users: Unreadable,
+    /// The processes with an attribute that could not be read.
+    uncertain: Vec<Pid>,
 }
 
 impl<'l, K: Kernel> CountingLookup<'l, K> {
@@ -161,29 +199,47 @@ impl<'l, K: Kernel> CountingLookup<'l, K> {
             cmdlines: Unreadable::default(),
             exes: Unreadable::default(),
             users: Unreadable::default(),
+            uncertain: Vec::new(),
         }
     }
 
-    fn warn(self, diagnostics: &mut Diagnostics) {
+    /// Warns of attributes that could not be read. Returns the processes that have such, sorted.
+    fn warn(mut self, diagnostics: &mut Diagnostics) -> Vec<Pid> {
         diagnostics.add_unreadable(What::CommandLines, self.cmdlines);
         diagnostics.add_unreadable(What::Executables, self.exes);
         diagnostics.add_unreadable(What::Users, self.users);
+        self.uncertain.sort_unstable();
+        self.uncertain
+    }
+
+    /// The attribute that was read. `None` if it could not be.
+    fn counted<T>(
+        &mut self,
+        pid: Pid,
+        read: Result<T, ReadError>,
+        unreadable: impl FnOnce(&mut Self) -> &mut Unreadable,
+    ) -> Option<T> {
+        let failed = |error| {
+            unreadable(self).add(error);
+            self.uncertain.push(pid);
+        };
+        read.map_err(failed).ok()
     }
 }
 
 impl<K: Kernel> Lookup for CountingLookup<'_, K> {
     fn cmdline(&mut self, pid: Pid) -> Option<&[u8]> {
         let read = self.kernel.cmdline(pid, &mut self.line);
-        read.map_err(|error| self.cmdlines.add(error)).ok()?;
+        self.counted(pid, read, |counts| &mut counts.cmdlines)?;
         Some(&self.line)
     }
 
     fn exe(&mut self, pid: Pid) -> Option<Vec<u8>> {
-        self.kernel.exe(pid).map_err(|error| self.exes.add(error)).ok()
+        self.counted(pid, self.kernel.exe(pid), |counts| &mut counts.exes)
     }
 
     fn user(&mut self, pid: Pid) -> Option<Uid> {
-        self.kernel.effective_user(pid).map_err(|error| self.users.add(error)).ok()
+        self.counted(pid, self.kernel.effective_user(pid), |counts| &mut counts.users)
     }
 
     fn out_of_time(&self) -> bool {

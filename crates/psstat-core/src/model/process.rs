@@ -147,3 +147,27 @@ impl Names {
         id.0 as usize
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_time_is_exact_if_the_exact_time_can_be_its_own() {
+        let process = Process {
+            clock: None,
+            id: ProcId { pid: Pid::INIT, start: Ticks(0) },
+            parent: Pid::NONE,
+            times: Times { own: Ticks(3), children: Ticks(0) },
+            life: Life::Alive,
+            threads: 1,
+            comm: Names::default().id(b"x"),
+        };
+        let own = |exact: Option<u64>| process.own_time(exact.map(CpuNanos), Hz(100)).0;
+        assert_eq!(own(None), 30_000_000);
+        assert_eq!(own(Some(31_234_567)), 31_234_567);
+        assert_eq!(own(Some(49_999_999)), 49_999_999);
+        assert_eq!(own(Some(50_000_000)), 30_000_000, "of another process");
+        assert_eq!(own(Some(12_345_678)), 30_000_000, "behind `stat`");
+    }
+}

@@ -139,11 +139,12 @@ impl<'c, 'a, L: Lookup> Candidate<'c, 'a, L> {
 }
 
 /// Returns the roots of the selectors whose source is all processes. `own` is the pid of psstat,
-/// which is never a root.
-pub fn among_all(
+/// which is never a root. `picked_by` returns the selectors of a process for which they are known.
+pub fn among_all<'k>(
     selectors: &Selectors,
     snapshot: &Snapshot,
     own: Option<Pid>,
+    picked_by: impl Fn(Pid) -> Option<&'k [usize]>,
     lookup: &mut impl Lookup,
 ) -> Vec<Root> {
     // For each selector, the cheapest of its conditions is checked first, and the others only if
@@ -169,6 +170,10 @@ pub fn among_all(
         }
         if reads_files && lookup.out_of_time() {
             break;
+        }
+        if let Some(known) = picked_by(process.id.pid) {
+            roots.extend(known.iter().map(|&selector| Root { selector, process: index }));
+            continue;
         }
         let mut candidate = Candidate::new(&conditional, lookup, index);
         for &kind in &kinds {
@@ -364,7 +369,7 @@ mod tests {
             conditional,
         ]);
         let mut lookup = CountingLookup::new(&processes);
-        let roots = among_all(&selectors, &snapshot(&processes), None, &mut lookup);
+        let roots = among_all(&selectors, &snapshot(&processes), None, |_| None, &mut lookup);
         assert_eq!(picked(&roots), [(0, 0), (0, 1), (1, 1), (1, 3), (1, 4)]);
     }
 
@@ -374,7 +379,7 @@ mod tests {
             ([NGINX, NGINX], selectors(vec![of_all(Some("nginx"), None, None)]));
         let own = Some(Pid::new(1));
         let mut lookup = CountingLookup::new(&processes);
-        let roots = among_all(&selectors, &snapshot(&processes), own, &mut lookup);
+        let roots = among_all(&selectors, &snapshot(&processes), own, |_| None, &mut lookup);
         assert_eq!(picked(&roots), [(1, 0)]);
     }
 
@@ -386,7 +391,7 @@ mod tests {
             of_all(Some("nginx"), Some("-x"), None),
         ]);
         let mut lookup = CountingLookup::new(&processes);
-        let roots = among_all(&selectors, &snapshot(&processes), None, &mut lookup);
+        let roots = among_all(&selectors, &snapshot(&processes), None, |_| None, &mut lookup);
         assert_eq!(picked(&roots), [(0, 0)]);
         let first = Pid::new(1);
         let once = BTreeMap::from([((first, "cmdline"), 1), ((first, "exe"), 1)]);
@@ -487,7 +492,7 @@ mod tests {
             }
             let selectors = Selectors::new(selectors).unwrap();
             let mut lookup = CountingLookup::new(&processes);
-            let roots = among_all(&selectors, &snapshot(&processes), None, &mut lookup);
+            let roots = among_all(&selectors, &snapshot(&processes), None, |_| None, &mut lookup);
             prop_assert_eq!(picked(&roots), expected);
             prop_assert!(lookup.lookups.values().all(|&times| times == 1), "{:?}", lookup.lookups);
         }

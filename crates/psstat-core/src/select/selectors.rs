@@ -1,7 +1,7 @@
 //! All selectors of a plan, with their patterns compiled.
 
 use super::matcher::{Matcher, PatternError};
-use super::selector::{Selector, Source};
+use super::selector::{Conditions, Selector, Source};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Index;
@@ -69,6 +69,16 @@ impl Selectors {
     /// Whether a process can become a root when its name, user, command line or executable changes.
     pub fn select_by_attributes(&self) -> bool {
         self.list.iter().any(|selector| selector.source == Source::All)
+    }
+
+    /// Whether a process can become a root when its user, command line or executable changes, which
+    /// its `stat` does not show.
+    pub fn select_by_files(&self) -> bool {
+        let of_all = self.list.iter().filter(|selector| selector.source == Source::All);
+        let mut conditions = of_all.map(|selector| &selector.conditions);
+        conditions.any(|Conditions { cmdline, exe, user, .. }| {
+            cmdline.is_some() || exe.is_some() || user.is_some()
+        })
     }
 
     /// Whether a selector picks control groups, or processes in control groups.

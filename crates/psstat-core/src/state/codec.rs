@@ -157,7 +157,7 @@ fn put_known(bytes: &mut Vec<u8>, known: &Known) {
     }
     put(bytes, known.processes.len() as u64);
     let mut last = 0;
-    for &KnownProcess { process, is_member } in &known.processes {
+    for KnownProcess { process, is_member, .. } in &known.processes {
         let pid = process.id.pid.number();
         put(bytes, u64::from(pid - last));
         last = pid;
@@ -167,7 +167,7 @@ fn put_known(bytes: &mut Vec<u8>, known: &Known) {
         put(bytes, process.times.children.0);
         put(bytes, u64::from(process.threads));
         put(bytes, u64::from(process.life == Life::Zombie));
-        put(bytes, u64::from(is_member));
+        put(bytes, u64::from(*is_member));
         put(bytes, Names::index(process.comm) as u64);
         put(bytes, process.clock.map_or(0, |clock| clock.0.saturating_add(1)));
     }
@@ -282,7 +282,7 @@ impl Reader<'_> {
             let comm = *ids.get(usize::try_from(self.number()?).ok()?)?;
             let clock = self.number()?.checked_sub(1).map(CpuNanos);
             let process = Process { clock, id, parent, times, life, threads, comm };
-            known.processes.push(KnownProcess { process, is_member });
+            known.processes.push(KnownProcess { process, is_member, picked_by: None });
         }
         Some(known)
     }
@@ -449,7 +449,7 @@ mod tests {
                 threads,
                 comm,
             };
-            KnownProcess { process, is_member }
+            KnownProcess { process, is_member, picked_by: None }
         }
     }
 

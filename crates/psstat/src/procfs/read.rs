@@ -35,7 +35,7 @@ impl Procfs {
 
     /// Opens a file, and verifies that it is of this mount. In a container, lxcfs may have mounted a
     /// file of its own over it, which shows another pid namespace.
-    pub(super) fn open_own_file(&self, path: &FilePath) -> Option<OwnedFd> {
+    fn open_own_file(&self, path: &FilePath) -> Option<OwnedFd> {
         let file = self.open_file(path).ok()?;
         let stat = rustix::fs::fstat(&file).ok()?;
         (stat.st_dev == self.device).then_some(file)
@@ -77,18 +77,18 @@ impl Procfs {
         text: &mut Vec<u8>,
     ) -> Result<(), ReadError> {
         let file = self.open_file(path)?;
-        text.clear();
-        while text.len() < limit {
-            let filled = text.len();
-            text.resize((filled * 2).clamp(1024, limit), 0);
-            let count = retry(|| rustix::io::read(&file, &mut text[filled..]))
-                .map_err(|errno| self.error(path, sys::reason(errno)))?;
-            text.truncate(filled + count);
-            if count == 0 {
-                break;
-            }
-        }
-        Ok(())
+        fill(&file, limit, text).map_err(|errno| self.error(path, sys::reason(errno)))
+    }
+
+    /// Reads the first `limit` bytes of a file of this mount into `text`. `None` if it cannot be
+    /// read, or another file system is mounted over it.
+    pub(super) fn read_own_file(
+        &self,
+        path: &FilePath,
+        limit: usize,
+        text: &mut Vec<u8>,
+    ) -> Option<()> {
+        fill(&self.open_own_file(path)?, limit, text).ok()
     }
 
     /// Calls `visit` with the name of each entry of a directory.
@@ -128,4 +128,19 @@ impl Procfs {
         let below = String::from_utf8_lossy(path.as_c_str().to_bytes()).into_owned();
         ReadError { path: self.path.join(below).display().to_string(), reason }
     }
+}
+
+/// Reads the first `limit` bytes of an open file into `text`.
+fn fill(file: &OwnedFd, limit: usize, text: &mut Vec<u8>) -> Result<(), Errno> {
+    text.clear();
+    while text.len() < limit {
+        let filled = text.len();
+        text.resize((filled * 2).clamp(1024, limit), 0);
+        let count = retry(|| rustix::io::read(file, &mut text[filled..]))?;
+        text.truncate(filled + count);
+        if count == 0 {
+            break;
+        }
+    }
+    Ok(())
 }

@@ -8,9 +8,9 @@ use psstat_core::model::buffer::Buffer;
 use psstat_core::model::read_error::{ReadError, Reason};
 use psstat_core::model::units::{Bytes, Pid};
 use psstat_core::parse::{line, procfs as parse};
-use std::ffi::CStr;
-use std::fs::File;
-use std::io::Read;
+
+/// Longer than any `stat` of the kernel. It lists all processors and interrupts.
+const STAT_LIMIT: usize = 16 * 1024 * 1024;
 
 impl Procfs {
     /// What the kernel reports about the tasks it has made (`loadavg`, `sys/kernel/pid_max`, `stat`).
@@ -22,28 +22,19 @@ impl Procfs {
             return None;
         }
         let mut text = Vec::new();
-        self.read_own_file(c"sys/kernel/pid_max", &mut text)?;
+        self.read_own_file(&FilePath::of_system(c"sys/kernel/pid_max"), STAT_LIMIT, &mut text)?;
         let pid_max = line::number(&text)?;
         let forks = if tracker::needs_forks(pid_max, interval_nanos) {
-            self.read_own_file(c"stat", &mut text)?;
+            self.read_own_file(&FilePath::of_system(c"stat"), STAT_LIMIT, &mut text)?;
             Some(parse::forks(&text)?)
         } else {
             None
         };
         // The newest pid is read last: a process that starts meanwhile has a pid up to the newest,
         // or belongs to the next sample.
-        self.read_own_file(c"loadavg", &mut text)?;
+        self.read_own_file(&FilePath::of_system(c"loadavg"), STAT_LIMIT, &mut text)?;
         let (tasks, newest) = parse::loadavg(&text)?;
         Some(Births { newest, tasks, pid_max, forks })
-    }
-
-    /// Reads a whole file of this mount into `text`. `None` if it cannot be read, or another file
-    /// system is mounted over it.
-    fn read_own_file(&self, name: &CStr, text: &mut Vec<u8>) -> Option<()> {
-        let file = self.open_own_file(&FilePath::of_system(name))?;
-        text.clear();
-        File::from(file).read_to_end(text).ok()?;
-        Some(())
     }
 
     /// The memory of the machine: `MemTotal` of `meminfo` (proc_meminfo(5)).

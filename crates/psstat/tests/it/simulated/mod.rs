@@ -53,15 +53,18 @@ use psstat_core::model::label::Label;
 use psstat_core::model::units::Uid;
 use psstat_core::plan::{Options, Plan};
 use psstat_core::select::selector::{Conditions, Selector, Source};
-use psstat_core::state::codec;
+use psstat_core::state::{State, codec};
 use std::collections::BTreeMap;
 use world::World;
 
-/// Takes samples of a world as one run after the other would, with a cache file between them.
+/// Takes samples of a world as one run after the other would, with a cache file between them, or as a
+/// resident program would.
 struct Watch {
     selectors: Vec<Selector>,
     fields: Vec<Field>,
-    cache: Option<Vec<u8>>,
+    state: Option<State>,
+    /// Whether the state stays in memory.
+    is_resident: bool,
     setup: Setup,
     /// What may be read.
     access: Access,
@@ -100,7 +103,8 @@ impl Watch {
         let selectors = picks.iter().map(|pick| Selector { children, ..selector(pick) }).collect();
         let fields = vec![Field::CpuShare, Field::CpuTime, Field::Processes];
         let (setup, access) = (Setup::default(), Access::default());
-        Watch { selectors, fields, cache: None, setup, access, forgets_known: false }
+        let (is_resident, forgets_known) = (false, false);
+        Watch { selectors, fields, state: None, is_resident, setup, access, forgets_known }
     }
 
     /// The same watch without CPU clocks: it knows CPU time from `stat` alone, in ticks.
@@ -113,6 +117,11 @@ impl Watch {
     fn of_births(mut self) -> Watch {
         self.setup.tells_births = true;
         self
+    }
+
+    /// The same watch in a program that stays resident.
+    fn resident(self) -> Watch {
+        Watch { is_resident: true, ..self }
     }
 
     /// The same watch, which reads everything anew in each sample.
@@ -148,20 +157,28 @@ impl Watch {
         interruptions: Vec<Interruption>,
     ) -> Result<Seen, SampleError> {
         let (started, taken) = (world.log().len(), world.now());
-        let mut before = self.cache.as_deref().map(|bytes| codec::decode(bytes).unwrap());
-        if let Some(state) = before.as_mut().filter(|_| self.forgets_known) {
-            state.known = Known::default();
-        }
         world.access = self.access.clone();
         let machine = Machine::new(world, interruptions, self.setup);
         let mut engine = Engine::new(machine, self.plan());
-        let sample = engine.sample(before.as_ref());
+        if self.is_resident {
+            engine = engine.resident();
+        }
+        let sample = engine.sample(self.state.as_ref());
         let has_listed_all = engine.kernel().has_listed_all();
         drop(engine);
         let sample = sample?;
-        self.cache = Some(codec::encode(&sample.state));
+        let before = self.state.as_ref().map_or(taken, |state| state.accounts.taken);
+        let mut state = if self.is_resident {
+            sample.state.clone()
+        } else {
+            codec::decode(&codec::encode(&sample.state)).unwrap()
+        };
+        if self.forgets_known {
+            state.known = Known::default();
+        }
+        self.state = Some(state);
 
-        let elapsed = taken.since(before.map_or(taken, |state| state.accounts.taken));
+        let elapsed = taken.since(before);
         let lines = sample.reports.iter().map(|report| {
             let used = report.cpu.map(|rate| micros(rate, elapsed));
             let total = report.cpu_time.unwrap().0 / 1000;
@@ -176,8 +193,7 @@ impl Watch {
 
     /// What is kept of each group.
     fn groups(&self) -> BTreeMap<Label, GroupAccount> {
-        let state = self.cache.as_deref().map(|bytes| codec::decode(bytes).unwrap());
-        state.map(|state| state.accounts.groups).unwrap_or_default()
+        self.state.as_ref().map(|state| state.accounts.groups.clone()).unwrap_or_default()
     }
 }
 

@@ -15,6 +15,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{TestCaseResult, TestRunner};
 use psstat_core::account::accounts::GroupAccount;
+use psstat_core::discovery::clock_table;
 use psstat_core::discovery::tracker::{ROTATION, ROTATION_MINIMUM};
 use psstat_core::model::label::Label;
 use psstat_core::model::units::{BootNanos, Pid, ProcId};
@@ -447,6 +448,42 @@ fn names_taken_late_are_found_in_a_round() {
         scene.live(Law::NoNames, later, agree)?;
         Ok(scene.tally)
     });
+}
+
+/// A resident program finds them at once if there are few processes, by their clocks.
+#[test]
+fn residents_find_names_taken_late_at_every_sample() {
+    try_on(150, steps(Kind::Plain, 10..80), [60, 50], |steps| {
+        let mut scene = Scene::new(&names());
+        scene.sparing = scene.sparing.resident();
+        scene.rest(1);
+        scene.live(Law::Any, steps, agree)?;
+        Ok(scene.tally)
+    });
+}
+
+/// If there are many, it finds them in a sixteenth of the samples that rotation needs. The process
+/// that takes the name has any place among the others, and so has the moment.
+#[test]
+fn residents_find_names_taken_late_in_16_samples() {
+    for round in 0..40 {
+        let mut world = World::new(32_768);
+        let pids: Vec<Pid> = (0..1500).map(|_| world.fork(Pid::INIT).unwrap()).collect();
+        world.idle(12_000 * TICK);
+        let named = Pick { label: Some("named"), by: By::Name(&["w"]) };
+        let mut watch = Watch::new(&[named]).of_births().resident();
+        let mut processes = |world: &mut World| {
+            world.idle(100 * TICK);
+            let seen = watch.sample(world);
+            (seen.lines.get("named").map_or(0, |line| line.processes), seen.some)
+        };
+        (0..=round % 19).for_each(|_| assert_eq!(processes(&mut world).0, 0));
+        world.exec(pids[round * 37 % pids.len()], "w");
+        let found = (0..clock_table::SAMPLES_PER_ROUND).position(|_| processes(&mut world).0 == 1);
+        assert!(found.is_some(), "in round {round}");
+        // The others are not read meanwhile.
+        assert!(processes(&mut world).1.is_some_and(|processes_read| processes_read < 40));
+    }
 }
 
 /// A chosen pid is not among those that the kernel gave out, so rotation finds the process.

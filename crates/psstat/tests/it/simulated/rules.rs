@@ -595,7 +595,7 @@ fn a_new_group_of_a_known_control_group_has_a_baseline() {
     let mut before = Watch::new(&[one]);
     before.sample(&mut world);
     world.idle(TICK);
-    let mut after = Watch { cache: before.cache, ..Watch::new(&[one, all]) };
+    let mut after = Watch { state: before.state, ..Watch::new(&[one, all]) };
     let lines = after.sample(&mut world).lines;
     assert_eq!((lines["a"].used, lines["all"].used), (Some(0), None));
 }

@@ -3,13 +3,14 @@
 use super::Watch;
 use super::counters::control_groups;
 use super::history::{Law, Lived, Step, in_sight, live, picks, quiet_with_control_groups, racy};
-use super::oracle::Pick;
+use super::oracle::{By, Pick};
 use super::properties::{config, conservation_from, nothing_counts_twice};
+use super::world::{TICK, World};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use psstat_core::discovery::known::Known;
-use psstat_core::model::process::Process;
-use psstat_core::model::units::Pid;
+use psstat_core::model::process::{Names, Process};
+use psstat_core::model::units::{CpuNanos, Pid};
 use psstat_core::state::State;
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -20,10 +21,17 @@ fn watch() -> Watch {
     Watch::new(&picks).with_all_fields().of_births()
 }
 
-/// The known processes by pid, with their names.
-fn by_pid(known: &Known) -> BTreeMap<Pid, (Process, &[u8])> {
-    let processes = known.processes.iter().map(|known| known.process);
-    processes.map(|process| (process.id.pid, (process, known.names.text(process.comm)))).collect()
+/// The members by pid, with their names.
+fn members(known: &Known) -> BTreeMap<Pid, (Process, &[u8])> {
+    let members = known.processes.iter().filter(|known| known.is_member);
+    let processes = members.map(|known| known.process);
+    // The same name may have another id in another sample.
+    let comm = Names::default().id(b"");
+    let named = |process: Process| {
+        let name = known.names.text(process.comm);
+        (process.id.pid, (Process { comm, ..process }, name))
+    };
+    processes.map(named).collect()
 }
 
 /// How many processes were read, and how many of them were known.
@@ -41,7 +49,7 @@ impl Tally {
         let states: Vec<&State> =
             lived.samples.iter().map(|sample| &sample.taken[0].state).collect();
         for pair in states.windows(2) {
-            let [then, now] = [pair[0], pair[1]].map(|state| by_pid(&state.known));
+            let [then, now] = [pair[0], pair[1]].map(|state| members(&state.known));
             self.samples += 1;
             for (pid, (process, _)) in then {
                 let now = now.get(&pid).map(|(process, _)| process.clock);
@@ -60,13 +68,16 @@ fn reading_what_has_run_is_reading_everything() {
     let total = Cell::new(Tally::default());
     let steps = in_sight(quiet_with_control_groups());
     let outcome = TestRunner::new(config(1000)).run(&steps, |steps| {
-        let lived = live(Law::Any, &steps, &mut [watch(), watch().without_memory()]);
+        let watches = &mut [watch().without_memory(), watch(), watch().resident()];
+        let lived = live(Law::Any, &steps, watches);
         for (at, sample) in lived.samples.iter().enumerate() {
-            let [some, all] = [&sample.taken[0], &sample.taken[1]];
-            prop_assert_eq!(&some.reports, &all.reports, "sample {}", at);
-            prop_assert_eq!(&some.state.accounts, &all.state.accounts, "sample {}", at);
-            let [some, all] = [some, all].map(|sample| by_pid(&sample.state.known));
-            prop_assert_eq!(some, all, "sample {}", at);
+            let all = &sample.taken[0];
+            for some in &sample.taken[1..] {
+                prop_assert_eq!(&some.reports, &all.reports, "sample {}", at);
+                prop_assert_eq!(&some.state.accounts, &all.state.accounts, "sample {}", at);
+                let [some, all] = [some, all].map(|sample| members(&sample.state.known));
+                prop_assert_eq!(some, all, "sample {}", at);
+            }
         }
         let mut tally = total.get();
         tally.add(&lived);
@@ -98,9 +109,62 @@ proptest! {
     #[test]
     fn who_ran_unseen_is_found_later(mut steps in quiet_with_control_groups()) {
         steps.push(Step::rest());
-        let lived = live(Law::Any, &steps, &mut [watch(), watch().without_memory()]);
+        let watches = &mut [watch().without_memory(), watch(), watch().resident()];
+        let lived = live(Law::Any, &steps, watches);
         let last = &lived.samples[lived.samples.len() - 1].taken;
-        let [some, all] = [0, 1].map(|at| by_pid(&last[at].state.known));
-        prop_assert_eq!(some, all);
+        let [all, some, resident] = [0, 1, 2].map(|at| members(&last[at].state.known));
+        prop_assert_eq!(some, all.clone());
+        prop_assert_eq!(resident, all);
     }
+}
+
+/// A process that has another's pid may also have used as much. The pid was given out since the last
+/// sample, so the process is read.
+#[test]
+fn a_successor_whose_clock_shows_the_same_is_read() {
+    let mut world = World::new(100);
+    let root = world.fork(Pid::INIT).unwrap();
+    let child = world.fork(root).unwrap();
+    world.fork(root).unwrap();
+    world.burn(child, 100, 0);
+    let clock = world.clock(child);
+    let mut watch = Watch::new(&[Pick { label: Some("root"), by: By::Pid(root) }]).of_births();
+    let mut start_of_child = |world: &mut World| {
+        world.idle(100 * TICK);
+        let seen = watch.sample(world);
+        assert!(seen.some.is_some() || seen.lines.is_empty(), "births are certain");
+        let snapshot = seen.sample.snapshot;
+        snapshot.processes[snapshot.find(child).unwrap()].id.start
+    };
+    let start = start_of_child(&mut world);
+    assert_eq!(start_of_child(&mut world), start);
+    world.exit_and_wait(child);
+    world.idle(TICK);
+    world.set_last_pid(child.number() - 1);
+    assert_eq!(world.fork(root), Some(child));
+    world.burn(child, 100, 0);
+    assert_eq!(world.clock(child), clock);
+    assert!(start_of_child(&mut world) > start);
+}
+
+/// A pid can also be chosen. The clock of a process that has never run shows 0, and so does that of
+/// its successor. Such a process is always read.
+#[test]
+fn a_successor_that_has_never_run_is_read() {
+    let mut world = World::new(100);
+    let root = world.fork(Pid::INIT).unwrap();
+    let child = world.fork(root).unwrap();
+    let mut watch = Watch::new(&[Pick { label: Some("root"), by: By::Pid(root) }]).of_births();
+    let mut start_of_child = |world: &mut World| {
+        world.idle(100 * TICK);
+        let snapshot = watch.sample(world).sample.snapshot;
+        snapshot.processes[snapshot.find(child).unwrap()].id.start
+    };
+    let start = start_of_child(&mut world);
+    assert_eq!(start_of_child(&mut world), start);
+    world.exit_and_wait(child);
+    world.idle(TICK);
+    assert_eq!(world.fork_with_pid(root, child), Some(child));
+    assert_eq!(world.clock(child), Some(CpuNanos(0)));
+    assert!(start_of_child(&mut world) > start);
 }
