@@ -8,10 +8,9 @@ use super::properties::{config, conservation_from, nothing_counts_twice};
 use super::world::{TICK, World};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
-use psstat_core::discovery::known::Known;
+use psstat_core::engine::Sample;
 use psstat_core::model::process::{Names, Process};
 use psstat_core::model::units::{CpuNanos, Pid};
-use psstat_core::state::State;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
@@ -22,34 +21,32 @@ fn watch() -> Watch {
 }
 
 /// The members by pid, with their names.
-fn members(known: &Known) -> BTreeMap<Pid, (Process, &[u8])> {
-    let members = known.processes.iter().filter(|known| known.is_member);
-    let processes = members.map(|known| known.process);
+fn members(sample: &Sample) -> BTreeMap<Pid, (Process, &[u8])> {
+    let snapshot = &sample.snapshot;
+    let members = sample.readings.members.iter().map(|&index| snapshot.processes[index]);
     // The same name may have another id in another sample.
     let comm = Names::default().id(b"");
     let named = |process: Process| {
-        let name = known.names.text(process.comm);
+        let name = snapshot.names.text(process.comm);
         (process.id.pid, (Process { comm, ..process }, name))
     };
-    processes.map(named).collect()
+    members.map(named).collect()
 }
 
-/// How many processes were read, and how many of them were known.
+/// How many members had run since the last sample, and how many had not.
 #[derive(Clone, Copy, Debug, Default)]
 struct Tally {
     samples: usize,
-    /// Processes that were known and whose clocks had not moved.
+    /// Members whose clocks had not moved.
     unmoved: usize,
-    /// Processes that were known and had run.
+    /// Members that had run or ended.
     moved: usize,
 }
 
 impl Tally {
     fn add(&mut self, lived: &Lived) {
-        let states: Vec<&State> =
-            lived.samples.iter().map(|sample| &sample.taken[0].state).collect();
-        for pair in states.windows(2) {
-            let [then, now] = [pair[0], pair[1]].map(|state| members(&state.known));
+        for pair in lived.samples.windows(2) {
+            let [then, now] = [0, 1].map(|at| members(&pair[at].taken[1]));
             self.samples += 1;
             for (pid, (process, _)) in then {
                 let now = now.get(&pid).map(|(process, _)| process.clock);
@@ -62,7 +59,7 @@ impl Tally {
     }
 }
 
-/// Half of what is known has not run, so that the property shows something.
+/// More than half of the members have not run, so that the property shows something.
 #[test]
 fn reading_what_has_run_is_reading_everything() {
     let total = Cell::new(Tally::default());
@@ -75,7 +72,7 @@ fn reading_what_has_run_is_reading_everything() {
             for some in &sample.taken[1..] {
                 prop_assert_eq!(&some.reports, &all.reports, "sample {}", at);
                 prop_assert_eq!(&some.state.accounts, &all.state.accounts, "sample {}", at);
-                let [some, all] = [some, all].map(|sample| members(&sample.state.known));
+                let [some, all] = [some, all].map(members);
                 prop_assert_eq!(some, all, "sample {}", at);
             }
         }
@@ -112,7 +109,7 @@ proptest! {
         let watches = &mut [watch().without_memory(), watch(), watch().resident()];
         let lived = live(Law::Any, &steps, watches);
         let last = &lived.samples[lived.samples.len() - 1].taken;
-        let [all, some, resident] = [0, 1, 2].map(|at| members(&last[at].state.known));
+        let [all, some, resident] = [0, 1, 2].map(|at| members(&last[at]));
         prop_assert_eq!(some, all.clone());
         prop_assert_eq!(resident, all);
     }
