@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `fixture` | trees of actors (`examples/actor.rs`), and other programs that end with their test |
 //! | `meter` | runs of psstat, and the comparison of a run with the actors' own account |
+//! | `resident` | a resident psstat that is asked for samples |
 //! | `kernel` | what `/proc` says, read by other files than psstat reads |
 //! | `needs` | what a test needs of the machine |
 //! | `cpu` | conservation and no spikes, whoever dies, is adopted, or is never waited for |
@@ -32,5 +33,6 @@ mod meter;
 mod namespaces;
 mod needs;
 mod nginx;
+mod resident;
 mod selecting;
 mod units;

@@ -194,6 +194,11 @@ impl Actor {
         answer.trim_end().to_owned()
     }
 
+    /// Gives an order that is answered with pids.
+    pub fn pids(&self, order: &str) -> Vec<u32> {
+        self.obey(order).split(' ').map(|pid| pid.parse().expect("a pid")).collect()
+    }
+
     /// Uses that much CPU time.
     pub fn burn(&self, millis: u64) {
         self.obey(&format!("burn {millis}"));

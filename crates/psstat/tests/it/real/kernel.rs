@@ -54,6 +54,14 @@ pub fn children(parent: u32) -> Vec<u32> {
     .collect()
 }
 
+/// What the scheduler gave to the first thread of a process, in seconds: the first field of
+/// `schedstat` (Documentation/scheduler/sched-stats.rst).
+pub fn scheduled(pid: u32) -> f64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/schedstat")).expect("it lives");
+    let nanos = text.split(' ').next().and_then(|nanos| nanos.parse::<u64>().ok());
+    nanos.expect("nanoseconds") as f64 / 1e9
+}
+
 /// Whether a process waits for something to happen.
 pub fn sleeps(pid: u32) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it lives");
