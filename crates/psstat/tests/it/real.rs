@@ -16,6 +16,7 @@
 //! | `fields` | each field beside the first three |
 //! | `light` | many processes that each use little |
 //! | `lives` | processes that come, go, change their name, end half |
+//! | `late` | old processes that take a matching name late |
 //! | `selecting` | each selector, and psstat beside itself |
 //! | `memory` | workers that share a segment; PostgreSQL |
 //! | `nginx` | a server with its workers, nested selectors |
@@ -26,6 +27,7 @@ mod cpu;
 mod fields;
 mod fixture;
 mod kernel;
+mod late;
 mod light;
 mod lives;
 mod memory;
