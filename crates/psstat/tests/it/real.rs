@@ -13,6 +13,7 @@
 //! | `kernel` | what `/proc` says, read by other files than psstat reads |
 //! | `needs` | what a test needs of the machine |
 //! | `cpu` | conservation and no spikes, whoever dies, is adopted, or is never waited for |
+//! | `calls` | which files a sample opens and reads |
 //! | `fields` | each field beside the first three |
 //! | `light` | many processes that each use little |
 //! | `lives` | processes that come, go, change their name, end half |
@@ -23,6 +24,7 @@
 //! | `units` | units of the machine's own systemd, and the controllers of their control groups |
 //! | `namespaces` | recycled pids, other mounts of procfs, hidden processes |
 
+mod calls;
 mod cpu;
 mod fields;
 mod fixture;
