@@ -13,6 +13,7 @@
 //! | `kernel` | what `/proc` says, read by other files than psstat reads |
 //! | `needs` | what a test needs of the machine |
 //! | `cpu` | conservation and no spikes, whoever dies, is adopted, or is never waited for |
+//! | `clocks` | a CPU clock that stands still means an unchanged `stat` |
 //! | `calls` | which files a sample opens and reads |
 //! | `fields` | each field beside the first three |
 //! | `light` | many processes that each use little |
@@ -25,6 +26,7 @@
 //! | `namespaces` | recycled pids, other mounts of procfs, hidden processes |
 
 mod calls;
+mod clocks;
 mod cpu;
 mod fields;
 mod fixture;
