@@ -5,6 +5,17 @@
 //! actor serve DIRECTORY NAME  obeys orders that it receives through the socket DIRECTORY/NAME
 //! actor chain DEPTH MILLIS    starts a chain of DEPTH generations; the last one uses MILLIS ms of CPU
 //!                             time, and every other one waits for its child; then ends
+//! actor work MICROS MILLIS    uses MICROS us of CPU time, then sleeps MILLIS ms, again and again, until
+//!                             its standard input ends
+//! actor idle [WORD...]        sleeps until its standard input ends
+//! actor threads COUNT MILLIS  starts COUNT threads that end one after the other within MILLIS ms, while
+//!                             the first thread sleeps; then ends
+//! actor rename MILLIS NAME... takes each name in turn, and sleeps MILLIS ms after each; then ends
+//! actor switch MILLIS PROGRAM [ARG...]
+//!                             after MILLIS ms, a thread that is not the first executes the program
+//! actor adopt FILE SCRIPT     runs sh -c SCRIPT as the parent of all orphans below it, waits for all
+//!                             children, then ends; creates FILE when its standard input ends, and
+//!                             continues the processes of its group that are stopped
 //! ```
 //!
 //! An order is one line, and the answer is one line:
@@ -17,9 +28,14 @@
 //! threads COUNT MILLIS      starts COUNT threads that use MILLIS ms of CPU time each
 //! busy                      starts a thread that uses CPU time until `idle`
 //! idle                      ends the threads of `busy` and `nappers`
-//! name COMM                 changes its name to COMM
+//! name COMM                 changes its name to COMM by prctl(2)
+//! comm COMM                 changes its name to COMM by /proc/self/comm
+//! exec PROGRAM [ARG...]     executes the program in its place, without an answer
 //! subreaper                 becomes the parent of orphans among its descendants
 //! spawn NAME                starts an actor as its child, and answers with its pid
+//! crew COUNT MICROS MILLIS  starts COUNT children that do `work`, and answers with their pids
+//! sleepers COUNT            starts COUNT children that are `idle`, and answers with their pids
+//! dismiss                   ends the children of `crew` and `sleepers`, and waits for them
 //! wait PID                  waits for the end of a child
 //! linger PID                waits until a child is a zombie, and does not reap it
 //! chains COUNT DEPTH MILLIS runs COUNT chains one after the other, and waits for each
@@ -39,16 +55,21 @@
 
 use nix::sys::resource::{Usage, UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use rustix::process::{Pid, WaitId, WaitIdOptions, WaitOptions, waitid, waitpid};
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, WaitOptions, getpid, kill_current_process_group,
+    set_child_subreaper, wait, waitid, waitpid,
+};
 use rustix::time::{ClockId, clock_gettime};
 use std::error::Error;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, PipeWriter, Write};
 use std::os::unix::net::UnixListener;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Child, Command};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -61,7 +82,13 @@ fn main() -> Outcome<()> {
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [_, "serve", directory, name] => Actor::new(directory.into()).serve(name),
         [_, "chain", depth, millis] => chain(depth.parse()?, millis.parse()?),
-        _ => Err("usage: actor serve DIRECTORY NAME | actor chain DEPTH MILLIS".into()),
+        [_, "work", micros, millis] => work(micros.parse()?, millis.parse()?),
+        [_, "idle", ..] => wait_for_end_of_input(None).map(drop),
+        [_, "threads", count, millis] => short_threads(count.parse()?, millis.parse()?),
+        [_, "rename", millis, ref names @ ..] => rename(millis.parse()?, names),
+        [_, "switch", millis, program, ref args @ ..] => switch(millis.parse()?, program, args),
+        [_, "adopt", file, script] => adopt(file.to_owned(), script),
+        _ => Err("usage: see the comment at the top of actor.rs".into()),
     }
 }
 
@@ -73,6 +100,8 @@ struct Actor {
     /// Sleeping threads. Each ends when its sender is dropped.
     nappers: Vec<(mpsc::Sender<()>, JoinHandle<()>)>,
     files: Vec<File>,
+    /// Children that end when their standard input ends. Its other end is here.
+    crew: Vec<(PipeWriter, Vec<Child>)>,
 }
 
 impl Actor {
@@ -83,6 +112,7 @@ impl Actor {
             stop: Arc::default(),
             nappers: Vec::new(),
             files: Vec::new(),
+            crew: Vec::new(),
         }
     }
 
@@ -165,7 +195,29 @@ impl Actor {
                 }
             }
             "name" => rustix::thread::set_name(&std::ffi::CString::new(rest)?)?,
-            "subreaper" => rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?,
+            "comm" => std::fs::write("/proc/self/comm", rest)?,
+            "exec" => {
+                let mut words = rest.split(' ');
+                let program = words.next().ok_or("exec PROGRAM [ARG...]")?;
+                return Err(Command::new(program).args(words).exec().into());
+            }
+            "crew" => match numbers()?[..] {
+                [count, micros, millis] => {
+                    let args = ["work", &micros.to_string(), &millis.to_string()];
+                    return self.start_crew(count, &args);
+                }
+                _ => return Err("crew COUNT MICROS MILLIS".into()),
+            },
+            "sleepers" => return self.start_crew(rest.parse()?, &["idle"]),
+            "dismiss" => {
+                for (input, children) in self.crew.drain(..) {
+                    drop(input);
+                    for mut child in children {
+                        child.wait()?;
+                    }
+                }
+            }
+            "subreaper" => set_child_subreaper(Some(getpid()))?,
             "spawn" => {
                 let child = this_program()?.arg("serve").arg(&self.directory).arg(rest).spawn()?;
                 return Ok(child.id().to_string());
@@ -210,6 +262,76 @@ impl Actor {
         (0..count).try_for_each(|_| all_slept.recv())?;
         Ok(())
     }
+
+    /// Starts children that end when their standard input does. Returns their pids.
+    fn start_crew(&mut self, count: u64, args: &[&str]) -> Outcome<String> {
+        let (input, keeper) = std::io::pipe()?;
+        let mut children = Vec::new();
+        for _ in 0..count {
+            children.push(this_program()?.args(args).stdin(input.try_clone()?).spawn()?);
+        }
+        let pids: Vec<String> = children.iter().map(|child| child.id().to_string()).collect();
+        self.crew.push((keeper, children));
+        Ok(pids.join(" "))
+    }
+}
+
+fn work(micros: u64, millis: u64) -> Outcome<()> {
+    loop {
+        burn_for(Duration::from_micros(micros));
+        if wait_for_end_of_input(Some(Duration::from_millis(millis)))? {
+            return Ok(());
+        }
+    }
+}
+
+/// Waits until standard input ends, to which nothing is written. Returns whether it has ended.
+fn wait_for_end_of_input(limit: Option<Duration>) -> Outcome<bool> {
+    let limit = limit.map(Timespec::try_from).transpose()?;
+    let stdin = std::io::stdin();
+    let mut polled = [PollFd::new(&stdin, PollFlags::IN)];
+    Ok(rustix::io::retry_on_intr(|| poll(&mut polled, limit.as_ref()))? > 0)
+}
+
+fn short_threads(count: u32, millis: u64) -> Outcome<()> {
+    let longest = Duration::from_millis(millis);
+    for number in 1..=count {
+        std::thread::spawn(move || std::thread::sleep(longest * number / count));
+    }
+    std::thread::sleep(longest + longest / count);
+    Ok(())
+}
+
+fn rename(millis: u64, names: &[&str]) -> Outcome<()> {
+    for &name in names {
+        rustix::thread::set_name(&std::ffi::CString::new(name)?)?;
+        std::thread::sleep(Duration::from_millis(millis));
+    }
+    Ok(())
+}
+
+fn switch(millis: u64, program: &str, args: &[&str]) -> Outcome<()> {
+    let mut command = Command::new(program);
+    command.args(args);
+    let thread = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(millis));
+        command.exec()
+    });
+    // The thread returns only if the program cannot be executed.
+    Err(thread.join().map_err(|_| "a thread panicked")?.into())
+}
+
+fn adopt(file: String, script: &str) -> Outcome<()> {
+    set_child_subreaper(Some(getpid()))?;
+    std::thread::spawn(move || {
+        let _ = wait_for_end_of_input(None);
+        let _ = File::create(file);
+        kill_current_process_group(Signal::CONT)
+    });
+    // It is waited for with all others.
+    drop(Command::new("/bin/sh").args(["-c", script]).spawn()?);
+    while wait(WaitOptions::empty()).is_ok() {}
+    Ok(())
 }
 
 /// Reads without the page cache. This needs a buffer that is aligned to blocks.
@@ -273,11 +395,15 @@ fn allow_none<T>(waited: rustix::io::Result<T>) -> Outcome<()> {
 
 /// Uses this much CPU time in the current thread, even if that takes longer.
 fn burn(millis: u64) {
+    burn_for(Duration::from_millis(millis));
+}
+
+fn burn_for(time: Duration) {
     let used = || {
         let used = clock_gettime(ClockId::ThreadCPUTime);
         Duration::try_from(used).expect("CPU time is never negative")
     };
-    let end = used() + Duration::from_millis(millis);
+    let end = used() + time;
     while used() < end {
         std::hint::spin_loop();
     }

@@ -9,22 +9,29 @@
 //! |---|---|
 //! | `fixture` | trees of actors (`examples/actor.rs`), and other programs that end with their test |
 //! | `meter` | runs of psstat, and the comparison of a run with the actors' own account |
+//! | `resident` | a resident psstat that is asked for samples |
 //! | `kernel` | what `/proc` says, read by other files than psstat reads |
 //! | `needs` | what a test needs of the machine |
 //! | `cpu` | conservation and no spikes, whoever dies, is adopted, or is never waited for |
+//! | `clocks` | a CPU clock that stands still means an unchanged `stat` |
+//! | `calls` | which files a sample opens and reads |
 //! | `fields` | each field beside the first three |
 //! | `light` | many processes that each use little |
 //! | `lives` | processes that come, go, change their name, end half |
+//! | `late` | old processes that take a matching name late |
 //! | `selecting` | each selector, and psstat beside itself |
 //! | `memory` | workers that share a segment; PostgreSQL |
 //! | `nginx` | a server with its workers, nested selectors |
 //! | `units` | units of the machine's own systemd, and the controllers of their control groups |
 //! | `namespaces` | recycled pids, other mounts of procfs, hidden processes |
 
+mod calls;
+mod clocks;
 mod cpu;
 mod fields;
 mod fixture;
 mod kernel;
+mod late;
 mod light;
 mod lives;
 mod memory;
@@ -32,5 +39,6 @@ mod meter;
 mod namespaces;
 mod needs;
 mod nginx;
+mod resident;
 mod selecting;
 mod units;

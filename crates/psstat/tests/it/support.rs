@@ -12,7 +12,7 @@ use line::Line;
 use psstat_core::state::State;
 use psstat_core::state::codec;
 use rustix::time::{ClockId, clock_gettime};
-pub use skip::{is_installed, may_be_root, skip, skip_in_part};
+pub use skip::{is_installed, may_be_root, skip, skip_in_part, why_not_installed};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};

@@ -2,6 +2,8 @@
 
 use super::fixture::{Actor, Fixture};
 use super::meter::{Meter, Reading, TICK};
+use super::resident::Resident;
+use std::time::Duration;
 
 fn group(actor: &Actor) -> [String; 2] {
     ["--pid".to_owned(), format!("group:{}", actor.pid)]
@@ -108,7 +110,7 @@ fn samples_amid_short_lives_add_up_to_the_kernels_account() {
                     assert!(samples > 3, "{samples} samples are too few to show anything");
                     break;
                 }
-                std::thread::sleep(std::time::Duration::from_millis(60));
+                std::thread::sleep(Duration::from_millis(60));
             }
         });
         root.obey("chains 30 2 70");
@@ -122,6 +124,70 @@ fn samples_amid_short_lives_add_up_to_the_kernels_account() {
         assert!((*sum - truth).abs() <= 0.02 * truth, "{sum} s of {truth} s");
         println!("sum of all samples {sum:.3} s, getrusage {truth:.3} s");
     }
+}
+
+/// Children that live long and use little, beside one that makes many that live short. The latter are
+/// counted by what their parents inherit, which the kernel shows in ticks; the former by their clocks.
+#[test]
+fn light_children_beside_a_storm_add_up_to_the_kernels_account() {
+    let fixture = Fixture::new();
+    let root = fixture.actor("root");
+    let pid_file = fixture.path().join("root.pid");
+    std::fs::write(&pid_file, format!("{}\n", root.pid)).expect("written");
+    let by_file = format!("--pid-file=group:{}", pid_file.display());
+    let used = || root.usage().as_secs_f64();
+
+    let first = used();
+    let mut meter = meter(&root, &[], &[]);
+    let mut resident = Resident::start(&[&by_file, "--fields=p_cpu,cpu_time,n_proc"], 1);
+    let baseline = resident.sample().remove(0);
+    let second = used();
+
+    root.obey("crew 20 300 50");
+    let child = root.spawn("child");
+    let end = fixture.path().join("end");
+    let (mut sums, mut totals, mut taken) = ([0.0; 2], Vec::new(), baseline.nanos);
+    let mut sample = || {
+        sums[0] += meter.sample(&[]).seconds("group");
+        let line = resident.sample().remove(0);
+        sums[1] += line.decimal("p_cpu") * (line.nanos - taken) as f64 / 1e9;
+        totals.push(line.decimal("cpu_time") - baseline.decimal("cpu_time"));
+        taken = line.nanos;
+        line.processes
+    };
+    let child = std::thread::scope(|scope| {
+        let storm = format!("sh while [ ! -e {} ]; do /bin/true; done", end.display());
+        let child = scope.spawn(move || {
+            child.obey(&storm);
+            child
+        });
+        for _ in 0..10 {
+            std::thread::sleep(Duration::from_millis(300));
+            assert!(sample() >= 22, "the root, its child and 20 workers");
+        }
+        std::fs::write(&end, "").expect("written");
+        child.join().expect("the storm ends")
+    });
+    child.exit();
+    root.wait_for(&child);
+    root.obey("dismiss");
+    let third = used();
+    // In a short interval p_cpu is limited to what the machine has.
+    std::thread::sleep(Duration::from_millis(500));
+    // Everybody has ended and was waited for.
+    assert_eq!(sample(), 1);
+    let truth = third - second..=used() - first;
+    assert!(*truth.start() > 0.5, "there was no storm: {truth:?}");
+    // The root, its child and the shell below have waited. Two ticks each.
+    let slack = 6.0 * TICK;
+    let [one_shot, resident] = sums;
+    let total = *totals.last().expect("samples were taken");
+    println!("one shot {one_shot:.6} s, resident {resident:.6} s, {total:.6} s of {truth:.6?} s");
+    for sum in [one_shot, resident, total] {
+        let range = truth.start() - slack..=truth.end() + slack;
+        assert!(range.contains(&sum), "{sum} s of {truth:?} s: {totals:?}");
+    }
+    assert!(totals.is_sorted(), "{totals:?}");
 }
 
 #[test]

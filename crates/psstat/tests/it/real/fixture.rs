@@ -185,13 +185,37 @@ impl Actor {
 
     /// Gives an order; see `examples/actor.rs`.
     pub fn obey(&self, order: &str) -> String {
+        self.try_to_obey(order).unwrap_or_else(|error| panic!("{order}: {error}"))
+    }
+
+    /// Gives an order that the machine may not allow.
+    ///
+    /// # Errors
+    /// What the actor answers then.
+    pub fn try_to_obey(&self, order: &str) -> Result<String, String> {
         let mut line = self.line.borrow_mut();
         let mut answer = String::new();
         writeln!(line.get_mut(), "{order}")
             .and_then(|()| line.read_line(&mut answer))
             .unwrap_or_else(|error| panic!("{order}: {error}"));
-        assert!(answer.ends_with('\n') && !answer.starts_with("error"), "{order}: {answer:?}");
-        answer.trim_end().to_owned()
+        assert!(answer.ends_with('\n'), "{order}: {answer:?}");
+        let answer = answer.trim_end().to_owned();
+        if answer.starts_with("error") { Err(answer) } else { Ok(answer) }
+    }
+
+    /// Gives an order that is answered with pids.
+    pub fn pids(&self, order: &str) -> Vec<u32> {
+        self.obey(order).split(' ').map(|pid| pid.parse().expect("a pid")).collect()
+    }
+
+    /// Executes another program in its place, with these arguments. None of them has a space.
+    pub fn execute(&self, line: &[&str]) {
+        let mut stream = self.line.borrow_mut();
+        writeln!(stream.get_mut(), "exec {}", line.join(" ")).expect("it lives");
+        // The stream ends when the program is executed.
+        let mut answer = String::new();
+        let end = stream.read_line(&mut answer).expect("the end of the stream");
+        assert_eq!(end, 0, "{line:?}: {answer}");
     }
 
     /// Uses that much CPU time.

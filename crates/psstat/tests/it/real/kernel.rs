@@ -1,6 +1,9 @@
 //! What `/proc` says of a process, read by other files than those that psstat reads.
 
+use crate::support::limit::LIMIT;
+use psstat_core::model::units::{CpuNanos, Pid};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// A line of `/proc/meminfo`, in bytes.
 pub fn meminfo(key: &str) -> u64 {
@@ -52,6 +55,32 @@ pub fn children(parent: u32) -> Vec<u32> {
         status.lines().any(|line| line == wanted)
     })
     .collect()
+}
+
+/// Waits until none of these processes has run for a while: until their CPU clocks stand still.
+pub fn await_rest(pids: &[u32]) {
+    let clocks = || -> Vec<Option<CpuNanos>> {
+        pids.iter().map(|&pid| psstat::clock::read(Pid::new(pid))).collect()
+    };
+    let begin = Instant::now();
+    let mut last = clocks();
+    loop {
+        std::thread::sleep(Duration::from_millis(100));
+        let now = clocks();
+        if now == last {
+            return;
+        }
+        assert!(begin.elapsed() < LIMIT, "they do not rest: {pids:?}");
+        last = now;
+    }
+}
+
+/// What the scheduler gave to the first thread of a process, in seconds: the first field of
+/// `schedstat` (Documentation/scheduler/sched-stats.rst).
+pub fn scheduled(pid: u32) -> f64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/schedstat")).expect("it lives");
+    let nanos = text.split(' ').next().and_then(|nanos| nanos.parse::<u64>().ok());
+    nanos.expect("nanoseconds") as f64 / 1e9
 }
 
 /// Whether a process waits for something to happen.

@@ -23,18 +23,16 @@ pub struct Line {
     pub processes: u64,
     /// All but the time stamp.
     pub values: String,
-    nanos: i128,
+    /// The time stamp.
+    pub nanos: i128,
 }
 
 impl Line {
-    fn new(text: &str) -> Line {
+    pub fn new(text: &str) -> Line {
         let (values, nanos) = text.rsplit_once(' ').expect("a time stamp");
-        let (tags, fields) = values.rsplit_once(' ').expect("fields");
+        let (tags, _) = values.rsplit_once(' ').expect("fields");
         let name = tags.strip_prefix("psstat,process_name=").expect("one tag");
-        let field = |key: &str| {
-            let mut pairs = fields.split(',').filter_map(|pair| pair.split_once('='));
-            pairs.find_map(|(other, value)| (key == other).then_some(value))
-        };
+        let field = |key: &str| value_of(values, key);
         let number = |text: &str| text.parse::<f64>().expect("a number");
         let processes = field("n_proc").and_then(|count| count.strip_suffix('i'));
         let line = Line {
@@ -50,6 +48,19 @@ impl Line {
         }
         line
     }
+
+    /// A field with decimals.
+    pub fn decimal(&self, key: &str) -> f64 {
+        let value = value_of(&self.values, key).and_then(|value| value.parse().ok());
+        value.unwrap_or_else(|| panic!("no {key}: {self:?}"))
+    }
+}
+
+/// The value of a field in a line without its time stamp.
+fn value_of<'v>(values: &'v str, key: &str) -> Option<&'v str> {
+    let (_, fields) = values.rsplit_once(' ')?;
+    let mut pairs = fields.split(',').filter_map(|pair| pair.split_once('='));
+    pairs.find_map(|(other, value)| (key == other).then_some(value))
 }
 
 /// What a run said.

@@ -2,7 +2,7 @@
 //! test.
 
 use crate::support::limit;
-pub use crate::support::{is_installed, skip, skip_in_part};
+pub use crate::support::{is_installed, skip, skip_in_part, why_not_installed};
 use std::path::Path;
 use std::process::Command;
 

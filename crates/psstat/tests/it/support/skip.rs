@@ -58,6 +58,15 @@ pub fn may_be_root(what: &str) -> bool {
 /// Whether a program, or the file at a path, is there; skips this test where not.
 #[track_caller]
 pub fn is_installed(program: &str) -> bool {
+    let missing = why_not_installed(program);
+    if let Some(reason) = &missing {
+        skip(reason);
+    }
+    missing.is_none()
+}
+
+/// Why a program, or the file at a path, cannot be used; none where it is there.
+pub fn why_not_installed(program: &str) -> Option<String> {
     let there = if program.starts_with('/') {
         Path::new(program).exists()
     } else {
@@ -65,8 +74,5 @@ pub fn is_installed(program: &str) -> bool {
         found.args(["-c", "command -v \"$0\"", program]);
         limit::output(&mut found).is_ok_and(|output| output.status.success())
     };
-    if !there {
-        skip(&format!("{program} is not installed"));
-    }
-    there
+    (!there).then(|| format!("{program} is not installed"))
 }

@@ -1,0 +1,155 @@
+//! Which files a sample opens and reads. It reads no `stat` of a member that has not run.
+
+use super::fixture::{Actor, Fixture, unique};
+use super::kernel::await_rest;
+use super::meter::{Line, PSSTAT, psstat, psstat_through};
+use super::needs;
+use super::resident::Resident;
+use crate::support::limit;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// How many members sleep.
+const SLEEPERS: u32 = 50;
+
+/// Whether processes can be traced here; skips this test where not.
+fn can_trace() -> bool {
+    if !needs::is_installed("strace") {
+        return false;
+    }
+    let tried = limit::output(Command::new("strace").args([
+        "-f",
+        "--seccomp-bpf",
+        "-o",
+        "/dev/null",
+        "true",
+    ]));
+    let tried = tried.expect("strace is installed");
+    if !tried.status.success() {
+        let error = String::from_utf8_lossy(&tried.stderr);
+        needs::skip(&format!("strace may not trace: {}", error.trim()));
+    }
+    tried.status.success()
+}
+
+/// A parent and its children, which sleep, and the pids of all.
+fn sleepers(fixture: &Fixture) -> (Actor, Vec<u32>) {
+    let parent = fixture.actor("parent");
+    let mut pids = parent.pids(&format!("sleepers {SLEEPERS}"));
+    pids.push(parent.pid);
+    (parent, pids)
+}
+
+fn assert_all_there(line: &Line) {
+    assert_eq!((line.name.as_str(), line.processes), ("sleepers", u64::from(SLEEPERS) + 1));
+    assert_eq!(line.cpu, Some(0.0), "they sleep: {line:?}");
+}
+
+/// The files of these processes that calls in the trace open, in order: `stat` of `12/stat`.
+fn opened<'t>(trace: &'t str, pids: &[u32]) -> Vec<&'t str> {
+    let calls = trace.lines().filter(|line| line.contains("open"));
+    calls.filter_map(|line| file_of_member(line.split('"').nth(1)?, pids)).collect()
+}
+
+/// The files of these processes that calls in the trace read, whenever they were opened.
+fn read<'t>(trace: &'t str, pids: &[u32]) -> Vec<&'t str> {
+    let calls = trace.lines().filter(|line| line.contains("read"));
+    // A descriptor is shown with its path: `7</proc/12/stat>`.
+    let path = |line: &'t str| Some(line.split_once('<')?.1.split_once('>')?.0);
+    calls.filter_map(|line| file_of_member(path(line)?, pids)).collect()
+}
+
+fn file_of_member<'p>(path: &'p str, pids: &[u32]) -> Option<&'p str> {
+    let (pid, file) = path.strip_prefix("/proc/").unwrap_or(path).split_once('/')?;
+    pid.parse().is_ok_and(|pid: u32| pids.contains(&pid)).then_some(file)
+}
+
+/// How often that file is among them.
+fn count(files: &[&str], file: &str) -> usize {
+    files.iter().filter(|other| **other == file).count()
+}
+
+fn tracing(log: &Path) -> Vec<&str> {
+    let log = log.to_str().expect("UTF-8");
+    let calls = "trace=open,openat,openat2,read,pread64";
+    // With a filter the other calls are not slowed down.
+    vec!["strace", "-f", "-y", "--seccomp-bpf", "-s", "4096", "-e", calls, "-o", log]
+}
+
+#[test]
+fn a_run_opens_no_stat_of_members_that_have_slept() {
+    if !can_trace() {
+        return;
+    }
+    let fixture = Fixture::new();
+    let (parent, pids) = sleepers(&fixture);
+    await_rest(&pids);
+    let selector = format!("--pid=sleepers:{}", parent.pid);
+    let cache = fixture.path().join("cache");
+    let args = [&selector, "--cache-dir", cache.to_str().expect("UTF-8"), "--cache-name=cache"];
+    let log = fixture.path().join("trace");
+    let traced = || {
+        let said = psstat_through(&tracing(&log), PSSTAT, &args);
+        (said, fs::read_to_string(&log).expect("strace has written it"))
+    };
+    fs::create_dir(&cache).expect("a directory");
+    let (said, trace) = traced();
+    assert!(said.lines.is_empty(), "{said:?}");
+    // This shows that the trace shows them.
+    assert_eq!(count(&opened(&trace, &pids), "stat"), pids.len(), "the first run reads all");
+    assert_all_there(psstat(&args).only_line());
+    let (said, trace) = traced();
+    assert_all_there(said.only_line());
+    let files = opened(&trace, &pids);
+    println!("{} files of {} members opened", files.len(), pids.len());
+    assert_eq!(count(&files, "statm"), pids.len(), "{files:?}");
+    assert_eq!(files.len(), pids.len(), "{files:?}");
+}
+
+/// By pid, and by a name, for which all processes are watched.
+#[test]
+fn a_resident_sample_reads_only_statm_of_members_that_have_slept() {
+    if !can_trace() {
+        return;
+    }
+    let fixture = Fixture::new();
+    let (parent, pids) = sleepers(&fixture);
+    let name = unique("calls");
+    parent.obey(&format!("name {name}"));
+    await_rest(&pids);
+    let by_pid = format!("--pid=sleepers:{}", parent.pid);
+    let by_name = format!("--pattern=sleepers:^{name}$");
+    for selector in [by_pid, by_name] {
+        let log = fixture.path().join("trace");
+        let mut resident = Resident::start_through(&tracing(&log), &[&selector], 1);
+        for _ in 0..4 {
+            assert_all_there(&resident.sample()[0]);
+        }
+        drop(resident);
+        let trace = fs::read_to_string(&log).expect("strace has written it");
+        let is_request = |line: &str| line.contains("read(0") && line.contains(r#", "\n""#);
+        let mut samples = vec![String::new()];
+        for line in trace.lines() {
+            if is_request(line) {
+                samples.push(String::new());
+            }
+            let sample = samples.last_mut().expect("there is one");
+            sample.push_str(line);
+            sample.push('\n');
+        }
+        let each = |files: fn(&str, &[u32]) -> usize| -> Vec<usize> {
+            samples.iter().map(|trace| files(trace, &pids)).collect()
+        };
+        let opened = each(|trace, pids| opened(trace, pids).len());
+        let stat = each(|trace, pids| count(&read(trace, pids), "stat"));
+        let statm = each(|trace, pids| count(&read(trace, pids), "statm"));
+        println!("{selector}: in each sample {opened:?} files opened, {stat:?} stat read");
+        assert_eq!(opened.len(), 1 + 4, "{trace}");
+        assert_eq!((opened[0], stat[0]), (pids.len(), pids.len()), "the first sample reads all");
+        for sample in 3..=4 {
+            let numbers = (opened[sample], stat[sample], statm[sample]);
+            assert_eq!(numbers, (0, 0, pids.len()), "{selector}: {}", samples[sample]);
+        }
+    }
+}
