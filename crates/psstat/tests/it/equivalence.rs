@@ -209,7 +209,7 @@ impl CommandLine {
         let job = self.job();
         let deadline = Deadline::after(job.timeout);
         let machine = Machine::open(&job.mounts, job.multi_threaded, deadline).expect("procfs");
-        Engine::new(machine.resident(), job.plan)
+        Engine::new(machine.resident(), job.plan).resident()
     }
 }
 
