@@ -1,8 +1,9 @@
 //! The CPU clocks of all processes, each as it was when the process was last read.
 //!
-//! A process takes another name, command line, executable or user only by running. So the processes
-//! that may have taken one that a selector matches are found by their clocks, which cost a twentieth of
-//! reading their `stat`.
+//! A process takes another name, command line or user, and executes another file, only by running. So
+//! the processes that may have become roots are found by their clocks, which cost a twentieth of reading
+//! their `stat`. (The file that a process executes can be renamed without it. For selectors by executable,
+//! rotation reads processes as well.)
 //!
 //! *Example:* 10,000 processes have slept since the last sample. This sample checks the clocks of 625
 //! of them. One has moved: that process is read.

@@ -27,6 +27,7 @@ use crate::model::read_error::ReadError;
 use crate::model::snapshot::Snapshot;
 use crate::model::units::{BootNanos, Hz, Pid, Ticks};
 use crate::select::roots::Root;
+use crate::select::selectors::NewRoots;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -202,15 +203,13 @@ impl PidTracker {
     }
 
     /// The number of processes that rotation meets in one sample, without those added for births.
-    fn share(&self, by_attributes: bool) -> u64 {
-        if by_attributes && self.clocks.is_none() && self.population <= SMALL_POPULATION {
-            u64::MAX
-        } else if by_attributes && self.clocks.is_none() {
-            self.population.div_ceil(ROTATION).max(ROTATION_MINIMUM)
-        } else if by_attributes || self.rounds_left > 0 {
-            ROTATION_MINIMUM
-        } else {
-            0
+    fn share(&self, new_roots: NewRoots) -> u64 {
+        match new_roots {
+            NewRoots::Fixed if self.rounds_left == 0 => 0,
+            NewRoots::Fixed => ROTATION_MINIMUM,
+            NewRoots::ByRunning if self.clocks.is_some() => ROTATION_MINIMUM,
+            _ if self.population <= SMALL_POPULATION => u64::MAX,
+            _ => self.population.div_ceil(ROTATION).max(ROTATION_MINIMUM),
         }
     }
 
@@ -219,11 +218,11 @@ impl PidTracker {
     fn next_in_rotation(
         &mut self,
         kernel: &impl Kernel,
-        by_attributes: bool,
+        new_roots: NewRoots,
         newborns: u64,
     ) -> Result<Vec<Pid>, ReadError> {
         let mut met = Vec::new();
-        let share = self.share(by_attributes);
+        let share = self.share(new_roots);
         if share == 0 {
             return Ok(met);
         }
@@ -296,8 +295,7 @@ impl LastSample<'_> {
     /// sample, those born since, those that started recently, and a share of all others in
     /// rotation. `None` if it is not certain which processes were born.
     ///
-    /// The sample begins at `now` and finds `births`. `by_attributes` is whether a process can
-    /// become a root when its name, user, command line or executable changes.
+    /// The sample begins at `now` and finds `births`. `new_roots` is how a process can become a root.
     ///
     /// # Errors
     /// If the processes cannot be listed.
@@ -306,7 +304,7 @@ impl LastSample<'_> {
         kernel: &impl Kernel,
         births: &Births,
         now: BootNanos,
-        by_attributes: bool,
+        new_roots: NewRoots,
         always: Vec<Pid>,
     ) -> Result<Option<Listed>, ReadError> {
         let mut tracker = self.tracker.clone();
@@ -320,8 +318,8 @@ impl LastSample<'_> {
         }
         let newborns = (pids.len() - known) as u64;
         // The clocks tell which of the others have run.
-        let by_name = by_attributes && tracker.clocks.is_none();
-        for range in tracker.recently_started(if by_name { RECENT_SAMPLES } else { 1 }) {
+        let are_read = new_roots != NewRoots::Fixed && tracker.clocks.is_none();
+        for range in tracker.recently_started(if are_read { RECENT_SAMPLES } else { 1 }) {
             kernel.pids_from(tracker.offset, range, u64::MAX, &mut pids)?;
         }
         if let Some(clocks) = &tracker.clocks {
@@ -329,9 +327,11 @@ impl LastSample<'_> {
                 clocks.check(range, kernel, &mut pids);
             }
         }
-        let mut met = tracker.next_in_rotation(kernel, by_attributes, newborns)?;
+        let mut met = tracker.next_in_rotation(kernel, new_roots, newborns)?;
         if let Some(clocks) = &mut tracker.clocks {
-            met.retain(|&pid| !clocks.contains(pid));
+            if new_roots == NewRoots::ByRunning {
+                met.retain(|&pid| !clocks.contains(pid));
+            }
             clocks.check_next(kernel, &mut pids);
         }
         pids.extend(met);
@@ -519,10 +519,16 @@ mod tests {
     fn rotation_meets_all_processes() {
         let mut tracker =
             PidTracker { cursor: Pid::INIT, population: 4000, ..PidTracker::default() };
-        assert_eq!(tracker.share(true), 32);
-        assert_eq!(PidTracker { population: 256, ..PidTracker::default() }.share(true), u64::MAX);
-        assert_eq!(tracker.share(false), 0, "no member has run");
-        assert_eq!(PidTracker { rounds_left: 1, ..PidTracker::default() }.share(false), 16);
+        assert_eq!(tracker.share(NewRoots::ByRunning), 32);
+        assert_eq!(
+            PidTracker { population: 256, ..PidTracker::default() }.share(NewRoots::ByRunning),
+            u64::MAX
+        );
+        assert_eq!(tracker.share(NewRoots::Fixed), 0, "no member has run");
+        assert_eq!(
+            PidTracker { rounds_left: 1, ..PidTracker::default() }.share(NewRoots::Fixed),
+            16
+        );
         let pids = [1, 7, 9].map(Pid::new);
         tracker.rotate(&pids[..2], &[], 2);
         assert_eq!((tracker.cursor, tracker.met, tracker.population), (Pid::new(8), 2, 4000));

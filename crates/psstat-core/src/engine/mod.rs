@@ -26,6 +26,7 @@ use crate::model::snapshot::Snapshot;
 use crate::model::units::{Bytes, CpuNanos, Hz, Pid, ProcId, WallNanos};
 use crate::plan::Plan;
 use crate::select::roots::by_control_group;
+use crate::select::selectors::NewRoots;
 use crate::state::State;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -247,9 +248,9 @@ impl<K: Kernel> Engine<K> {
             return Ok(None);
         };
         let accounts = &last.accounts;
-        let by_attributes = selectors.select_by_attributes();
+        let new_roots = selectors.new_roots();
         let listed = LastSample { accounts, tracker }
-            .list(&self.kernel, births, start.clocks.boot, by_attributes, always)
+            .list(&self.kernel, births, start.clocks.boot, new_roots, always)
             .map_err(SampleError::List)?;
         let Some(Listed { pids, born, tracker }) = listed else { return Ok(None) };
         let unmoved = Unmoved::new(&last.known, &born);
@@ -309,7 +310,8 @@ impl<K: Kernel> Engine<K> {
                 });
                 let hz = self.kernel.constants().hz;
                 let tracker = PidTracker::of_all(&scan.snapshot, offset, births, last, hz);
-                let keeps_clocks = self.is_resident && self.plan.selectors.select_by_attributes();
+                let keeps_clocks =
+                    self.is_resident && self.plan.selectors.new_roots() != NewRoots::Fixed;
                 Some(if keeps_clocks { tracker.with_clocks(&scan.snapshot) } else { tracker })
             }
             _ => None,

@@ -10,7 +10,7 @@ use crate::model::snapshot::Snapshot;
 use crate::model::units::{Hz, Pid, Ticks, Uid};
 use crate::select::roots::{self, Lookup, Root};
 use crate::select::selector::Source;
-use crate::select::selectors::Selectors;
+use crate::select::selectors::{NewRoots, Selectors};
 use alloc::vec::Vec;
 
 /// If a process started this long after its pid file was written, in nanoseconds, the file is
@@ -67,7 +67,7 @@ pub struct FoundRoots {
 
 impl FoundRoots {
     /// Returns the selectors that picked a process among all processes, sorted. `None` if there may be
-    /// more, or if `stat` alone shows which they are.
+    /// others before the process runs again, or if `stat` alone shows which they are.
     pub fn picked_by(
         &self,
         selectors: &Selectors,
@@ -76,7 +76,7 @@ impl FoundRoots {
         let among_all = |root: &&Root| selectors[root.selector].source == Source::All;
         let mut among_all: Vec<Root> = self.list.iter().filter(among_all).copied().collect();
         among_all.sort_unstable_by_key(|root| (root.process, root.selector));
-        let are_read = selectors.select_by_files();
+        let are_read = selectors.select_by_files() && selectors.new_roots() == NewRoots::ByRunning;
         move |process| {
             let pid = snapshot.processes[process].id.pid;
             if !are_read || self.uncertain.binary_search(&pid).is_ok() {

@@ -6,6 +6,17 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Index;
 
+/// How a process that exists can become a root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NewRoots {
+    /// Not by itself: processes are selected only by pid or control group.
+    Fixed,
+    /// By running: it takes another name, user or command line.
+    ByRunning,
+    /// At any time: the file that it executes is renamed.
+    AtAnyTime,
+}
+
 /// All selectors of a plan, in the order given, with their patterns compiled. A matcher returns
 /// indices of selectors.
 #[derive(Debug)]
@@ -66,19 +77,29 @@ impl Selectors {
         !self.list.iter().all(Selector::takes_control_groups)
     }
 
-    /// Whether a process can become a root when its name, user, command line or executable changes.
-    pub fn select_by_attributes(&self) -> bool {
-        self.list.iter().any(|selector| selector.source == Source::All)
+    /// How a process that exists can become a root.
+    pub fn new_roots(&self) -> NewRoots {
+        if self.of_all().any(|conditions| conditions.exe.is_some()) {
+            NewRoots::AtAnyTime
+        } else if self.of_all().next().is_some() {
+            NewRoots::ByRunning
+        } else {
+            NewRoots::Fixed
+        }
     }
 
-    /// Whether a process can become a root when its user, command line or executable changes, which
-    /// its `stat` does not show.
+    /// Whether a selector of all processes has a condition on what `stat` does not show: the user,
+    /// command line or executable.
     pub fn select_by_files(&self) -> bool {
-        let of_all = self.list.iter().filter(|selector| selector.source == Source::All);
-        let mut conditions = of_all.map(|selector| &selector.conditions);
-        conditions.any(|Conditions { cmdline, exe, user, .. }| {
+        self.of_all().any(|Conditions { cmdline, exe, user, .. }| {
             cmdline.is_some() || exe.is_some() || user.is_some()
         })
+    }
+
+    /// The conditions of the selectors of all processes.
+    fn of_all(&self) -> impl Iterator<Item = &Conditions> {
+        let of_all = self.list.iter().filter(|selector| selector.source == Source::All);
+        of_all.map(|selector| &selector.conditions)
     }
 
     /// Whether a selector picks control groups, or processes in control groups.
@@ -111,6 +132,6 @@ mod tests {
         conditional.conditions.pattern = Some("x".to_owned());
         let conditional = selectors(conditional);
         assert!(conditional.select_processes() && conditional.select_control_groups());
-        assert!(!conditional.select_by_attributes(), "all candidates are in the control group");
+        assert_eq!(conditional.new_roots(), NewRoots::Fixed, "all are in the control group");
     }
 }

@@ -8,6 +8,7 @@ use super::needs;
 use super::resident::Resident;
 use crate::namespace;
 use crate::support::limit::LIMIT;
+use psstat_core::discovery::tracker::ROTATION;
 use rustix::process::{Resource, getrlimit};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -190,4 +191,31 @@ fn among_many_processes_a_late_comer_is_found_within_a_round() {
 fn among_few_processes_a_late_comer_is_found_in_the_next_sample() {
     let test = "real::late::among_few_processes_a_late_comer_is_found_in_the_next_sample";
     late_comers_are_found(test, 600, 1);
+}
+
+/// The file that a process executes can be renamed without the process running. So its clock does not
+/// tell, and rotation finds it, among more processes than every sample reads.
+#[test]
+fn a_process_whose_executable_is_renamed_is_found_in_rotation() {
+    let test = "real::late::a_process_whose_executable_is_renamed_is_found_in_rotation";
+    if !namespace::is_inside() {
+        return namespace::enter(test).unwrap_or_else(|reason| needs::skip(&reason));
+    }
+    let fixture = Fixture::new();
+    let [old, new] = ["old", "new"].map(|name| fixture.path().join(name));
+    std::fs::copy(actor_program(), &old).expect("a copy");
+    let _renamed = fixture.actor_of(&old, &[], "renamed");
+    let crowd = fixture.actor("crowd");
+    if let Err(error) = crowd.try_to_obey("sleepers 400") {
+        return needs::skip(&format!("400 processes are too many: {error}"));
+    }
+    let selector = format!("--exe=renamed:{}", path(&new));
+    let mut resident = Resident::start(&[&selector, "--fields=n_proc"], 1);
+    let mut processes = || resident.sample()[0].processes;
+    for _ in 0..SAMPLES_BEFORE {
+        assert_eq!(processes(), 0);
+    }
+    std::fs::rename(&old, &new).expect("renamed");
+    let found = (0..ROTATION).find(|_| processes() == 1);
+    assert!(found.is_some(), "not found in {ROTATION} samples");
 }
