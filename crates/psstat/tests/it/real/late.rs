@@ -203,7 +203,7 @@ fn a_process_whose_executable_is_renamed_is_found_in_rotation() {
     }
     let fixture = Fixture::new();
     let [old, new] = ["old", "new"].map(|name| fixture.path().join(name));
-    std::fs::copy(actor_program(), &old).expect("a copy");
+    fs::copy(actor_program(), &old).expect("a copy");
     let _renamed = fixture.actor_of(&old, &[], "renamed");
     let crowd = fixture.actor("crowd");
     if let Err(error) = crowd.try_to_obey("sleepers 400") {
@@ -215,7 +215,7 @@ fn a_process_whose_executable_is_renamed_is_found_in_rotation() {
     for _ in 0..SAMPLES_BEFORE {
         assert_eq!(processes(), 0);
     }
-    std::fs::rename(&old, &new).expect("renamed");
+    fs::rename(&old, &new).expect("renamed");
     let found = (0..ROTATION).find(|_| processes() == 1);
     assert!(found.is_some(), "not found in {ROTATION} samples");
 }

@@ -26,7 +26,8 @@ struct Pair<'s> {
     restricted: Option<&'s Report>,
     restricted_sample: &'s Sample,
     present: BTreeMap<Pid, Present>,
-    /// Whether the group has had a member that may not be read, now or before.
+    /// Whether the group has had a member that could not be read at any sample up to now. A former
+    /// member that is hidden has ended, as far as the second watch can tell.
     is_touched: bool,
 }
 
@@ -47,10 +48,14 @@ fn for_each_pair(
     for label in labels {
         let label = label.as_str();
         let mut is_touched = false;
+        let mut members = BTreeSet::new();
         for sample in &lived.samples {
             let log = &lived.world.log()[..sample.span.scan.start];
             let present = present(log, Group { picks, label });
-            is_touched |= present.values().any(|one| one.is_member && is_unreadable(one));
+            let now = present.values().filter(|one| one.is_member).map(|one| one.life);
+            members.extend(now);
+            let was_member = |one: &Present| members.contains(&one.life);
+            is_touched |= present.values().any(|one| was_member(one) && is_unreadable(one));
             let [open, restricted] = [0, 1].map(|watch| report(&sample.taken[watch], label));
             let restricted_sample = &sample.taken[1];
             if restricted_sample.reports.is_empty() {
