@@ -46,15 +46,11 @@ impl Accounts {
         times
     }
 
-    /// The heirs of debts that may still arrive. What can be rounding is left out.
+    /// The heirs of debts that may still arrive. Debts that are no larger than the rounding are left
+    /// out: they may stay for good.
     pub fn heirs(&self) -> impl Iterator<Item = Pid> {
-        fn heirs<Q: Quantity>(ledger: &Ledger<Q>) -> impl Iterator<Item = Pid> {
-            let open = ledger.debts.iter().filter(|debt| debt.owed > Q::ROUNDING);
-            open.map(|debt| debt.heir)
-        }
-        self.groups
-            .values()
-            .flat_map(|group| heirs(&group.ledger).chain(group.rates.values().flat_map(heirs)))
+        let debts = self.groups.values().flat_map(|group| &group.ledger.debts);
+        debts.filter(|debt| debt.owed > CpuNanos::ROUNDING).map(|debt| debt.heir)
     }
 
     /// The members of all groups at that sample, sorted, each once.

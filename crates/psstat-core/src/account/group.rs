@@ -329,7 +329,16 @@ impl ControlGroupParts {
 
 /// The members of all groups, sorted, each once.
 pub fn members(groups: &[Group]) -> Vec<usize> {
-    let mut all: Vec<usize> = groups.iter().flat_map(|group| &group.members).copied().collect();
+    union(groups.iter().map(|group| &group.members))
+}
+
+/// The members of all groups whose CPU time some ledger adds up, sorted, each once.
+pub fn ledgered(groups: &[Group]) -> Vec<usize> {
+    union(groups.iter().map(|group| &group.ledgered))
+}
+
+fn union<'g>(lists: impl Iterator<Item = &'g Vec<usize>>) -> Vec<usize> {
+    let mut all: Vec<usize> = lists.flatten().copied().collect();
     sort(&mut all);
     all
 }

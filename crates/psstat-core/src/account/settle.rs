@@ -157,8 +157,8 @@ impl Settling<'_> {
         })
     }
 
-    /// The member at that index. Its own time is never less than was counted before, so that a clock
-    /// that could be read at the last sample only does not count twice.
+    /// The member at that index. If its exact time could be read at the last sample and cannot be now,
+    /// its ticks may show less than was counted. Then its own time is what was counted.
     fn member(&self, index: usize, known: Option<&Ledger>) -> Member {
         let Observation { snapshot, readings, machine, .. } = self.observation;
         let process: &Process = &snapshot.processes[index];

@@ -1,14 +1,16 @@
 //! Processes that need not be read again as long as they have not run.
 //!
 //! A process whose CPU clock has not moved has not run. So it has not forked, waited, executed,
-//! changed its name or ended, and everything in its `stat` is unchanged but its parent. Reading the
-//! clock costs a tenth of reading `stat`.
+//! changed its name or ended, and all that psstat uses of its `stat` is unchanged, except its parent.
+//! Reading the clock costs less than a tenth of reading `stat`.
 //!
 //! *Example:* the clock of a member showed 7.2 ms just before its `stat` was read for the last
 //! sample, and shows 7.2 ms now. What was read then is used again.
 //!
-//! Three things can change without the process running:
+//! Some things can change without the clock moving:
 //!
+//! - The number of threads: the last moments of a thread that ends are in no clock
+//!   (`__exit_signal`, kernel/exit.c). Processes with several threads are always read.
 //! - Its parent, when that ends. So a sample also looks at the ancestors of the members, and asks a
 //!   process again whose parent has ended (see [`scan`](super::scan)).
 //! - The name of a kernel worker, which shows what it works on (`wq_worker_comm`,
@@ -20,6 +22,10 @@
 //! The clock of a process that is running on another processor may be up to a scheduler tick behind
 //! (`thread_group_cputime`, kernel/sched/cputime.c). What the process did in that time appears in the
 //! next sample.
+//!
+//! All this rests on how the kernel accounts CPU time. So each process is read again every 64 samples,
+//! whatever its clock shows: if a kernel ever let a process run without its clock moving, no report
+//! would stay wrong.
 
 use crate::model::births::PidRange;
 use crate::model::process::{Life, Names, Process};
@@ -31,6 +37,9 @@ use alloc::vec::Vec;
 /// How the names of kernel workers begin (Documentation/core-api/workqueue.rst of the kernel).
 const KERNEL_WORKER: &[u8] = b"kworker/";
 
+/// Each known process is read again once in this many samples, whatever its clock shows.
+const READ_AGAIN_EVERY: usize = 64;
+
 /// The members of the last sample and their ancestors, as they were read then. Empty if no clock can
 /// be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,6 +48,9 @@ pub struct Known {
     pub processes: Vec<KnownProcess>,
     /// Their names.
     pub names: Names,
+    /// Which of them the next sample reads in any case: those whose index leaves this remainder when it
+    /// is divided by 64.
+    pub turn: usize,
 }
 
 /// A process that the last sample found.
@@ -76,8 +88,9 @@ impl Known {
             let process = snapshot.processes[index];
             if process.life != Life::Gone {
                 let name = snapshot.names.text(process.comm);
-                let is_sure =
-                    process.clock != Some(CpuNanos(0)) && !name.starts_with(KERNEL_WORKER);
+                let is_sure = process.clock != Some(CpuNanos(0))
+                    && process.threads <= 1
+                    && !name.starts_with(KERNEL_WORKER);
                 let clock = process.clock.filter(|_| is_sure);
                 let comm = known.names.id(name);
                 let process = Process { clock, comm, ..process };
@@ -88,6 +101,12 @@ impl Known {
         }
         let has_clocks = known.processes.iter().any(|known| known.process.clock.is_some());
         if has_clocks { known } else { Known::default() }
+    }
+
+    /// Lets the next sample read other processes again than the last one, which was compared with
+    /// `last`.
+    pub fn take_turns(&mut self, last: &Known) {
+        self.turn = last.turn.wrapping_add(1) % READ_AGAIN_EVERY;
     }
 
     /// Has these processes and their ancestors read again in any case.
@@ -154,7 +173,7 @@ impl<'k> Unmoved<'k> {
     /// Adds the process to the part as it was read for the last sample, if its clock shows that it
     /// has not run since. Returns whether it did.
     pub fn add(&mut self, pid: Pid, clock: Option<CpuNanos>, part: &mut Part) -> bool {
-        let Known { processes, names } = self.known;
+        let Known { processes, names, turn } = self.known;
         while processes.get(self.next).is_some_and(|known| known.process.id.pid < pid) {
             self.next += 1;
         }
@@ -162,13 +181,54 @@ impl<'k> Unmoved<'k> {
         let is_new = || self.born.iter().any(|range| range.contains(pid));
         match known.filter(|known| known.process.has_not_run(clock) && !is_new()) {
             Some(&KnownProcess { process, is_member, .. }) => {
+                self.members += usize::from(is_member);
+                if self.next % READ_AGAIN_EVERY == *turn {
+                    return false;
+                }
                 self.unmoved.push(pid);
                 let comm = part.names.id(names.text(process.comm));
                 part.processes.push(Process { comm, ..process });
-                self.members += usize::from(is_member);
                 true
             }
             None => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::process::Times;
+    use crate::model::units::{BootNanos, ProcId, Ticks};
+
+    #[test]
+    fn every_known_process_is_read_again_once_in_64_samples() {
+        let mut part = Part::default();
+        let comm = part.names.id(b"x");
+        part.processes.extend((2..102).map(|pid| Process {
+            clock: Some(CpuNanos(5)),
+            id: ProcId { pid: Pid::new(pid), start: Ticks(7) },
+            parent: Pid::INIT,
+            times: Times::default(),
+            life: Life::Alive,
+            threads: 1,
+            comm,
+        }));
+        let snapshot = Snapshot::new(BootNanos(0), Vec::from([part]));
+        let members: Vec<usize> = (0..100).collect();
+        let mut known = Known::of(&snapshot, &members, |_| None);
+        let mut read = [0; 100];
+        for _ in 0..READ_AGAIN_EVERY {
+            let mut unmoved = Unmoved::new(&known, &[]);
+            let mut part = Part::default();
+            for (index, process) in snapshot.processes.iter().enumerate() {
+                let is_kept = unmoved.add(process.id.pid, process.clock, &mut part);
+                read[index] += u32::from(!is_kept);
+            }
+            assert!(unmoved.are_all_members(), "none of them has run");
+            let last = core::mem::replace(&mut known, Known::of(&snapshot, &members, |_| None));
+            known.take_turns(&last);
+        }
+        assert_eq!(read, [1; 100]);
     }
 }

@@ -9,12 +9,14 @@
 //!   out in rising order, and after the largest begins again with small ones (`alloc_pid`,
 //!   kernel/pid.c). `/proc/loadavg` shows the newest. *Example:* the newest pid was 1000 and is
 //!   1003. The processes with pids from 1001 to 1003 are read.
-//! - The processes that started recently, because most processes that change their name do so soon
-//!   after they started. The processes born in one interval are read again 1, 2, 4, ... 64 samples
-//!   later.
-//! - A share of all other processes, in rotation. A program that stays resident checks their CPU
-//!   clocks instead: see [`clock_table`](super::clock_table). It reads those that have run, and in
-//!   rotation those that are not in the table.
+//! - The processes that started recently, because most processes that change their name or parent do so
+//!   soon after they started. The processes born in one interval are read again 1, 2, 4, ... 64
+//!   samples later.
+//! - A share of all other processes, in rotation.
+//!
+//! A program that stays resident and selects by attributes checks the CPU clocks of the last two
+//! instead, and reads those that have run: see [`clock_table`](super::clock_table). It reads in rotation
+//! only processes that are not in the table.
 //!
 //! If it is not certain which processes were born, [`LastSample::list`] returns `None`, and the
 //! sample reads all processes.
@@ -46,9 +48,14 @@ pub const ROTATION: u64 = 128;
 /// processes that were made with a chosen pid (clone3(2), `set_tid`).
 pub const ROTATION_MINIMUM: u64 = 16;
 
-/// If processes are selected only by pid, rotation stops after this many rounds in which no member
+/// If processes are selected only by pid, rotation is slow after this many rounds in which no member
 /// has run: only a process that runs makes others. The first of these rounds may have begun before.
 const ROUNDS_AFTER_LAST_RUN: u64 = 2;
+
+/// Slow rotation reads this many processes per sample. A process can still become a child of a member
+/// that sleeps: the first process of a pid namespace adopts orphans whose parents came from outside
+/// (setns(2); `find_new_reaper`, kernel/exit.c).
+const SLOW_ROTATION: u64 = ROTATION_MINIMUM / 2;
 
 /// If there are at most this many processes, every sample reads all of them, because this is cheap.
 const SMALL_POPULATION: u64 = 256;
@@ -93,7 +100,8 @@ pub struct PidTracker {
     pub met: u64,
     /// Number of processes that exist, from the last round or a later sample of all processes.
     pub population: u64,
-    /// How many rounds rotation still makes if no member runs and processes are selected only by pid.
+    /// How many rounds rotation still makes at full speed if no member runs and processes are selected
+    /// only by pid.
     pub rounds_left: u64,
     /// The CPU clocks of all processes. Only a resident program that selects processes by attributes
     /// has them. They are not encoded in a cache file.
@@ -138,9 +146,10 @@ impl PidTracker {
         PidTracker { offset, population, rounds_left, ..then }.after(births)
     }
 
-    /// The same tracker with the CPU clocks of the processes that were read.
+    /// The same tracker with the CPU clocks of the processes that were read, if they have clocks.
     pub fn with_clocks(self, snapshot: &Snapshot) -> PidTracker {
-        PidTracker { clocks: Some(ClockTable::of(snapshot)), ..self }
+        let clocks = Some(ClockTable::of(snapshot)).filter(|clocks| !clocks.is_empty());
+        PidTracker { clocks, ..self }
     }
 
     /// Records what the sample found in the processes that were `listed` to be read. `has_run` is
@@ -205,7 +214,7 @@ impl PidTracker {
     /// The number of processes that rotation meets in one sample, without those added for births.
     fn share(&self, new_roots: NewRoots) -> u64 {
         match new_roots {
-            NewRoots::Fixed if self.rounds_left == 0 => 0,
+            NewRoots::Fixed if self.rounds_left == 0 => SLOW_ROTATION,
             NewRoots::Fixed => ROTATION_MINIMUM,
             NewRoots::ByRunning if self.clocks.is_some() => ROTATION_MINIMUM,
             _ if self.population <= SMALL_POPULATION => u64::MAX,
@@ -223,9 +232,6 @@ impl PidTracker {
     ) -> Result<Vec<Pid>, ReadError> {
         let mut met = Vec::new();
         let share = self.share(new_roots);
-        if share == 0 {
-            return Ok(met);
-        }
         // All processes that rotation meets may be newborns. So it meets as many more. Otherwise it
         // might not advance faster than pids are given out.
         let share = share.saturating_add(newborns);
@@ -317,12 +323,12 @@ impl LastSample<'_> {
             kernel.pids_from(tracker.offset, range, u64::MAX, &mut pids)?;
         }
         let newborns = (pids.len() - known) as u64;
-        // The clocks tell which of the others have run.
-        let are_read = new_roots != NewRoots::Fixed && tracker.clocks.is_none();
-        for range in tracker.recently_started(if are_read { RECENT_SAMPLES } else { 1 }) {
+        let oldest = if tracker.clocks.is_some() { 1 } else { RECENT_SAMPLES };
+        for range in tracker.recently_started(oldest) {
             kernel.pids_from(tracker.offset, range, u64::MAX, &mut pids)?;
         }
         if let Some(clocks) = &tracker.clocks {
+            // A round of the clocks reaches whatever is older.
             for range in tracker.recently_started(clock_table::SAMPLES_PER_ROUND / 2) {
                 clocks.check(range, kernel, &mut pids);
             }
@@ -333,6 +339,7 @@ impl LastSample<'_> {
                 met.retain(|&pid| !clocks.contains(pid));
             }
             clocks.check_next(kernel, &mut pids);
+            clocks.take_orphans(&mut pids);
         }
         pids.extend(met);
         pids.sort_unstable();
@@ -524,7 +531,7 @@ mod tests {
             PidTracker { population: 256, ..PidTracker::default() }.share(NewRoots::ByRunning),
             u64::MAX
         );
-        assert_eq!(tracker.share(NewRoots::Fixed), 0, "no member has run");
+        assert_eq!(tracker.share(NewRoots::Fixed), 8, "no member has run");
         assert_eq!(
             PidTracker { rounds_left: 1, ..PidTracker::default() }.share(NewRoots::Fixed),
             16

@@ -28,6 +28,8 @@ pub struct MemberReader<'m, K> {
     pub snapshot: &'m Snapshot,
     /// Their tree.
     pub tree: &'m Tree,
+    /// The members whose CPU time some ledger adds up: no counter includes it. Sorted.
+    pub ledgered: &'m [usize],
     /// The accounts of the last sample. `None` at the first sample.
     pub last: Option<&'m Accounts>,
 }
@@ -57,7 +59,11 @@ impl<K: Kernel> MemberReader<'_, K> {
     fn only_thread(&self, index: usize) -> Option<CpuNanos> {
         let process = &self.snapshot.processes[index];
         let has_one = process.clock.is_none() && process.threads == 1;
-        if has_one { self.kernel.first_thread_time(process.id.pid) } else { None }
+        let is_wanted = has_one
+            && process.life != Life::Gone
+            && self.ledgered.binary_search(&index).is_ok()
+            && !self.kernel.out_of_time();
+        if is_wanted { self.kernel.first_thread_time(process.id.pid) } else { None }
     }
 
     /// Reads counters, of parents before their children, as the scan does. So the count of a child

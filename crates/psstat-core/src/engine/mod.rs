@@ -178,6 +178,7 @@ impl<K: Kernel> Engine<K> {
             kernel: &self.kernel,
             snapshot: &snapshot,
             tree: &tree,
+            ledgered: &group::ledgered(&groups),
             last: accounts,
         };
         let readings = reader.read(members, &mut diagnostics);
@@ -188,6 +189,9 @@ impl<K: Kernel> Engine<K> {
             Observation { snapshot: &snapshot, readings: &readings, control_groups_seen, machine };
         let (reports, accounts) = settle::settle(&self.plan, &groups, observation, accounts);
         known.read_again(accounts.heirs());
+        if let Some(last) = last {
+            known.take_turns(&last.known);
+        }
         let pid = |&index: &usize| snapshot.processes[index].id.pid;
         let members: Vec<Pid> = readings.members.iter().map(pid).collect();
         self.kernel.hold(&members);

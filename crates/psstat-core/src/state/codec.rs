@@ -10,6 +10,7 @@
 //! tracker    0 if there is none, else 1, then: offset, newest (count, then each), forks (0 if
 //!            unknown, else the number plus 1), cursor, met, population, rounds left
 //! known      names: count, then for each: length, bytes
+//!            turn
 //!            processes: count, then for each, by rising pid: difference to the pid before, parent,
 //!            start, own, children, threads, 1 if it is a zombie else 0, 1 if it is a member else 0,
 //!            index of its name, clock (0 if there is none, else the number plus 1)
@@ -155,6 +156,7 @@ fn put_known(bytes: &mut Vec<u8>, known: &Known) {
     for name in names {
         put_bytes(bytes, name);
     }
+    put(bytes, known.turn as u64);
     put(bytes, known.processes.len() as u64);
     let mut last = 0;
     for KnownProcess { process, is_member, .. } in &known.processes {
@@ -270,6 +272,7 @@ impl Reader<'_> {
         for _ in 0..self.number()? {
             ids.push(known.names.id(self.bytes()?));
         }
+        known.turn = usize::try_from(self.number()?).ok()?;
         let mut last = 0;
         for _ in 0..self.number()? {
             let pid = self.pid_after(&mut last)?;
@@ -424,8 +427,8 @@ mod tests {
             let mut names = Names::default();
             let ids: Vec<_> = texts.iter().map(|text| names.id(text)).collect();
             let processes = pids.into_iter().map(|pid| known_process(pid, ids.clone()));
-            let known = move |processes| Known { processes, names: names.clone() };
-            processes.collect::<Vec<_>>().prop_map(known)
+            let known = move |(turn, processes)| Known { processes, names: names.clone(), turn };
+            (0usize..99, processes.collect::<Vec<_>>()).prop_map(known)
         })
     }
 

@@ -104,7 +104,8 @@ fn a_run_opens_no_stat_of_members_that_have_slept() {
     let files = opened(&trace, &pids);
     println!("{} files of {} members opened", files.len(), pids.len());
     assert_eq!(count(&files, "statm"), pids.len(), "{files:?}");
-    assert_eq!(files.len(), pids.len(), "{files:?}");
+    // Each process is read again once in 64 samples.
+    assert!(count(&files, "stat") <= 1 && files.len() <= pids.len() + 1, "{files:?}");
 }
 
 /// By pid, and by a name, for which all processes are watched.
@@ -148,8 +149,10 @@ fn a_resident_sample_reads_only_statm_of_members_that_have_slept() {
         assert_eq!(opened.len(), 1 + 4, "{trace}");
         assert_eq!((opened[0], stat[0]), (pids.len(), pids.len()), "the first sample reads all");
         for sample in 3..=4 {
-            let numbers = (opened[sample], stat[sample], statm[sample]);
-            assert_eq!(numbers, (0, 0, pids.len()), "{selector}: {}", samples[sample]);
+            // Each process is read again once in 64 samples.
+            let numbers = (opened[sample], stat[sample]);
+            assert!(numbers <= (1, 1), "{numbers:?}, {selector}: {}", samples[sample]);
+            assert_eq!(statm[sample], pids.len(), "{selector}: {}", samples[sample]);
         }
     }
 }

@@ -474,7 +474,10 @@ fn compare_parents(storm: &Storm, samplers: &mut [Sampler]) -> usize {
             if process.life == Life::Gone || process.id.pid == storm.root || then != now {
                 continue;
             }
-            assert_eq!(process.parent, now.1, "the parent of {process:?}");
+            let parent = sample.snapshot.find(process.parent);
+            let parent = parent.map(|index| &sample.snapshot.processes[index]);
+            let in_proc = after.get(&process.parent);
+            assert_eq!(process.parent, now.1, "{process:?} below {parent:?}, now {in_proc:?}");
             let last = sampler.known().find(|known| known.id == process.id);
             let last_parent = last.map(|last| last.parent);
             let has_other = last_parent.is_some_and(|parent| parent != process.parent);
