@@ -463,6 +463,8 @@ fn compare_parents(storm: &Storm, samplers: &mut [Sampler]) -> usize {
         sampler.keep(state);
     }
     stopped.end_parents(&machine);
+    // A process shows as a zombie shortly before it runs for the last time.
+    std::thread::sleep(TICKS);
     let mut adopted = 0;
     for sampler in samplers {
         let before = storm.processes(&machine);
@@ -502,6 +504,7 @@ fn a_new_process_with_the_pid_of_a_parent_adopts_nobody() {
     let orphan = middle.spawn("orphan");
     let by_pid = format!("--pid=group:{}", root.pid);
     await_rest(&[orphan.pid]);
+    std::thread::sleep(TICKS);
     let mut samplers = [false, true].map(|is_resident| Sampler::start(&[&by_pid], is_resident));
     for sampler in &mut samplers {
         let state = sampler.sample().state;

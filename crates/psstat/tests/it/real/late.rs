@@ -23,6 +23,9 @@ const ROUND: usize = 16;
 /// How many samples are taken before anything changes. Processes of this age count as old.
 const SAMPLES_BEFORE: usize = 20;
 
+/// The clock of a process that runs is up to a tick behind, which is 10 ms if HZ is 100.
+const TICKS: Duration = Duration::from_millis(20);
+
 /// How many processes change in each way.
 const PER_KIND: usize = 3;
 
@@ -169,6 +172,7 @@ fn late_comers_are_found(test: &str, sleepers: usize, samples: usize) {
     let mut expected = vec![0; KINDS.len()];
     for (kind, process) in &late {
         stage.change(*kind, process);
+        std::thread::sleep(TICKS);
         expected[*kind as usize] += 1;
         let mut numbers = (0..samples).map(|_| {
             let lines = resident.sample();
