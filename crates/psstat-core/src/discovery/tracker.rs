@@ -15,7 +15,7 @@
 //! - A share of all other processes, in rotation.
 //!
 //! A program that stays resident and selects by attributes checks the CPU clocks of the last two
-//! instead, and reads those that have run: see [`clock_table`](super::clock_table). It reads in rotation
+//! instead, and reads those that have run: see [`clock_table`]. It reads in rotation
 //! only processes that are not in the table.
 //!
 //! If it is not certain which processes were born, [`LastSample::list`] returns `None`, and the
