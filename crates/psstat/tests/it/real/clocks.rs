@@ -478,8 +478,12 @@ fn compare_parents(storm: &Storm, samplers: &mut [Sampler]) -> usize {
             }
             let parent = sample.snapshot.find(process.parent);
             let parent = parent.map(|index| &sample.snapshot.processes[index]);
-            let in_proc = after.get(&process.parent);
-            assert_eq!(process.parent, now.1, "{process:?} below {parent:?}, now {in_proc:?}");
+            let known = sampler.known().find(|known| known.id.pid == process.parent);
+            let in_proc = (after.get(&process.parent), machine.cpu_clock(process.parent));
+            assert_eq!(
+                process.parent, now.1,
+                "{process:?} below {parent:?}, known as {known:?}, now {in_proc:?}"
+            );
             let last = sampler.known().find(|known| known.id == process.id);
             let last_parent = last.map(|last| last.parent);
             let has_other = last_parent.is_some_and(|parent| parent != process.parent);
