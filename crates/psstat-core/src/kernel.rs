@@ -34,6 +34,9 @@ pub struct Constants {
     /// Identifies this boot of the machine (`/proc/sys/kernel/random/boot_id`, random(4)). Empty if
     /// it cannot be read.
     pub boot_id: Vec<u8>,
+    /// Whether the CPU clock of a process moves whenever the process runs. If not, clocks show CPU
+    /// time, and do not tell who has run.
+    pub clocks_show_runs: bool,
     /// Mount point of procfs, for messages.
     pub proc_path: String,
     /// Mount point of sysfs, for messages.

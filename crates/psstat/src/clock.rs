@@ -2,6 +2,7 @@
 
 use nix::time::{ClockId, clock_gettime};
 use psstat_core::model::units::{CpuNanos, Pid};
+use std::path::Path;
 
 /// The clock counts the time that the scheduler gave to the process: `CPUCLOCK_SCHED`
 /// (include/linux/posix-timers_types.h).
@@ -21,12 +22,19 @@ pub fn read(pid: Pid) -> Option<CpuNanos> {
     Some(CpuNanos(seconds.checked_mul(1_000_000_000)?.checked_add(nanos)?))
 }
 
-/// Whether CPU clocks move whenever a process runs. They do not on a machine whose scheduler has no
-/// better clock than its timer interrupts (kernel/sched/clock.c). `own` is the pid of this process,
-/// whose own clock is up to date whenever it is read.
-pub fn are_fine(own: Pid) -> bool {
+/// The clock sources without which the scheduler's clock is not exact: it then stands still now and
+/// then, for up to a tick (`sched_clock_local`, kernel/sched/clock.c). They are in use where the counter
+/// of the processor is not reliable.
+const INEXACT_SOURCES: [&str; 5] = ["hpet", "acpi_pm", "pit", "jiffies", "refined-jiffies"];
+
+/// Whether the CPU clock of a process moves whenever the process runs. `own` is the pid of this
+/// process, whose own clock is up to date whenever it is read. `sys` is where sysfs is mounted. `false` if
+/// it cannot be found out.
+pub fn show_runs(own: Pid, sys: &Path) -> bool {
+    let path = sys.join("devices/system/clocksource/clocksource0/current_clocksource");
+    let is_exact = |source: String| !INEXACT_SOURCES.contains(&source.trim_end());
     let before = read(own);
-    before.is_some() && read(own) > before
+    std::fs::read_to_string(path).is_ok_and(is_exact) && before.is_some() && read(own) > before
 }
 
 #[cfg(test)]
@@ -46,8 +54,16 @@ mod tests {
     }
 
     #[test]
-    fn clocks_of_this_machine_are_fine_and_that_of_no_process_is_not() {
-        assert!(are_fine(Pid::new(std::process::id())));
-        assert!(!are_fine(Pid::new(Pid::MAX.number())));
+    fn an_inexact_clock_source_shows_no_runs() {
+        let sys = tempfile::tempdir().expect("a directory");
+        let dir = sys.path().join("devices/system/clocksource/clocksource0");
+        std::fs::create_dir_all(&dir).expect("directories");
+        let own = Pid::new(std::process::id());
+        assert!(!show_runs(own, sys.path()), "it cannot be found out");
+        for (source, expected) in [("tsc\n", true), ("kvm-clock\n", true), ("hpet\n", false)] {
+            std::fs::write(dir.join("current_clocksource"), source).expect("written");
+            assert_eq!(show_runs(own, sys.path()), expected, "{source}");
+            assert!(!show_runs(Pid::new(Pid::MAX.number()), sys.path()), "no such process");
+        }
     }
 }

@@ -40,8 +40,7 @@ pub struct Machine {
     readers: usize,
     /// Whether the files of members are kept open from sample to sample.
     keeps_files_open: bool,
-    /// Whether the CPU clocks of processes tell which have run: they move with every run, and a pid
-    /// means the same process for a clock as for `/proc`.
+    /// Whether a pid means the same process for a CPU clock as for `/proc`.
     has_clocks: bool,
     /// Buffers to read into.
     scratch: RefCell<Buffer>,
@@ -61,10 +60,11 @@ impl Machine {
     ) -> Result<Machine, OpenError> {
         let proc = Procfs::open(&mounts.proc)?;
         let own = proc.own_pid().filter(|_| proc.shows_own_pid_namespace());
-        let has_clocks = own.is_some_and(clock::are_fine);
+        let has_clocks = own.is_some();
         let constants = Constants {
             hz: Hz(rustix::param::clock_ticks_per_second()),
             page_size: rustix::param::page_size() as u64,
+            clocks_show_runs: own.is_some_and(|own| clock::show_runs(own, &mounts.sys)),
             boot_id: proc.boot_id(&mut Buffer::default()),
             proc_path: mounts.proc.display().to_string(),
             sys_path: mounts.sys.display().to_string(),

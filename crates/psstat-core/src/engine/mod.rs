@@ -182,8 +182,12 @@ impl<K: Kernel> Engine<K> {
             last: accounts,
         };
         let readings = reader.read(members, &mut diagnostics);
-        let picked_by = roots.picked_by(&self.plan.selectors, &snapshot);
-        let mut known = Known::of(&snapshot, &readings.members, picked_by);
+        let mut known = if self.kernel.constants().clocks_show_runs {
+            let picked_by = roots.picked_by(&self.plan.selectors, &snapshot);
+            Known::of(&snapshot, &readings.members, picked_by)
+        } else {
+            Known::default()
+        };
         let machine = self.machine(memory, &start);
         let observation =
             Observation { snapshot: &snapshot, readings: &readings, control_groups_seen, machine };
@@ -314,8 +318,9 @@ impl<K: Kernel> Engine<K> {
                 });
                 let hz = self.kernel.constants().hz;
                 let tracker = PidTracker::of_all(&scan.snapshot, offset, births, last, hz);
-                let keeps_clocks =
-                    self.is_resident && self.plan.selectors.new_roots() != NewRoots::Fixed;
+                let keeps_clocks = self.is_resident
+                    && self.kernel.constants().clocks_show_runs
+                    && self.plan.selectors.new_roots() != NewRoots::Fixed;
                 Some(if keeps_clocks { tracker.with_clocks(&scan.snapshot) } else { tracker })
             }
             _ => None,

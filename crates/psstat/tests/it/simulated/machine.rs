@@ -118,6 +118,7 @@ impl<'w> Machine<'w> {
         let constants = Constants {
             hz: HZ,
             page_size: 4096,
+            clocks_show_runs: true,
             boot_id: b"simulated".to_vec(),
             proc_path: "/proc".to_owned(),
             sys_path: "/sys".to_owned(),
