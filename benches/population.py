@@ -78,6 +78,8 @@ class Population:
         self.host.stdin.write(f"{ONE}\n")
         self.host.stdin.flush()
         awake = {pid for _, _, pid in announced(self.host)}
+        # The clock of a process that still runs is up to a scheduler tick behind.
+        time.sleep(0.02)
         moved = sum(cpu_clock(pid) > clock for pid, clock in zip(pids, before))
         if awake != set(pids) or moved != len(pids):
             raise Wrong(f"of {len(pids)} processes {len(awake)} woke up, and {moved} clocks moved")

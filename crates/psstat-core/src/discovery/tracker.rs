@@ -9,9 +9,9 @@
 //!   out in rising order, and after the largest begins again with small ones (`alloc_pid`,
 //!   kernel/pid.c). `/proc/loadavg` shows the newest. *Example:* the newest pid was 1000 and is
 //!   1003. The processes with pids from 1001 to 1003 are read.
-//! - The processes that started recently, because most processes that change their name or parent do so
-//!   soon after they started. The processes born in one interval are read again 1, 2, 4, ... 64
-//!   samples later.
+//! - The processes that started recently, because most processes that change their name do so soon after
+//!   they started. The processes born in one interval are read again 1, 2, 4, ... 64 samples later, or
+//!   only in the next sample if processes are selected only by pid.
 //! - A share of all other processes, in rotation.
 //!
 //! A program that stays resident and selects by attributes checks the CPU clocks of the last two
@@ -323,7 +323,8 @@ impl LastSample<'_> {
             kernel.pids_from(tracker.offset, range, u64::MAX, &mut pids)?;
         }
         let newborns = (pids.len() - known) as u64;
-        let oldest = if tracker.clocks.is_some() { 1 } else { RECENT_SAMPLES };
+        let are_read = new_roots != NewRoots::Fixed && tracker.clocks.is_none();
+        let oldest = if are_read { RECENT_SAMPLES } else { 1 };
         for range in tracker.recently_started(oldest) {
             kernel.pids_from(tracker.offset, range, u64::MAX, &mut pids)?;
         }
