@@ -144,8 +144,20 @@ class ExecdJob:
     before: Callable[[], None] | None = None
 
 
-class Execd(Resident):
-    """psstat execd, which takes a sample per line on standard input."""
+class OnRequest(Resident):
+    """A program that takes a sample per line on standard input."""
+
+    def start(self, argv: list[str | Path]) -> None:
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(argv, stdin=pipe, stdout=pipe, text=True)
+
+    def request(self) -> None:
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
+
+class Execd(OnRequest):
+    """psstat execd."""
 
     def __init__(self, job: ExecdJob, program: Path = PSSTAT):
         self.key = job.key
@@ -153,16 +165,10 @@ class Execd(Resident):
         self.members = sum(job.groups.values())
         self.before = job.before
         self.check = psstat_saw(job.key, job.groups)
-        self.process = subprocess.Popen(
-            [program, "execd", *job.selectors, "--timeout", "60s"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        self.start([program, "execd", *job.selectors, "--timeout", "60s"])
 
     def ask(self) -> str:
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
+        self.request()
         return "".join(self.process.stdout.readline() for _ in self.groups)
 
 
@@ -186,7 +192,7 @@ class HeldBaseline(Resident):
         """Nothing to stop: the program has ended."""
 
 
-class BusyBaseline(Resident):
+class BusyBaseline(OnRequest):
     """The same, when the processes of the files have run before each reading."""
 
     key = "baseline, held, busy"
@@ -195,16 +201,10 @@ class BusyBaseline(Resident):
         self.members = made.sizes(ONE)[ONE]
         self.before = made.wake
         self.nanoseconds = 0
-        self.process = subprocess.Popen(
-            [BASELINE, "--held", made.pids(ONE), "--repeat", "lines"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        self.start([BASELINE, "--held", made.pids(ONE), "--repeat", "lines"])
 
     def ask(self) -> str:
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
+        self.request()
         text = self.process.stdout.readline()
         self.nanoseconds += int(text.split()[1])
         return text
