@@ -59,12 +59,12 @@ impl Machine {
         deadline: Deadline,
     ) -> Result<Machine, OpenError> {
         let proc = Procfs::open(&mounts.proc)?;
-        let own = proc.own_pid().filter(|_| proc.shows_own_pid_namespace());
-        let has_clocks = own.is_some();
+        let has_clocks = proc.shows_own_pid_namespace();
+        let own = Pid::new(std::process::id());
         let constants = Constants {
             hz: Hz(rustix::param::clock_ticks_per_second()),
             page_size: rustix::param::page_size() as u64,
-            clocks_show_runs: own.is_some_and(|own| clock::show_runs(own, &mounts.sys)),
+            clocks_show_runs: has_clocks && clock::show_runs(own, &mounts.sys),
             boot_id: proc.boot_id(&mut Buffer::default()),
             proc_path: mounts.proc.display().to_string(),
             sys_path: mounts.sys.display().to_string(),
@@ -102,6 +102,11 @@ impl Machine {
     fn procfs(&self) -> &Procfs {
         self.files.procfs()
     }
+}
+
+/// The CPU clock of a process, if a pid means the same process for a clock as for `/proc`.
+fn cpu_clock(has_clocks: bool, pid: Pid) -> Option<CpuNanos> {
+    if has_clocks { clock::read(pid) } else { None }
 }
 
 /// The time since boot (`CLOCK_BOOTTIME`, clock_gettime(2)).
@@ -177,8 +182,7 @@ impl Kernel for Machine {
             let read = |pids| {
                 let out_of_time = || deadline.has_passed();
                 Part::read(pids, out_of_time, |pid, part, buffer| {
-                    let clock = if has_clocks { clock::read(pid) } else { None };
-                    part.add(pid, clock, procfs.stat(pid, buffer));
+                    part.add(pid, cpu_clock(has_clocks, pid), procfs.stat(pid, buffer));
                 })
             };
             let threads: Vec<_> =
@@ -192,7 +196,7 @@ impl Kernel for Machine {
     }
 
     fn cpu_clock(&self, pid: Pid) -> Option<CpuNanos> {
-        self.has_clocks.then(|| clock::read(pid)).flatten()
+        cpu_clock(self.has_clocks, pid)
     }
 
     fn first_thread_time(&self, pid: Pid) -> Option<CpuNanos> {

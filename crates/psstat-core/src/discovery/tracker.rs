@@ -464,22 +464,25 @@ mod tests {
         assert_eq!(recent_after(50_000 + 32_768), [(1, Pid::MAX.number())]);
     }
 
-    #[test]
-    fn an_old_process_in_the_new_range_is_not_new() {
+    /// Process 1500, which started in tick 70.
+    fn snapshot_of_one() -> Snapshot {
         let mut snapshot = Snapshot::default();
-        let (pid, comm) = (Pid::new(1500), snapshot.names.id(b"x"));
-        let id = ProcId { pid, start: Ticks(70) };
-        let (parent, times) = (Pid::INIT, Times::default());
-        let clock = None;
+        let comm = snapshot.names.id(b"x");
         snapshot.processes.push(Process {
-            clock,
-            id,
-            parent,
-            times,
+            clock: None,
+            id: ProcId { pid: Pid::new(1500), start: Ticks(70) },
+            parent: Pid::INIT,
+            times: Times::default(),
             life: Life::Alive,
             threads: 1,
             comm,
         });
+        snapshot
+    }
+
+    #[test]
+    fn an_old_process_in_the_new_range_is_not_new() {
+        let snapshot = snapshot_of_one();
         let root = [Root { selector: 0, process: 0 }];
         let born = [PidRange { first: Pid::new(1000), last: Pid::new(2000) }];
         let knows = |born: &[PidRange], since: u64| {
@@ -494,20 +497,8 @@ mod tests {
 
     #[test]
     fn descendants_of_former_members_are_known() {
-        let mut snapshot = Snapshot::default();
-        let (comm, parent) = (snapshot.names.id(b"x"), Pid::INIT);
-        let id = ProcId { pid: Pid::new(1500), start: Ticks(70) };
-        let (times, threads) = (Times::default(), 1);
-        let clock = None;
-        snapshot.processes.push(Process {
-            clock,
-            id,
-            parent,
-            times,
-            life: Life::Alive,
-            threads,
-            comm,
-        });
+        let snapshot = snapshot_of_one();
+        let Process { id, parent, .. } = snapshot.processes[0];
         let root = [Root { selector: 0, process: 0 }];
         let member = Member { id, parent, amounts: Amounts::default() };
         let knows = |member: Member, by_descent| {

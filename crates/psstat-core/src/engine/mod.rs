@@ -182,16 +182,11 @@ impl<K: Kernel> Engine<K> {
             last: accounts,
         };
         let readings = reader.read(members, &mut diagnostics);
-        let mut known = if self.kernel.constants().clocks_show_runs {
-            let picked_by = roots.picked_by(&self.plan.selectors, &snapshot);
-            Known::of(&snapshot, &readings.members, picked_by)
-        } else {
-            Known::default()
-        };
         let machine = self.machine(memory, &start);
         let observation =
             Observation { snapshot: &snapshot, readings: &readings, control_groups_seen, machine };
         let (reports, accounts) = settle::settle(&self.plan, &groups, observation, accounts);
+        let mut known = self.known(&roots, &snapshot, &readings.members);
         known.read_again(accounts.heirs());
         if let Some(last) = last {
             known.take_turns(&last.known);
@@ -359,6 +354,14 @@ impl<K: Kernel> Engine<K> {
         };
         let roots = finder.find(&start.picked, seen.unwrap_or_default(), &mut diagnostics);
         Found { scan, roots, control_groups, tracker, diagnostics }
+    }
+
+    /// What the next sample need not read again if it has not run. Nothing if clocks do not tell that.
+    fn known(&self, roots: &FoundRoots, snapshot: &Snapshot, members: &[usize]) -> Known {
+        if !self.kernel.constants().clocks_show_runs {
+            return Known::default();
+        }
+        Known::of(snapshot, members, roots.picked_by(&self.plan.selectors, snapshot))
     }
 
     /// The memory of the machine, if a field shows a fraction of it.

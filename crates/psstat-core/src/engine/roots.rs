@@ -73,10 +73,10 @@ impl FoundRoots {
         selectors: &Selectors,
         snapshot: &Snapshot,
     ) -> impl Fn(usize) -> Option<Vec<usize>> {
-        let among_all = |root: &&Root| selectors[root.selector].source == Source::All;
+        let are_read = selectors.select_by_files() && selectors.new_roots() == NewRoots::ByRunning;
+        let among_all = |root: &&Root| are_read && selectors[root.selector].source == Source::All;
         let mut among_all: Vec<Root> = self.list.iter().filter(among_all).copied().collect();
         among_all.sort_unstable_by_key(|root| (root.process, root.selector));
-        let are_read = selectors.select_by_files() && selectors.new_roots() == NewRoots::ByRunning;
         move |process| {
             let pid = snapshot.processes[process].id.pid;
             if !are_read || self.uncertain.binary_search(&pid).is_ok() {

@@ -160,9 +160,7 @@ fn put_known(bytes: &mut Vec<u8>, known: &Known) {
     put(bytes, known.processes.len() as u64);
     let mut last = 0;
     for KnownProcess { process, is_member, .. } in &known.processes {
-        let pid = process.id.pid.number();
-        put(bytes, u64::from(pid - last));
-        last = pid;
+        put_pid_after(bytes, &mut last, process.id.pid);
         put(bytes, u64::from(process.parent.number()));
         put(bytes, process.id.start.0);
         put(bytes, process.times.own.0);
@@ -189,9 +187,7 @@ fn put_ledger<Q: Copy>(bytes: &mut Vec<u8>, ledger: &Ledger<Q>, number: impl Fn(
     put(bytes, ledger.members.len() as u64);
     let mut last = 0;
     for member in &ledger.members {
-        let pid = member.id.pid.number();
-        put(bytes, u64::from(pid - last));
-        last = pid;
+        put_pid_after(bytes, &mut last, member.id.pid);
         put(bytes, u64::from(member.parent.number()));
         put(bytes, member.id.start.0);
         put(bytes, number(member.amounts.own));
@@ -202,6 +198,12 @@ fn put_ledger<Q: Copy>(bytes: &mut Vec<u8>, ledger: &Ledger<Q>, number: impl Fn(
         put(bytes, u64::from(debt.heir.number()));
         put(bytes, number(debt.owed));
     }
+}
+
+/// Puts a pid that is larger than the `last`, which it becomes.
+fn put_pid_after(bytes: &mut Vec<u8>, last: &mut u32, pid: Pid) {
+    put(bytes, u64::from(pid.number() - *last));
+    *last = pid.number();
 }
 
 fn put_bytes(bytes: &mut Vec<u8>, text: &[u8]) {
