@@ -71,8 +71,7 @@ fn with_tree(kernel: &impl Kernel, mut snapshot: Snapshot, pids: &[Pid]) -> Scan
 /// Returns the tree of the processes. Reads a process again, to find its new parent, if its parent
 /// has ended since it was read. This is so in two cases:
 ///
-/// - The parent is a zombie, or was gone when it was read again. Its children were adopted when it
-///   ended.
+/// - The parent is a zombie. Its children were adopted when it ended.
 /// - The parent was `listed`, but could not be read, or its pid belonged to another process.
 ///
 /// So an orphan that was adopted within its group stays in the group. If the orphan has ended too,
@@ -83,7 +82,7 @@ fn find_tree(kernel: &impl Kernel, snapshot: &mut Snapshot, listed: &[Pid]) -> T
     let processes = &mut snapshot.processes;
     let was_listed = |process: &Process| listed.binary_search(&process.parent).is_ok();
     let is_orphan = |&index: &usize| match tree.parent(index) {
-        Some(parent) => processes[parent].life != Life::Alive,
+        Some(parent) => processes[parent].life == Life::Zombie,
         None => was_listed(&processes[index]),
     };
     let mut orphans: Vec<usize> = (0..processes.len()).filter(is_orphan).collect();

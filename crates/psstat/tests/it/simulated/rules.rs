@@ -527,6 +527,22 @@ fn an_orphan_that_is_read_again_is_remembered_with_its_adopter() {
     assert_eq!(scene.used(), Some(0));
 }
 
+/// The orphan sleeps, so its clock shows that it has not ended. It has another parent all the same.
+#[test]
+fn an_orphan_that_sleeps_is_remembered_with_its_adopter() {
+    let mut scene = Scene::with_root_on(8);
+    scene.world.set_subreaper(scene.root);
+    let near = scene.child(7, scene.root);
+    let middle = scene.child(3, near);
+    let low = scene.child(4, middle);
+    scene.burn(middle, 5);
+    scene.burn(low, 100);
+    scene.baseline();
+    assert_eq!(scene.used_while(3, move |world| world.exit_and_wait(middle)), Some(0));
+    scene.world.exit_and_wait(low);
+    assert_eq!(scene.used(), Some(0));
+}
+
 #[test]
 fn the_children_of_an_ended_orphan_stay_with_their_adopter() {
     let mut scene = Scene::with_root_on(8);

@@ -14,9 +14,13 @@ use psstat_core::model::units::{CpuNanos, Pid};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
-/// All kinds of selector, with all fields, on a kernel that tells of births.
+/// All kinds of selector but executables, which no clock tells of, with all fields, on a kernel that
+/// tells of births.
 fn watch() -> Watch {
-    let picks: Vec<Pick> = picks(Law::Any).into_iter().chain(control_groups()).collect();
+    let mut picks = picks(Law::Any);
+    picks.extend(control_groups());
+    picks.push(Pick { label: Some("cmdline"), by: By::Cmdline("w") });
+    picks.push(Pick { label: Some("user"), by: By::User(1) });
     Watch::new(&picks).with_all_fields().of_births()
 }
 
@@ -164,4 +168,66 @@ fn a_successor_that_has_never_run_is_read() {
     assert_eq!(world.fork_with_pid(root, child), Some(child));
     assert_eq!(world.clock(child), Some(CpuNanos(0)));
     assert!(start_of_child(&mut world) > start);
+}
+
+/// A sleeping member adopts the child of a process from outside: the first process of a pid namespace
+/// does, after setns(2). Neither of them runs.
+#[test]
+fn who_is_adopted_by_a_member_that_sleeps_is_found() {
+    let mut world = World::new(32_768);
+    let root = world.fork(Pid::INIT).unwrap();
+    world.exec(root, "w");
+    let outside = world.fork(Pid::INIT).unwrap();
+    for _ in 0..40 {
+        world.fork(Pid::INIT).unwrap();
+    }
+    world.fork(outside).unwrap();
+    world.set_reaper(outside, root);
+    let picks = [By::Pid(root), By::Name(&["w"])].map(|by| Pick { label: Some("root"), by });
+    for (pick, is_resident) in [(picks[0], false), (picks[0], true), (picks[1], true)] {
+        let mut world = world.clone();
+        let mut watch = Watch::new(&[pick]).of_births();
+        watch.is_resident = is_resident;
+        let mut processes = |world: &mut World| {
+            world.idle(100 * TICK);
+            watch.sample(world).lines.get("root").map_or(0, |line| line.processes)
+        };
+        (0..80).for_each(|_| assert!(processes(&mut world) < 2));
+        world.exit(outside);
+        let found = (0..20).find(|_| processes(&mut world) == 2);
+        assert!(found.is_some(), "{pick:?}, resident: {is_resident}");
+    }
+}
+
+/// An orphan goes to a subreaper further up, and not to the nearest ancestor that lives. The subreaper
+/// waits for it while it runs unseen. What was counted of the orphan does not count again when that is
+/// seen.
+#[test]
+fn all_ancestors_of_a_missing_orphan_are_read() {
+    let mut world = World::new(100);
+    let subreaper = world.fork(Pid::INIT).unwrap();
+    world.set_subreaper(subreaper);
+    let near = world.fork(subreaper).unwrap();
+    let middle = world.fork(near).unwrap();
+    let orphan = world.fork(middle).unwrap();
+    world.burn(orphan, 100 * TICK, 0);
+    let picks = [Pick { label: Some("root"), by: By::Pid(subreaper) }];
+    let mut watch = Watch::new(&picks).of_births();
+    let mut used = |world: &mut World| {
+        let used = watch.sample(world).lines.get("root").and_then(|line| line.used);
+        world.idle(TICK / 4);
+        used.unwrap_or(0)
+    };
+    for _ in 0..3 {
+        used(&mut world);
+    }
+    world.idle(world.until_tick());
+    world.exit_and_wait(middle);
+    world.run_unseen(subreaper);
+    world.exit_and_wait(orphan);
+    let twice = [used(&mut world), used(&mut world)];
+    assert!(world.runs_unseen(subreaper), "both samples lie in one tick");
+    world.idle(2 * TICK);
+    let sum = twice[0] + twice[1] + used(&mut world);
+    assert!(sum < TICK, "{sum} us");
 }

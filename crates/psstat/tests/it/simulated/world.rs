@@ -131,6 +131,9 @@ pub struct Task {
     subreaper: bool,
     /// No random step touches it.
     apart: bool,
+    /// Who adopts its children, if that is not decided by its ancestors: it came into the pid namespace
+    /// of that process from outside.
+    reaper: Option<Pid>,
 }
 
 /// The CPU time of a process without that of its children, in microseconds.
@@ -195,6 +198,7 @@ impl World {
             ignores_sigchld: false,
             subreaper: true,
             apart: false,
+            reaper: None,
         };
         let (comm, now) = (init.comm, 100 * TICK);
         World {
@@ -378,6 +382,7 @@ impl World {
             ignores_sigchld: mother.ignores_sigchld,
             subreaper: false,
             apart: false,
+            reaper: None,
         };
         self.log.push(event);
         self.tasks.insert(pid, child);
@@ -474,6 +479,12 @@ impl World {
         self.task(pid).ignores_sigchld = true;
     }
 
+    /// Another process adopts the children of `pid` when it ends: the first one of the pid namespace that
+    /// `pid` has joined (setns(2); `find_new_reaper`, kernel/exit.c).
+    pub fn set_reaper(&mut self, pid: Pid, reaper: Pid) {
+        self.task(pid).reaper = Some(reaper);
+    }
+
     pub fn set_subreaper(&mut self, pid: Pid) {
         self.act(pid);
         self.task(pid).subreaper = true;
@@ -488,9 +499,10 @@ impl World {
         self.show(pid);
         let task = self.task(pid);
         task.zombie = true;
-        let (life, mut reaper) = (task.life, task.parent);
+        let (life, mut reaper) = (task.life, task.reaper.unwrap_or(task.parent));
+        let is_decided = task.reaper.is_some();
         self.log.push(Event::Ended { life });
-        while !self.tasks[&reaper].subreaper {
+        while !is_decided && !self.tasks[&reaper].subreaper {
             reaper = self.tasks[&reaper].parent;
         }
         let by = self.tasks[&reaper].life;
