@@ -21,7 +21,8 @@
 //!    *Example:* a child had 20 + 0 at the last sample. It used 10 more and ended, and its parent
 //!    waited for it. The parent's child time rises by 30. The debt of 20 is taken off, 10 are new.
 //! 5. The *heir* of a debt is the parent while it lives. If the parent has ended too, the heir is
-//!    the nearest ancestor that lives, or an ancestor further up that adopted an orphan.
+//!    the nearest ancestor that lives, or an ancestor further up that adopted an orphan. The debts
+//!    are taken off the gains of the nearest heirs first.
 //!    *Example:* 12 had 300 + 0, used 5 more, and ended. Its parent 11 had 100 + 20, used 1 more,
 //!    and ended. The child time of 10, the parent of 11, rises by 426. The debts of 300 and 120 are
 //!    taken off, 6 are new.
@@ -169,12 +170,15 @@ enum Standing {
 #[derive(Clone, Copy, Debug)]
 struct Claim<Q> {
     standing: Standing,
-    debt: Debt<Q>,
-}
-
-/// The part of a debt that could not be taken off.
-struct Rest<Q> {
-    debt: Debt<Q>,
+    /// The part of the debt that could not be taken off yet.
+    owed: Q,
+    /// The next ancestor that may have inherited it.
+    ancestor: Pid,
+    /// How many more ancestors may have. It is bounded, because the parents in a fabricated procfs
+    /// can form a cycle.
+    steps: usize,
+    /// The nearest ancestor that is alive.
+    heir: Option<Pid>,
     /// Whether an ancestor gained enough for the debt, but other debts were taken off that gain.
     /// Then one of those may be the late one.
     contested: bool,
@@ -201,14 +205,17 @@ pub fn settle<Q: Quantity>(
 
     let mut debts = Vec::new();
     let mut rounding = Vec::new();
-    for claim in claims(before, &now, life_of) {
-        match take_off(claim, before, &now, &mut gains) {
-            Some(rest) if claim.standing != Standing::Due => debts.push(rest.debt),
-            Some(rest) if rest.contested && rest.debt.owed <= Q::ROUNDING => {
-                add_rounding(&mut rounding, rest.debt);
-            }
-            Some(rest) if rest.contested => debts.push(rest.debt),
-            _ => {}
+    let mut claims = claims(before, &now, life_of);
+    for claims in claims.chunk_by_mut(|one, other| one.standing == other.standing) {
+        take_off(claims, before, &now, &mut gains);
+    }
+    for Claim { standing, owed, heir, contested, .. } in claims {
+        let Some(heir) = heir.filter(|_| owed > Q::default()) else { continue };
+        let debt = Debt { heir, owed };
+        match (standing, contested) {
+            (Standing::Due, false) => {}
+            (Standing::Due, true) if owed <= Q::ROUNDING => add_rounding(&mut rounding, debt),
+            _ => debts.push(debt),
         }
     }
     debts.extend(rounding);
@@ -235,12 +242,22 @@ fn claims<Q: Quantity>(
     life_of: impl Fn(ProcId) -> Life,
 ) -> Vec<Claim<Q>> {
     let mut claims = Vec::new();
+    let mut claim = |standing, debt: Debt<Q>| {
+        claims.push(Claim {
+            standing,
+            owed: debt.owed,
+            ancestor: debt.heir,
+            steps: if standing == Standing::Child { 1 } else { before.members.len() + 1 },
+            heir: None,
+            contested: false,
+        });
+    };
     for &debt in &before.debts {
         // If the heir has ended too, its own heir inherits the debt with it, and this can be late
         // again.
         let heir_stayed = before.find(debt.heir).is_some_and(|heir| now.knows(heir.id));
         let standing = if heir_stayed { Standing::Due } else { Standing::Orphan };
-        claims.push(Claim { standing, debt });
+        claim(standing, debt);
     }
     for gone in &before.members {
         if now.knows(gone.id)
@@ -253,12 +270,12 @@ fn claims<Q: Quantity>(
         let parent_lives = parent.is_some_and(|parent| life_of(parent.id) == Life::Alive);
         let standing = if parent_lives { Standing::Child } else { Standing::Orphan };
         let debt = Debt { heir: gone.parent, owed: gone.amounts.total() };
-        claims.push(Claim { standing, debt });
+        claim(standing, debt);
     }
     // A debt that is late or lost must not use up the gain that another debt needs. So the debts
     // with the most certain heirs come first. Among these the largest come first, because each gain
     // that is enough for a larger debt is enough for a smaller one.
-    claims.sort_by_key(|claim| (claim.standing, Reverse(claim.debt.owed)));
+    claims.sort_by_key(|claim| (claim.standing, Reverse(claim.owed)));
     claims
 }
 
@@ -299,44 +316,52 @@ fn gains<Q: Quantity>(before: &Ledger<Q>, since: Ticks, members: &[Member<Q>]) -
     gains
 }
 
-/// Takes a debt off the gains of the ancestors that may have inherited it, the nearest first.
-/// Returns the part that could not be taken off, with the nearest living ancestor as its heir.
-/// `None` if nothing is left, or if none of the ancestors is alive.
+/// Takes debts off the gains of the ancestors that may have inherited them: first each off its nearest
+/// living ancestor, then what is left of each off the next one, and so on.
+///
+/// An inheritance goes past a living ancestor only if one further up adopts orphans. And if a debt takes
+/// a gain that was another's, then this one stays. Its heir is then not further up than the late one's,
+/// so that it is found next time.
 fn take_off<Q: Quantity>(
-    claim: Claim<Q>,
+    claims: &mut [Claim<Q>],
     before: &Ledger<Q>,
     now: &Ledger<Q>,
     gains: &mut Gains<Q>,
-) -> Option<Rest<Q>> {
-    let Claim { standing, debt: Debt { heir, mut owed } } = claim;
-    let mut nearest = None;
-    let mut contested = false;
-    let mut ancestor = heir;
-    // The number of steps is bounded, because the parents in a fabricated procfs can form a cycle.
-    let max_steps = if standing == Standing::Child { 1 } else { before.members.len() + 1 };
-    for _ in 0..max_steps {
-        let Some(then) = before.find(ancestor) else { break };
-        let index = now.members.binary_search_by_key(&ancestor, |member| member.id.pid);
-        if let Ok(index) = index
-            && now.members[index].id == then.id
-        {
-            nearest.get_or_insert(ancestor);
-            if owed <= gains.children[index] + Q::ROUNDING {
-                let taken = owed.min(gains.left[index]);
+) {
+    let mut goes_on = true;
+    while goes_on {
+        goes_on = false;
+        for claim in claims.iter_mut().filter(|claim| claim.owed > Q::default()) {
+            let Some(index) = claim.climb(before, now) else { continue };
+            goes_on = true;
+            claim.heir.get_or_insert(now.members[index].id.pid);
+            if claim.owed <= gains.children[index] + Q::ROUNDING {
+                let taken = claim.owed.min(gains.left[index]);
                 gains.left[index] = gains.left[index].since(taken);
-                owed = owed.since(taken);
-                if owed == Q::default() {
-                    return None;
-                }
-                contested = true;
+                claim.owed = claim.owed.since(taken);
+                claim.contested = true;
             }
         }
-        if then.is_alone() {
-            break;
-        }
-        ancestor = then.parent;
     }
-    nearest.map(|heir| Rest { debt: Debt { heir, owed }, contested })
+}
+
+impl<Q: Quantity> Claim<Q> {
+    /// Goes up to the next living ancestor that may have inherited the debt. Returns its index among
+    /// the members.
+    fn climb(&mut self, before: &Ledger<Q>, now: &Ledger<Q>) -> Option<usize> {
+        while self.steps > 0 {
+            let then = before.find(self.ancestor)?;
+            let index = now.members.binary_search_by_key(&self.ancestor, |member| member.id.pid);
+            self.ancestor = then.parent;
+            self.steps = if then.is_alone() { 0 } else { self.steps - 1 };
+            if let Ok(index) = index
+                && now.members[index].id == then.id
+            {
+                return Some(index);
+            }
+        }
+        None
+    }
 }
 
 #[cfg(test)]

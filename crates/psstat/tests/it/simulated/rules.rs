@@ -269,6 +269,30 @@ fn larger_debts_settle_first() {
     assert_eq!(scene.used(), Some(0), "100 arrived at the root, 200 at its child: all old");
 }
 
+/// What arrived at the root is the past of an orphan that it adopted. About as much is late: `near` has
+/// waited for its child after it was read, and no ancestor of that one has adopted anybody.
+#[test]
+fn debts_settle_with_the_nearest_heirs_before_others() {
+    for late_past in [199, 200, 201] {
+        let mut scene = Scene::new();
+        scene.world.set_subreaper(scene.root);
+        let near = scene.child(3, scene.root);
+        let upper = scene.child(4, near);
+        let late = scene.child(5, upper);
+        let middle = scene.child(6, scene.root);
+        let orphan = scene.child(7, middle);
+        scene.burn(late, late_past);
+        scene.burn(orphan, 200);
+        scene.baseline();
+        scene.world.exit_and_wait(middle);
+        scene.world.exit_and_wait(orphan);
+        scene.world.exit_and_wait(late);
+        scene.world.exit(upper);
+        assert_eq!(scene.used_while(3, move |world| world.wait(upper)), Some(0));
+        assert_eq!(scene.used(), Some(0), "{late_past}");
+    }
+}
+
 #[test]
 fn a_zombie_inherits_nothing() {
     let mut scene = Scene::new();
