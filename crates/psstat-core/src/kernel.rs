@@ -117,17 +117,17 @@ pub trait Kernel {
     /// has CPU clocks, which show more.
     fn first_thread_time(&self, pid: Pid) -> Option<CpuNanos>;
 
-    /// Reads many processes. `pids` is sorted. A machine that reads on several threads returns one
-    /// part for each.
-    fn processes(&self, pids: &[Pid]) -> Vec<Part> {
-        Vec::from([self.processes_in_order(pids)])
+    /// Reads the `stat` of many processes, and before it the CPU clock of each if `with_clocks`.
+    /// `pids` is sorted. A machine that reads on several threads returns one part for each.
+    fn processes(&self, pids: &[Pid], with_clocks: bool) -> Vec<Part> {
+        Vec::from([self.processes_in_order(pids, with_clocks)])
     }
 
-    /// Reads many processes, one after the other. `pids` is sorted.
-    fn processes_in_order(&self, pids: &[Pid]) -> Part {
+    /// Does the same, one process after the other.
+    fn processes_in_order(&self, pids: &[Pid], with_clocks: bool) -> Part {
         let out_of_time = || self.out_of_time();
         Part::read(pids, out_of_time, |pid, part, buffer| {
-            let clock = self.cpu_clock(pid);
+            let clock = if with_clocks { self.cpu_clock(pid) } else { None };
             part.add(pid, clock, self.stat(pid, buffer));
         })
     }

@@ -172,11 +172,12 @@ impl Kernel for Machine {
         self.files.stat(pid, buffer)
     }
 
-    fn processes(&self, pids: &[Pid]) -> Vec<Part> {
+    fn processes(&self, pids: &[Pid], with_clocks: bool) -> Vec<Part> {
         if self.readers <= 1 {
-            return vec![self.processes_in_order(pids)];
+            return vec![self.processes_in_order(pids, with_clocks)];
         }
-        let (procfs, deadline, has_clocks) = (self.procfs(), &self.deadline, self.has_clocks);
+        let (procfs, deadline) = (self.procfs(), &self.deadline);
+        let has_clocks = self.has_clocks && with_clocks;
         let share = pids.len().div_ceil(self.readers).max(1);
         std::thread::scope(|scope| {
             let read = |pids| {

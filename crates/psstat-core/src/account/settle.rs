@@ -162,14 +162,12 @@ impl Settling<'_> {
     fn member(&self, index: usize, known: Option<&Ledger>) -> Member {
         let Observation { snapshot, readings, machine, .. } = self.observation;
         let process: &Process = &snapshot.processes[index];
-        let only_thread = readings.at(&readings.only_threads, index).copied().flatten();
+        let own = readings.at(&readings.own_times, index).copied().unwrap_or_default();
         let then = known.and_then(|known| known.find(process.id.pid));
         let then = then.filter(|then| then.id == process.id);
         let counted = then.map_or(CpuNanos(0), |then| then.amounts.own);
-        let amounts = Amounts {
-            own: process.own_time(process.clock.or(only_thread), machine.hz).max(counted),
-            children: process.times.children.nanos(machine.hz),
-        };
+        let amounts =
+            Amounts { own: own.max(counted), children: process.times.children.nanos(machine.hz) };
         let member = Member { id: process.id, parent: process.parent, amounts };
         let is_alone = self.group.managers.binary_search(&index).is_ok()
             || self.group.lone.binary_search(&index).is_ok();

@@ -1,6 +1,7 @@
 //! Reads processes: one pass in rising order of pid. The pass reads the CPU clock of each process and
 //! then its `stat`, unless the clock shows that the process has not run since the last sample
-//! ([`known`](super::known)).
+//! ([`known`](super::known)). A pass over all processes reads clocks only for the table of clocks
+//! ([`clock_table`](super::clock_table)): most processes are in no group.
 //!
 //! A process whose parent has ended is read again, to find its new parent. The members of the groups
 //! are found in the result. Then it is known which children were read before their parents, and
@@ -44,9 +45,9 @@ pub fn read(
 }
 
 /// Reads the processes `pids`, which are sorted, with as many readers as the kernel has. `taken` is
-/// the time before this call.
-pub fn read_all(kernel: &impl Kernel, pids: &[Pid], taken: BootNanos) -> Scan {
-    with_tree(kernel, Snapshot::new(taken, kernel.processes(pids)), pids)
+/// the time before this call. Their CPU clocks are read only if `with_clocks`.
+pub fn read_all(kernel: &impl Kernel, pids: &[Pid], taken: BootNanos, with_clocks: bool) -> Scan {
+    with_tree(kernel, Snapshot::new(taken, kernel.processes(pids, with_clocks)), pids)
 }
 
 /// Removes processes that have `ended` since they were read, and asks their children for their new

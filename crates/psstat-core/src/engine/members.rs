@@ -5,6 +5,7 @@ use crate::account::ledger;
 use crate::account::tree::Tree;
 use crate::diagnostics::{Diagnostics, Warning, What};
 use crate::discovery::scan;
+use crate::engine::SampleError;
 use crate::field::Need;
 use crate::kernel::Kernel;
 use crate::model::buffer::Buffer;
@@ -38,10 +39,19 @@ impl<K: Kernel> MemberReader<'_, K> {
     /// Reads `members`, which are sorted indices in the snapshot.
     ///
     /// The first sample reports nothing, so it reads only counters.
-    pub fn read(&self, members: Vec<usize>, diagnostics: &mut Diagnostics) -> Readings {
+    ///
+    /// # Errors
+    /// [`SampleError::OutOfTime`] if the time was up before it was known what the members used.
+    pub fn read(
+        &self,
+        members: Vec<usize>,
+        diagnostics: &mut Diagnostics,
+    ) -> Result<Readings, SampleError> {
         let fields = &self.plan.fields;
-        let only_threads = members.iter().map(|&index| self.only_thread(index)).collect();
-        let mut readings = Readings { members, only_threads, ..Readings::default() };
+        let own_times: Option<Vec<CpuNanos>> =
+            members.iter().map(|&index| self.own_time(index)).collect();
+        let own_times = own_times.ok_or(SampleError::OutOfTime)?;
+        let mut readings = Readings { members, own_times, ..Readings::default() };
         if self.last.is_some() && fields.need(Need::Memory) {
             readings.footprints = self.footprints(&readings.members, diagnostics);
         }
@@ -49,21 +59,36 @@ impl<K: Kernel> MemberReader<'_, K> {
             readings.open_files = self.open_files(&readings.members, diagnostics);
         }
         self.read_counters(&mut readings, diagnostics);
-        readings
+        Ok(readings)
     }
 
-    /// The CPU time of the only thread of a member that has no CPU clock.
+    /// The own CPU time of a member, as exactly as it can be known: from its CPU clock, which is read
+    /// now if it was not read before `stat`, or from its only thread if it has no clock. `None` if the
+    /// time was up before that.
     ///
-    /// It is read after the `stat` of all processes. So no parent can have inherited a time that it
-    /// includes.
-    fn only_thread(&self, index: usize) -> Option<CpuNanos> {
+    /// What is read now is read after the `stat` of all processes. So no parent can have inherited a
+    /// time that it includes.
+    fn own_time(&self, index: usize) -> Option<CpuNanos> {
         let process = &self.snapshot.processes[index];
-        let has_one = process.clock.is_none() && process.threads == 1;
-        let is_wanted = has_one
+        let (pid, hz) = (process.id.pid, self.kernel.constants().hz);
+        let is_read = process.clock.is_none()
             && process.life != Life::Gone
-            && self.ledgered.binary_search(&index).is_ok()
-            && !self.kernel.out_of_time();
-        if is_wanted { self.kernel.first_thread_time(process.id.pid) } else { None }
+            && self.ledgered.binary_search(&index).is_ok();
+        if !is_read {
+            return Some(process.own_time(process.clock, hz));
+        }
+        if self.kernel.out_of_time() {
+            return None;
+        }
+        let exact = self.kernel.cpu_clock(pid).or_else(|| {
+            if process.threads == 1 { self.kernel.first_thread_time(pid) } else { None }
+        });
+        let own = process.own_time(exact, hz);
+        // It may have run for more than two ticks since `stat` was read, or have ended since.
+        let is_ahead = |&exact: &CpuNanos| {
+            exact > own && scan::exists(self.kernel, process.id, &mut Buffer::default())
+        };
+        Some(exact.filter(is_ahead).unwrap_or(own))
     }
 
     /// Reads counters, of parents before their children, as the scan does. So the count of a child

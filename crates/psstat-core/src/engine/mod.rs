@@ -74,7 +74,8 @@ pub enum SampleError {
     /// No process could be read.
     #[error("no process can be read in {0}: set --proc or HOST_PROC to where procfs is mounted")]
     NoProcesses(String),
-    /// The time was up before it was known which processes belong to which group.
+    /// The time was up before it was known which processes belong to which group, and what CPU time
+    /// they have used.
     #[error("the sample took longer than --timeout allows")]
     OutOfTime,
 }
@@ -139,8 +140,7 @@ impl<K: Kernel> Engine<K> {
     /// Takes a sample, to be compared with `last`.
     ///
     /// # Errors
-    /// [`SampleError`] if the processes cannot be listed, or the time was up before it was known
-    /// which processes belong to which group.
+    /// [`SampleError`] if the processes cannot be listed, or the time was up too early.
     pub fn sample(&mut self, last: Option<&State>) -> Result<Sample, SampleError> {
         let mut diagnostics = Diagnostics::default();
         let mut start = self.start(last, &mut diagnostics);
@@ -181,7 +181,7 @@ impl<K: Kernel> Engine<K> {
             ledgered: &group::ledgered(&groups),
             last: accounts,
         };
-        let readings = reader.read(members, &mut diagnostics);
+        let readings = reader.read(members, &mut diagnostics)?;
         let machine = self.machine(memory, &start);
         let observation =
             Observation { snapshot: &snapshot, readings: &readings, control_groups_seen, machine };
@@ -299,7 +299,11 @@ impl<K: Kernel> Engine<K> {
         }
         let mut pids = Vec::new();
         let offset = self.kernel.pids(&mut pids).map_err(SampleError::List)?;
-        let scan = scan::read_all(&self.kernel, &pids, start.clocks.boot);
+        let keeps_clocks = self.is_resident
+            && start.births.is_some()
+            && self.kernel.constants().clocks_show_runs
+            && self.plan.selectors.new_roots() != NewRoots::Fixed;
+        let scan = scan::read_all(&self.kernel, &pids, start.clocks.boot, keeps_clocks);
         if self.kernel.out_of_time() {
             return Err(SampleError::OutOfTime);
         }
@@ -313,9 +317,6 @@ impl<K: Kernel> Engine<K> {
                 });
                 let hz = self.kernel.constants().hz;
                 let tracker = PidTracker::of_all(&scan.snapshot, offset, births, last, hz);
-                let keeps_clocks = self.is_resident
-                    && self.kernel.constants().clocks_show_runs
-                    && self.plan.selectors.new_roots() != NewRoots::Fixed;
                 Some(if keeps_clocks { tracker.with_clocks(&scan.snapshot) } else { tracker })
             }
             _ => None,

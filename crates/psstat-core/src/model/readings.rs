@@ -48,9 +48,8 @@ pub type Threads = Vec<(Pid, Count)>;
 pub struct Readings {
     /// The members that were read: indices in the snapshot, sorted. Each part is in this order.
     pub members: Vec<usize>,
-    /// The CPU time of the only thread of a member. `None` for a member with a CPU clock or with
-    /// several threads, and if the time cannot be read.
-    pub only_threads: Vec<Option<CpuNanos>>,
+    /// Own CPU time, as exactly as it is known.
+    pub own_times: Vec<CpuNanos>,
     /// Memory.
     pub footprints: Option<Vec<Footprint>>,
     /// Number of open file descriptors.

@@ -232,10 +232,10 @@ impl Kernel for Machine<'_> {
         self.read(pid, File::Stat, |world, _| world.stat(pid).unwrap())
     }
 
-    fn processes(&self, pids: &[Pid]) -> Vec<Part> {
+    fn processes(&self, pids: &[Pid], with_clocks: bool) -> Vec<Part> {
         let share = pids.len().div_ceil(self.setup.readers).max(1);
         std::thread::scope(|scope| {
-            let read = |part| scope.spawn(move || self.processes_in_order(part));
+            let read = |part| scope.spawn(move || self.processes_in_order(part, with_clocks));
             let threads: Vec<_> = pids.chunks(share).map(read).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         })

@@ -9,7 +9,7 @@ use super::oracle::{By, Pick};
 use super::world::{TICK, World};
 use super::{Seen, Watch};
 use psstat_core::account::group::{Group, Reason};
-use psstat_core::model::units::Pid;
+use psstat_core::model::units::{CpuNanos, Pid};
 
 /// A world with one process named `root`, and two watches on all of that name, one of them without
 /// CPU clocks.
@@ -718,4 +718,39 @@ fn a_member_whose_pid_is_used_again_leaves_its_past() {
         world.idle(TICK);
         assert_eq!(used_by_a(&watch.sample(&mut world)), Some(0));
     }
+}
+
+/// A world with a process that has used 7 ms, and what its first sample counts of it if something
+/// happens between reading `stat` of all processes and its CPU clock.
+fn counted_at_first(what: impl FnOnce(&mut World, Pid) + Send + 'static) -> CpuNanos {
+    let mut world = World::new(100);
+    let root = world.fork(Pid::INIT).unwrap();
+    world.burn(root, 7_000, 0);
+    world.idle(2 * TICK);
+    let mut watch = Watch::new(&[Pick { label: Some("root"), by: By::Pid(root) }]);
+    let interruption = Interruption::new(2, move |world: &mut World| what(world, root));
+    watch.sample_while(&mut world, vec![interruption]);
+    let groups = watch.groups();
+    let members: Vec<_> = groups.values().flat_map(|group| &group.ledger.members).collect();
+    assert_eq!(members.len(), 1);
+    members[0].amounts.own
+}
+
+/// The process runs on for longer than `stat` can be behind the clock.
+#[test]
+fn a_clock_that_has_run_on_since_stat_was_read_is_exact() {
+    assert_eq!(counted_at_first(|_, _| {}), CpuNanos(7_000_000));
+    let runs_on = |world: &mut World, root| world.burn(root, 5 * TICK, 0);
+    assert_eq!(counted_at_first(runs_on), CpuNanos(57_000_000));
+}
+
+#[test]
+fn the_clock_of_a_successor_is_not_used() {
+    let is_replaced = |world: &mut World, root| {
+        world.exit_and_wait(root);
+        world.idle(2 * TICK);
+        assert_eq!(world.fork_with_pid(Pid::INIT, root), Some(root));
+        world.burn(root, 5 * TICK, 0);
+    };
+    assert_eq!(counted_at_first(is_replaced), CpuNanos(0), "`stat` shows no tick");
 }
