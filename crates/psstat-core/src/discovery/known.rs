@@ -31,7 +31,7 @@ use crate::model::births::PidRange;
 use crate::model::process::{Life, Names, Process};
 use crate::model::snapshot::{Part, Snapshot};
 use crate::model::units::{CpuNanos, Pid};
-use alloc::collections::BTreeSet;
+use alloc::vec;
 use alloc::vec::Vec;
 
 /// How the names of kernel workers begin (Documentation/core-api/workqueue.rst of the kernel).
@@ -73,19 +73,24 @@ impl Known {
         members: &[usize],
         picked_by: impl Fn(usize) -> Option<Vec<usize>>,
     ) -> Known {
-        let mut indices = BTreeSet::new();
+        let processes = &snapshot.processes;
+        if members.iter().all(|&member| processes[member].clock.is_none()) {
+            return Known::default();
+        }
+        let mut is_met = vec![false; processes.len()];
         for &member in members {
             let parent = |&index: &usize| {
-                let parent = Some(snapshot.processes[index].parent);
+                let parent = Some(processes[index].parent);
                 snapshot.find(parent.filter(|&parent| parent != Pid::INIT)?)
             };
             let line = core::iter::successors(Some(member), parent);
-            // An ancestor that was met before has had its ancestors added.
-            line.take_while(|&index| indices.insert(index)).for_each(drop);
+            // An ancestor that was met before has had its ancestors met.
+            line.take_while(|&index| !core::mem::replace(&mut is_met[index], true)).for_each(drop);
         }
+        let indices = (0..processes.len()).filter(|&index| is_met[index]);
         let mut known = Known::default();
         for index in indices {
-            let process = snapshot.processes[index];
+            let process = processes[index];
             if process.life != Life::Gone {
                 let name = snapshot.names.text(process.comm);
                 let is_sure = process.clock != Some(CpuNanos(0))
