@@ -3,6 +3,8 @@
 
 use crate::support::limit;
 pub use crate::support::{is_installed, skip, skip_in_part, why_not_installed};
+use psstat::clock;
+use psstat_core::model::units::Pid;
 use std::path::Path;
 use std::process::Command;
 
@@ -31,6 +33,18 @@ pub fn why_no_namespaces() -> Option<String> {
     let root = if rustix::process::geteuid().is_root() { "" } else { " and root" };
     (!tried.status.success())
         .then(|| format!("it needs pid and mount namespaces{root}: {}", error.trim()))
+}
+
+/// Whether the CPU clock of a process moves whenever the process runs. It does not on a machine whose
+/// processor has no reliable counter, as most emulated ones.
+#[track_caller]
+pub fn clocks_that_show_runs() -> bool {
+    let own = Pid::new(std::process::id());
+    let are_exact = clock::show_runs(own, Path::new("/sys"));
+    if !are_exact {
+        skip("it needs a processor with a reliable counter (current_clocksource)");
+    }
+    are_exact
 }
 
 /// Whether so much memory is free.
