@@ -35,16 +35,21 @@ pub fn why_no_namespaces() -> Option<String> {
         .then(|| format!("it needs pid and mount namespaces{root}: {}", error.trim()))
 }
 
-/// Whether the CPU clock of a process moves whenever the process runs. It does not on a machine whose
-/// processor has no reliable counter, as most emulated ones.
+/// Whether the CPU clock of a process moves whenever the process runs.
 #[track_caller]
 pub fn clocks_that_show_runs() -> bool {
-    let own = Pid::new(std::process::id());
-    let are_exact = clock::show_runs(own, Path::new("/sys"));
-    if !are_exact {
-        skip("it needs a processor with a reliable counter (current_clocksource)");
+    let missing = why_clocks_do_not_show_runs();
+    if let Some(reason) = missing {
+        skip(reason);
     }
-    are_exact
+    missing.is_none()
+}
+
+/// Why a process can run without its CPU clock moving; none where it cannot.
+pub fn why_clocks_do_not_show_runs() -> Option<&'static str> {
+    let show_runs = clock::show_runs(Pid::new(std::process::id()), Path::new("/sys"));
+    // Most emulated processors have no such counter.
+    (!show_runs).then_some("it needs a processor with a reliable counter (current_clocksource)")
 }
 
 /// Whether so much memory is free.
