@@ -14,6 +14,8 @@ use alloc::vec::Vec;
 pub struct Accounts {
     /// When the sample began.
     pub taken: BootNanos,
+    /// When the CPU time of the members was read. A sample that reads all processes reads it after them.
+    pub cpu_read: BootNanos,
     /// The hashed keys of the selectors whose control groups were looked for, found or not.
     pub watched: Vec<u64>,
     /// Each group.

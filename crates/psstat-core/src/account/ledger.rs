@@ -43,6 +43,7 @@
 
 use crate::model::process::Life;
 use crate::model::units::{Amounts, Count, CpuNanos, Pid, ProcId, Ticks};
+use alloc::vec;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::ops::Add;
@@ -136,8 +137,11 @@ impl<Q> Ledger<Q> {
 
     /// The member with that pid.
     pub fn find(&self, pid: Pid) -> Option<&Member<Q>> {
-        let index = self.members.binary_search_by_key(&pid, |member| member.id.pid).ok()?;
-        Some(&self.members[index])
+        Some(&self.members[self.index(pid)?])
+    }
+
+    fn index(&self, pid: Pid) -> Option<usize> {
+        self.members.binary_search_by_key(&pid, |member| member.id.pid).ok()
     }
 }
 
@@ -166,6 +170,10 @@ enum Standing {
     Orphan,
 }
 
+/// How many living ancestors are asked at most whether they have inherited a debt. A user can make a
+/// chain of thousands of processes; an orphan is adopted a few levels further up.
+const MOST_HEIRS: usize = 100;
+
 /// A debt that is to be settled now.
 #[derive(Clone, Copy, Debug)]
 struct Claim<Q> {
@@ -174,8 +182,7 @@ struct Claim<Q> {
     owed: Q,
     /// The next ancestor that may have inherited it.
     ancestor: Pid,
-    /// How many more ancestors may have. It is bounded, because the parents in a fabricated procfs
-    /// can form a cycle.
+    /// How many more living ancestors are asked.
     steps: usize,
     /// The nearest ancestor that is alive.
     heir: Option<Pid>,
@@ -206,8 +213,11 @@ pub fn settle<Q: Quantity>(
     let mut debts = Vec::new();
     let mut rounding = Vec::new();
     let mut claims = claims(before, &now, life_of);
-    for claims in claims.chunk_by_mut(|one, other| one.standing == other.standing) {
-        take_off(claims, before, &now, &mut gains);
+    if !claims.is_empty() {
+        let heirs = Heirs::new(before, &now);
+        for claims in claims.chunk_by_mut(|one, other| one.standing == other.standing) {
+            take_off(claims, before, &heirs, &mut gains);
+        }
     }
     for Claim { standing, owed, heir, contested, .. } in claims {
         let Some(heir) = heir.filter(|_| owed > Q::default()) else { continue };
@@ -247,7 +257,7 @@ fn claims<Q: Quantity>(
             standing,
             owed: debt.owed,
             ancestor: debt.heir,
-            steps: if standing == Standing::Child { 1 } else { before.members.len() + 1 },
+            steps: if standing == Standing::Child { 1 } else { MOST_HEIRS },
             heir: None,
             contested: false,
         });
@@ -319,22 +329,25 @@ fn gains<Q: Quantity>(before: &Ledger<Q>, since: Ticks, members: &[Member<Q>]) -
 /// Takes debts off the gains of the ancestors that may have inherited them: first each off its nearest
 /// living ancestor, then what is left of each off the next one, and so on.
 ///
-/// An inheritance goes past a living ancestor only if one further up adopts orphans. And if a debt takes
-/// a gain that was another's, then this one stays. Its heir is then not further up than the late one's,
-/// so that it is found next time.
+/// An inheritance goes past a living ancestor only if one further up adopts orphans. So the nearest
+/// ancestor is the likeliest, and if two debts of the same size meet, the one that has come further is
+/// the one that remains, with an heir further down.
+///
+/// *Limit:* two debts that differ by less than [`Quantity::ROUNDING`] can meet at an ancestor that
+/// both have come to past living ones in different branches. If one was inherited there and the other
+/// is late, the wrong one may remain, and the late one counts twice.
 fn take_off<Q: Quantity>(
     claims: &mut [Claim<Q>],
     before: &Ledger<Q>,
-    now: &Ledger<Q>,
+    heirs: &Heirs,
     gains: &mut Gains<Q>,
 ) {
     let mut goes_on = true;
     while goes_on {
         goes_on = false;
         for claim in claims.iter_mut().filter(|claim| claim.owed > Q::default()) {
-            let Some(index) = claim.climb(before, now) else { continue };
+            let Some(index) = claim.climb(before, heirs) else { continue };
             goes_on = true;
-            claim.heir.get_or_insert(now.members[index].id.pid);
             if claim.owed <= gains.children[index] + Q::ROUNDING {
                 let taken = claim.owed.min(gains.left[index]);
                 gains.left[index] = gains.left[index].since(taken);
@@ -347,27 +360,74 @@ fn take_off<Q: Quantity>(
 
 impl<Q: Quantity> Claim<Q> {
     /// Goes up to the next living ancestor that may have inherited the debt. Returns its index among
-    /// the members.
-    fn climb(&mut self, before: &Ledger<Q>, now: &Ledger<Q>) -> Option<usize> {
-        while self.steps > 0 {
-            let then = before.find(self.ancestor)?;
-            let index = now.members.binary_search_by_key(&self.ancestor, |member| member.id.pid);
-            self.ancestor = then.parent;
-            self.steps = if then.is_alone() { 0 } else { self.steps - 1 };
-            if let Ok(index) = index
-                && now.members[index].id == then.id
-            {
-                return Some(index);
+    /// the members now.
+    fn climb(&mut self, before: &Ledger<Q>, heirs: &Heirs) -> Option<usize> {
+        self.steps = self.steps.checked_sub(1)?;
+        let heir = before.index(self.ancestor).and_then(|index| heirs.of[index]);
+        let Some(Heir { before: index, now }) = heir else {
+            self.steps = 0;
+            return None;
+        };
+        let then = &before.members[index];
+        self.heir.get_or_insert(then.id.pid);
+        self.ancestor = then.parent;
+        if then.is_alone() {
+            self.steps = 0;
+        }
+        Some(now)
+    }
+}
+
+/// The nearest heir of each member at the last sample.
+struct Heirs {
+    /// In the order of the members then. `None` if none of its ancestors lives.
+    of: Vec<Option<Heir>>,
+}
+
+/// A member that lives, by its index in both ledgers.
+#[derive(Clone, Copy)]
+struct Heir {
+    before: usize,
+    now: usize,
+}
+
+impl Heirs {
+    /// Finds the nearest living member among each member and its ancestors. Each member is looked at
+    /// once, because a user can end a chain of thousands of processes.
+    fn new<Q>(before: &Ledger<Q>, now: &Ledger<Q>) -> Heirs {
+        let mut of = vec![None; before.members.len()];
+        let mut is_done = vec![false; before.members.len()];
+        let mut line = Vec::new();
+        for start in 0..before.members.len() {
+            let mut next = Some(start);
+            let mut heir = None;
+            while let Some(index) = next {
+                // A cycle of parents, which a fabricated procfs can show, ends here too.
+                if core::mem::replace(&mut is_done[index], true) {
+                    heir = of[index];
+                    break;
+                }
+                line.push(index);
+                let then = &before.members[index];
+                let index_now = now.index(then.id.pid);
+                let index_now = index_now.filter(|&index| now.members[index].id == then.id);
+                heir = index_now.map(|now| Heir { before: index, now });
+                if heir.is_some() || then.is_alone() {
+                    break;
+                }
+                next = before.index(then.parent);
+            }
+            for index in line.drain(..) {
+                of[index] = heir;
             }
         }
-        None
+        Heirs { of }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::vec;
 
     /// That many ticks of 10 ms.
     fn ticks(count: u64) -> CpuNanos {

@@ -66,6 +66,7 @@ pub fn settle(
     let known_totals = before.filter(|_| keeps_totals).map(|before| before.totals.clone());
     let mut accounts = Accounts {
         taken: now,
+        cpu_read: observation.readings.cpu_read,
         watched: if observation.control_groups_seen { watched(plan) } else { Vec::new() },
         totals: known_totals.unwrap_or_default(),
         groups: Default::default(),
@@ -80,7 +81,10 @@ pub fn settle(
         });
         if let Some(before) = before {
             let elapsed = now.since(before.taken);
-            let cpu = used.and_then(|used| rate(used, elapsed, &machine));
+            // Counters are read before all processes.
+            let by_ledger = observation.readings.cpu_read.since(before.cpu_read);
+            let cpu_elapsed = if counters.is_empty() { by_ledger } else { elapsed };
+            let cpu = used.and_then(|used| rate(used, cpu_elapsed, &machine));
             reports.extend(settling.report(cpu, cpu_time, &counts, elapsed));
         }
         let account = GroupAccount { by_descent: group.by_descent, ledger, counters, rates };

@@ -38,19 +38,19 @@ use alloc::vec::Vec;
 const KERNEL_WORKER: &[u8] = b"kworker/";
 
 /// Each known process is read again once in this many samples, whatever its clock shows.
-const READ_AGAIN_EVERY: usize = 64;
+const READ_AGAIN_EVERY: u32 = 64;
 
-/// The members of the last sample and their ancestors, as they were read then. Empty if no clock can
-/// be read.
+/// The members of the last sample and their ancestors, as they were read then. Empty if no clock was
+/// read before their `stat`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Known {
     /// Sorted by pid.
     pub processes: Vec<KnownProcess>,
     /// Their names.
     pub names: Names,
-    /// Which of them the next sample reads in any case: those whose index leaves this remainder when it
-    /// is divided by 64.
-    pub turn: usize,
+    /// Which of them the next sample reads in any case: those whose pid leaves this remainder when it is
+    /// divided by 64.
+    pub turn: u32,
 }
 
 /// A process that the last sample found.
@@ -74,6 +74,7 @@ impl Known {
         picked_by: impl Fn(usize) -> Option<Vec<usize>>,
     ) -> Known {
         let processes = &snapshot.processes;
+        // Otherwise the result would be made for nothing.
         if members.iter().all(|&member| processes[member].clock.is_none()) {
             return Known::default();
         }
@@ -119,18 +120,22 @@ impl Known {
     /// A sample found that a child had ended, and not who waited for it. The one who did has run, even
     /// if its clock does not show it yet. So the next sample must read whoever it can be.
     pub fn read_again(&mut self, heirs: impl IntoIterator<Item = Pid>) {
+        let mut is_met = vec![false; self.processes.len()];
         for heir in heirs {
             let mut pid = heir;
-            // The number of steps is bounded, because the parents in a fabricated procfs can form a
-            // cycle.
-            for _ in 0..self.processes.len() {
-                let index = self.processes.binary_search_by_key(&pid, |known| known.process.id.pid);
-                let Ok(index) = index else { break };
+            while let Some(index) = self.index(pid) {
+                if core::mem::replace(&mut is_met[index], true) {
+                    break;
+                }
                 let process = &mut self.processes[index].process;
                 process.clock = None;
                 pid = process.parent;
             }
         }
+    }
+
+    fn index(&self, pid: Pid) -> Option<usize> {
+        self.processes.binary_search_by_key(&pid, |known| known.process.id.pid).ok()
     }
 
     /// The processes and their parents. A sample must look at these to know whether each process still
@@ -170,9 +175,7 @@ impl<'k> Unmoved<'k> {
     /// The selectors that picked a process among all for the last sample, if they pick it still.
     pub fn picked_by(&self, pid: Pid) -> Option<&[usize]> {
         self.unmoved.binary_search(&pid).ok()?;
-        let known = &self.known.processes;
-        let index = known.binary_search_by_key(&pid, |known| known.process.id.pid).ok()?;
-        known[index].picked_by.as_deref()
+        self.known.processes[self.known.index(pid)?].picked_by.as_deref()
     }
 
     /// Adds the process to the part as it was read for the last sample, if its clock shows that it
@@ -187,7 +190,7 @@ impl<'k> Unmoved<'k> {
         match known.filter(|known| known.process.has_not_run(clock) && !is_new()) {
             Some(&KnownProcess { process, is_member, .. }) => {
                 self.members += usize::from(is_member);
-                if self.next % READ_AGAIN_EVERY == *turn {
+                if pid.number() % READ_AGAIN_EVERY == *turn {
                     return false;
                 }
                 self.unmoved.push(pid);

@@ -15,8 +15,9 @@
 //! - A share of all other processes, in rotation.
 //!
 //! A program that stays resident and selects by attributes checks the CPU clocks of the last two
-//! instead, and reads those that have run: see [`clock_table`]. It reads in rotation
-//! only processes that are not in the table.
+//! instead, and reads those that have run: see [`clock_table`]. It reads in rotation only a few, for
+//! processes that are not in the table; or the usual share, if a selector needs executables, which can
+//! be renamed without the process running.
 //!
 //! If it is not certain which processes were born, [`LastSample::list`] returns `None`, and the
 //! sample reads all processes.

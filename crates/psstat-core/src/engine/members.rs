@@ -1,11 +1,11 @@
-//! Reads the files of members of groups other than their `stat`, each only if a field needs it.
+//! Reads what is needed of the members of groups besides their `stat`: their CPU time, and files, each
+//! only if a field needs it.
 
 use crate::account::accounts::Accounts;
 use crate::account::ledger;
 use crate::account::tree::Tree;
 use crate::diagnostics::{Diagnostics, Warning, What};
 use crate::discovery::scan;
-use crate::engine::SampleError;
 use crate::field::Need;
 use crate::kernel::Kernel;
 use crate::model::buffer::Buffer;
@@ -15,7 +15,7 @@ use crate::model::read_error::{ReadError, Reason, Unreadable};
 use crate::model::readings::{Reading, Readings, Storage, Threads};
 use crate::model::report::Rate;
 use crate::model::snapshot::Snapshot;
-use crate::model::units::{Count, CpuNanos, Ticks};
+use crate::model::units::{BootNanos, Count, CpuNanos, Ticks};
 use crate::plan::Plan;
 use alloc::vec::Vec;
 
@@ -38,20 +38,15 @@ pub struct MemberReader<'m, K> {
 impl<K: Kernel> MemberReader<'_, K> {
     /// Reads `members`, which are sorted indices in the snapshot.
     ///
-    /// The first sample reports nothing, so it reads only counters.
-    ///
-    /// # Errors
-    /// [`SampleError::OutOfTime`] if the time was up before it was known what the members used.
-    pub fn read(
-        &self,
-        members: Vec<usize>,
-        diagnostics: &mut Diagnostics,
-    ) -> Result<Readings, SampleError> {
+    /// The first sample reports nothing, so it reads only CPU time and counters.
+    /// `None` if the time was up before it was known what CPU time the members have used.
+    pub fn read(&self, members: Vec<usize>, diagnostics: &mut Diagnostics) -> Option<Readings> {
         let fields = &self.plan.fields;
+        let cpu_read = self.when_cpu_is_read();
         let own_times: Option<Vec<CpuNanos>> =
             members.iter().map(|&index| self.own_time(index)).collect();
-        let own_times = own_times.ok_or(SampleError::OutOfTime)?;
-        let mut readings = Readings { members, own_times, ..Readings::default() };
+        let own_times = own_times?;
+        let mut readings = Readings { members, own_times, cpu_read, ..Readings::default() };
         if self.last.is_some() && fields.need(Need::Memory) {
             readings.footprints = self.footprints(&readings.members, diagnostics);
         }
@@ -59,12 +54,20 @@ impl<K: Kernel> MemberReader<'_, K> {
             readings.open_files = self.open_files(&readings.members, diagnostics);
         }
         self.read_counters(&mut readings, diagnostics);
-        Ok(readings)
+        Some(readings)
+    }
+
+    /// Now, if no clock was read in the scan. A scan of all processes takes so long that the CPU time of
+    /// its interval would be divided by the wrong time otherwise.
+    fn when_cpu_is_read(&self) -> BootNanos {
+        let mut clocks = self.ledgered.iter().map(|&index| self.snapshot.processes[index].clock);
+        let is_late = clocks.all(|clock| clock.is_none());
+        if is_late { self.kernel.clocks().boot } else { self.snapshot.taken }
     }
 
     /// The own CPU time of a member, as exactly as it can be known: from its CPU clock, which is read
     /// now if it was not read before `stat`, or from its only thread if it has no clock. `None` if the
-    /// time was up before that.
+    /// time was up before a file of that thread was read.
     ///
     /// What is read now is read after the `stat` of all processes. So no parent can have inherited a
     /// time that it includes.
@@ -77,12 +80,13 @@ impl<K: Kernel> MemberReader<'_, K> {
         if !is_read {
             return Some(process.own_time(process.clock, hz));
         }
-        if self.kernel.out_of_time() {
-            return None;
+        let mut exact = self.kernel.cpu_clock(pid);
+        if exact.is_none() && process.threads == 1 {
+            if self.kernel.out_of_time() {
+                return None;
+            }
+            exact = self.kernel.first_thread_time(pid);
         }
-        let exact = self.kernel.cpu_clock(pid).or_else(|| {
-            if process.threads == 1 { self.kernel.first_thread_time(pid) } else { None }
-        });
         let own = process.own_time(exact, hz);
         // It may have run for more than two ticks since `stat` was read, or have ended since.
         let is_ahead = |&exact: &CpuNanos| {
@@ -97,7 +101,7 @@ impl<K: Kernel> MemberReader<'_, K> {
     fn read_counters(&self, readings: &mut Readings, diagnostics: &mut Diagnostics) {
         let fields = &self.plan.fields;
         let mut order: Vec<usize> = (0..readings.members.len()).collect();
-        order.sort_by_key(|&index| self.tree.depth(readings.members[index]));
+        order.sort_by_cached_key(|&index| self.tree.depth(readings.members[index]));
         let members: Vec<usize> = order.iter().map(|&index| readings.members[index]).collect();
         if fields.need(Need::Storage) {
             let storage = self.counts(Need::Storage, &members, diagnostics, |process| {

@@ -74,8 +74,7 @@ pub enum SampleError {
     /// No process could be read.
     #[error("no process can be read in {0}: set --proc or HOST_PROC to where procfs is mounted")]
     NoProcesses(String),
-    /// The time was up before it was known which processes belong to which group, and what CPU time
-    /// they have used.
+    /// The time was up before the members of all groups and their CPU time were known.
     #[error("the sample took longer than --timeout allows")]
     OutOfTime,
 }
@@ -140,7 +139,8 @@ impl<K: Kernel> Engine<K> {
     /// Takes a sample, to be compared with `last`.
     ///
     /// # Errors
-    /// [`SampleError`] if the processes cannot be listed, or the time was up too early.
+    /// [`SampleError`] if the processes cannot be listed, or the time was up before the members of all
+    /// groups and their CPU time were known.
     pub fn sample(&mut self, last: Option<&State>) -> Result<Sample, SampleError> {
         let mut diagnostics = Diagnostics::default();
         let mut start = self.start(last, &mut diagnostics);
@@ -181,7 +181,7 @@ impl<K: Kernel> Engine<K> {
             ledgered: &group::ledgered(&groups),
             last: accounts,
         };
-        let readings = reader.read(members, &mut diagnostics)?;
+        let readings = reader.read(members, &mut diagnostics).ok_or(SampleError::OutOfTime)?;
         let machine = self.machine(memory, &start);
         let observation =
             Observation { snapshot: &snapshot, readings: &readings, control_groups_seen, machine };

@@ -67,8 +67,9 @@ impl Stat<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Process {
     /// Its CPU clock just before its `stat` was read: the CPU time of all its threads, ended ones
-    /// included (clock_getcpuclockid(3)). `None` if it cannot be read. If the clock still shows this,
-    /// the process has not run since, and `stat` is unchanged but for the parent.
+    /// included (clock_getcpuclockid(3)). `None` if it was not read. If the clock still shows this,
+    /// the process has not run since ([`known`](crate::discovery::known) says what that means for its
+    /// `stat`).
     pub clock: Option<CpuNanos>,
     /// Its identity.
     pub id: ProcId,
@@ -96,7 +97,7 @@ impl Process {
     ///
     /// `stat` shows utime and stime, each cut to ticks. Their sum is less than two ticks behind the
     /// exact time (`cputime_adjust`, kernel/sched/cputime.c). An exact time that is further ahead is
-    /// not used: it belonged to another process, which has or had the same pid.
+    /// not used: if it was read before `stat`, it belonged to another process, which had the same pid.
     pub fn own_time(&self, exact: Option<CpuNanos>, hz: Hz) -> CpuNanos {
         let shown = self.times.own.nanos(hz);
         let largest = shown + Ticks(2).nanos(hz);

@@ -1,8 +1,8 @@
-//! What was read of the members of groups besides their `stat`. Each part is read only if a field
-//! needs it.
+//! What was read of the members of groups besides their `stat`. Each part but CPU time is read only if
+//! a field needs it.
 
 use super::memory::Footprint;
-use super::units::{Amounts, Count, CpuNanos, Pid};
+use super::units::{Amounts, BootNanos, Count, CpuNanos, Pid};
 use alloc::vec::Vec;
 
 /// Outcome of reading a file of one member.
@@ -50,6 +50,8 @@ pub struct Readings {
     pub members: Vec<usize>,
     /// Own CPU time, as exactly as it is known.
     pub own_times: Vec<CpuNanos>,
+    /// When that was read.
+    pub cpu_read: BootNanos,
     /// Memory.
     pub footprints: Option<Vec<Footprint>>,
     /// Number of open file descriptors.

@@ -6,6 +6,7 @@
 //! checksum   u32      little endian, CRC-32 of all bytes after it
 //! boot id    length, bytes
 //! taken      nanoseconds since boot
+//! cpu read   nanoseconds since boot
 //! watched    count, then for each selector of control groups: the hash of its key
 //! tracker    0 if there is none, else 1, then: offset, newest (count, then each), forks (0 if
 //!            unknown, else the number plus 1), cursor, met, population, rounds left
@@ -68,8 +69,9 @@ pub fn encode(state: &State) -> Vec<u8> {
     bytes.extend_from_slice(&VERSION.to_le_bytes());
     bytes.extend_from_slice(&[0; 4]);
     put_bytes(&mut bytes, &state.boot_id);
-    let Accounts { taken, watched, groups, totals } = &state.accounts;
+    let Accounts { taken, cpu_read, watched, groups, totals } = &state.accounts;
     put(&mut bytes, taken.0);
+    put(&mut bytes, cpu_read.0);
     put(&mut bytes, watched.len() as u64);
     for &key in watched {
         put(&mut bytes, key);
@@ -216,7 +218,8 @@ struct Reader<'a>(&'a [u8]);
 impl Reader<'_> {
     fn state(&mut self) -> Option<State> {
         let boot_id = self.bytes()?.to_vec();
-        let mut accounts = Accounts { taken: BootNanos(self.number()?), ..Accounts::default() };
+        let [taken, cpu_read] = [BootNanos(self.number()?), BootNanos(self.number()?)];
+        let mut accounts = Accounts { taken, cpu_read, ..Accounts::default() };
         for _ in 0..self.number()? {
             accounts.watched.push(self.number()?);
         }
@@ -274,7 +277,7 @@ impl Reader<'_> {
         for _ in 0..self.number()? {
             ids.push(known.names.id(self.bytes()?));
         }
-        known.turn = usize::try_from(self.number()?).ok()?;
+        known.turn = u32::try_from(self.number()?).ok()?;
         let mut last = 0;
         for _ in 0..self.number()? {
             let pid = self.pid_after(&mut last)?;
@@ -430,7 +433,7 @@ mod tests {
             let ids: Vec<_> = texts.iter().map(|text| names.id(text)).collect();
             let processes = pids.into_iter().map(|pid| known_process(pid, ids.clone()));
             let known = move |(turn, processes)| Known { processes, names: names.clone(), turn };
-            (0usize..99, processes.collect::<Vec<_>>()).prop_map(known)
+            (0u32..99, processes.collect::<Vec<_>>()).prop_map(known)
         })
     }
 
@@ -487,7 +490,13 @@ mod tests {
         (boot_id, any::<u64>(), watched, tracker, known(), groups, totals).prop_map(
             |(boot_id, taken, watched, tracker, known, groups, totals)| State {
                 boot_id,
-                accounts: Accounts { taken: BootNanos(taken), watched, groups, totals },
+                accounts: Accounts {
+                    taken: BootNanos(taken),
+                    cpu_read: BootNanos(taken / 2),
+                    watched,
+                    groups,
+                    totals,
+                },
                 tracker,
                 known,
             },

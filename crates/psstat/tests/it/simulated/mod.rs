@@ -45,12 +45,12 @@ mod world;
 use access::Access;
 use machine::{Interruption, Machine, Setup};
 use oracle::{By, Pick, Span};
-use psstat_core::account::accounts::GroupAccount;
+use psstat_core::account::accounts::{Accounts, GroupAccount};
 use psstat_core::discovery::known::Known;
 use psstat_core::engine::{Engine, Sample, SampleError};
 use psstat_core::field::{Field, Fields};
 use psstat_core::model::label::Label;
-use psstat_core::model::units::Uid;
+use psstat_core::model::units::{BootNanos, Uid};
 use psstat_core::plan::{Options, Plan};
 use psstat_core::select::selector::{Conditions, Selector, Source};
 use psstat_core::state::{State, codec};
@@ -167,7 +167,11 @@ impl Watch {
         let has_listed_all = engine.kernel().has_listed_all();
         drop(engine);
         let sample = sample?;
-        let before = self.state.as_ref().map_or(taken, |state| state.accounts.taken);
+        let before = self.state.as_ref().map(|state| &state.accounts);
+        let since = |at: fn(&Accounts) -> BootNanos| {
+            before.map_or(0, |before| at(&sample.state.accounts).since(at(before)))
+        };
+        let [by_counter, by_ledger] = [since(|one| one.taken), since(|one| one.cpu_read)];
         let mut state = if self.is_resident {
             sample.state.clone()
         } else {
@@ -178,8 +182,12 @@ impl Watch {
         }
         self.state = Some(state);
 
-        let elapsed = taken.since(before);
+        let has_counters = |label: &Label| {
+            let group = sample.state.accounts.groups.get(label);
+            group.is_some_and(|account| !account.counters.is_empty())
+        };
         let lines = sample.reports.iter().map(|report| {
+            let elapsed = if has_counters(&report.label) { by_counter } else { by_ledger };
             let used = report.cpu.map(|rate| micros(rate, elapsed));
             let total = report.cpu_time.unwrap().0 / 1000;
             (report.label.to_string(), Line { used, total, processes: report.processes })

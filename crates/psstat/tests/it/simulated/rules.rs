@@ -744,6 +744,26 @@ fn a_clock_that_has_run_on_since_stat_was_read_is_exact() {
     assert_eq!(counted_at_first(runs_on), CpuNanos(57_000_000));
 }
 
+/// A scan of all processes takes long. What is used in that time counts in the interval that it belongs
+/// to, whichever samples read all.
+#[test]
+fn the_rate_is_right_whatever_a_scan_takes() {
+    let mut world = World::new(100);
+    let root = world.fork(Pid::INIT).unwrap();
+    let mut watch = Watch::new(&[Pick { label: Some("root"), by: By::Pid(root) }]);
+    let mut rate = |long: bool, world: &mut World| {
+        let busy = move |world: &mut World| world.burn(root, 40 * TICK, 0);
+        let scan = if long { vec![Interruption::new(1, busy)] } else { Vec::new() };
+        let sample = watch.sample_while(world, scan).sample;
+        world.burn(root, 60 * TICK, 0);
+        sample.reports.first().map(|report| report.cpu.unwrap())
+    };
+    for is_long in [true, false, true, true, false, false] {
+        let rate = rate(is_long, &mut world);
+        assert!(rate.is_none_or(|rate| (rate - 1.0).abs() < 1e-9), "{rate:?} of one processor");
+    }
+}
+
 #[test]
 fn the_clock_of_a_successor_is_not_used() {
     let is_replaced = |world: &mut World, root| {
