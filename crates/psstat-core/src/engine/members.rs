@@ -42,10 +42,7 @@ impl<K: Kernel> MemberReader<'_, K> {
     /// `None` if the time was up before it was known what CPU time the members have used.
     pub fn read(&self, members: Vec<usize>, diagnostics: &mut Diagnostics) -> Option<Readings> {
         let fields = &self.plan.fields;
-        let cpu_read = self.when_cpu_is_read();
-        let own_times: Option<Vec<CpuNanos>> =
-            members.iter().map(|&index| self.own_time(index)).collect();
-        let own_times = own_times?;
+        let (own_times, cpu_read) = self.own_times(&members)?;
         let mut readings = Readings { members, own_times, cpu_read, ..Readings::default() };
         if self.last.is_some() && fields.need(Need::Memory) {
             readings.footprints = self.footprints(&readings.members, diagnostics);
@@ -57,29 +54,35 @@ impl<K: Kernel> MemberReader<'_, K> {
         Some(readings)
     }
 
-    /// Now, if no clock was read in the scan. A scan of all processes takes so long that the CPU time of
-    /// its interval would be divided by the wrong time otherwise.
-    fn when_cpu_is_read(&self) -> BootNanos {
-        let mut clocks = self.ledgered.iter().map(|&index| self.snapshot.processes[index].clock);
-        let is_late = clocks.all(|clock| clock.is_none());
-        if is_late { self.kernel.clocks().boot } else { self.snapshot.taken }
+    /// The own CPU time of each member, as exactly as it can be known, and when it was read: in the scan,
+    /// or now. A scan of all processes takes so long that the time would be divided by the wrong interval
+    /// otherwise. `None` if the time was up before.
+    fn own_times(&self, members: &[usize]) -> Option<(Vec<CpuNanos>, BootNanos)> {
+        let now = self.kernel.clocks().boot;
+        let mut cpu_read = self.snapshot.taken;
+        let mut own_times = Vec::with_capacity(members.len());
+        for &index in members {
+            let process = &self.snapshot.processes[index];
+            let is_missing = process.clock.is_none()
+                && process.life != Life::Gone
+                && self.ledgered.binary_search(&index).is_ok();
+            let exact = if is_missing { self.exact_time(process)? } else { None };
+            if exact.is_some() {
+                cpu_read = now;
+            }
+            let hz = self.kernel.constants().hz;
+            own_times.push(exact.unwrap_or_else(|| process.own_time(process.clock, hz)));
+        }
+        Some((own_times, cpu_read))
     }
 
-    /// The own CPU time of a member, as exactly as it can be known: from its CPU clock, which is read
-    /// now if it was not read before `stat`, or from its only thread if it has no clock. `None` if the
-    /// time was up before a file of that thread was read.
+    /// The own CPU time of a member whose clock was not read in the scan: from its clock, or from its only
+    /// thread if it has no clock. `Some(None)` if it cannot be read, `None` if the time is up.
     ///
-    /// What is read now is read after the `stat` of all processes. So no parent can have inherited a
-    /// time that it includes.
-    fn own_time(&self, index: usize) -> Option<CpuNanos> {
-        let process = &self.snapshot.processes[index];
-        let (pid, hz) = (process.id.pid, self.kernel.constants().hz);
-        let is_read = process.clock.is_none()
-            && process.life != Life::Gone
-            && self.ledgered.binary_search(&index).is_ok();
-        if !is_read {
-            return Some(process.own_time(process.clock, hz));
-        }
+    /// This is read after the `stat` of all processes. So no parent can have inherited a time that it
+    /// includes.
+    fn exact_time(&self, process: &Process) -> Option<Option<CpuNanos>> {
+        let pid = process.id.pid;
         let mut exact = self.kernel.cpu_clock(pid);
         if exact.is_none() && process.threads == 1 {
             if self.kernel.out_of_time() {
@@ -87,12 +90,13 @@ impl<K: Kernel> MemberReader<'_, K> {
             }
             exact = self.kernel.first_thread_time(pid);
         }
-        let own = process.own_time(exact, hz);
-        // It may have run for more than two ticks since `stat` was read, or have ended since.
-        let is_ahead = |&exact: &CpuNanos| {
-            exact > own && scan::exists(self.kernel, process.id, &mut Buffer::default())
-        };
-        Some(exact.filter(is_ahead).unwrap_or(own))
+        let Some(exact) = exact else { return Some(None) };
+        let own = process.own_time(Some(exact), self.kernel.constants().hz);
+        // It may have run for more than two ticks since `stat` was read. Or it has ended, and this is the
+        // time of another process.
+        let is_its_own =
+            exact <= own || scan::exists(self.kernel, process.id, &mut Buffer::default());
+        Some(Some(if is_its_own { exact.max(own) } else { own }))
     }
 
     /// Reads counters, of parents before their children, as the scan does. So the count of a child
