@@ -1,10 +1,11 @@
 //! Warnings of a sample. A warning is about one part of a sample; the other parts are reported.
 
 use crate::field::Field;
-use crate::model::label::printable;
+use crate::model::label::{Label, printable};
 use crate::model::pid_file::PidFileError;
 use crate::model::read_error::{ReadError, Reason, Unreadable};
 use crate::model::units::Pid;
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -33,9 +34,12 @@ impl Diagnostics {
         self.0.extend(other.0);
     }
 
-    /// The warnings.
-    pub fn iter(&self) -> core::slice::Iter<'_, Warning> {
-        self.0.iter()
+    /// The warnings. Those that explain why a line is missing come first, because Telegraf shows only
+    /// the first line of standard error.
+    pub fn iter(&self) -> impl Iterator<Item = &Warning> {
+        let explains = |warning: &&Warning| matches!(warning, Warning::NoLine { .. });
+        let others = self.0.iter().filter(move |warning| !explains(warning));
+        self.0.iter().filter(explains).chain(others)
     }
 }
 
@@ -120,6 +124,14 @@ pub enum Warning {
     NoControlGroups {
         /// Where sysfs should be mounted.
         sys: String,
+    },
+    /// Groups have no line, because it is not known who belongs to them.
+    #[error("no line for {}: {cause}", Labels(groups))]
+    NoLine {
+        /// The groups.
+        groups: Vec<Label>,
+        /// Why it is not known, and the cure.
+        cause: Box<Warning>,
     },
     /// `/proc` shows only some of the processes.
     #[error(
@@ -236,8 +248,28 @@ impl Warning {
             | Warning::FieldsUnreadable { what, first, .. } => {
                 format!("{}: {}", what.name(), first.reason)
             }
+            Warning::NoLine { groups, cause } => format!("{}: {}", Labels(groups), cause.key()),
             Warning::ForeignMembers(_) => "foreign members".into(),
             _ => self.to_string(),
+        }
+    }
+}
+
+/// How many groups a message names at most.
+const NAMED_GROUPS: usize = 5;
+
+/// Writes the names of groups, or of the first few.
+struct Labels<'w>(&'w [Label]);
+
+impl fmt::Display for Labels<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, label) in self.0.iter().take(NAMED_GROUPS).enumerate() {
+            let separator = if index > 0 { ", " } else { "" };
+            write!(f, "{separator}{label}")?;
+        }
+        match self.0.len().checked_sub(NAMED_GROUPS) {
+            Some(more) if more > 0 => write!(f, " and {more} more groups"),
+            _ => Ok(()),
         }
     }
 }

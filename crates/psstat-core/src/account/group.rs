@@ -44,6 +44,8 @@ pub struct Group {
     pub foreign: u64,
     /// Whether every descendant of a member is a member, except below those in `lone`.
     pub by_descent: bool,
+    /// The cause of the first [doubt](super::doubts) about it. `None` if all its members are known.
+    pub doubt: Option<usize>,
 }
 
 /// A control group that selectors picked.
@@ -83,6 +85,14 @@ impl Group {
     /// Whether all its processes can be read. If not, sums over its members are too low.
     pub fn is_seen_whole(&self) -> bool {
         self.foreign == 0
+    }
+
+    /// Whether a selector picked a root or a control group of it.
+    pub fn is_picked_by(&self, selector: usize) -> bool {
+        let roots = self.roots.iter().map(|root| root.selector);
+        let control_groups =
+            self.control_groups.iter().flat_map(|one| one.selectors.iter().copied());
+        roots.chain(control_groups).any(|one| one == selector)
     }
 
     /// The counters of its control groups.
@@ -254,6 +264,7 @@ fn group(
         selector: draft.named_by.unwrap_or(draft.order),
         named: draft.named_by.is_some(),
         by_descent: draft.control_groups.is_empty(),
+        doubt: None,
         foreign: parts.picked.iter().map(foreign).sum(),
         control_groups: parts.picked,
         roots,

@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod counter;
+pub mod doubts;
 pub mod group;
 pub mod ledger;
 pub mod memory;

@@ -201,7 +201,8 @@ impl Settling<'_> {
         (counts, ledgers)
     }
 
-    /// The report of the group. `None` if it has no live process and is not named. `elapsed` is in
+    /// The report of the group. `None` if it is not known who belongs to it, or if it has no live process
+    /// and is not named. `elapsed` is in
     /// nanoseconds.
     fn report(
         &self,
@@ -218,7 +219,7 @@ impl Settling<'_> {
         };
         let alive = || with(Life::Alive);
         let processes = alive().count() as u64 + group.foreign;
-        if !group.named && processes == 0 {
+        if group.doubt.is_some() || (!group.named && processes == 0) {
             return None;
         }
         let bytes = readings.footprints.as_ref().map(|footprints| {

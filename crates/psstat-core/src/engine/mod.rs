@@ -1,11 +1,13 @@
 //! Takes samples: decides which processes to read, reads what the plan needs of them, and hands it
 //! to the accounting. [`Engine::sample`] is the only way to take a sample.
 
+mod doubts;
 mod members;
 mod named_groups;
 mod roots;
 mod warnings;
 
+use crate::account;
 use crate::account::accounts::Accounts;
 use crate::account::group::{self, Group, Population, Reason};
 use crate::account::settle::{self, Machine, Observation, SHORT};
@@ -31,6 +33,7 @@ use crate::state::State;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::OnceCell;
+use doubts::Doubts;
 use members::MemberReader;
 use roots::{FoundRoots, PickedPid, RootFinder};
 use thiserror::Error;
@@ -106,7 +109,10 @@ struct Found {
     /// The control groups that the processes name, if no hierarchy can be read.
     control_groups: Option<Vec<ControlGroup>>,
     tracker: Option<PidTracker>,
+    /// Whether `/proc` hides processes.
+    hides_processes: bool,
     diagnostics: Diagnostics,
+    doubts: Doubts,
 }
 
 impl<K: Kernel> Engine<K> {
@@ -143,29 +149,36 @@ impl<K: Kernel> Engine<K> {
     /// groups and their CPU time were known.
     pub fn sample(&mut self, last: Option<&State>) -> Result<Sample, SampleError> {
         let mut diagnostics = Diagnostics::default();
-        let mut start = self.start(last, &mut diagnostics);
-        let Found { scan, roots, control_groups, tracker, diagnostics: found } =
-            match self.read_some(&start)? {
-                Some(found) => found,
-                None => self.read_all(&start)?,
-            };
+        let mut doubts = Doubts::default();
+        let mut start = self.start(last, &mut diagnostics, &mut doubts);
+        let found = match self.read_some(&start)? {
+            Some(found) => found,
+            None => self.read_all(&start)?,
+        };
+        let Found { scan, roots, control_groups, tracker, hides_processes, .. } = found;
         let Scan { mut snapshot, tree } = scan;
-        diagnostics.extend(found);
+        diagnostics.extend(found.diagnostics);
+        doubts.extend(found.doubts);
         if self.kernel.out_of_time() {
             return Err(SampleError::OutOfTime);
         }
         let control_groups_seen = start.control_groups.is_some();
         let mut control_groups = control_groups.or(start.control_groups.take()).unwrap_or_default();
         warnings::warn_of_unseen(
-            &self.kernel,
             &self.plan,
             &mut control_groups,
             &snapshot,
+            hides_processes,
             &mut diagnostics,
         );
         let population =
             Population { snapshot: &snapshot, tree: &tree, control_groups: &control_groups };
-        let groups = group::form(&self.plan.selectors, &roots.list, population);
+        if !hides_processes {
+            doubts.add_unread(&snapshot, last.map(|last| &last.accounts));
+        }
+        let mut groups = group::form(&self.plan.selectors, &roots.list, population);
+        account::doubts::apply(doubts.as_slice(), &mut groups, &self.plan.selectors, &snapshot);
+        doubts.warn(&groups, &mut diagnostics);
         let members = group::members(&groups);
         let accounts = last.map(|last| &last.accounts);
         let has_waited = HasWaited::new(accounts, self.kernel.constants().hz);
@@ -208,7 +221,12 @@ impl<K: Kernel> Engine<K> {
         })
     }
 
-    fn start<'s>(&self, last: Option<&'s State>, diagnostics: &mut Diagnostics) -> Start<'s> {
+    fn start<'s>(
+        &self,
+        last: Option<&'s State>,
+        diagnostics: &mut Diagnostics,
+        doubts: &mut Doubts,
+    ) -> Start<'s> {
         let selectors = &self.plan.selectors;
         let clocks = self.kernel.clocks();
         let interval = last.map_or(0, |last| clocks.boot.since(last.accounts.taken));
@@ -218,7 +236,7 @@ impl<K: Kernel> Engine<K> {
         } else {
             Some(Vec::new())
         };
-        let picked = roots::picked_pids(selectors, &self.kernel, diagnostics);
+        let picked = roots::picked_pids(selectors, &self.kernel, diagnostics, doubts);
         Start { clocks, last, births, control_groups, picked }
     }
 
@@ -333,6 +351,7 @@ impl<K: Kernel> Engine<K> {
         start: &Start<'_>,
     ) -> Found {
         let mut diagnostics = Diagnostics::default();
+        let mut doubts = Doubts::default();
         let control_groups = match &start.control_groups {
             Some(_) => None,
             None => {
@@ -346,15 +365,19 @@ impl<K: Kernel> Engine<K> {
             }
         };
         let seen = control_groups.as_deref().or(start.control_groups.as_deref());
+        let hidden = warnings::hidden_processes(&self.kernel, &scan.snapshot);
         let finder = RootFinder {
             selectors: &self.plan.selectors,
             kernel: &self.kernel,
             snapshot: &scan.snapshot,
             clocks: start.clocks,
             unmoved,
+            hidden: hidden.as_ref(),
         };
-        let roots = finder.find(&start.picked, seen.unwrap_or_default(), &mut diagnostics);
-        Found { scan, roots, control_groups, tracker, diagnostics }
+        let seen = seen.unwrap_or_default();
+        let roots = finder.find(&start.picked, seen, &mut diagnostics, &mut doubts);
+        let hides_processes = hidden.is_some();
+        Found { scan, roots, control_groups, tracker, hides_processes, diagnostics, doubts }
     }
 
     /// What the next sample need not read again if it has not run. Nothing if clocks do not tell that.

@@ -1,14 +1,18 @@
 //! Finds the roots that selectors pick, and reads what only some selectors need: pid files, command
 //! lines, executables, owners.
 
+use super::doubts::Doubts;
+use crate::account::doubts::Subject;
 use crate::diagnostics::{Diagnostics, Warning, What};
 use crate::discovery::known::Unmoved;
 use crate::kernel::{Clocks, Kernel};
+use crate::model::buffer::Buffer;
 use crate::model::control_group::ControlGroup;
-use crate::model::read_error::{ReadError, Unreadable};
+use crate::model::pid_file::PidFileError;
+use crate::model::read_error::{ReadError, Reason, Unreadable};
 use crate::model::snapshot::Snapshot;
 use crate::model::units::{Hz, Pid, Ticks, Uid};
-use crate::select::roots::{self, Lookup, Root};
+use crate::select::roots::{self, Kind, Lookup, Root, Unknown};
 use crate::select::selector::Source;
 use crate::select::selectors::{NewRoots, Selectors};
 use alloc::vec::Vec;
@@ -30,11 +34,13 @@ pub struct PickedPid {
     written: Option<i64>,
 }
 
-/// The processes that selectors pick by pid. Reads their pid files.
+/// The processes that selectors pick by pid. Reads their pid files. A file that does not exist names
+/// no process; of one that cannot be read, nobody knows.
 pub fn picked_pids(
     selectors: &Selectors,
     kernel: &impl Kernel,
     diagnostics: &mut Diagnostics,
+    doubts: &mut Doubts,
 ) -> Vec<PickedPid> {
     let mut picked = Vec::new();
     for (index, selector) in selectors.iter().enumerate() {
@@ -48,7 +54,15 @@ pub fn picked_pids(
                     pid: file.pid,
                     written: Some(file.written),
                 }),
-                Err(error) => diagnostics.add(Warning::PidFile { path: path.clone(), error }),
+                Err(error) => {
+                    let is_absent = error == PidFileError::NotFound;
+                    let warning = Warning::PidFile { path: path.clone(), error };
+                    if is_absent {
+                        diagnostics.add(warning);
+                    } else {
+                        doubts.add(warning, [Subject::Selector(index)]);
+                    }
+                }
             },
             _ => {}
         }
@@ -101,6 +115,8 @@ pub struct RootFinder<'f, K> {
     pub clocks: Clocks,
     /// The processes that have not run since the last sample.
     pub unmoved: &'f Unmoved<'f>,
+    /// What is known if `/proc` hides processes.
+    pub hidden: Option<&'f Warning>,
 }
 
 impl<K: Kernel> RootFinder<'_, K> {
@@ -110,29 +126,60 @@ impl<K: Kernel> RootFinder<'_, K> {
         picked: &[PickedPid],
         control_groups: &[ControlGroup],
         diagnostics: &mut Diagnostics,
+        doubts: &mut Doubts,
     ) -> FoundRoots {
         let RootFinder { selectors, snapshot, .. } = *self;
         let own = self.kernel.own_pid();
         let mut lookup = CountingLookup::new(self.kernel);
         let known = |pid: Pid| self.unmoved.picked_by(pid);
-        let mut roots = roots::among_all(selectors, snapshot, own, known, &mut lookup);
+        let among_all = roots::among_all(selectors, snapshot, own, known, &mut lookup);
         let by_pid = |picked: &PickedPid| roots::by_pid(picked.selector, picked.pid, snapshot);
         let mut candidates = roots::in_control_groups(selectors, snapshot, control_groups, own);
         candidates.extend(picked.iter().filter_map(by_pid));
         let found = roots::among(candidates, selectors, snapshot, &mut lookup);
+        let is_undecided = |root| found.undecided.iter().any(|&(undecided, _)| undecided == root);
         for picked in picked {
             match by_pid(picked) {
-                None => diagnostics.add(self.not_running(picked)),
-                Some(root) if found.contains(&root) => {
+                None => self.warn_of_absent(picked, diagnostics, doubts),
+                Some(root) if found.roots.contains(&root) => {
                     if let Some(warning) = self.stale(picked, root) {
                         diagnostics.add(warning);
                     }
                 }
+                Some(root) if is_undecided(root) => {}
                 Some(root) => diagnostics.add(self.conditions_not_met(picked, root)),
             }
         }
-        roots.extend(found);
-        FoundRoots { list: roots, uncertain: lookup.warn(diagnostics) }
+        if let Some(hidden) = self.hidden {
+            let among = |&index: &usize| selectors[index].picks_among_processes();
+            let in_doubt = (0..selectors.as_slice().len()).filter(among);
+            doubts.add(hidden.clone(), in_doubt.map(Subject::Selector));
+        }
+        let mut list = among_all.roots;
+        list.extend(found.roots);
+        let mut undecided = among_all.undecided;
+        undecided.extend(found.undecided);
+        FoundRoots { list, uncertain: lookup.doubt(&undecided, doubts) }
+    }
+
+    /// Warns that no process with that pid was found. It may be there all the same, if `/proc` hides
+    /// processes or its `stat` cannot be read.
+    fn warn_of_absent(
+        &self,
+        picked: &PickedPid,
+        diagnostics: &mut Diagnostics,
+        doubts: &mut Doubts,
+    ) {
+        let subject = Subject::Selector(picked.selector);
+        let error = self.kernel.stat(picked.pid, &mut Buffer::default()).err();
+        match (self.hidden, error.filter(|error| error.reason != Reason::Vanished)) {
+            (Some(hidden), _) => doubts.add(hidden.clone(), [subject]),
+            (None, Some(first)) => {
+                let warning = Warning::Unreadable { what: What::Processes, count: 1, first };
+                doubts.add(warning, [subject]);
+            }
+            (None, None) => diagnostics.add(self.not_running(picked)),
+        }
     }
 
     fn pid_file(&self, picked: &PickedPid) -> Option<&Vec<u8>> {
@@ -203,42 +250,53 @@ impl<'l, K: Kernel> CountingLookup<'l, K> {
         }
     }
 
-    /// Warns of attributes that could not be read. Returns the processes that have such, sorted.
-    fn warn(mut self, diagnostics: &mut Diagnostics) -> Vec<Pid> {
-        diagnostics.add_unreadable(What::CommandLines, self.cmdlines);
-        diagnostics.add_unreadable(What::Executables, self.exes);
-        diagnostics.add_unreadable(What::Users, self.users);
+    /// Adds a doubt for each process that is `undecided` because an attribute could not be read.
+    /// Returns the processes that have such, sorted.
+    fn doubt(mut self, undecided: &[(Root, Kind)], doubts: &mut Doubts) -> Vec<Pid> {
+        for (kind, what, Unreadable { count, first }) in [
+            (Kind::Cmdline, What::CommandLines, self.cmdlines),
+            (Kind::Exe, What::Executables, self.exes),
+            (Kind::User, What::Users, self.users),
+        ] {
+            if let Some(first) = first {
+                let because = undecided.iter().filter(|&&(_, because)| because == kind);
+                let subjects = because.map(|&(root, _)| Subject::Root(root));
+                doubts.add(Warning::Unreadable { what, count, first }, subjects);
+            }
+        }
         self.uncertain.sort_unstable();
         self.uncertain
     }
 
-    /// The attribute that was read. `None` if it could not be.
+    /// The attribute that was read. `None` if the process has ended or has no such attribute.
     fn counted<T>(
         &mut self,
         pid: Pid,
         read: Result<T, ReadError>,
         unreadable: impl FnOnce(&mut Self) -> &mut Unreadable,
-    ) -> Option<T> {
-        let failed = |error| {
-            unreadable(self).add(error);
-            self.uncertain.push(pid);
-        };
-        read.map_err(failed).ok()
+    ) -> Result<Option<T>, Unknown> {
+        let Err(error) = read else { return Ok(read.ok()) };
+        self.uncertain.push(pid);
+        if error.reason == Reason::Vanished {
+            return Ok(None);
+        }
+        unreadable(self).add(error);
+        Err(Unknown)
     }
 }
 
 impl<K: Kernel> Lookup for CountingLookup<'_, K> {
-    fn cmdline(&mut self, pid: Pid) -> Option<&[u8]> {
+    fn cmdline(&mut self, pid: Pid) -> Result<Option<&[u8]>, Unknown> {
         let read = self.kernel.cmdline(pid, &mut self.line);
-        self.counted(pid, read, |counts| &mut counts.cmdlines)?;
-        Some(&self.line)
+        let read = self.counted(pid, read, |counts| &mut counts.cmdlines)?;
+        Ok(read.map(|()| &self.line[..]))
     }
 
-    fn exe(&mut self, pid: Pid) -> Option<Vec<u8>> {
+    fn exe(&mut self, pid: Pid) -> Result<Option<Vec<u8>>, Unknown> {
         self.counted(pid, self.kernel.exe(pid), |counts| &mut counts.exes)
     }
 
-    fn user(&mut self, pid: Pid) -> Option<Uid> {
+    fn user(&mut self, pid: Pid) -> Result<Option<Uid>, Unknown> {
         self.counted(pid, self.kernel.effective_user(pid), |counts| &mut counts.users)
     }
 

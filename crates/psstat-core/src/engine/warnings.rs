@@ -1,6 +1,6 @@
 //! Warnings about processes and control groups that a sample could not see.
 
-use crate::diagnostics::{Diagnostics, Warning, What};
+use crate::diagnostics::{Diagnostics, Warning};
 use crate::field::Field;
 use crate::kernel::Kernel;
 use crate::model::buffer::Buffer;
@@ -12,43 +12,40 @@ use crate::select::selector::Source;
 use crate::select::systemd;
 use alloc::borrow::ToOwned;
 
-/// Warns of processes and control groups that cannot be seen. Counts the processes that control
-/// groups list and `/proc` hides.
+/// Warns of processes and control groups that cannot be seen. If processes `are_hidden`, counts those
+/// that control groups list and `/proc` hides.
 pub fn warn_of_unseen(
-    kernel: &impl Kernel,
     plan: &Plan,
     control_groups: &mut [ControlGroup],
     snapshot: &Snapshot,
+    are_hidden: bool,
     diagnostics: &mut Diagnostics,
 ) {
-    let hidden = hides_processes(kernel, snapshot);
-    if hidden {
-        let proc = kernel.constants().proc_path.clone();
-        diagnostics.add(Warning::HiddenProcesses { proc });
-    } else {
-        diagnostics.add_unreadable(What::Processes, snapshot.unreadable.clone());
-    }
     warn_of_missing(plan, control_groups, diagnostics);
-    if hidden {
-        count_hidden(control_groups, snapshot);
-    } else {
+    if !are_hidden {
         warn_of_foreign(plan, control_groups, diagnostics);
     }
+    count_unread(control_groups, snapshot, are_hidden);
 }
 
-/// Whether `/proc` hides processes (hidepid). Every pid namespace has a process 1, so if `/proc`
-/// does not show it, it hides others too.
-fn hides_processes(kernel: &impl Kernel, snapshot: &Snapshot) -> bool {
-    kernel.is_genuine()
+/// The warning that `/proc` hides processes (hidepid), if it does. Every pid namespace has a process 1,
+/// so if `/proc` does not show it, it hides others too.
+pub fn hidden_processes(kernel: &impl Kernel, snapshot: &Snapshot) -> Option<Warning> {
+    let are_hidden = kernel.is_genuine()
         && snapshot.find(Pid::INIT).is_none()
-        && kernel.stat(Pid::INIT, &mut Buffer::default()).is_err()
+        && kernel.stat(Pid::INIT, &mut Buffer::default()).is_err();
+    let proc = || kernel.constants().proc_path.clone();
+    are_hidden.then(|| Warning::HiddenProcesses { proc: proc() })
 }
 
-/// Counts the processes that control groups list and `/proc` hides as foreign members.
-fn count_hidden(control_groups: &mut [ControlGroup], snapshot: &Snapshot) {
+/// Counts the processes that control groups list as foreign members if they could not be read, or if
+/// `/proc` hides processes and does not show them.
+fn count_unread(control_groups: &mut [ControlGroup], snapshot: &Snapshot, are_hidden: bool) {
+    let is_unread = |&&pid: &&Pid| {
+        (are_hidden && snapshot.find(pid).is_none()) || snapshot.unread.binary_search(&pid).is_ok()
+    };
     for group in control_groups {
-        let hidden = group.pids.iter().filter(|&&pid| snapshot.find(pid).is_none()).count();
-        group.foreign += hidden as u64;
+        group.foreign += group.pids.iter().filter(is_unread).count() as u64;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::buffer::Buffer;
 use super::process::{Life, NameId, Names, Process, Stat, index_of};
-use super::read_error::{ReadError, Unreadable};
+use super::read_error::{ReadError, Reason, Unreadable};
 use super::units::{BootNanos, CpuNanos, Pid, ProcId};
 use alloc::vec::Vec;
 
@@ -15,6 +15,8 @@ pub struct Part {
     pub names: Names,
     /// Processes that could not be read.
     pub unreadable: Unreadable,
+    /// Their pids, sorted.
+    pub unread: Vec<Pid>,
 }
 
 /// Number of processes that are read before the deadline is checked again.
@@ -48,7 +50,12 @@ impl Part {
     pub fn add(&mut self, pid: Pid, clock: Option<CpuNanos>, stat: Result<Stat<'_>, ReadError>) {
         match stat {
             Ok(stat) => self.processes.push(stat.process(pid, clock, &mut self.names)),
-            Err(error) => self.unreadable.add(error),
+            Err(error) => {
+                if error.reason != Reason::Vanished {
+                    self.unread.push(pid);
+                }
+                self.unreadable.add(error);
+            }
         }
     }
 }
@@ -64,6 +71,8 @@ pub struct Snapshot {
     pub names: Names,
     /// Processes that could not be read.
     pub unreadable: Unreadable,
+    /// Their pids, sorted.
+    pub unread: Vec<Pid>,
     /// Index in `processes` at which the part of each reader begins. Within a part, a process with
     /// a smaller index was read earlier. The order between parts is not known.
     parts: Vec<usize>,
@@ -73,8 +82,10 @@ impl Snapshot {
     /// Joins the parts of one or more readers. The parts are in order of pid.
     pub fn new(taken: BootNanos, parts: Vec<Part>) -> Snapshot {
         let mut parts = parts.into_iter();
-        let Part { processes, names, unreadable } = parts.next().unwrap_or_default();
-        let mut snapshot = Snapshot { taken, processes, names, unreadable, parts: Vec::from([0]) };
+        let Part { processes, names, unreadable, unread } = parts.next().unwrap_or_default();
+        let parts_at = Vec::from([0]);
+        let mut snapshot =
+            Snapshot { taken, processes, names, unreadable, unread, parts: parts_at };
         for part in parts {
             snapshot.parts.push(snapshot.processes.len());
             let ids: Vec<NameId> = part.names.texts().map(|text| snapshot.names.id(text)).collect();
@@ -82,6 +93,7 @@ impl Snapshot {
                 |process: Process| Process { comm: ids[Names::index(process.comm)], ..process };
             snapshot.processes.extend(part.processes.into_iter().map(renamed));
             snapshot.unreadable.extend(part.unreadable);
+            snapshot.unread.extend(part.unread);
         }
         snapshot
     }
@@ -108,8 +120,12 @@ impl Snapshot {
         index_of(&self.processes, pid)
     }
 
-    /// Whether a process still runs. Another process with its pid does not count.
+    /// Whether a process still runs. Another process with its pid does not count. One that could not be
+    /// read has not ended.
     pub fn life_of(&self, id: ProcId) -> Life {
+        if self.unread.binary_search(&id.pid).is_ok() {
+            return Life::Alive;
+        }
         let process = self.find(id.pid).map(|index| &self.processes[index]);
         process.filter(|process| process.id == id).map_or(Life::Gone, |process| process.life)
     }

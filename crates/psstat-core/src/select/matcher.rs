@@ -129,6 +129,11 @@ impl Matcher {
     }
 }
 
+/// The part of a glob before its first special character.
+pub fn literal_start(glob: &str) -> &str {
+    &glob[..glob.find(['*', '?', '[', '\\']).unwrap_or(glob.len())]
+}
+
 /// Converts a glob to a regex that matches a whole text.
 ///
 /// The glob is that of fnmatch(3) with the flag `FNM_NOESCAPE`. `*` and `?` match any byte, also

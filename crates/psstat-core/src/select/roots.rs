@@ -1,7 +1,8 @@
 //! Finds the processes that selectors pick, the roots of the groups.
 
+use super::matcher::{Matcher, literal_start};
 use super::selector::{Conditions, Source};
-use super::selectors::Selectors;
+use super::selectors::{self, Selectors};
 use crate::model::control_group::ControlGroup;
 use crate::model::process::{Names, Process};
 use crate::model::snapshot::Snapshot;
@@ -18,26 +19,52 @@ pub struct Root {
     pub process: usize,
 }
 
+/// The roots, and the processes of which it is not known whether they are roots.
+#[derive(Debug, Default)]
+pub struct Picked {
+    /// The roots.
+    pub roots: Vec<Root>,
+    /// The processes that may be roots: an attribute of each cannot be read.
+    pub undecided: Vec<(Root, Kind)>,
+}
+
+/// An attribute of a process that exists cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unknown;
+
 /// Reads the attributes of a process that its `stat` does not show. Each is read only if a root
-/// depends on it, and once per process. `None` means that it cannot be read.
+/// depends on it. A process that has ended, and one without that attribute, has `None`.
 pub trait Lookup {
     /// Its command line, with the arguments joined by one space.
-    fn cmdline(&mut self, pid: Pid) -> Option<&[u8]>;
+    ///
+    /// # Errors
+    /// [`Unknown`] if it cannot be read.
+    fn cmdline(&mut self, pid: Pid) -> Result<Option<&[u8]>, Unknown>;
     /// The path of its executable.
-    fn exe(&mut self, pid: Pid) -> Option<Vec<u8>>;
+    ///
+    /// # Errors
+    /// [`Unknown`] if it cannot be read.
+    fn exe(&mut self, pid: Pid) -> Result<Option<Vec<u8>>, Unknown>;
     /// Its effective user.
-    fn user(&mut self, pid: Pid) -> Option<Uid>;
+    ///
+    /// # Errors
+    /// [`Unknown`] if it cannot be read.
+    fn user(&mut self, pid: Pid) -> Result<Option<Uid>, Unknown>;
     /// Whether the sample must end now.
     fn out_of_time(&self) -> bool;
 }
 
 /// The kinds of condition, the cheapest first. A name needs no further file, and is matched once
 /// for all processes that have it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// The name of the process.
     Name,
+    /// Its effective user.
     User,
+    /// The path of its executable.
     Exe,
+    /// Its command line.
     Cmdline,
 }
 
@@ -68,9 +95,21 @@ struct Candidate<'c, 'a, L> {
     conditional: &'c Conditional<'a>,
     lookup: &'c mut L,
     index: usize,
-    /// For each kind of condition that was checked: the selectors whose condition the process
-    /// meets, sorted.
-    met: [Option<Rc<[usize]>>; Kind::ALL.len()],
+    /// What was found out about each kind of condition that was checked.
+    met: [Option<Met>; Kind::ALL.len()],
+}
+
+/// The selectors whose condition of one kind a process meets, sorted. [`Unknown`] if the attribute
+/// cannot be read.
+type Met = Result<Rc<[usize]>, Unknown>;
+
+/// Whether a process meets all conditions of a selector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Yes,
+    No,
+    /// It meets all that can be checked. One of this kind cannot.
+    Unknown(Kind),
 }
 
 impl<'a> Conditional<'a> {
@@ -103,42 +142,92 @@ impl<'c, 'a, L: Lookup> Candidate<'c, 'a, L> {
     }
 
     /// The selectors whose condition of that kind the process meets.
-    fn met(&mut self, kind: Kind) -> Rc<[usize]> {
+    fn met(&mut self, kind: Kind) -> Met {
         if let Some(met) = &self.met[kind as usize] {
-            return Rc::clone(met);
+            return met.clone();
         }
         let Conditional { selectors, snapshot, named } = self.conditional;
         let process: &Process = &snapshot.processes[self.index];
         let pid = process.id.pid;
         let none = || Rc::from([]);
         let met = match kind {
-            Kind::Name => named.get(Names::index(process.comm)).map_or_else(none, Rc::clone),
-            Kind::User => {
-                self.lookup.user(pid).map_or_else(none, |user| self.conditional.with_user(user))
-            }
-            Kind::Exe => {
-                let path = self.lookup.exe(pid);
-                path.map_or_else(none, |path| selectors.exes.matches(&path).collect())
-            }
-            Kind::Cmdline => {
-                let line = self.lookup.cmdline(pid);
+            Kind::Name => Ok(named.get(Names::index(process.comm)).map_or_else(none, Rc::clone)),
+            Kind::User => self
+                .lookup
+                .user(pid)
+                .map(|user| user.map_or_else(none, |user| self.conditional.with_user(user))),
+            Kind::Exe => self
+                .lookup
+                .exe(pid)
+                .map(|path| path.map_or_else(none, |path| selectors.exes.matches(&path).collect())),
+            Kind::Cmdline => self.lookup.cmdline(pid).map(|line| {
                 line.map_or_else(none, |line| selectors.cmdlines.matches(line).collect())
-            }
+            }),
         };
-        self.met[kind as usize] = Some(Rc::clone(&met));
+        self.met[kind as usize] = Some(met.clone());
         met
     }
 
     /// Whether the process meets all conditions of a selector.
-    fn meets_all(&mut self, selector: usize) -> bool {
+    fn verdict(&mut self, selector: usize) -> Verdict {
         let conditions = &self.conditional.selectors[selector].conditions;
-        Kind::ALL
-            .into_iter()
-            .all(|kind| !kind.is_in(conditions) || self.met(kind).binary_search(&selector).is_ok())
+        let mut verdict = Verdict::Yes;
+        for kind in Kind::ALL.into_iter().filter(|kind| kind.is_in(conditions)) {
+            match self.met(kind) {
+                Ok(met) if met.binary_search(&selector).is_ok() => {}
+                Ok(_) => return Verdict::No,
+                Err(Unknown) => verdict = Verdict::Unknown(kind),
+            }
+        }
+        verdict
+    }
+
+    /// Whether the process may execute what a selector wants, although the path of its executable cannot be
+    /// read: its name, or the first word of its command line, matches the last part of the glob. If that
+    /// part is `*`, the first word decides, if it is a path.
+    ///
+    /// *Example:* `*/postgres` may be executed by `postgres`, and by `worker` with the command line
+    /// `/usr/lib/postgresql/15/bin/postgres -D main`, and not by `sshd`.
+    fn may_execute(&mut self, selector: usize) -> bool {
+        /// A name of this length may be the start of a longer one (`TASK_COMM_LEN`). Kernel threads, which
+        /// execute nothing, have longer ones and no command line.
+        const LONGEST: usize = 15;
+        let Conditional { selectors, snapshot, .. } = self.conditional;
+        let process = &snapshot.processes[self.index];
+        let glob = selectors[selector].conditions.exe.as_deref().unwrap_or_default();
+        let says_something = selectors::last_part(glob).bytes().any(|byte| byte != b'*');
+        let is_picked =
+            |matcher: &Matcher, text: &[u8]| matcher.matches(text).any(|index| index == selector);
+        let name = snapshot.names.text(process.comm);
+        if says_something && is_picked(&selectors.exe_names, name) {
+            return true;
+        }
+        let Ok(line) = self.lookup.cmdline(process.id.pid) else { return true };
+        let program = line.and_then(|line| line.split(|&byte| byte == b' ').next());
+        let Some(program) = program.filter(|program| !program.is_empty()) else { return false };
+        let last = program.rsplit(|&byte| byte == b'/').next().unwrap_or(program);
+        let start = literal_start(selectors::last_part(glob)).as_bytes();
+        let may_continue =
+            name.len() >= LONGEST && (name.starts_with(start) || start.starts_with(name));
+        match says_something {
+            true => may_continue || is_picked(&selectors.exe_names, last),
+            false => program[0] != b'/' || is_picked(&selectors.exes, program),
+        }
+    }
+
+    /// Adds the process to what a selector picks, if it meets all conditions or may meet them.
+    fn judge(&mut self, selector: usize, picked: &mut Picked) {
+        let root = Root { selector, process: self.index };
+        match self.verdict(selector) {
+            Verdict::Yes => picked.roots.push(root),
+            Verdict::Unknown(Kind::Exe) if !self.may_execute(selector) => {}
+            Verdict::Unknown(kind) => picked.undecided.push((root, kind)),
+            Verdict::No => {}
+        }
     }
 }
 
-/// Returns the roots of the selectors whose source is all processes. `own` is the pid of psstat,
+/// Picks among all processes, for the selectors whose source that is. `own` is the pid of psstat,
 /// which is never a root. `picked_by` returns the selectors of a process for which they are known.
 pub fn among_all<'k>(
     selectors: &Selectors,
@@ -146,7 +235,7 @@ pub fn among_all<'k>(
     own: Option<Pid>,
     picked_by: impl Fn(Pid) -> Option<&'k [usize]>,
     lookup: &mut impl Lookup,
-) -> Vec<Root> {
+) -> Picked {
     // For each selector, the cheapest of its conditions is checked first, and the others only if
     // the process meets it. So a selector that does not match costs nothing more.
     let found_by: Vec<Option<Kind>> = selectors
@@ -159,9 +248,9 @@ pub fn among_all<'k>(
     let kinds: Vec<Kind> =
         Kind::ALL.into_iter().filter(|&kind| found_by.contains(&Some(kind))).collect();
     let reads_files = kinds.iter().any(|&kind| kind != Kind::Name);
-    let mut roots = Vec::new();
+    let mut picked = Picked::default();
     if kinds.is_empty() {
-        return roots;
+        return picked;
     }
     let conditional = Conditional::new(selectors, snapshot);
     for (index, process) in snapshot.processes.iter().enumerate() {
@@ -172,43 +261,49 @@ pub fn among_all<'k>(
             break;
         }
         if let Some(known) = picked_by(process.id.pid) {
-            roots.extend(known.iter().map(|&selector| Root { selector, process: index }));
+            let known = known.iter().map(|&selector| Root { selector, process: index });
+            picked.roots.extend(known);
             continue;
         }
         let mut candidate = Candidate::new(&conditional, lookup, index);
         for &kind in &kinds {
-            for &selector in candidate.met(kind).iter() {
-                if found_by[selector] == Some(kind) && candidate.meets_all(selector) {
-                    roots.push(Root { selector, process: index });
-                }
+            let is_found_by = |selector: &usize| found_by[*selector] == Some(kind);
+            let may_match: Rc<[usize]> = match candidate.met(kind) {
+                Ok(met) => met,
+                Err(Unknown) => (0..found_by.len()).collect(),
+            };
+            for &selector in may_match.iter().filter(|selector| is_found_by(selector)) {
+                candidate.judge(selector, &mut picked);
             }
         }
     }
-    roots
+    picked
 }
 
-/// Returns the candidates that meet the conditions of their selector.
+/// Picks the candidates that meet the conditions of their selector.
 pub fn among(
     mut candidates: Vec<Root>,
     selectors: &Selectors,
     snapshot: &Snapshot,
     lookup: &mut impl Lookup,
-) -> Vec<Root> {
+) -> Picked {
     if candidates.iter().all(|root| selectors[root.selector].conditions.is_empty()) {
-        return candidates;
+        return Picked { roots: candidates, undecided: Vec::new() };
     }
     let conditional = Conditional::new(selectors, snapshot);
     candidates.sort_by_key(|root| (root.process, root.selector));
     candidates.dedup();
-    let mut roots = Vec::new();
+    let mut picked = Picked::default();
     for of_process in candidates.chunk_by(|one, other| one.process == other.process) {
         if lookup.out_of_time() {
             break;
         }
         let mut candidate = Candidate::new(&conditional, lookup, of_process[0].process);
-        roots.extend(of_process.iter().filter(|root| candidate.meets_all(root.selector)));
+        for root in of_process {
+            candidate.judge(root.selector, &mut picked);
+        }
     }
-    roots
+    picked
 }
 
 /// Returns the processes in the control groups of selectors that have conditions. They are
@@ -277,6 +372,8 @@ mod tests {
         cmdline: Option<&'static str>,
         exe: Option<&'static str>,
         user: Option<u32>,
+        /// What may not be read.
+        denied: Option<Kind>,
     }
 
     /// Looks up attributes in a list and counts the lookups.
@@ -294,19 +391,27 @@ mod tests {
             *self.lookups.entry((pid, attribute)).or_default() += 1;
             &self.processes[pid.number() as usize - 1]
         }
+
+        fn known(&self, pid: Pid, kind: Kind) -> Result<(), Unknown> {
+            let denied = self.processes[pid.number() as usize - 1].denied;
+            if denied == Some(kind) { Err(Unknown) } else { Ok(()) }
+        }
     }
 
     impl Lookup for CountingLookup {
-        fn cmdline(&mut self, pid: Pid) -> Option<&[u8]> {
-            self.attributes(pid, "cmdline").cmdline.map(str::as_bytes)
+        fn cmdline(&mut self, pid: Pid) -> Result<Option<&[u8]>, Unknown> {
+            self.known(pid, Kind::Cmdline)?;
+            Ok(self.attributes(pid, "cmdline").cmdline.map(str::as_bytes))
         }
 
-        fn exe(&mut self, pid: Pid) -> Option<Vec<u8>> {
-            self.attributes(pid, "exe").exe.map(|path| path.as_bytes().to_vec())
+        fn exe(&mut self, pid: Pid) -> Result<Option<Vec<u8>>, Unknown> {
+            self.known(pid, Kind::Exe)?;
+            Ok(self.attributes(pid, "exe").exe.map(|path| path.as_bytes().to_vec()))
         }
 
-        fn user(&mut self, pid: Pid) -> Option<Uid> {
-            self.attributes(pid, "user").user.map(Uid)
+        fn user(&mut self, pid: Pid) -> Result<Option<Uid>, Unknown> {
+            self.known(pid, Kind::User)?;
+            Ok(self.attributes(pid, "user").user.map(Uid))
         }
 
         fn out_of_time(&self) -> bool {
@@ -347,14 +452,17 @@ mod tests {
         cmdline: Some("nginx -g"),
         exe: Some("/sbin/nginx"),
         user: Some(33),
+        denied: None,
     };
     const SHELL: Attributes = Attributes {
         name: "sh",
         cmdline: Some("sh -c nginx"),
         exe: Some("/bin/sh"),
         user: Some(0),
+        denied: None,
     };
-    const KERNEL: Attributes = Attributes { name: "kworker", cmdline: None, exe: None, user: None };
+    const KERNEL: Attributes =
+        Attributes { name: "kworker", cmdline: None, exe: None, user: None, denied: None };
 
     #[test]
     fn all_conditions_of_a_selector_must_hold() {
@@ -369,7 +477,7 @@ mod tests {
             conditional,
         ]);
         let mut lookup = CountingLookup::new(&processes);
-        let roots = among_all(&selectors, &snapshot(&processes), None, |_| None, &mut lookup);
+        let roots = among_all(&selectors, &snapshot(&processes), None, |_| None, &mut lookup).roots;
         assert_eq!(picked(&roots), [(0, 0), (0, 1), (1, 1), (1, 3), (1, 4)]);
     }
 
@@ -379,7 +487,7 @@ mod tests {
             ([NGINX, NGINX], selectors(vec![of_all(Some("nginx"), None, None)]));
         let own = Some(Pid::new(1));
         let mut lookup = CountingLookup::new(&processes);
-        let roots = among_all(&selectors, &snapshot(&processes), own, |_| None, &mut lookup);
+        let roots = among_all(&selectors, &snapshot(&processes), own, |_| None, &mut lookup).roots;
         assert_eq!(picked(&roots), [(1, 0)]);
     }
 
@@ -391,7 +499,7 @@ mod tests {
             of_all(Some("nginx"), Some("-x"), None),
         ]);
         let mut lookup = CountingLookup::new(&processes);
-        let roots = among_all(&selectors, &snapshot(&processes), None, |_| None, &mut lookup);
+        let roots = among_all(&selectors, &snapshot(&processes), None, |_| None, &mut lookup).roots;
         assert_eq!(picked(&roots), [(0, 0)]);
         let first = Pid::new(1);
         let once = BTreeMap::from([((first, "cmdline"), 1), ((first, "exe"), 1)]);
@@ -408,7 +516,8 @@ mod tests {
         let candidate = |selector, process| Root { selector, process };
         let all = vec![candidate(0, 0), candidate(1, 0), candidate(0, 1)];
         let snapshot = snapshot(&processes);
-        let roots = among(all, &selectors, &snapshot, &mut CountingLookup::new(&processes));
+        let mut lookup = CountingLookup::new(&processes);
+        let roots = among(all, &selectors, &snapshot, &mut lookup).roots;
         assert_eq!(picked(&roots), [(0, 1), (1, 0)]);
         let mut lookup = CountingLookup::new(&processes);
         among(vec![candidate(1, 2)], &selectors, &snapshot, &mut lookup);
@@ -438,8 +547,11 @@ mod tests {
     fn attributes() -> impl Strategy<Value = Attributes> {
         let text = proptest::option::of(proptest::sample::select(&["a", "ab", "b", "c"][..]));
         let name = proptest::sample::select(&["a", "ab", "b"][..]);
-        (name, text.clone(), text, proptest::option::of(0..3u32))
-            .prop_map(|(name, cmdline, exe, user)| Attributes { name, cmdline, exe, user })
+        let kinds = proptest::sample::select(&Kind::ALL[1..]);
+        let denied = proptest::option::of(kinds);
+        (name, text.clone(), text, proptest::option::of(0..3u32), denied).prop_map(
+            |(name, cmdline, exe, user, denied)| Attributes { name, cmdline, exe, user, denied },
+        )
     }
 
     fn selector() -> impl Strategy<Value = Selector> {
@@ -457,23 +569,37 @@ mod tests {
             })
     }
 
-    /// Checks the conditions one by one, by their definition.
-    fn meets_all(attributes: &Attributes, conditions: &Conditions) -> bool {
+    /// Checks the conditions one by one, by their definition. `None` if it depends on an attribute that
+    /// cannot be read.
+    fn meets_all(attributes: &Attributes, conditions: &Conditions) -> Option<bool> {
         let finds = |regex: &Option<String>, text: Option<&str>| match regex.as_deref() {
             None => true,
             Some("^a$") => text == Some("a"),
             Some(part) => text.is_some_and(|text| text.contains(part)),
         };
-        let matches = match conditions.exe.as_deref() {
+        let glob_matches = |text: Option<&str>| match conditions.exe.as_deref() {
             None => true,
-            Some("a*") => attributes.exe.is_some_and(|path| path.starts_with('a')),
-            Some("?") => attributes.exe.is_some_and(|path| path.len() == 1),
-            Some(glob) => attributes.exe == Some(glob),
+            Some("a*") => text.is_some_and(|text| text.starts_with('a')),
+            Some("?") => text.is_some_and(|text| text.len() == 1),
+            Some(glob) => text == Some(glob),
         };
-        finds(&conditions.pattern, Some(attributes.name))
-            && finds(&conditions.cmdline, attributes.cmdline)
-            && matches
-            && conditions.user.is_none_or(|user| attributes.user == Some(user.0))
+        let holds = |kind| match kind {
+            Kind::Name => finds(&conditions.pattern, Some(attributes.name)),
+            Kind::Cmdline => finds(&conditions.cmdline, attributes.cmdline),
+            Kind::Exe => glob_matches(attributes.exe),
+            Kind::User => conditions.user.is_none_or(|user| attributes.user == Some(user.0)),
+        };
+        let (denied, readable): (Vec<Kind>, Vec<Kind>) =
+            Kind::ALL.into_iter().partition(|&kind| attributes.denied == Some(kind));
+        let depends = denied.into_iter().any(|kind| kind.is_in(conditions));
+        let meets_readable = readable.into_iter().all(holds);
+        let is_possible = attributes.denied != Some(Kind::Exe)
+            || glob_matches(Some(attributes.name))
+            || glob_matches(attributes.cmdline);
+        match meets_readable {
+            true if depends && is_possible => None,
+            met => Some(met && !depends),
+        }
     }
 
     proptest! {
@@ -482,19 +608,30 @@ mod tests {
             processes in proptest::collection::vec(attributes(), 1..8),
             selectors in proptest::collection::vec(selector(), 1..8),
         ) {
-            let mut expected = Vec::new();
+            let [mut expected, mut unknown] = [Vec::new(), Vec::new()];
             for (process, attributes) in processes.iter().enumerate() {
                 for (selector, picked) in selectors.iter().enumerate() {
-                    if meets_all(attributes, &picked.conditions) {
-                        expected.push((process, selector));
+                    match meets_all(attributes, &picked.conditions) {
+                        Some(true) => expected.push((process, selector)),
+                        Some(false) => {}
+                        None => unknown.push((process, selector)),
                     }
                 }
             }
             let selectors = Selectors::new(selectors).unwrap();
+            let snapshot = snapshot(&processes);
             let mut lookup = CountingLookup::new(&processes);
-            let roots = among_all(&selectors, &snapshot(&processes), None, |_| None, &mut lookup);
-            prop_assert_eq!(picked(&roots), expected);
-            prop_assert!(lookup.lookups.values().all(|&times| times == 1), "{:?}", lookup.lookups);
+            let found = among_all(&selectors, &snapshot, None, |_| None, &mut lookup);
+            prop_assert_eq!(picked(&found.roots), expected);
+            let undecided: Vec<Root> = found.undecided.iter().map(|&(root, _)| root).collect();
+            prop_assert_eq!(picked(&undecided), unknown);
+            for (root, kind) in found.undecided {
+                prop_assert_eq!(processes[root.process].denied, Some(kind));
+            }
+            for ((_, attribute), times) in lookup.lookups {
+                // The command line also tells what a process may execute.
+                prop_assert!(times == 1 || attribute == "cmdline", "{attribute}: {times}");
+            }
         }
     }
 }

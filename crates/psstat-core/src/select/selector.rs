@@ -80,6 +80,16 @@ impl Selector {
         self.source.is_control_group() && self.conditions.is_empty()
     }
 
+    /// Whether single processes are picked by what they are, and not by their pid. If `/proc` hides
+    /// processes, nobody knows which.
+    pub fn picks_among_processes(&self) -> bool {
+        match self.source {
+            Source::All => true,
+            Source::Pid(_) | Source::PidFile(_) => false,
+            Source::Unit(_) | Source::ControlGroup(_) => !self.conditions.is_empty(),
+        }
+    }
+
     /// Bytes that identify this selector. Different selectors have different keys.
     pub fn key(&self) -> Vec<u8> {
         let name = self.name.as_ref().map_or("", |name| name.as_str());

@@ -87,37 +87,43 @@ fn a_pid_file_selects_the_pid_on_its_first_line() {
     let selector = format!("web:{}", path.display());
     let job = Job::new(&tree, ["--pid-file", &selector, "--pid", "b:200"]);
     job.baseline();
+    // Without a pid, nobody knows whether the service runs: no line.
     for (text, count, warning) in [
-        ("100", 1, ""),
-        ("  100\t\r\n/var/lib/x\n", 1, ""),
-        ("", 0, "4194304"),
-        ("\n100\n", 0, "4194304"),
-        ("100 200", 0, "4194304"),
-        ("-100", 0, "4194304"),
-        ("0", 0, "4194304"),
-        ("4194305", 0, "4194304"),
-        ("300", 0, "300"),
+        ("100", Some(1), ""),
+        ("  100\t\r\n/var/lib/x\n", Some(1), ""),
+        ("", None, "4194304"),
+        ("\n100\n", None, "4194304"),
+        ("100 200", None, "4194304"),
+        ("-100", None, "4194304"),
+        ("0", None, "4194304"),
+        ("4194305", None, "4194304"),
+        ("300", Some(0), "300"),
     ] {
         std::fs::write(&path, text).unwrap();
         let run = job.run();
-        assert_eq!(counts(&run.lines()), [("web", count), ("b", 1)], "{text:?}");
+        let expected: Vec<_> = count.map(|count| ("web", count)).into_iter().collect();
+        assert_eq!(counts(&run.lines()), [&expected[..], &[("b", 1)]].concat(), "{text:?}");
         assert_eq!(run.stderr.is_empty(), warning.is_empty(), "{text:?}: {run:?}");
         if !warning.is_empty() {
             assert_warning(&run.stderr, &[path.to_str().unwrap(), warning]);
+            assert_eq!(run.stderr.contains("no line for web"), count.is_none(), "{run:?}");
         }
     }
     std::fs::remove_file(&path).unwrap();
-    let assert_warned = |named: &str| {
+    let run = job.run();
+    assert_eq!(counts(&run.lines()), [("web", 0), ("b", 1)], "the service has removed it");
+    assert_warning(&run.stderr, &[path.to_str().unwrap(), "not found"]);
+    let assert_unknown = || {
         let run = job.run();
-        assert_eq!(counts(&run.lines()), [("web", 0), ("b", 1)], "{named}");
-        assert_warning(&run.stderr, &[path.to_str().unwrap(), named]);
+        assert_eq!(counts(&run.lines()), [("b", 1)], "{run:?}");
+        let path = path.to_str().unwrap();
+        assert_warning(&run.stderr, &["no line for web", path, "regular file"]);
     };
-    assert_warned("");
     make_fifo(&path);
-    assert_warned("regular file");
+    assert_unknown();
     std::fs::remove_file(&path).unwrap();
     std::fs::create_dir(&path).unwrap();
-    assert_warned("regular file");
+    assert_unknown();
 }
 
 #[test]

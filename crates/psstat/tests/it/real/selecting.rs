@@ -3,6 +3,7 @@
 use super::fixture::{Fixture, actor_program, unique};
 use super::meter::{PSSTAT, psstat, psstat_through, second_of_two};
 use super::needs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -56,6 +57,52 @@ fn a_replaced_executable_still_matches_its_path() {
     assert_eq!(count(&directory), 2);
     assert_eq!(count(&format!("server:{}/serve?", fixture.path().display())), 2);
     assert_eq!(count(&format!("server:{}/serve", fixture.path().display())), 0);
+}
+
+/// Nobody may read what root executes, nor a private pid file.
+#[test]
+fn what_may_not_be_read_is_no_zero() {
+    if !needs::root() {
+        return;
+    }
+    let fixture = Fixture::new();
+    let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+    let copy = fixture.copy_of(Path::new(PSSTAT), "psstat");
+    let name = unique("srv");
+    let program = fixture.copy_of(&actor_program(), &name);
+    let server = fixture.actor_of(&program, &[], "root");
+    let pid_file = fixture.path().join("private.pid");
+    std::fs::write(&pid_file, server.pid.to_string()).expect("a pid file");
+    std::fs::set_permissions(&pid_file, std::fs::Permissions::from_mode(0o0)).expect("its mode");
+    let pid_file = format!("file:{}", pid_file.display());
+    let by_name = format!("server:*/{name}");
+    let anywhere = format!("anywhere:{}/*", fixture.path().display());
+    let renamed = unique("cut");
+    server.obey(&format!("name {renamed}"));
+    let args = [
+        &["--exe", &by_name, "--exe", &anywhere, "--exe=none:*/no-such-program"][..],
+        &["--pid-file", &pid_file, "--fields=n_proc"],
+        &AT_ONCE,
+    ];
+    let args = args.concat();
+    let said = psstat_through(&nobody, &copy, &args);
+    assert_eq!((said.only_line().name.as_str(), said.only_line().processes), ("none", 0));
+    let warnings: Vec<&str> = said.stderr.lines().collect();
+    assert_eq!(warnings.len(), 2, "{said:?}");
+    for (groups, cause, cure) in [
+        ("file", "private.pid", "let psstat's user"),
+        ("server, anywhere", "exe", "CAP_SYS_PTRACE"),
+    ] {
+        let begin = format!("W! no line for {groups}: ");
+        let line = warnings.iter().find(|line| line.starts_with(&begin));
+        let line = line.unwrap_or_else(|| panic!("{begin}: {said:?}"));
+        assert!(line.contains(cause) && line.contains(cure), "{line}");
+    }
+    // Root may read both.
+    let said = psstat(&args);
+    for group in ["server", "anywhere", "file"] {
+        assert_eq!(said.line(group).processes, 1, "{said:?}");
+    }
 }
 
 #[test]

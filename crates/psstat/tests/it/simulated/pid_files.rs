@@ -5,6 +5,7 @@ use super::oracle::{By, Pick};
 use super::world::{TICK, World};
 use psstat_core::diagnostics::Warning;
 use psstat_core::engine::Sample;
+use psstat_core::model::label::Label;
 use psstat_core::model::pid_file::{PidFile, PidFileError};
 use psstat_core::model::units::Pid;
 
@@ -29,16 +30,17 @@ impl Scene {
         Scene { world, watch, pid }
     }
 
-    /// Takes a sample in which the pid file holds `file`.
-    fn sample(&mut self, file: Result<PidFile, PidFileError>) -> (u64, Sample) {
+    /// Takes a sample in which the pid file holds `file`. Returns the number of processes, if there is a
+    /// line.
+    fn sample(&mut self, file: Result<PidFile, PidFileError>) -> (Option<u64>, Sample) {
         self.world.pid_files.insert(PATH, file);
         self.world.idle(TICK);
         self.watch.sample(&mut self.world);
         self.world.burn(self.pid, 7 * TICK, 0);
         let seen = self.watch.sample(&mut self.world);
-        let used = seen.lines["w"].used.unwrap();
-        assert_eq!(seen.lines["w"].processes * 7 * TICK, used);
-        (seen.lines["w"].processes, seen.sample)
+        let line = seen.lines.get("w");
+        assert!(line.is_none_or(|line| line.used == Some(line.processes * 7 * TICK)));
+        (line.map(|line| line.processes), seen.sample)
     }
 }
 
@@ -54,16 +56,29 @@ fn warnings(sample: &Sample) -> Vec<Warning> {
 fn a_pid_file_names_the_root() {
     let mut scene = Scene::new();
     let (processes, sample) = scene.sample(file(scene.pid, STARTED));
-    assert_eq!((processes, warnings(&sample)), (1, vec![]));
+    assert_eq!((processes, warnings(&sample)), (Some(1), vec![]));
 }
 
 #[test]
 fn a_pid_file_without_a_pid_is_warned_of() {
-    for error in [PidFileError::NotFound, PidFileError::Malformed, PidFileError::Denied] {
+    let mut scene = Scene::new();
+    let (processes, sample) = scene.sample(Err(PidFileError::NotFound));
+    let expected = Warning::PidFile { path: PATH.into(), error: PidFileError::NotFound };
+    assert_eq!((processes, warnings(&sample)), (Some(0), vec![expected]));
+}
+
+/// Nobody knows whether the process runs.
+#[test]
+fn a_pid_file_that_cannot_be_read_leaves_out_the_line() {
+    let failed = PidFileError::Failed("too many open files".to_owned());
+    let errors = [PidFileError::Malformed, PidFileError::Denied, PidFileError::NotRegular, failed];
+    for error in errors {
         let mut scene = Scene::new();
         let (processes, sample) = scene.sample(Err(error.clone()));
-        let expected = Warning::PidFile { path: PATH.into(), error };
-        assert_eq!((processes, warnings(&sample)), (0, vec![expected]));
+        let cause = Box::new(Warning::PidFile { path: PATH.into(), error });
+        let groups = vec![Label::lossy(b"w")];
+        let expected = Warning::NoLine { groups, cause };
+        assert_eq!((processes, warnings(&sample)), (None, vec![expected]));
     }
 }
 
@@ -73,7 +88,7 @@ fn a_pid_file_without_a_process_is_warned_of() {
     let pid = Pid::new(99);
     let (processes, sample) = scene.sample(file(pid, STARTED));
     let expected = Warning::PidFileNotRunning { path: PATH.into(), pid };
-    assert_eq!((processes, warnings(&sample)), (0, vec![expected]));
+    assert_eq!((processes, warnings(&sample)), (Some(0), vec![expected]));
 }
 
 #[test]
@@ -82,5 +97,5 @@ fn a_process_that_started_after_its_pid_file_is_warned_of() {
     let (processes, sample) = scene.sample(file(scene.pid, STARTED - 300 * TICK));
     let (path, pid, comm) = (PATH.into(), scene.pid, b"init".to_vec());
     let expected = Warning::StalePidFile { path, pid, comm, seconds: 3 };
-    assert_eq!((processes, warnings(&sample)), (1, vec![expected]));
+    assert_eq!((processes, warnings(&sample)), (Some(1), vec![expected]));
 }
