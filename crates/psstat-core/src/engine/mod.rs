@@ -207,7 +207,13 @@ impl<K: Kernel> Engine<K> {
         let pid = |&index: &usize| snapshot.processes[index].id.pid;
         let members: Vec<Pid> = readings.members.iter().map(pid).collect();
         self.kernel.hold(&members);
-        let boot_id = self.kernel.constants().boot_id.clone();
+        let boot_id = match &self.kernel.constants().boot_id {
+            // It could not be read, and it has not changed.
+            unknown if unknown.is_empty() => {
+                last.map(|last| last.boot_id.clone()).unwrap_or_default()
+            }
+            known => known.clone(),
+        };
         Ok(Sample {
             wall: start.clocks.wall,
             state: State { boot_id, accounts, tracker, known },

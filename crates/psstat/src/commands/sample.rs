@@ -2,7 +2,7 @@
 
 use crate::deadline::Deadline;
 use crate::error::Error;
-use crate::files::cache::CacheFile;
+use crate::files::cache::{CacheFile, PreparedCache};
 use crate::files::output;
 use crate::job::{Baseline, Job};
 use crate::machine::{Machine, boot_now};
@@ -26,17 +26,19 @@ pub fn run(job: Job, interruptible: &Interruptible) -> Result<(), Error> {
     let machine = Machine::open(&mounts, multi_threaded, deadline)?;
     let mut run = Run { engine: Engine::new(machine, plan), deadline, timeout };
     let mut messages = Messages::default();
-    let sample = match baseline {
+    let taken = match baseline {
         Baseline::Cache { dir, name } => {
             run.with_cache(&CacheFile::new(&dir, &name), &mut messages)
         }
-        Baseline::Wait(wait) => run.after_waiting(wait),
+        Baseline::Wait(wait) => run.after_waiting(wait).map(|sample| (sample, None)),
     };
     // A failure is reported alone, because Telegraf shows only the first line of standard error.
-    let sample = sample?;
+    let (sample, cache) = taken?;
     messages.add(&sample.diagnostics);
     let text = run.engine.plan().text(&sample.reports, sample.wall);
-    // SIGTERM must not cut a line: from here on the sample is written to its end.
+    // SIGTERM must not cut a line, nor come between the lines and the cache file: from here on both are
+    // written to their end. The lines come first. If nobody gets them, the next run compares with the
+    // old state, so that its lines contain what these would have shown.
     interruptible.hold_off();
     let has_reader = match output {
         Some(path) => {
@@ -46,6 +48,9 @@ pub fn run(job: Job, interruptible: &Interruptible) -> Result<(), Error> {
         None => output::print(text.as_bytes())?,
     };
     if has_reader {
+        if let Some(cache) = cache {
+            cache.commit()?;
+        }
         messages.write();
     }
     Ok(())
@@ -85,8 +90,12 @@ impl Run {
         self.engine.sample(last).map_err(|error| Error::of_sample(error, self.timeout))
     }
 
-    /// Takes a sample, compared with the state in the cache file, and replaces that state.
-    fn with_cache(&mut self, cache: &CacheFile, messages: &mut Messages) -> Result<Sample, Error> {
+    /// Takes a sample, compared with the state in the cache file, and prepares to replace that state.
+    fn with_cache(
+        &mut self,
+        cache: &CacheFile,
+        messages: &mut Messages,
+    ) -> Result<(Sample, Option<PreparedCache>), Error> {
         let last = match cache.load()?.map(|bytes| codec::decode(&bytes)) {
             None => None,
             Some(Ok(state)) => match self.refuse(&state) {
@@ -102,20 +111,25 @@ impl Run {
             }
         };
         let sample = self.sample(last.as_ref())?;
-        cache.save(&codec::encode(&sample.state), self.deadline.time_left())?;
-        if last.is_none() {
+        let is_first = last.is_none();
+        // Free memory before the new state is encoded: a group can have ten thousand processes.
+        drop(last);
+        let prepared = cache.prepare(&codec::encode(&sample.state), self.deadline.time_left())?;
+        if is_first {
             messages.inform(
                 "first run: psstat stored a baseline and printed no line; later runs print lines \
                  (--wait 1s prints at once)",
             );
         }
-        Ok(sample)
+        Ok((sample, Some(prepared)))
     }
 
     /// Why a sample cannot be compared with `state`. `None` if it can. All rates would be wrong if
     /// the state were of another boot, or from the future.
     fn refuse(&self, state: &State) -> Option<&'static str> {
-        if state.boot_id != self.engine.kernel().constants().boot_id {
+        let boot_id = &self.engine.kernel().constants().boot_id;
+        // If it cannot be read now, only the time can tell.
+        if !boot_id.is_empty() && state.boot_id != *boot_id {
             Some("it was written before the machine was restarted")
         } else if state.accounts.taken > boot_now() {
             Some("its time is in the future")

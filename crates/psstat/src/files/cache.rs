@@ -1,7 +1,7 @@
 //! The cache file on disk. It is read only if it is a regular file of this user, and it is replaced
 //! atomically.
 
-use super::replace::{self, Refusal, ReplaceError};
+use super::replace::{self, Prepared, Refusal, ReplaceError};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::File;
@@ -18,6 +18,20 @@ use thiserror::Error;
     .0.path.display(), .0.reason
 )]
 pub struct CacheError(ReplaceError);
+
+/// A new state for a cache file. The file is unchanged until this is committed.
+#[derive(Debug)]
+pub struct PreparedCache(Prepared);
+
+impl PreparedCache {
+    /// Replaces the file.
+    ///
+    /// # Errors
+    /// [`CacheError`] if that fails. The old file is then unchanged.
+    pub fn commit(self) -> Result<(), CacheError> {
+        self.0.commit().map_err(CacheError)
+    }
+}
 
 /// A cache file is a few KiB, and some hundred KiB for ten thousand processes.
 const SIZE_LIMIT: u64 = 64 << 20;
@@ -63,12 +77,12 @@ impl CacheFile {
         Ok(Some(bytes))
     }
 
-    /// Replaces the file. Waits up to `patience`, and at most two seconds, for other runs that write
-    /// it.
+    /// Prepares to replace the file. Waits up to `patience`, and at most two seconds, for other runs that
+    /// write it.
     ///
     /// # Errors
-    /// [`CacheError`] if it cannot be replaced. The old file is then unchanged.
-    pub fn save(&self, bytes: &[u8], patience: Duration) -> Result<(), CacheError> {
-        replace::replace(&self.path, bytes, MODE, patience).map_err(CacheError)
+    /// [`CacheError`] if it cannot be replaced.
+    pub fn prepare(&self, bytes: &[u8], patience: Duration) -> Result<PreparedCache, CacheError> {
+        replace::prepare(&self.path, bytes, MODE, patience).map(PreparedCache).map_err(CacheError)
     }
 }

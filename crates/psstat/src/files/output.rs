@@ -1,7 +1,7 @@
 //! Writes samples to standard output, or to a file that each sample replaces.
 
 use super::io_error;
-use super::replace::{self, ReplaceError};
+use super::replace::{self, Prepared, ReplaceError};
 use rustix::fs::Mode;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -46,7 +46,8 @@ fn cure(path: &Path) -> &'static str {
 /// # Errors
 /// [`OutputError::File`] if it cannot be replaced. The old file is then unchanged.
 pub fn replace_file(path: &Path, text: &[u8], patience: Duration) -> Result<(), OutputError> {
-    replace::replace(path, text, MODE, patience)
+    replace::prepare(path, text, MODE, patience)
+        .and_then(Prepared::commit)
         .map_err(|source| OutputError::File { path: path.to_owned(), source })
 }
 

@@ -1,10 +1,15 @@
 //! Replaces a file atomically: a reader finds the whole old text or the whole new text.
 //!
+//! [`prepare`] does everything that can fail for reasons that a user must mend, such as a full disk.
+//! [`Prepared::commit`] only renames. So a caller can do something in between that must not be done if
+//! the file cannot be replaced, or that decides whether it is replaced.
+//!
 //! The directory may be `/tmp`, where every user can create a file with any name. So psstat follows
 //! no symbolic link, and writes only to a regular file of its own user that has no hard links. It
 //! writes the new text to `NAME.new` in the same directory and renames that file to `NAME`. It locks
-//! `NAME.new` meanwhile, so that runs at the same time take turns. A run that is killed leaves
-//! `NAME.new` behind, and the next run uses it.
+//! `NAME.new` meanwhile, so that runs at the same time take turns. Nobody else may open `NAME.new`:
+//! whoever can open a file can lock it. A run that is killed leaves `NAME.new` behind, and the next run
+//! uses it.
 
 use super::io_error;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
@@ -72,22 +77,58 @@ impl From<Errno> for Refusal {
     }
 }
 
-/// Replaces the file at `path`, or creates it, with exactly the permissions `mode`; the umask has no
-/// effect. Waits up to `patience`, and at most two seconds, for other runs that write it.
+/// Only its owner may open `NAME.new`.
+const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
+
+/// A new text for a file, in `NAME.new`. It is removed unless it is committed.
+#[derive(Debug)]
+pub struct Prepared {
+    file: File,
+    new: PathBuf,
+    path: PathBuf,
+    mode: Mode,
+    is_committed: bool,
+}
+
+impl Prepared {
+    /// Gives the file this text, and exactly the permissions `mode` of [`prepare`].
+    ///
+    /// # Errors
+    /// [`ReplaceError`] if that fails. The old file is then unchanged.
+    pub fn commit(mut self) -> Result<(), ReplaceError> {
+        let permissions = Permissions::from_mode(self.mode.bits());
+        let done = self.file.set_permissions(permissions);
+        let done = done.and_then(|()| std::fs::rename(&self.new, &self.path));
+        self.is_committed = done.is_ok();
+        done.map_err(|error| ReplaceError { path: self.new.clone(), reason: error.into() })
+    }
+}
+
+impl Drop for Prepared {
+    fn drop(&mut self) {
+        if !self.is_committed {
+            // If it stays, the next run uses it.
+            let _ = std::fs::remove_file(&self.new);
+        }
+    }
+}
+
+/// Writes a new text for the file at `path`, which is replaced or created when the result is committed,
+/// with exactly the permissions `mode`; the umask has no effect. Waits up to `patience`, and at most two
+/// seconds, for other runs that write it.
 ///
 /// # Errors
-/// [`ReplaceError`] if it cannot be replaced. The old file is then unchanged.
-pub fn replace(
+/// [`ReplaceError`] if the file cannot be replaced.
+pub fn prepare(
     path: &Path,
     bytes: &[u8],
     mode: Mode,
     patience: Duration,
-) -> Result<(), ReplaceError> {
+) -> Result<Prepared, ReplaceError> {
     let mut new = path.to_owned().into_os_string();
     new.push(".new");
     let new = PathBuf::from(new);
     let refused = |path: &Path, reason| ReplaceError { path: path.to_owned(), reason };
-    let failed = |error: io::Error| refused(&new, Refusal::Io(error));
 
     // rename(2) would replace a device, too.
     match rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW) {
@@ -95,30 +136,39 @@ pub fn replace(
         Err(Errno::NOENT) => {}
         Err(errno) => return Err(refused(path, errno.into())),
     }
-    let mut file = lock(&new, mode, patience.min(LOCK_PATIENCE)).map_err(|error| {
+    let file = lock(&new, patience.min(LOCK_PATIENCE)).map_err(|error| {
         match error.reason {
             // The directory is that of both files, and the caller knows this one.
             Refusal::NoDirectory => refused(path, Refusal::NoDirectory),
             _ => error,
         }
     })?;
-    file.set_len(0).map_err(failed)?;
-    // The umask may have removed permissions, and an older `NAME.new` may have too many.
-    file.set_permissions(Permissions::from_mode(mode.bits())).map_err(failed)?;
-    file.write_all(bytes).map_err(failed)?;
-    std::fs::rename(&new, path).map_err(failed)
+    let mut prepared = Prepared { file, new, path: path.to_owned(), mode, is_committed: false };
+    let file = &mut prepared.file;
+    let written = file.set_len(0).and_then(|()| file.write_all(bytes));
+    match written {
+        Ok(()) => Ok(prepared),
+        Err(error) => Err(refused(&prepared.new, Refusal::Io(error))),
+    }
 }
 
 /// Opens or creates the file at `path` and locks it.
-fn lock(path: &Path, mode: Mode, patience: Duration) -> Result<File, ReplaceError> {
+fn lock(path: &Path, patience: Duration) -> Result<File, ReplaceError> {
     let refused = |reason| ReplaceError { path: path.to_owned(), reason };
     let flags =
         OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     loop {
-        let file = rustix::fs::open(path, flags, mode).map_err(|errno| refused(errno.into()))?;
+        let file = rustix::fs::open(path, flags, PRIVATE).map_err(|errno| refused(errno.into()))?;
         check(&file).map_err(refused)?;
         let file = File::from(file);
-        wait_for_lock(&file, patience).map_err(refused)?;
+        wait_for_lock(&file, patience).map_err(|refusal| {
+            if may_be_opened_by_others(&file) {
+                // An older psstat left it, or a run that was killed just before it renamed it. Whoever
+                // holds the lock must not stop the next run too.
+                let _ = std::fs::remove_file(path);
+            }
+            refused(refusal)
+        })?;
         // If another run renamed the file while this run waited for the lock, the open file is now
         // the one that readers use. Then start again with a new file.
         let opened = rustix::fs::fstat(&file);
@@ -129,6 +179,11 @@ fn lock(path: &Path, mode: Mode, patience: Duration) -> Result<File, ReplaceErro
             return Ok(file);
         }
     }
+}
+
+fn may_be_opened_by_others(file: &File) -> bool {
+    let others = Mode::RWXG.union(Mode::RWXO);
+    rustix::fs::fstat(file).is_ok_and(|stat| stat.st_mode & others.bits() != 0)
 }
 
 /// Locks a file. Gives up after `patience`: a run that was stopped with SIGSTOP must not block all

@@ -48,8 +48,8 @@ impl Procfs {
     }
 
     /// Identifies this boot of the machine: `sys/kernel/random/boot_id` (random(4)). Empty if it
-    /// cannot be read. Two samples without it count as of the same boot, and only the clock can tell
-    /// that the machine was restarted.
+    /// cannot be read. A sample without it counts as of the same boot, and only the clock can tell that the
+    /// machine was restarted.
     pub fn boot_id(&self, buffer: &mut Buffer) -> Vec<u8> {
         let path = FilePath::of_system(c"sys/kernel/random/boot_id");
         self.read(&path, buffer).map(|text| text.trim_ascii().to_vec()).unwrap_or_default()

@@ -128,6 +128,45 @@ mod damage {
     }
 
     #[test]
+    fn a_boot_id_that_cannot_be_read_once_costs_no_line() {
+        let tree = small_tree();
+        let boot_id = "sys/kernel/random/boot_id";
+        tree.write(boot_id, "a-boot");
+        let job = Job::new(&tree, SMALL);
+        job.baseline();
+        let path = tree.file(boot_id);
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        assert_eq!(job.run().line().n_proc(), 3, "it is a directory");
+        fs::remove_dir(&path).unwrap();
+        tree.write(boot_id, "a-boot");
+        assert_eq!(job.run().line().n_proc(), 3, "it is what it was");
+        tree.write(boot_id, "another");
+        assert_starts_over(&job, &job.run(), "restarted");
+    }
+
+    /// The next run then shows what was used since the last line that somebody got.
+    #[test]
+    fn lines_that_nobody_gets_leave_the_cache_as_it_is() {
+        let tree = small_tree();
+        let job = Job::new(&tree, SMALL);
+        job.baseline();
+        let before = fs::read(job.cache()).unwrap();
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let (reader, closed) = std::io::pipe().unwrap();
+        drop(reader);
+        for (stdout, status) in [(Stdio::from(full), 1), (Stdio::from(closed), 0)] {
+            let mut command = job.command();
+            let run = Run::from(command.stdout(stdout).stderr(Stdio::piped()).spawn().unwrap());
+            assert_eq!(run.status, Some(status), "{run:?}");
+            assert_eq!(fs::read(job.cache()).unwrap(), before);
+            assert!(!job.cache_dir().join("cache.new").exists());
+        }
+        assert_eq!(job.run().line().n_proc(), 3);
+        assert_ne!(fs::read(job.cache()).unwrap(), before);
+    }
+
+    #[test]
     fn odd_content_of_a_valid_state_causes_no_wrong_rate() {
         let tree = small_tree();
         let job = Job::new(&tree, SMALL);
@@ -459,6 +498,22 @@ mod contention {
         assert_eq!(fs::read(job.cache()).unwrap(), before);
         drop(stopped);
         assert_eq!(job.run().line().n_proc(), 3);
+    }
+
+    /// psstat makes `cache.new` so that nobody else may open it, and thus lock it. An older one may be
+    /// locked by anybody.
+    #[test]
+    fn a_new_file_that_others_may_open_stops_one_run_at_most() {
+        let tree = small_tree();
+        let job = Job::new(&tree, SMALL);
+        job.baseline();
+        let new = job.cache_dir().join("cache.new");
+        let hostile = File::create(&new).unwrap();
+        fs::set_permissions(&new, Permissions::from_mode(0o644)).unwrap();
+        hostile.lock().unwrap();
+        job.run().assert_failed(1, "locked");
+        assert_eq!(job.run().line().n_proc(), 3, "the lock is still held");
+        assert_clean(job.cache_dir());
     }
 
     #[test]
