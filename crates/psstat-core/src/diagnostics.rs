@@ -179,6 +179,33 @@ pub enum Warning {
     /// A control group that is selected by its exact path does not exist.
     #[error("--cgroup {0}: no such control group (see systemd-cgls)")]
     NoControlGroup(String),
+    /// A control group cannot be read.
+    #[error("control group {error}{}", DeniedCure(error))]
+    ControlGroup {
+        /// Why.
+        error: ReadError,
+    },
+    /// There is no systemd unit anywhere.
+    #[error(
+        "no systemd unit is in sight below {sys}: in a container, mount the host's /sys and set \
+         HOST_SYS to it; on a machine without systemd, use --cgroup or --pattern"
+    )]
+    NoUnitsInSight {
+        /// Where sysfs is mounted.
+        sys: String,
+    },
+    /// Groups have no process, and psstat sees only those of a container.
+    #[error(
+        "no process found for {}: psstat sees only the {processes} processes of this container: to \
+         measure the host's, mount the host's /proc and /sys into it and set HOST_PROC and HOST_SYS",
+        Labels(groups)
+    )]
+    OnlyContainer {
+        /// The groups.
+        groups: Vec<Label>,
+        /// How many processes there are.
+        processes: usize,
+    },
     /// Some members of control groups have no pid in this pid namespace.
     #[error(
         "{0} members of control groups are in another pid namespace: set --proc or HOST_PROC to the \
@@ -249,6 +276,9 @@ impl Warning {
                 format!("{}: {}", what.name(), first.reason)
             }
             Warning::NoLine { groups, cause } => format!("{}: {}", Labels(groups), cause.key()),
+            Warning::OnlyContainer { groups, .. } => {
+                format!("{}: only a container", Labels(groups))
+            }
             Warning::ForeignMembers(_) => "foreign members".into(),
             _ => self.to_string(),
         }
@@ -282,6 +312,18 @@ impl fmt::Display for Cure<'_> {
         match self.0.cure(&self.1.reason) {
             "" => Ok(()),
             cure => write!(f, ": {cure}"),
+        }
+    }
+}
+
+/// Writes a colon and the cure, if the file may not be read.
+struct DeniedCure<'w>(&'w ReadError);
+
+impl fmt::Display for DeniedCure<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.reason {
+            Reason::Denied => f.write_str(": run psstat as root, or let its user read it"),
+            _ => Ok(()),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::model::births::{Births, PidRange};
 use crate::model::buffer::Buffer;
-use crate::model::control_group::ControlGroup;
+use crate::model::control_group::Hierarchy;
 use crate::model::memory::Statm;
 use crate::model::pid_file::{PidFile, PidFileError};
 use crate::model::process::Stat;
@@ -31,9 +31,9 @@ pub struct Constants {
     pub hz: Hz,
     /// Bytes per page.
     pub page_size: u64,
-    /// Identifies this boot of the machine (`/proc/sys/kernel/random/boot_id`, random(4)). Empty if
-    /// it cannot be read.
-    pub boot_id: Vec<u8>,
+    /// Identifies this boot of the machine (`/proc/sys/kernel/random/boot_id`, random(4)). Empty if the
+    /// machine has none. `None` if it cannot be read.
+    pub boot_id: Option<Vec<u8>>,
     /// Whether the CPU clock of a process moves whenever the process runs. If not, clocks show CPU
     /// time, and do not tell who has run.
     pub clocks_show_runs: bool,
@@ -75,6 +75,10 @@ pub trait Kernel {
 
     /// Whether a running kernel is read, and not a copy of its files.
     fn is_genuine(&self) -> bool;
+
+    /// Whether psstat sees only the processes of a container: those of its own pid namespace, which is not
+    /// the first one of the machine.
+    fn is_contained(&self) -> bool;
 
     /// The pid of psstat itself. `None` if this machine shows another pid namespace.
     fn own_pid(&self) -> Option<Pid>;
@@ -198,9 +202,8 @@ pub trait Kernel {
     /// If they cannot be counted.
     fn open_files(&self, pid: Pid) -> Result<u64, ReadError>;
 
-    /// The control groups that are wanted, and all below them. Each group comes before those below
-    /// it. `None` if no hierarchy can be read.
-    fn control_groups(&self, wanted: Wanted<'_>) -> Option<Vec<ControlGroup>>;
+    /// The control groups that are wanted, and all below them. `None` if no hierarchy can be read.
+    fn control_groups(&self, wanted: Wanted<'_>) -> Option<Hierarchy>;
 
     /// Reads a pid file.
     ///

@@ -1,6 +1,6 @@
 //! The machine that psstat runs on: [`Kernel`], implemented with procfs and cgroupfs.
 
-use crate::cgroupfs::Hierarchy;
+use crate::cgroupfs;
 use crate::clock;
 use crate::deadline::Deadline;
 use crate::error::OpenError;
@@ -11,7 +11,7 @@ use crate::procfs::fd_cache::FdCache;
 use psstat_core::kernel::{Clocks, Constants, Kernel, Wanted};
 use psstat_core::model::births::{Births, PidRange};
 use psstat_core::model::buffer::Buffer;
-use psstat_core::model::control_group::ControlGroup;
+use psstat_core::model::control_group::Hierarchy;
 use psstat_core::model::memory::Statm;
 use psstat_core::model::pid_file::{PidFile, PidFileError};
 use psstat_core::model::process::Stat;
@@ -146,6 +146,10 @@ impl Kernel for Machine {
         self.procfs().is_genuine()
     }
 
+    fn is_contained(&self) -> bool {
+        self.procfs().is_contained()
+    }
+
     fn own_pid(&self) -> Option<Pid> {
         self.procfs().own_pid()
     }
@@ -252,10 +256,10 @@ impl Kernel for Machine {
         self.procfs().open_files(pid)
     }
 
-    fn control_groups(&self, wanted: Wanted<'_>) -> Option<Vec<ControlGroup>> {
+    fn control_groups(&self, wanted: Wanted<'_>) -> Option<Hierarchy> {
         let init = self.cgroup(Pid::INIT).unwrap_or_default();
-        let hierarchy = Hierarchy::open(&self.sys, &init).ok()?;
-        Some(hierarchy.walk(wanted))
+        let hierarchy = cgroupfs::Mounted::open(&self.sys, &init).ok()?;
+        hierarchy.walk(wanted).ok()
     }
 
     fn pid_file(&self, path: &[u8]) -> Result<PidFile, PidFileError> {

@@ -23,6 +23,8 @@ pub enum Subject {
     Selector(usize),
     /// Whether this process is a root.
     Root(Root),
+    /// What is in this control group, by its index, or below it.
+    ControlGroup(usize),
     /// A process that was a member of this group at the last sample.
     Member(Label),
 }
@@ -45,10 +47,15 @@ pub fn apply(doubts: &[Doubt], groups: &mut [Group], selectors: &Selectors, snap
             Subject::Selector(selector) => selectors[*selector].name.clone(),
             Subject::Root(root) => Some(name_of(root, selectors, snapshot)),
             Subject::Member(label) => Some(label.clone()),
+            Subject::ControlGroup(_) => None,
         };
         let group =
             name.as_ref().and_then(|name| labels.get(name)).map(|&index| &mut groups[index]);
         match (subject, group) {
+            (Subject::ControlGroup(index), _) => {
+                let picked = groups.iter_mut().filter(|group| group.picks(*index));
+                picked.for_each(doubt);
+            }
             (Subject::Selector(selector), None) if name.is_none() => {
                 groups.iter_mut().filter(|group| group.is_picked_by(*selector)).for_each(doubt);
             }

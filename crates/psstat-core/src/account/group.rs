@@ -87,6 +87,11 @@ impl Group {
         self.foreign == 0
     }
 
+    /// Whether a selector picked the control group with that index for it.
+    pub fn picks(&self, control_group: usize) -> bool {
+        self.control_groups.iter().any(|picked| picked.index == control_group)
+    }
+
     /// Whether a selector picked a root or a control group of it.
     pub fn is_picked_by(&self, selector: usize) -> bool {
         let roots = self.roots.iter().map(|root| root.selector);

@@ -45,9 +45,9 @@ pub struct Observation<'s> {
     pub snapshot: &'s Snapshot,
     /// What was read of the members besides their `stat`.
     pub readings: &'s Readings,
-    /// Whether the hierarchy of control groups could be read. Then a control group that was not
-    /// found does not exist.
-    pub control_groups_seen: bool,
+    /// The selectors whose control groups were looked for everywhere. One of them that was not found does
+    /// not exist.
+    pub watched: &'s [usize],
     /// The machine.
     pub machine: Machine,
 }
@@ -67,7 +67,7 @@ pub fn settle(
     let mut accounts = Accounts {
         taken: now,
         cpu_read: observation.readings.cpu_read,
-        watched: if observation.control_groups_seen { watched(plan) } else { Vec::new() },
+        watched: observation.watched.iter().map(|&index| key(plan, index)).collect(),
         totals: known_totals.unwrap_or_default(),
         groups: Default::default(),
     };
@@ -96,13 +96,9 @@ pub fn settle(
     (reports, accounts)
 }
 
-/// The hashed keys of the selectors that pick control groups.
-fn watched(plan: &Plan) -> Vec<u64> {
-    let selectors = plan.selectors.iter();
-    selectors
-        .filter(|selector| selector.takes_control_groups())
-        .map(|selector| selector::hash(&selector.key()))
-        .collect()
+/// Identifies a selector in other samples.
+fn key(plan: &Plan, selector: usize) -> u64 {
+    selector::hash(&plan.selectors[selector].key())
 }
 
 /// One group, to be settled.
@@ -155,8 +151,7 @@ impl Settling<'_> {
         let picked = self.group.control_groups.iter();
         let mut picked = picked.filter(|picked| picked.counter.as_ref() == Some(counter));
         picked.next().is_some_and(|picked| {
-            let selectors = picked.selectors.iter().map(|&index| &self.plan.selectors[index]);
-            let mut keys = selectors.map(|selector| selector::hash(&selector.key()));
+            let mut keys = picked.selectors.iter().map(|&index| key(self.plan, index));
             keys.any(|key| before.watched.contains(&key))
         })
     }

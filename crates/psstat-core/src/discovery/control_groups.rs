@@ -2,7 +2,7 @@
 //! machines on which no hierarchy can be read. The groups then have no counters.
 
 use crate::kernel::Wanted;
-use crate::model::control_group::ControlGroup;
+use crate::model::control_group::{ControlGroup, Hierarchy};
 use crate::model::units::Pid;
 use crate::select::systemd::Position;
 use alloc::borrow::ToOwned;
@@ -12,11 +12,7 @@ use alloc::vec::Vec;
 /// Returns the wanted control groups and all below them. Each group comes before those below it.
 /// `paths` has the path of the control group of each process. `manager` is the path of systemd's
 /// root.
-pub fn from_processes(
-    paths: &[(Pid, Vec<u8>)],
-    manager: &[u8],
-    wanted: Wanted<'_>,
-) -> Vec<ControlGroup> {
+pub fn from_processes(paths: &[(Pid, Vec<u8>)], manager: &[u8], wanted: Wanted<'_>) -> Hierarchy {
     let mut root = Directory::default();
     for (pid, path) in paths {
         let mut directory = &mut root;
@@ -25,10 +21,10 @@ pub fn from_processes(
         }
         directory.pids.push(*pid);
     }
-    let mut walk = Walk { wanted, path: Vec::new(), groups: Vec::new() };
+    let mut walk = Walk { wanted, path: Vec::new(), found: Hierarchy::default() };
     let (unit, position) = Position::root(manager);
     walk.visit(&root, unit, position, false);
-    walk.groups
+    walk.found
 }
 
 /// A directory in the hierarchy, with the processes directly in it.
@@ -41,7 +37,7 @@ struct Directory {
 struct Walk<'w> {
     wanted: Wanted<'w>,
     path: Vec<u8>,
-    groups: Vec<ControlGroup>,
+    found: Hierarchy,
 }
 
 impl Walk<'_> {
@@ -55,9 +51,10 @@ impl Walk<'_> {
     ) {
         let selectors = (self.wanted.pick)(&self.path, unit);
         let inside = inside || !selectors.is_empty();
-        let index = self.groups.len();
+        let index = self.found.groups.len();
+        self.found.has_units |= unit.is_some() && !self.path.is_empty();
         if inside {
-            self.groups.push(ControlGroup {
+            self.found.groups.push(ControlGroup {
                 path: self.path.clone(),
                 unit: unit.map(ToOwned::to_owned),
                 pids: directory.pids.clone(),
@@ -76,7 +73,7 @@ impl Walk<'_> {
             self.path.truncate(length);
         }
         if inside {
-            self.groups[index].end = self.groups.len();
+            self.found.groups[index].end = self.found.groups.len();
         }
     }
 }

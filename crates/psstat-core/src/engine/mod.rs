@@ -2,6 +2,7 @@
 //! to the accounting. [`Engine::sample`] is the only way to take a sample.
 
 mod doubts;
+mod hierarchy;
 mod members;
 mod named_groups;
 mod roots;
@@ -19,7 +20,7 @@ use crate::discovery::tracker::{self, LastSample, Listed, PidTracker};
 use crate::field::Need;
 use crate::kernel::{Clocks, Kernel, Wanted};
 use crate::model::births::Births;
-use crate::model::control_group::ControlGroup;
+use crate::model::control_group::{ControlGroup, Hierarchy};
 use crate::model::process::Process;
 use crate::model::read_error::ReadError;
 use crate::model::readings::Readings;
@@ -97,7 +98,7 @@ struct Start<'s> {
     last: Option<&'s State>,
     births: Option<Births>,
     /// The control groups that selectors pick. `None` if no hierarchy can be read.
-    control_groups: Option<Vec<ControlGroup>>,
+    control_groups: Option<Hierarchy>,
     /// The processes that selectors pick by pid.
     picked: Vec<PickedPid>,
 }
@@ -107,7 +108,7 @@ struct Found {
     scan: Scan,
     roots: FoundRoots,
     /// The control groups that the processes name, if no hierarchy can be read.
-    control_groups: Option<Vec<ControlGroup>>,
+    control_groups: Option<Hierarchy>,
     tracker: Option<PidTracker>,
     /// Whether `/proc` hides processes.
     hides_processes: bool,
@@ -162,8 +163,15 @@ impl<K: Kernel> Engine<K> {
         if self.kernel.out_of_time() {
             return Err(SampleError::OutOfTime);
         }
-        let control_groups_seen = start.control_groups.is_some();
-        let mut control_groups = control_groups.or(start.control_groups.take()).unwrap_or_default();
+        let watched = start.control_groups.as_ref();
+        let watched = watched.map(|seen| hierarchy::watched(&self.plan.selectors, seen));
+        let watched = watched.unwrap_or_default();
+        let hierarchy = control_groups.or(start.control_groups.take()).unwrap_or_default();
+        if self.plan.selectors.select_control_groups() {
+            let sys = &self.kernel.constants().sys_path;
+            hierarchy::doubt(&self.plan.selectors, &hierarchy, sys, &mut doubts);
+        }
+        let mut control_groups = hierarchy.groups;
         warnings::warn_of_unseen(
             &self.plan,
             &mut control_groups,
@@ -179,6 +187,9 @@ impl<K: Kernel> Engine<K> {
         let mut groups = group::form(&self.plan.selectors, &roots.list, population);
         account::doubts::apply(doubts.as_slice(), &mut groups, &self.plan.selectors, &snapshot);
         doubts.warn(&groups, &mut diagnostics);
+        if last.is_some() {
+            warnings::warn_of_container(&self.kernel, &groups, &mut diagnostics);
+        }
         let members = group::members(&groups);
         let accounts = last.map(|last| &last.accounts);
         let has_waited = HasWaited::new(accounts, self.kernel.constants().hz);
@@ -197,7 +208,7 @@ impl<K: Kernel> Engine<K> {
         let readings = reader.read(members, &mut diagnostics).ok_or(SampleError::OutOfTime)?;
         let machine = self.machine(memory, &start);
         let observation =
-            Observation { snapshot: &snapshot, readings: &readings, control_groups_seen, machine };
+            Observation { snapshot: &snapshot, readings: &readings, watched: &watched, machine };
         let (reports, accounts) = settle::settle(&self.plan, &groups, observation, accounts);
         let mut known = self.known(&roots, &snapshot, &readings.members);
         known.read_again(accounts.heirs());
@@ -207,12 +218,11 @@ impl<K: Kernel> Engine<K> {
         let pid = |&index: &usize| snapshot.processes[index].id.pid;
         let members: Vec<Pid> = readings.members.iter().map(pid).collect();
         self.kernel.hold(&members);
-        let boot_id = match &self.kernel.constants().boot_id {
-            // It could not be read, and it has not changed.
-            unknown if unknown.is_empty() => {
-                last.map(|last| last.boot_id.clone()).unwrap_or_default()
-            }
-            known => known.clone(),
+        let boot_id = match (&self.kernel.constants().boot_id, last) {
+            (Some(known), _) => known.clone(),
+            // It has not changed: otherwise nothing could be compared.
+            (None, Some(last)) => last.boot_id.clone(),
+            (None, None) => Vec::new(),
         };
         Ok(Sample {
             wall: start.clocks.wall,
@@ -240,7 +250,7 @@ impl<K: Kernel> Engine<K> {
         let control_groups = if selectors.select_control_groups() {
             self.with_wanted(|wanted| self.kernel.control_groups(wanted))
         } else {
-            Some(Vec::new())
+            Some(Hierarchy::default())
         };
         let picked = roots::picked_pids(selectors, &self.kernel, diagnostics, doubts);
         Start { clocks, last, births, control_groups, picked }
@@ -263,7 +273,8 @@ impl<K: Kernel> Engine<K> {
         let (Some(last), Some(control_groups)) = (start.last, &start.control_groups) else {
             return Ok(None);
         };
-        let in_groups = control_groups.iter().flat_map(|group| group.pids.iter().copied());
+        let groups = &control_groups.groups;
+        let in_groups = groups.iter().flat_map(|group| group.pids.iter().copied());
         let picked = start.picked.iter().map(|picked| picked.pid);
         let known = last.known.pids_and_parents();
         let always: Vec<Pid> = in_groups.chain(picked).chain(known).collect();
@@ -316,7 +327,8 @@ impl<K: Kernel> Engine<K> {
         let selects_processes = self.plan.selectors.select_processes();
         if let (false, Some(control_groups)) = (selects_processes, &start.control_groups) {
             // The first sample of a plan that needs only what is in control groups.
-            let in_groups = control_groups.iter().flat_map(|group| group.pids.iter().copied());
+            let groups = &control_groups.groups;
+            let in_groups = groups.iter().flat_map(|group| group.pids.iter().copied());
             let known = Known::default();
             let unmoved = Unmoved::new(&known, &[]);
             return Ok(self.read(in_groups.collect(), unmoved, None, start));
@@ -370,7 +382,7 @@ impl<K: Kernel> Engine<K> {
                 }))
             }
         };
-        let seen = control_groups.as_deref().or(start.control_groups.as_deref());
+        let seen = control_groups.as_ref().or(start.control_groups.as_ref());
         let hidden = warnings::hidden_processes(&self.kernel, &scan.snapshot);
         let finder = RootFinder {
             selectors: &self.plan.selectors,
@@ -380,7 +392,7 @@ impl<K: Kernel> Engine<K> {
             unmoved,
             hidden: hidden.as_ref(),
         };
-        let seen = seen.unwrap_or_default();
+        let seen = seen.map_or(&[][..], |seen| &seen.groups);
         let roots = finder.find(&start.picked, seen, &mut diagnostics, &mut doubts);
         let hides_processes = hidden.is_some();
         Found { scan, roots, control_groups, tracker, hides_processes, diagnostics, doubts }

@@ -7,7 +7,7 @@ use crate::discovery::control_groups;
 use crate::discovery::scan::{self, Scan};
 use crate::kernel::{Kernel, Wanted};
 use crate::model::buffer::Buffer;
-use crate::model::control_group::ControlGroup;
+use crate::model::control_group::{ControlGroup, Hierarchy};
 use crate::model::process::Process;
 use crate::model::read_error::{Reason, Unreadable};
 use crate::model::units::Pid;
@@ -26,7 +26,7 @@ pub fn find(
     scan: &mut Scan,
     last: Option<&Accounts>,
     diagnostics: &mut Diagnostics,
-) -> Vec<ControlGroup> {
+) -> Hierarchy {
     let init = kernel.cgroup(Pid::INIT).unwrap_or_default();
     let mut unreadable = Unreadable::default();
     let mut paths = Vec::with_capacity(scan.snapshot.processes.len());
@@ -45,12 +45,12 @@ pub fn find(
     }
     diagnostics.add_unreadable(What::ControlGroups, unreadable);
     let manager = cgroupfs::manager_root(&init);
-    let mut groups = control_groups::from_processes(&paths, &manager, wanted);
-    ended.extend(replaced(kernel, &mut groups, scan, last));
+    let mut found = control_groups::from_processes(&paths, &manager, wanted);
+    ended.extend(replaced(kernel, &mut found.groups, scan, last));
     ended.sort_unstable();
     ended.dedup();
     scan::remove_ended(kernel, scan, &ended);
-    groups
+    found
 }
 
 /// The pids that belong to another process by now, of the processes that matter: those in the

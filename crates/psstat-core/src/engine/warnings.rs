@@ -1,16 +1,19 @@
 //! Warnings about processes and control groups that a sample could not see.
 
+use crate::account::group::Group;
 use crate::diagnostics::{Diagnostics, Warning};
 use crate::field::Field;
 use crate::kernel::Kernel;
 use crate::model::buffer::Buffer;
 use crate::model::control_group::ControlGroup;
+use crate::model::label::Label;
 use crate::model::snapshot::Snapshot;
 use crate::model::units::Pid;
 use crate::plan::Plan;
 use crate::select::selector::Source;
 use crate::select::systemd;
 use alloc::borrow::ToOwned;
+use alloc::vec::Vec;
 
 /// Warns of processes and control groups that cannot be seen. If processes `are_hidden`, counts those
 /// that control groups list and `/proc` hides.
@@ -36,6 +39,19 @@ pub fn hidden_processes(kernel: &impl Kernel, snapshot: &Snapshot) -> Option<War
         && kernel.stat(Pid::INIT, &mut Buffer::default()).is_err();
     let proc = || kernel.constants().proc_path.clone();
     are_hidden.then(|| Warning::HiddenProcesses { proc: proc() })
+}
+
+/// Warns of groups whose line shows no process if psstat sees only the processes of a container. `groups`
+/// are all groups.
+pub fn warn_of_container(kernel: &impl Kernel, groups: &[Group], diagnostics: &mut Diagnostics) {
+    let is_empty =
+        |group: &&Group| group.doubt.is_none() && group.members.is_empty() && group.foreign == 0;
+    let empty = groups.iter().filter(is_empty).map(|group| group.label.clone());
+    let groups: Vec<Label> = empty.collect();
+    let mut pids = Vec::new();
+    if !groups.is_empty() && kernel.is_contained() && kernel.pids(&mut pids).is_ok() {
+        diagnostics.add(Warning::OnlyContainer { groups, processes: pids.len() });
+    }
 }
 
 /// Counts the processes that control groups list as foreign members if they could not be read, or if

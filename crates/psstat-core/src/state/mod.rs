@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct State {
     /// Identifies the boot in which the sample was taken: see
-    /// [`Constants::boot_id`](crate::kernel::Constants::boot_id).
+    /// [`Constants::boot_id`](crate::kernel::Constants::boot_id). Empty if it is not known.
     pub boot_id: Vec<u8>,
     /// What the accounting keeps.
     pub accounts: Accounts,

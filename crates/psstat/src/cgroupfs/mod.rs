@@ -9,17 +9,20 @@
 //!
 //! See cgroups(7), and Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/ of the kernel.
 
-use crate::sys::retry;
+use crate::sys::{self, retry};
 use psstat_core::kernel::Wanted;
-use psstat_core::model::control_group::ControlGroup;
+use psstat_core::model::control_group::{ControlGroup, Hierarchy, UnreadDirectory};
+use psstat_core::model::read_error::ReadError;
 use psstat_core::model::units::{CpuNanos, Pid};
 use psstat_core::parse::cgroupfs as parse;
 use psstat_core::select::systemd::Position;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir};
 use rustix::io::Errno;
+use std::ffi::OsStr;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 /// Directories nested deeper than this are ignored. The kernel has no limit; ten levels are usual.
 const DEPTH_LIMIT: usize = 64;
@@ -29,22 +32,24 @@ const TRACKING: [&str; 5] = ["unified", "systemd", "cpuacct", "cpu,cpuacct", "cp
 
 /// The mounted hierarchy that lists the processes, and the one that counts CPU time.
 #[derive(Debug)]
-pub struct Hierarchy {
+pub struct Mounted {
     dir: OwnedFd,
     /// `cpuacct` of v1. `None` if it is not mounted.
     accounting: Option<OwnedFd>,
     /// The path of the control group that systemd uses as its root. Empty, except in some
     /// containers.
     manager: Vec<u8>,
+    /// The mount point, for messages.
+    path: PathBuf,
 }
 
-impl Hierarchy {
+impl Mounted {
     /// Finds the hierarchies below `sys`, where sysfs is mounted. `init` is the text of
     /// `/proc/1/cgroup`, which has the path of systemd's root in a container.
     ///
     /// # Errors
     /// If no hierarchy is mounted, or it may not be read.
-    pub fn open(sys: &Path, init: &[u8]) -> Result<Hierarchy, Errno> {
+    pub fn open(sys: &Path, init: &[u8]) -> Result<Mounted, Errno> {
         let root = open_directory(rustix::fs::CWD, sys.join("fs/cgroup"))?;
         let has =
             |dir: &OwnedFd, name: &str| rustix::fs::statat(dir, name, AtFlags::empty()).is_ok();
@@ -70,43 +75,57 @@ impl Hierarchy {
             Some(name) => open_directory(&root, *name)?,
         };
         let manager = if has(&dir, "init.scope") { Vec::new() } else { parse::manager_root(init) };
-        Ok(Hierarchy { dir, accounting, manager })
+        Ok(Mounted { dir, accounting, manager, path: sys.join("fs/cgroup") })
     }
 
-    /// Walks the hierarchy. Returns the wanted groups and all groups below them, each before those
-    /// below it.
-    pub fn walk(&self, wanted: Wanted<'_>) -> Vec<ControlGroup> {
-        let Ok(root) = open_directory(&self.dir, ".") else { return Vec::new() };
-        let mut walk =
-            Walk { hierarchy: self, wanted, path: Vec::new(), depth: 0, groups: Vec::new() };
+    /// Walks the hierarchy. Finds the wanted groups and all groups below them.
+    ///
+    /// # Errors
+    /// If the root may not be read.
+    pub fn walk(&self, wanted: Wanted<'_>) -> Result<Hierarchy, Errno> {
+        let root = open_directory(&self.dir, ".")?;
+        let found = Hierarchy::default();
+        let mut walk = Walk { mounted: self, wanted, path: Vec::new(), depth: 0, found };
         let (unit, position) = Position::root(&self.manager);
         walk.visit(&root, unit, position, false);
-        walk.groups
+        Ok(walk.found)
     }
 
-    /// The CPU time that a control group has used. `None` if no counter can be read.
-    fn cpu_time(&self, dir: &OwnedFd, path: &[u8]) -> Option<CpuNanos> {
+    /// The CPU time that a control group has used. `None` if it has no counter.
+    ///
+    /// # Errors
+    /// If it has one that cannot be read.
+    fn cpu_time(&self, dir: &OwnedFd, path: &[u8]) -> Result<Option<CpuNanos>, Errno> {
         let mut buffer = [0; 1024];
-        let unified = read_small(dir, c"cpu.stat", &mut buffer).and_then(parse::cpu_stat_usage);
-        unified.or_else(|| {
-            let mut below = if path.is_empty() { b".".to_vec() } else { path.to_vec() };
-            below.extend_from_slice(b"/cpuacct.usage");
-            let file = self.accounting.as_ref()?;
-            read_small(file, &below[..], &mut buffer).and_then(parse::cpuacct_usage)
-        })
+        let unified = read_small(dir, c"cpu.stat", &mut buffer)?;
+        if let Some(used) = unified.and_then(parse::cpu_stat_usage) {
+            return Ok(Some(used));
+        }
+        let Some(accounting) = &self.accounting else { return Ok(None) };
+        let mut below = if path.is_empty() { b".".to_vec() } else { path.to_vec() };
+        below.extend_from_slice(b"/cpuacct.usage");
+        Ok(read_small(accounting, &below[..], &mut buffer)?.and_then(parse::cpuacct_usage))
+    }
+
+    fn error(&self, path: &[u8], errno: Errno) -> ReadError {
+        let path = self.path.join(OsStr::from_bytes(path));
+        ReadError { path: path.display().to_string(), reason: sys::reason(errno) }
     }
 }
 
-/// A walk in progress, and the groups that it has found.
+/// A walk in progress, and what it has found.
 struct Walk<'w> {
-    hierarchy: &'w Hierarchy,
+    mounted: &'w Mounted,
     wanted: Wanted<'w>,
     /// The path of the current directory.
     path: Vec<u8>,
     /// How many directories are above it.
     depth: usize,
-    groups: Vec<ControlGroup>,
+    found: Hierarchy,
 }
+
+/// A directory that exists, opened if it may be.
+type Opened<'d> = Result<&'d OwnedFd, Errno>;
 
 impl Walk<'_> {
     /// Adds the group of `directory` if it is wanted, or is `inside` a wanted group, and all below
@@ -118,42 +137,65 @@ impl Walk<'_> {
         position: Position<'_>,
         inside: bool,
     ) {
-        let selectors = (self.wanted.pick)(&self.path, unit);
-        let is_picked = !selectors.is_empty();
-        let inside = inside || is_picked;
-        let index = self.groups.len();
         let Ok(stat) = rustix::fs::fstat(directory) else { return };
-        if inside {
-            let (pids, foreign) = members(directory);
-            let used =
-                if is_picked { self.hierarchy.cpu_time(directory, &self.path) } else { None };
-            self.groups.push(ControlGroup {
-                path: self.path.clone(),
-                unit: unit.map(<[u8]>::to_vec),
-                id: stat.st_ino,
-                used,
-                pids,
-                foreign,
-                selectors,
-                end: 0,
-            });
-        }
+        let index = self.found.groups.len();
+        let inside = self.add(Ok(directory), stat.st_ino, unit, inside);
         // A directory has a link from each of its subdirectories, on file systems that count them.
         let may_have_children = stat.st_nlink != 2 && self.depth < DEPTH_LIMIT;
         let may_hold_units = self.wanted.units && position != Position::Inside;
         if may_have_children && (inside || self.wanted.paths || may_hold_units) {
-            for name in subdirectories(directory) {
-                self.enter(directory, &name, position, inside);
+            match subdirectories(directory) {
+                Ok(names) => {
+                    for name in names {
+                        self.enter(directory, &name, position, inside);
+                    }
+                }
+                Err(errno) if is_gone(errno) => {}
+                Err(errno) => {
+                    let error = self.mounted.error(&self.path, errno);
+                    match self.found.groups.get_mut(index).filter(|_| inside) {
+                        Some(group) => group.error = Some(error),
+                        None => self.add_unread(may_hold_units, errno),
+                    }
+                }
             }
         }
         if inside {
-            self.groups[index].end = self.groups.len();
+            self.found.groups[index].end = self.found.groups.len();
         }
+    }
+
+    /// Adds the group of the current directory if it is wanted, or is `inside` a wanted group. Returns
+    /// whether it did.
+    fn add(&mut self, directory: Opened<'_>, id: u64, unit: Option<&[u8]>, inside: bool) -> bool {
+        self.found.has_units |= unit.is_some() && !self.path.is_empty();
+        let selectors = (self.wanted.pick)(&self.path, unit);
+        let is_picked = !selectors.is_empty();
+        if !inside && !is_picked {
+            return false;
+        }
+        let read = directory.and_then(|directory| {
+            let members = members(directory)?;
+            let used = if is_picked { self.mounted.cpu_time(directory, &self.path)? } else { None };
+            Ok((members, used))
+        });
+        let error = read.as_ref().err().map(|&errno| self.mounted.error(&self.path, errno));
+        let ((pids, foreign), used) = read.unwrap_or_default();
+        let (path, unit) = (self.path.clone(), unit.map(<[u8]>::to_vec));
+        let end = self.found.groups.len() + 1;
+        let group = ControlGroup { path, unit, id, used, pids, foreign, error, selectors, end };
+        self.found.groups.push(group);
+        true
+    }
+
+    /// Adds the current directory to those that could not be looked into.
+    fn add_unread(&mut self, may_hold_units: bool, errno: Errno) {
+        let error = self.mounted.error(&self.path, errno);
+        self.found.unread.push(UnreadDirectory { path: self.path.clone(), may_hold_units, error });
     }
 
     /// Visits the directory `name`, unless nothing wanted can be in it.
     fn enter(&mut self, directory: &OwnedFd, name: &[u8], position: Position<'_>, inside: bool) {
-        let Ok(below) = open_directory(directory, name) else { return };
         let (unit, position) = position.enter(name);
         // systemd creates no units below a unit.
         if !inside && !self.wanted.paths && unit.is_none() && position == Position::Inside {
@@ -165,44 +207,68 @@ impl Walk<'_> {
         }
         self.path.extend_from_slice(name);
         self.depth += 1;
-        self.visit(&below, unit, position, inside);
+        match open_directory(directory, name) {
+            Ok(below) => self.visit(&below, unit, position, inside),
+            Err(errno) if is_gone(errno) => {}
+            Err(errno) => {
+                let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW);
+                let id = stat.map(|stat| stat.st_ino).unwrap_or_default();
+                if !self.add(Err(errno), id, unit, inside) {
+                    let may_hold_units = self.wanted.units && position != Position::Inside;
+                    self.add_unread(may_hold_units, errno);
+                }
+            }
+        }
         self.depth -= 1;
         self.path.truncate(length);
     }
 }
 
+/// Whether an error means that the group has been removed meanwhile (`kernfs_fop_open` and
+/// `kernfs_get_active`, fs/kernfs; cgroup files).
+fn is_gone(errno: Errno) -> bool {
+    matches!(errno, Errno::NOENT | Errno::NODEV)
+}
+
 /// The processes that are directly in a group, and the number of processes in it that have no pid in
 /// this pid namespace. None if the group has been removed meanwhile. None in a threaded group: its
 /// processes are in the group above it (`EOPNOTSUPP`, cgroup-v2.rst, "Threads").
-fn members(dir: &OwnedFd) -> (Vec<Pid>, u64) {
+///
+/// # Errors
+/// If they cannot be read.
+fn members(dir: &OwnedFd) -> Result<(Vec<Pid>, u64), Errno> {
     let mut text = Vec::new();
-    let Ok(file) = open_file(dir, c"cgroup.procs") else { return (Vec::new(), 0) };
+    let file = match open_file(dir, c"cgroup.procs") {
+        Err(errno) if is_gone(errno) => return Ok((Vec::new(), 0)),
+        opened => opened?,
+    };
     loop {
         let filled = text.len();
         text.resize((filled * 2).max(4096), 0);
-        match rustix::io::read(&file, &mut text[filled..]) {
-            Ok(count) => {
-                text.truncate(filled + count);
-                if count == 0 {
-                    break;
-                }
-            }
-            Err(Errno::INTR) => text.truncate(filled),
-            Err(_) => {
+        match retry(|| rustix::io::read(&file, &mut text[filled..])) {
+            Ok(0) => {
                 text.truncate(filled);
-                break;
+                return Ok(parse::cgroup_procs(&text));
             }
+            Ok(count) => text.truncate(filled + count),
+            Err(errno) if is_gone(errno) || errno == Errno::OPNOTSUPP => {
+                return Ok((Vec::new(), 0));
+            }
+            Err(errno) => return Err(errno),
         }
     }
-    parse::cgroup_procs(&text)
 }
 
 /// The names of the subdirectories of a directory, sorted.
-fn subdirectories(dir: &OwnedFd) -> Vec<Vec<u8>> {
+///
+/// # Errors
+/// If it cannot be listed.
+fn subdirectories(dir: &OwnedFd) -> Result<Vec<Vec<u8>>, Errno> {
     let mut names = Vec::new();
     let mut space = [MaybeUninit::uninit(); 8 * 1024];
     let mut entries = RawDir::new(dir, &mut space);
-    while let Some(Ok(entry)) = entries.next() {
+    while let Some(entry) = entries.next() {
+        let entry = entry?;
         let name = entry.file_name();
         let is_directory = match entry.file_type() {
             FileType::Directory => true,
@@ -215,22 +281,35 @@ fn subdirectories(dir: &OwnedFd) -> Vec<Vec<u8>> {
         }
     }
     names.sort_unstable();
-    names
+    Ok(names)
 }
 
 fn open_directory(dir: impl AsFd, path: impl rustix::path::Arg) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    rustix::fs::openat(dir, path, flags, Mode::empty())
+    open(dir, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC)
 }
 
 fn open_file(dir: impl AsFd, path: impl rustix::path::Arg) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    rustix::fs::openat(dir, path, flags, Mode::empty())
+    open(dir, path, OFlags::RDONLY | OFlags::CLOEXEC)
 }
 
-/// Reads a file that fits in `buffer`. `None` if it cannot be read.
-fn read_small(dir: impl AsFd, path: impl rustix::path::Arg, buffer: &mut [u8]) -> Option<&[u8]> {
-    let file = open_file(dir, path).ok()?;
-    let count = retry(|| rustix::io::read(&file, &mut *buffer)).ok()?;
-    Some(&buffer[..count])
+fn open(dir: impl AsFd, path: impl rustix::path::Arg, flags: OFlags) -> Result<OwnedFd, Errno> {
+    path.into_with_c_str(|path| retry(|| rustix::fs::openat(&dir, path, flags, Mode::empty())))
+}
+
+/// Reads a file that fits in `buffer`. `None` if there is none.
+///
+/// # Errors
+/// If it cannot be read.
+fn read_small(
+    dir: impl AsFd,
+    path: impl rustix::path::Arg,
+    buffer: &mut [u8],
+) -> Result<Option<&[u8]>, Errno> {
+    let read =
+        open_file(dir, path).and_then(|file| retry(|| rustix::io::read(&file, &mut *buffer)));
+    match read {
+        Ok(count) => Ok(Some(&buffer[..count])),
+        Err(errno) if is_gone(errno) => Ok(None),
+        Err(errno) => Err(errno),
+    }
 }

@@ -129,7 +129,7 @@ impl Run {
     fn refuse(&self, state: &State) -> Option<&'static str> {
         let boot_id = &self.engine.kernel().constants().boot_id;
         // If it cannot be read now, only the time can tell.
-        if !boot_id.is_empty() && state.boot_id != *boot_id {
+        if boot_id.as_ref().is_some_and(|boot_id| state.boot_id != *boot_id) {
             Some("it was written before the machine was restarted")
         } else if state.accounts.taken > boot_now() {
             Some("its time is in the future")

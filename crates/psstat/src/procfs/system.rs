@@ -47,12 +47,25 @@ impl Procfs {
         parse::mem_total(text).ok_or_else(|| self.error(&path, Reason::Malformed))
     }
 
-    /// Identifies this boot of the machine: `sys/kernel/random/boot_id` (random(4)). Empty if it
-    /// cannot be read. A sample without it counts as of the same boot, and only the clock can tell that the
-    /// machine was restarted.
-    pub fn boot_id(&self, buffer: &mut Buffer) -> Vec<u8> {
+    /// Identifies this boot of the machine: `sys/kernel/random/boot_id` (random(4)). Empty if there is no
+    /// such file: two samples without it count as of the same boot, and only the clock can tell that the
+    /// machine was restarted. `None` if it cannot be read.
+    pub fn boot_id(&self, buffer: &mut Buffer) -> Option<Vec<u8>> {
         let path = FilePath::of_system(c"sys/kernel/random/boot_id");
-        self.read(&path, buffer).map(|text| text.trim_ascii().to_vec()).unwrap_or_default()
+        match self.read(&path, buffer) {
+            Ok(text) => Some(text.trim_ascii().to_vec()),
+            Err(error) if error.reason == Reason::Vanished => Some(Vec::new()),
+            Err(_) => None,
+        }
+    }
+
+    /// Whether this procfs shows the pid namespace of psstat, and that is not the first one of the
+    /// machine. `false` if it cannot be found out.
+    pub fn is_contained(&self) -> bool {
+        /// The link of the first pid namespace: `PROC_PID_INIT_INO`, include/linux/proc_ns.h.
+        const FIRST: &[u8] = b"pid:[4026531836]";
+        let own = self.link_target(&FilePath::of_system(c"self/ns/pid"));
+        self.shows_own_pid_namespace() && own.is_ok_and(|own| own != FIRST)
     }
 
     /// The pid of psstat in this procfs: the target of `self`. `None` if this is a copy, or shows a

@@ -5,8 +5,10 @@
 mod machine;
 
 use crate::stderr::assert_warning;
+use crate::support::{limit, may_be_root, public_binary};
 use machine::{Machine, Mounted, Process, REFERENCE_MILLIS};
 use std::fs;
+use std::path::Path;
 
 const NGINX: &str = "system.slice/nginx.service";
 const CRON: &str = "system.slice/cron.service";
@@ -260,6 +262,107 @@ fn memory_of_a_unit_is_summed_in_each_mode() {
     for (mode, pages) in [("rss", 190), ("shared-once", 40 + 10 + 80), ("pss", 8)] {
         let sample = machine.sample(&["--systemd=nginx", "--memory", mode]);
         assert_eq!(sample.pages("nginx"), pages, "{mode}");
+    }
+}
+
+// ---- What cannot be read ------------------------------------------------------------------------
+
+/// A file that cannot be read is a directory here: root may read every file.
+#[test]
+fn a_unit_that_cannot_be_read_once_has_no_line_and_then_a_baseline() {
+    for mounted in [Mounted::V2, Mounted::Hybrid, Mounted::V1] {
+        for name in ["cgroup.procs", "cpu.stat"] {
+            if name == "cpu.stat" && mounted == Mounted::V1 {
+                continue;
+            }
+            let machine = with_services(mounted);
+            machine.has_used(NGINX, 10, 90_000_000);
+            let mut job =
+                machine.job(&["--systemd=web:nginx", "--systemd=nginx", "--systemd=cron"]);
+            job.sample();
+            let file = machine.group(NGINX).join(name);
+            let text = fs::read(&file).unwrap();
+            fs::remove_file(&file).unwrap();
+            fs::create_dir(&file).unwrap();
+            let sample = job.sample();
+            assert_eq!(sample.counts(), [("cron", 1)], "{mounted:?}, {name}: {sample:?}");
+            let first = sample.stderr.lines().next().unwrap();
+            assert!(first.starts_with("W! no line for web, nginx: control group "), "{first}");
+            assert!(first.contains(NGINX), "{first}");
+            fs::remove_dir(&file).unwrap();
+            fs::write(&file, text).unwrap();
+            machine.has_used(NGINX, 10, 90_000_500);
+            let sample = job.sample();
+            assert_eq!(sample.counts(), [("web", 2), ("nginx", 2), ("cron", 1)]);
+            assert_eq!((sample.used("web"), sample.stderr.as_str()), (None, ""), "a baseline");
+            machine.has_used(NGINX, 10, 90_000_700);
+            let sample = job.sample();
+            assert_eq!([sample.used("web"), sample.used("nginx")], [Some(200); 2], "{mounted:?}");
+        }
+    }
+}
+
+/// As nobody, who may neither read one unit nor look into a slice.
+#[test]
+fn a_unit_behind_a_closed_directory_has_no_line() {
+    if !may_be_root("a directory that another user may not read") {
+        return;
+    }
+    use std::os::unix::fs::{PermissionsExt, chown};
+    use std::os::unix::process::CommandExt;
+    let machine = with_services(Mounted::V2);
+    machine.put("closed.slice/a.service", &[40]);
+    let allow = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let top = machine.group("").ancestors().nth(3).unwrap().to_owned();
+    allow(&top, 0o755);
+    allow(&machine.group(NGINX), 0o700);
+    allow(&machine.group("closed.slice"), 0o700);
+    let cache = top.join("private");
+    fs::create_dir(&cache).unwrap();
+    chown(&cache, Some(65534), Some(65534)).unwrap();
+    let program = public_binary();
+    let run = |selectors: &[&str]| {
+        let mut command = program.command();
+        command.uid(65534).gid(65534).args(selectors).arg("--proc").arg(top.join("proc"));
+        command.arg("--sys").arg(top.join("sys")).args([
+            "--wait=1ms",
+            "--fields=n_proc",
+            "--host=",
+        ]);
+        let output = limit::output(&mut command).unwrap();
+        let names = String::from_utf8(output.stdout).unwrap();
+        let names = names.lines().map(|line| line.split(' ').next().unwrap().to_owned());
+        (names.collect::<Vec<_>>(), String::from_utf8(output.stderr).unwrap())
+    };
+    let cron = "psstat,process_name=cron".to_owned();
+    let (names, stderr) = run(&["--cgroup=web:system.slice/nginx.service", "--systemd=cron"]);
+    // A unit of that name could be in the closed slice, too.
+    assert!(names.is_empty(), "{names:?}: {stderr}");
+    let closed = "--cgroup=cron:system.slice/cron*";
+    let (names, stderr) = run(&["--cgroup=web:system.slice/nginx.service", closed]);
+    assert_eq!(names, [cron], "{stderr}");
+    let warnings: Vec<&str> = stderr.lines().collect();
+    assert!(warnings[0].starts_with("W! no line for web: control group "), "{stderr}");
+    assert!(warnings[0].contains("permission denied"), "{stderr}");
+}
+
+#[test]
+fn without_any_unit_in_sight_units_have_no_line() {
+    for mounted in [Mounted::V2, Mounted::Nothing] {
+        let machine = Machine::new(mounted);
+        if mounted == Mounted::Nothing {
+            machine.put("", &[1]);
+        } else {
+            machine.remove("init.scope");
+        }
+        machine.put("docker/x", &[20]);
+        let sample = machine.sample(&["--systemd=web:nginx", "--cgroup=x:docker/x"]);
+        assert_eq!(sample.counts(), [("x", 1)], "{mounted:?}: {sample:?}");
+        let first = sample.stderr.lines().next().unwrap();
+        assert!(first.starts_with("W! no line for web: no systemd unit is in sight"), "{sample:?}");
+        assert!(first.contains("HOST_SYS"), "{sample:?}");
     }
 }
 

@@ -1,7 +1,7 @@
 //! What only namespaces of pids and of mounts can show: recycled pids, other mounts of procfs,
 //! hidden processes.
 
-use super::fixture::{Actor, Fixture};
+use super::fixture::{Actor, Fixture, unique};
 use super::meter::{Meter, PSSTAT, TICK, psstat, psstat_through};
 use super::needs;
 use crate::support::limit;
@@ -151,6 +151,28 @@ fn the_cures_for_hidden_processes_work() {
         assert_eq!(said.stderr, "", "{option}");
         assert_eq!(said.line("shells").processes, 1 + 1, "{option}: sh, and psstat below it");
     }
+}
+
+/// Without the host's `/proc`, a service of the host looks as if it were down.
+#[test]
+fn an_empty_group_in_a_container_is_warned_of() {
+    if !needs::namespaces() {
+        return;
+    }
+    let fixture = Fixture::new();
+    let name = unique("it");
+    let root = fixture.actor("root");
+    root.obey(&format!("name {name}"));
+    let group = format!("it:^{name}$");
+    let args = ["--pattern", &group, "--pattern", "shell:^sh$", "--wait", "50ms"];
+    let inside = ["unshare", "-mpf", "--mount-proc", "/bin/sh", "-c", "\"$0\" \"$@\"; exit $?"];
+    let said = psstat_through(&inside, PSSTAT, &args);
+    assert_eq!((said.line("it").processes, said.line("shell").processes), (0, 2), "{said:?}");
+    let begin = "W! no process found for it: psstat sees only the 2 processes of this container";
+    assert!(said.stderr.starts_with(begin) && said.stderr.contains("HOST_PROC"), "{said:?}");
+    let outside = psstat(&args);
+    assert_eq!(outside.line("it").processes, 1);
+    assert!(!outside.stderr.contains("found for it"), "{outside:?}");
 }
 
 /// In a container, lxcfs mounts files over `/proc/loadavg` and others that show the pids of the host.

@@ -130,6 +130,7 @@ impl Walk<'_> {
                 used: Some(CpuNanos(used * 1000)),
                 pids: self.members.get(path).cloned().unwrap_or_default(),
                 foreign,
+                error: None,
                 selectors,
                 end: 0,
             });

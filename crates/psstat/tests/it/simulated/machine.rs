@@ -12,7 +12,7 @@ use super::world::{HZ, Life, Task, World};
 use psstat_core::kernel::{Clocks, Constants, Kernel, Wanted};
 use psstat_core::model::births::{Births, PidRange};
 use psstat_core::model::buffer::Buffer;
-use psstat_core::model::control_group::ControlGroup;
+use psstat_core::model::control_group::Hierarchy;
 use psstat_core::model::memory::Statm;
 use psstat_core::model::pid_file::{PidFile, PidFileError};
 use psstat_core::model::process::Stat;
@@ -119,7 +119,7 @@ impl<'w> Machine<'w> {
             hz: HZ,
             page_size: 4096,
             clocks_show_runs: true,
-            boot_id: b"simulated".to_vec(),
+            boot_id: Some(b"simulated".to_vec()),
             proc_path: "/proc".to_owned(),
             sys_path: "/sys".to_owned(),
         };
@@ -186,6 +186,10 @@ impl Kernel for Machine<'_> {
 
     fn is_genuine(&self) -> bool {
         true
+    }
+
+    fn is_contained(&self) -> bool {
+        false
     }
 
     fn own_pid(&self) -> Option<Pid> {
@@ -315,7 +319,7 @@ impl Kernel for Machine<'_> {
         self.read_living(pid, File::OpenFiles, |task| open_files_of(task.life))
     }
 
-    fn control_groups(&self, wanted: Wanted<'_>) -> Option<Vec<ControlGroup>> {
+    fn control_groups(&self, wanted: Wanted<'_>) -> Option<Hierarchy> {
         let mut state = self.state.lock().unwrap();
         let world = state.count_reading();
         let mut members: BTreeMap<&'static str, Vec<Pid>> = BTreeMap::new();
@@ -323,7 +327,10 @@ impl Kernel for Machine<'_> {
         for (&pid, task) in world.tasks().iter().filter(|(_, task)| !task.zombie) {
             members.entry(task.control_group).or_default().push(pid);
         }
-        (!world.access.hides_hierarchy).then(|| world.hierarchy().walk(wanted, &members))
+        (!world.access.hides_hierarchy).then(|| {
+            let groups = world.hierarchy().walk(wanted, &members);
+            Hierarchy { groups, unread: Vec::new(), has_units: true }
+        })
     }
 
     fn pid_file(&self, path: &[u8]) -> Result<PidFile, PidFileError> {
