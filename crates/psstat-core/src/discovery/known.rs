@@ -48,6 +48,9 @@ pub struct Known {
     pub processes: Vec<KnownProcess>,
     /// Their names.
     pub names: Names,
+    /// The selectors that picked a process among all processes, sorted, for those processes of which they
+    /// are known, sorted by pid. Empty after a state was encoded: then they must be found again.
+    pub picked_by: Vec<(Pid, Vec<usize>)>,
     /// Which of them the next sample reads in any case: those whose pid leaves this remainder when it is
     /// divided by 64.
     pub turn: u32,
@@ -60,9 +63,6 @@ pub struct KnownProcess {
     pub process: Process,
     /// Whether it was a member of a group, and not only an ancestor of one.
     pub is_member: bool,
-    /// The selectors that picked it among all processes, sorted. `None` if they must be found again,
-    /// as after a state was encoded.
-    pub picked_by: Option<Vec<usize>>,
 }
 
 impl Known {
@@ -90,6 +90,7 @@ impl Known {
         }
         let indices = (0..processes.len()).filter(|&index| is_met[index]);
         let mut known = Known::default();
+        known.processes.reserve_exact(is_met.iter().filter(|&&is_met| is_met).count());
         for index in indices {
             let process = processes[index];
             if process.life != Life::Gone {
@@ -101,8 +102,9 @@ impl Known {
                 let comm = known.names.id(name);
                 let process = Process { clock, comm, ..process };
                 let is_member = members.binary_search(&index).is_ok();
+                known.processes.push(KnownProcess { process, is_member });
                 let picked_by = picked_by(index);
-                known.processes.push(KnownProcess { process, is_member, picked_by });
+                known.picked_by.extend(picked_by.map(|selectors| (process.id.pid, selectors)));
             }
         }
         let has_clocks = known.processes.iter().any(|known| known.process.clock.is_some());
@@ -175,13 +177,15 @@ impl<'k> Unmoved<'k> {
     /// The selectors that picked a process among all for the last sample, if they pick it still.
     pub fn picked_by(&self, pid: Pid) -> Option<&[usize]> {
         self.unmoved.binary_search(&pid).ok()?;
-        self.known.processes[self.known.index(pid)?].picked_by.as_deref()
+        let picked_by = &self.known.picked_by;
+        let index = picked_by.binary_search_by_key(&pid, |&(pid, _)| pid).ok()?;
+        Some(&picked_by[index].1)
     }
 
     /// Adds the process to the part as it was read for the last sample, if its clock shows that it
     /// has not run since. Returns whether it did.
     pub fn add(&mut self, pid: Pid, clock: Option<CpuNanos>, part: &mut Part) -> bool {
-        let Known { processes, names, turn } = self.known;
+        let Known { processes, names, turn, .. } = self.known;
         while processes.get(self.next).is_some_and(|known| known.process.id.pid < pid) {
             self.next += 1;
         }

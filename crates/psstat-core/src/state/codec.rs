@@ -249,6 +249,11 @@ impl Reader<'_> {
         Some(State { boot_id, accounts, tracker, known })
     }
 
+    /// How many of `count` entries there can be, if each has at least so many bytes.
+    fn at_most(&self, count: u64, bytes: usize) -> usize {
+        usize::try_from(count).unwrap_or(usize::MAX).min(self.0.len() / bytes)
+    }
+
     fn flag(&mut self) -> Option<bool> {
         match self.number()? {
             0 => Some(false),
@@ -279,7 +284,9 @@ impl Reader<'_> {
         }
         known.turn = u32::try_from(self.number()?).ok()?;
         let mut last = 0;
-        for _ in 0..self.number()? {
+        let count = self.number()?;
+        known.processes.reserve_exact(self.at_most(count, 10));
+        for _ in 0..count {
             let pid = self.pid_after(&mut last)?;
             let parent = self.pid()?;
             let id = ProcId { pid, start: Ticks(self.number()?) };
@@ -290,7 +297,7 @@ impl Reader<'_> {
             let comm = *ids.get(usize::try_from(self.number()?).ok()?)?;
             let clock = self.number()?.checked_sub(1).map(CpuNanos);
             let process = Process { clock, id, parent, times, life, threads, comm };
-            known.processes.push(KnownProcess { process, is_member, picked_by: None });
+            known.processes.push(KnownProcess { process, is_member });
         }
         Some(known)
     }
@@ -325,7 +332,9 @@ impl Reader<'_> {
     fn ledger<Q>(&mut self, quantity: fn(u64) -> Q) -> Option<Ledger<Q>> {
         let mut ledger = Ledger { members: Vec::new(), debts: Vec::new() };
         let mut last = 0;
-        for _ in 0..self.number()? {
+        let count = self.number()?;
+        ledger.members.reserve_exact(self.at_most(count, 5));
+        for _ in 0..count {
             let pid = self.pid_after(&mut last)?;
             let parent = self.pid()?;
             let start = Ticks(self.number()?);
@@ -432,7 +441,12 @@ mod tests {
             let mut names = Names::default();
             let ids: Vec<_> = texts.iter().map(|text| names.id(text)).collect();
             let processes = pids.into_iter().map(|pid| known_process(pid, ids.clone()));
-            let known = move |(turn, processes)| Known { processes, names: names.clone(), turn };
+            let known = move |(turn, processes)| Known {
+                processes,
+                names: names.clone(),
+                turn,
+                picked_by: Vec::new(),
+            };
             (0u32..99, processes.collect::<Vec<_>>()).prop_map(known)
         })
     }
@@ -457,7 +471,7 @@ mod tests {
                 threads,
                 comm,
             };
-            KnownProcess { process, is_member, picked_by: None }
+            KnownProcess { process, is_member }
         }
     }
 
