@@ -80,8 +80,12 @@ pub trait Kernel {
     /// the first one of the machine.
     fn is_contained(&self) -> bool;
 
-    /// The pid of psstat itself. `None` if this machine shows another pid namespace.
-    fn own_pid(&self) -> Option<Pid>;
+    /// The pid of psstat itself, and those of the processes that run it: its parent, the parent of that
+    /// one, and so on, without process 1. Empty if this machine shows another pid namespace.
+    fn own_line(&self) -> Vec<Pid>;
+
+    /// Whether a process runs the same executable as psstat.
+    fn is_psstat(&self, pid: Pid) -> bool;
 
     /// Replaces `pids` by the pids of all processes, sorted. Returns the offset to call
     /// [`Kernel::pids_from`] with, or `None` if the list can only be read from its beginning.

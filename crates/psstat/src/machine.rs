@@ -42,6 +42,8 @@ pub struct Machine {
     keeps_files_open: bool,
     /// Whether a pid means the same process for a CPU clock as for `/proc`.
     has_clocks: bool,
+    /// The processes that run psstat, and the parent of psstat when they were found.
+    own_line: RefCell<Option<(Option<rustix::process::Pid>, Vec<Pid>)>>,
     /// Buffers to read into.
     scratch: RefCell<Buffer>,
     text: RefCell<Vec<u8>>,
@@ -82,6 +84,7 @@ impl Machine {
             deadline,
             readers,
             keeps_files_open: false,
+            own_line: RefCell::default(),
             scratch: RefCell::default(),
             text: RefCell::default(),
         })
@@ -150,8 +153,21 @@ impl Kernel for Machine {
         self.procfs().is_contained()
     }
 
-    fn own_pid(&self) -> Option<Pid> {
-        self.procfs().own_pid()
+    fn own_line(&self) -> Vec<Pid> {
+        let parent = rustix::process::getppid();
+        let mut known = self.own_line.borrow_mut();
+        match &*known {
+            Some((of, line)) if *of == parent => line.clone(),
+            _ => {
+                let line = self.procfs().own_line();
+                *known = Some((parent, line.clone()));
+                line
+            }
+        }
+    }
+
+    fn is_psstat(&self, pid: Pid) -> bool {
+        self.procfs().runs_own_executable(pid)
     }
 
     fn pids(&self, pids: &mut Vec<Pid>) -> Result<Option<i64>, ReadError> {

@@ -1,6 +1,6 @@
 //! Which groups are in doubt: it is not known who belongs to them.
 
-use super::group::Group;
+use super::group::{Group, own_label};
 use crate::model::label::Label;
 use crate::model::snapshot::Snapshot;
 use crate::select::roots::Root;
@@ -45,7 +45,11 @@ pub fn apply(doubts: &[Doubt], groups: &mut [Group], selectors: &Selectors, snap
         };
         let name = match subject {
             Subject::Selector(selector) => selectors[*selector].name.clone(),
-            Subject::Root(root) => Some(name_of(root, selectors, snapshot)),
+            Subject::Root(root) => {
+                let is_taken =
+                    |label: &Label| labels.get(label).is_some_and(|&at| groups[at].named);
+                Some(name_of(root, selectors, snapshot, is_taken))
+            }
             Subject::Member(label) => Some(label.clone()),
             Subject::ControlGroup(_) => None,
         };
@@ -68,7 +72,16 @@ pub fn apply(doubts: &[Doubt], groups: &mut [Group], selectors: &Selectors, snap
 }
 
 /// The name of the group that the process would belong to as a root.
-fn name_of(root: &Root, selectors: &Selectors, snapshot: &Snapshot) -> Label {
-    let comm = || snapshot.names.text(snapshot.processes[root.process].comm);
-    selectors[root.selector].name.clone().unwrap_or_else(|| Label::lossy(comm()))
+fn name_of(
+    root: &Root,
+    selectors: &Selectors,
+    snapshot: &Snapshot,
+    is_taken: impl Fn(&Label) -> bool,
+) -> Label {
+    let comm = || Label::lossy(snapshot.names.text(snapshot.processes[root.process].comm));
+    let own = |label: Label| {
+        let is_taken = is_taken(&label);
+        own_label(label, is_taken)
+    };
+    selectors[root.selector].name.clone().unwrap_or_else(|| own(comm()))
 }

@@ -12,6 +12,7 @@ use crate::select::selector::Source;
 use crate::select::selectors::Selectors;
 use crate::select::systemd;
 use alloc::collections::BTreeMap;
+use alloc::format;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -178,7 +179,7 @@ pub struct Population<'p> {
 /// Forms the groups, in the order of their first selectors, then by name.
 ///
 /// The name of a group is the one in its selector. If the selector has none, it is the name of the
-/// root process or control group. A group named by a selector exists even if it has no process.
+/// root process or control group (see [`own_label`]). A group named by a selector exists even if it has no process.
 pub fn form(selectors: &Selectors, roots: &[Root], population: Population<'_>) -> Vec<Group> {
     let mut descent = Descent::new(population.tree);
     let drafts = drafts(selectors, roots, population);
@@ -200,6 +201,10 @@ fn drafts(
             draft.counts_control_groups |= selector.takes_control_groups();
         }
     }
+    let own = |label: Label, drafts: &BTreeMap<Label, Draft>| {
+        let is_taken = drafts.get(&label).is_some_and(|draft| draft.named_by.is_some());
+        own_label(label, is_taken)
+    };
     // Roots with the same name share a label, which is made once per name.
     let mut labels: Vec<Option<Label>> = vec![None; snapshot.names.texts().len()];
     for root in roots {
@@ -207,7 +212,8 @@ fn drafts(
         let label = selector.name.clone().unwrap_or_else(|| {
             let comm = snapshot.processes[root.process].comm;
             let label = &mut labels[Names::index(comm)];
-            label.get_or_insert_with(|| Label::lossy(snapshot.names.text(comm))).clone()
+            let name = || Label::lossy(snapshot.names.text(comm));
+            label.get_or_insert_with(|| own(name(), &drafts)).clone()
         });
         let draft = drafts.entry(label).or_insert_with(last).picked_by(root.selector);
         if selector.children { &mut draft.roots } else { &mut draft.lone }.push(*root);
@@ -216,8 +222,9 @@ fn drafts(
         let whole = |&&selector: &&usize| selectors[selector].takes_control_groups();
         for &selector in control_group.selectors.iter().filter(whole) {
             let label = selectors[selector].name.clone();
-            let own = || own_name(control_group, &selectors[selector].source);
-            let draft = drafts.entry(label.unwrap_or_else(own)).or_insert_with(last);
+            let own = || own(own_name(control_group, &selectors[selector].source), &drafts);
+            let label = label.unwrap_or_else(own);
+            let draft = drafts.entry(label).or_insert_with(last);
             draft.picked_by(selector).control_groups.push(Picked { index, selector });
         }
     }
@@ -278,6 +285,15 @@ fn group(
         managers,
         lone,
     }
+}
+
+/// The name of a group that the user did not name. If he gave that name to another group, it must not
+/// belong to that one: any process can take any name.
+///
+/// *Example:* of `--pid-file db:/run/db.pid --user brk1`, a process of `brk1` that calls itself `db` is in
+/// the group `db (own name)`.
+pub fn own_label(label: Label, is_taken: bool) -> Label {
+    if is_taken { Label::lossy(format!("{label} (own name)").as_bytes()) } else { label }
 }
 
 fn sort(indices: &mut Vec<usize>) {

@@ -9,6 +9,7 @@ use crate::kernel::{Clocks, Kernel};
 use crate::model::buffer::Buffer;
 use crate::model::control_group::ControlGroup;
 use crate::model::pid_file::PidFileError;
+use crate::model::process::Process;
 use crate::model::read_error::{ReadError, Reason, Unreadable};
 use crate::model::snapshot::Snapshot;
 use crate::model::units::{Hz, Pid, Ticks, Uid};
@@ -16,6 +17,7 @@ use crate::select::roots::{self, Kind, Lookup, Root, Unknown};
 use crate::select::selector::Source;
 use crate::select::selectors::{NewRoots, Selectors};
 use alloc::vec::Vec;
+use core::cell::OnceCell;
 
 /// If a process started this long after its pid file was written, in nanoseconds, the file is
 /// probably stale. Normally the process writes the file itself, after its start. One second covers
@@ -129,12 +131,13 @@ impl<K: Kernel> RootFinder<'_, K> {
         doubts: &mut Doubts,
     ) -> FoundRoots {
         let RootFinder { selectors, snapshot, .. } = *self;
-        let own = self.kernel.own_pid();
+        let own_line = OnceCell::new();
+        let is_own = |process: &Process| self.is_own(process, &own_line);
         let mut lookup = CountingLookup::new(self.kernel);
         let known = |pid: Pid| self.unmoved.picked_by(pid);
-        let among_all = roots::among_all(selectors, snapshot, own, known, &mut lookup);
+        let among_all = roots::among_all(selectors, snapshot, is_own, known, &mut lookup);
         let by_pid = |picked: &PickedPid| roots::by_pid(picked.selector, picked.pid, snapshot);
-        let mut candidates = roots::in_control_groups(selectors, snapshot, control_groups, own);
+        let mut candidates = roots::in_control_groups(selectors, snapshot, control_groups, is_own);
         candidates.extend(picked.iter().filter_map(by_pid));
         let found = roots::among(candidates, selectors, snapshot, &mut lookup);
         let is_undecided = |root| found.undecided.iter().any(|&(undecided, _)| undecided == root);
@@ -180,6 +183,17 @@ impl<K: Kernel> RootFinder<'_, K> {
             }
             (None, None) => diagnostics.add(self.not_running(picked)),
         }
+    }
+
+    /// Whether a process is psstat, runs it (a shell, `sudo`, `timeout`, Telegraf), or is another psstat.
+    /// Their command lines contain the patterns that psstat looks for.
+    fn is_own(&self, process: &Process, own_line: &OnceCell<Vec<Pid>>) -> bool {
+        /// How the names of programs that may be psstat begin.
+        const NAME: &[u8] = b"psstat";
+        let pid = process.id.pid;
+        let name = self.snapshot.names.text(process.comm);
+        own_line.get_or_init(|| self.kernel.own_line()).contains(&pid)
+            || (name.starts_with(NAME) && self.kernel.is_psstat(pid))
     }
 
     fn pid_file(&self, picked: &PickedPid) -> Option<&Vec<u8>> {

@@ -22,8 +22,8 @@ pub enum PidFileError {
     /// psstat's user may not read it.
     #[error("permission denied: let psstat's user read it")]
     Denied,
-    /// It is a directory, a FIFO, a device or a socket.
-    #[error("not a regular file")]
+    /// It is a directory, a FIFO, a device or a socket, or a file of procfs or sysfs.
+    #[error("not a regular file outside of /proc and /sys")]
     NotRegular,
     /// Its first line is not a pid.
     #[error("the first line is not a pid (1 to 4194304)")]

@@ -28,6 +28,22 @@ pub struct Picked {
     pub undecided: Vec<(Root, Kind)>,
 }
 
+impl Picked {
+    /// Takes back what was added of a process since there were `before` so many, if it `is_own`. That is
+    /// asked only of what was picked, because it costs more than to match a name.
+    fn forget_own(
+        &mut self,
+        before: (usize, usize),
+        process: &Process,
+        is_own: impl Fn(&Process) -> bool,
+    ) {
+        if (self.roots.len(), self.undecided.len()) != before && is_own(process) {
+            self.roots.truncate(before.0);
+            self.undecided.truncate(before.1);
+        }
+    }
+}
+
 /// An attribute of a process that exists cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unknown;
@@ -227,12 +243,12 @@ impl<'c, 'a, L: Lookup> Candidate<'c, 'a, L> {
     }
 }
 
-/// Picks among all processes, for the selectors whose source that is. `own` is the pid of psstat,
-/// which is never a root. `picked_by` returns the selectors of a process for which they are known.
+/// Picks among all processes, for the selectors whose source that is. `is_own` returns whether a process
+/// is psstat or runs it, and so never a root. `picked_by` returns the selectors of a process for which they are known.
 pub fn among_all<'k>(
     selectors: &Selectors,
     snapshot: &Snapshot,
-    own: Option<Pid>,
+    is_own: impl Fn(&Process) -> bool,
     picked_by: impl Fn(Pid) -> Option<&'k [usize]>,
     lookup: &mut impl Lookup,
 ) -> Picked {
@@ -254,15 +270,14 @@ pub fn among_all<'k>(
     }
     let conditional = Conditional::new(selectors, snapshot);
     for (index, process) in snapshot.processes.iter().enumerate() {
-        if Some(process.id.pid) == own {
-            continue;
-        }
         if reads_files && lookup.out_of_time() {
             break;
         }
+        let before = (picked.roots.len(), picked.undecided.len());
         if let Some(known) = picked_by(process.id.pid) {
             let known = known.iter().map(|&selector| Root { selector, process: index });
             picked.roots.extend(known);
+            picked.forget_own(before, process, &is_own);
             continue;
         }
         let mut candidate = Candidate::new(&conditional, lookup, index);
@@ -276,6 +291,7 @@ pub fn among_all<'k>(
                 candidate.judge(selector, &mut picked);
             }
         }
+        picked.forget_own(before, process, &is_own);
     }
     picked
 }
@@ -307,12 +323,12 @@ pub fn among(
 }
 
 /// Returns the processes in the control groups of selectors that have conditions. They are
-/// candidates: their conditions are not checked. `own` is the pid of psstat, which is never a root.
+/// candidates: their conditions are not checked. `is_own` is as for [`among_all`].
 pub fn in_control_groups(
     selectors: &Selectors,
     snapshot: &Snapshot,
     control_groups: &[ControlGroup],
-    own: Option<Pid>,
+    is_own: impl Fn(&Process) -> bool,
 ) -> Vec<Root> {
     let mut candidates = Vec::new();
     for (index, top) in control_groups.iter().enumerate() {
@@ -321,8 +337,8 @@ pub fn in_control_groups(
                 continue;
             }
             let pids = control_groups[index..top.end].iter().flat_map(|below| &below.pids);
-            let processes = pids.filter(|&&pid| Some(pid) != own);
-            let indices = processes.filter_map(|&pid| snapshot.find(pid));
+            let indices = pids.filter_map(|&pid| snapshot.find(pid));
+            let indices = indices.filter(|&index| !is_own(&snapshot.processes[index]));
             candidates.extend(indices.map(|process| Root { selector, process }));
         }
     }
@@ -477,7 +493,8 @@ mod tests {
             conditional,
         ]);
         let mut lookup = CountingLookup::new(&processes);
-        let roots = among_all(&selectors, &snapshot(&processes), None, |_| None, &mut lookup).roots;
+        let roots =
+            among_all(&selectors, &snapshot(&processes), |_| false, |_| None, &mut lookup).roots;
         assert_eq!(picked(&roots), [(0, 0), (0, 1), (1, 1), (1, 3), (1, 4)]);
     }
 
@@ -485,7 +502,7 @@ mod tests {
     fn psstat_is_never_a_root() {
         let (processes, selectors) =
             ([NGINX, NGINX], selectors(vec![of_all(Some("nginx"), None, None)]));
-        let own = Some(Pid::new(1));
+        let own = |process: &Process| process.id.pid == Pid::new(1);
         let mut lookup = CountingLookup::new(&processes);
         let roots = among_all(&selectors, &snapshot(&processes), own, |_| None, &mut lookup).roots;
         assert_eq!(picked(&roots), [(1, 0)]);
@@ -499,7 +516,8 @@ mod tests {
             of_all(Some("nginx"), Some("-x"), None),
         ]);
         let mut lookup = CountingLookup::new(&processes);
-        let roots = among_all(&selectors, &snapshot(&processes), None, |_| None, &mut lookup).roots;
+        let roots =
+            among_all(&selectors, &snapshot(&processes), |_| false, |_| None, &mut lookup).roots;
         assert_eq!(picked(&roots), [(0, 0)]);
         let first = Pid::new(1);
         let once = BTreeMap::from([((first, "cmdline"), 1), ((first, "exe"), 1)]);
@@ -538,10 +556,12 @@ mod tests {
             ..ControlGroup::default()
         };
         let groups = [group(1, &[0, 1], 2), group(2, &[], 2), group(3, &[], 3)];
-        let candidates =
-            |own| picked(&in_control_groups(&selectors, &snapshot(&processes), &groups, own));
-        assert_eq!(candidates(None), [(0, 0), (1, 0)]);
-        assert_eq!(candidates(Some(Pid::new(2))), [(0, 0)]);
+        let candidates = |own: u32| {
+            let is_own = |process: &Process| process.id.pid == Pid::new(own);
+            picked(&in_control_groups(&selectors, &snapshot(&processes), &groups, is_own))
+        };
+        assert_eq!(candidates(9), [(0, 0), (1, 0)]);
+        assert_eq!(candidates(2), [(0, 0)]);
     }
 
     fn attributes() -> impl Strategy<Value = Attributes> {
@@ -621,7 +641,7 @@ mod tests {
             let selectors = Selectors::new(selectors).unwrap();
             let snapshot = snapshot(&processes);
             let mut lookup = CountingLookup::new(&processes);
-            let found = among_all(&selectors, &snapshot, None, |_| None, &mut lookup);
+            let found = among_all(&selectors, &snapshot, |_| false, |_| None, &mut lookup);
             prop_assert_eq!(picked(&found.roots), expected);
             let undecided: Vec<Root> = found.undecided.iter().map(|&(root, _)| root).collect();
             prop_assert_eq!(picked(&undecided), unknown);

@@ -3,27 +3,37 @@
 use super::io_error;
 use psstat_core::model::pid_file::{PidFile, PidFileError};
 use psstat_core::parse::procfs as parse;
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::{FileType, FsWord, Mode, OFlags, PROC_SUPER_MAGIC};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io::{Error, Read};
+use std::os::fd::AsRawFd;
 use std::path::Path;
+
+/// File systems of sysfs (include/uapi/linux/magic.h).
+const SYSFS_MAGIC: FsWord = 0x6265_6572;
 
 /// Enough for a pid and the lines that some servers write after it.
 const SIZE_LIMIT: u64 = 4096;
 
-/// Reads a pid file.
+/// Reads a pid file. It can be a symbolic link, which leads wherever another user wants. So a device, a
+/// FIFO or a file of procfs or sysfs is not opened: that alone can have an effect, as on `/proc/kmsg`.
 ///
 /// # Errors
 /// [`PidFileError`] if the file cannot be read, or its first line is not a pid.
 pub fn read(path: &Path) -> Result<PidFile, PidFileError> {
-    // Opening a FIFO must not block.
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = rustix::fs::open(path, flags, Mode::empty()).map_err(explain)?;
-    let stat = rustix::fs::fstat(&file).map_err(explain)?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+    let seen = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+    let seen = seen.map_err(explain)?;
+    let stat = rustix::fs::fstat(&seen).map_err(explain)?;
+    let file_system = rustix::fs::fstatfs(&seen).map_err(explain)?;
+    let is_ordinary = ![PROC_SUPER_MAGIC, SYSFS_MAGIC].contains(&file_system.f_type);
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || !is_ordinary {
         return Err(PidFileError::NotRegular);
     }
+    // The same file, whatever the path leads to by now.
+    let same = format!("/proc/self/fd/{}", seen.as_raw_fd());
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = rustix::fs::open(same, flags, Mode::empty()).map_err(explain)?;
     let mut text = Vec::new();
     let read = File::from(file).take(SIZE_LIMIT).read_to_end(&mut text);
     read.map_err(|error| PidFileError::Failed(io_error::text(&error)))?;

@@ -8,6 +8,7 @@ use psstat_core::model::buffer::Buffer;
 use psstat_core::model::read_error::{ReadError, Reason};
 use psstat_core::model::units::{Bytes, Pid};
 use psstat_core::parse::{line, procfs as parse};
+use rustix::fs::AtFlags;
 
 /// Longer than any `stat` of the kernel. It lists all processors and interrupts.
 const STAT_LIMIT: usize = 16 * 1024 * 1024;
@@ -66,6 +67,26 @@ impl Procfs {
         const FIRST: &[u8] = b"pid:[4026531836]";
         let own = self.link_target(&FilePath::of_system(c"self/ns/pid"));
         self.shows_own_pid_namespace() && own.is_ok_and(|own| own != FIRST)
+    }
+
+    /// The pid of psstat in this procfs, and those of its ancestors without process 1.
+    pub fn own_line(&self) -> Vec<Pid> {
+        /// More than any line of shells, supervisors and collectors.
+        const LONGEST: usize = 32;
+        let mut buffer = Buffer::default();
+        let mut parent = |&pid: &Pid| Some(self.stat(pid, &mut buffer).ok()?.parent);
+        let line = core::iter::successors(self.own_pid(), |pid| parent(pid));
+        line.take_while(|&pid| pid > Pid::INIT).take(LONGEST).collect()
+    }
+
+    /// Whether a process runs the same file as psstat. `false` if it cannot be found out.
+    pub fn runs_own_executable(&self, pid: Pid) -> bool {
+        let file = |path: &FilePath| {
+            let stat = rustix::fs::statat(&self.dir, path.as_c_str(), AtFlags::empty()).ok()?;
+            Some((stat.st_dev, stat.st_ino))
+        };
+        let own = file(&FilePath::of_system(c"self/exe"));
+        own.is_some() && own == file(&FilePath::new(pid, "exe"))
     }
 
     /// The pid of psstat in this procfs: the target of `self`. `None` if this is a copy, or shows a

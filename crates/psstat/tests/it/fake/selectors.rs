@@ -124,6 +124,26 @@ fn a_pid_file_selects_the_pid_on_its_first_line() {
     std::fs::remove_file(&path).unwrap();
     std::fs::create_dir(&path).unwrap();
     assert_unknown();
+    // A link of another user's can lead to what must not even be opened, such as /proc/kmsg.
+    for target in ["/proc/self/stat", "/sys/kernel/uevent_seqnum", "/dev/zero"] {
+        match std::fs::symlink_metadata(&path).unwrap().is_dir() {
+            true => std::fs::remove_dir(&path).unwrap(),
+            false => std::fs::remove_file(&path).unwrap(),
+        }
+        std::os::unix::fs::symlink(target, &path).unwrap();
+        assert_unknown();
+    }
+}
+
+/// A name that the user gave is only for the selectors that bear it: any process can take any name.
+#[test]
+fn a_process_joins_no_named_group_by_its_own_name() {
+    let tree = FakeProc::new();
+    tree.add_all(&[Process::new(100, 1, "server"), Process::new(200, 1, "db")]);
+    let job = Job::new(&tree, ["--pid", "db:100", "--pattern", "^db$", "--pattern", "^server$"]);
+    job.baseline();
+    let run = job.run();
+    assert_eq!(counts(&run.lines()), [("db", 1), ("db (own name)", 1), ("server", 1)]);
 }
 
 #[test]

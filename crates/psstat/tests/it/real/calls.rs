@@ -104,8 +104,15 @@ fn a_run_opens_no_stat_of_members_that_have_slept() {
     let files = opened(&trace, &pids);
     println!("{} files of {} members opened", files.len(), pids.len());
     assert_eq!(count(&files, "statm"), pids.len(), "{files:?}");
-    // Each process is read again once in 64 samples.
-    assert!(count(&files, "stat") <= 1 && files.len() <= pids.len() + 1, "{files:?}");
+    // Each process is read again once in 64 samples, by its pid.
+    let most = most_at_once(&pids);
+    assert!(count(&files, "stat") <= most && files.len() <= pids.len() + most, "{files:?}");
+}
+
+/// How many of these processes can be read again in one sample.
+fn most_at_once(pids: &[u32]) -> usize {
+    let same = |pid: &u32| pids.iter().filter(|other| *other % 64 == pid % 64).count();
+    pids.iter().map(same).max().unwrap_or(0)
 }
 
 /// By pid, and by a name, for which all processes are watched.
@@ -149,9 +156,13 @@ fn a_resident_sample_reads_only_statm_of_members_that_have_slept() {
         assert_eq!(opened.len(), 1 + 4, "{trace}");
         assert_eq!((opened[0], stat[0]), (pids.len(), pids.len()), "the first sample reads all");
         for sample in 3..=4 {
-            // Each process is read again once in 64 samples.
-            let numbers = (opened[sample], stat[sample]);
-            assert!(numbers <= (1, 1), "{numbers:?}, {selector}: {}", samples[sample]);
+            // Each process is read again once in 64 samples, by its pid.
+            let (opened, stat, most) = (opened[sample], stat[sample], most_at_once(&pids));
+            assert!(
+                opened <= most && stat <= most,
+                "{opened}, {stat} of {most}, {selector}: {}",
+                samples[sample]
+            );
             assert_eq!(statm[sample], pids.len(), "{selector}: {}", samples[sample]);
         }
     }

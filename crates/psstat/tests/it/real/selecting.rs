@@ -137,6 +137,28 @@ fn psstat_never_measures_itself() {
     }
 }
 
+/// The command line of a shell, of `timeout` and of another psstat contain what psstat looks for.
+#[test]
+fn who_runs_psstat_and_other_psstats_are_no_roots() {
+    let word = unique("kafka");
+    let group = format!("broker:{word}");
+    let args = ["--cmdline", &group, "--wait", "50ms"];
+    let other = super::resident::Resident::start(&["--cmdline", &group], 1);
+    for through in [
+        &["/bin/sh", "-c", "\"$0\" \"$@\"; exit $?"][..],
+        &["timeout", "60", "/bin/sh", "-c", "\"$0\" \"$@\"; exit $?"],
+    ] {
+        let said = psstat_through(through, PSSTAT, &args);
+        assert_eq!(said.only_line().processes, 0, "{through:?}: {said:?}");
+    }
+    drop(other);
+    // A shell that does not run psstat is one.
+    let fixture = Fixture::new();
+    let _shell = fixture.actor(&word);
+    let said = psstat_through(&["/bin/sh", "-c", "\"$0\" \"$@\"; exit $?"], PSSTAT, &args);
+    assert_eq!(said.only_line().processes, 1, "{said:?}");
+}
+
 #[test]
 fn a_user_owns_his_processes_and_not_psstat() {
     if !needs::root() {

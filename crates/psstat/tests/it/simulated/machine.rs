@@ -192,8 +192,12 @@ impl Kernel for Machine<'_> {
         false
     }
 
-    fn own_pid(&self) -> Option<Pid> {
-        None
+    fn own_line(&self) -> Vec<Pid> {
+        Vec::new()
+    }
+
+    fn is_psstat(&self, _: Pid) -> bool {
+        false
     }
 
     fn pids(&self, pids: &mut Vec<Pid>) -> Result<Option<i64>, ReadError> {
