@@ -197,7 +197,8 @@ pub enum Warning {
     /// Groups have no process, and psstat sees only those of a container.
     #[error(
         "no process found for {}: psstat sees only the {processes} processes of this container: to \
-         measure the host's, mount the host's /proc and /sys into it and set HOST_PROC and HOST_SYS",
+         measure the host's, mount the host's /proc and /sys into it and set HOST_PROC and HOST_SYS \
+         to them; to measure these, set HOST_PROC=/proc",
         Labels(groups)
     )]
     OnlyContainer {

@@ -77,7 +77,7 @@ pub trait Kernel {
     fn is_genuine(&self) -> bool;
 
     /// Whether psstat sees only the processes of a container: those of its own pid namespace, which is not
-    /// the first one of the machine.
+    /// the first one of the machine. `false` if somebody has said that this is what it should see.
     fn is_contained(&self) -> bool;
 
     /// The pid of psstat itself, and those of the processes that run it: its parent, the parent of that

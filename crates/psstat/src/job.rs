@@ -31,6 +31,8 @@ pub struct Mounts {
     pub proc: PathBuf,
     /// sysfs.
     pub sys: PathBuf,
+    /// Whether somebody has said where procfs is. If not, it may be a container's by mistake.
+    pub is_proc_chosen: bool,
 }
 
 /// What a sample is compared with.

@@ -34,6 +34,8 @@ use std::path::{Path, PathBuf};
 pub struct Machine {
     files: FdCache,
     sys: PathBuf,
+    /// Whether somebody has said where procfs is.
+    is_proc_chosen: bool,
     constants: Constants,
     deadline: Deadline,
     /// Number of threads that read `/proc` when all processes are read.
@@ -80,6 +82,7 @@ impl Machine {
             has_clocks,
             files: FdCache::new(proc),
             sys: mounts.sys.clone(),
+            is_proc_chosen: mounts.is_proc_chosen,
             constants,
             deadline,
             readers,
@@ -150,7 +153,7 @@ impl Kernel for Machine {
     }
 
     fn is_contained(&self) -> bool {
-        self.procfs().is_contained()
+        !self.is_proc_chosen && self.procfs().is_contained()
     }
 
     fn own_line(&self) -> Vec<Pid> {
@@ -206,13 +209,20 @@ impl Kernel for Machine {
                     part.add(pid, cpu_clock(has_clocks, pid), procfs.stat(pid, buffer));
                 })
             };
-            let threads: Vec<_> =
-                pids.chunks(share).map(|part| scope.spawn(move || read(part))).collect();
-            let join = |thread: std::thread::ScopedJoinHandle<'_, Part>| match thread.join() {
-                Ok(part) => part,
-                Err(panic) => std::panic::resume_unwind(panic),
+            let start = |pids| {
+                let thread = std::thread::Builder::new().spawn_scoped(scope, move || read(pids));
+                (pids, thread.ok())
             };
-            threads.into_iter().map(join).collect()
+            let threads: Vec<_> = pids.chunks(share).map(start).collect();
+            let finish = |(pids, thread): (_, Option<std::thread::ScopedJoinHandle<'_, Part>>)| {
+                // If no thread could be made, this one reads.
+                match thread.map(std::thread::ScopedJoinHandle::join) {
+                    None => read(pids),
+                    Some(Ok(part)) => part,
+                    Some(Err(panic)) => std::panic::resume_unwind(panic),
+                }
+            };
+            threads.into_iter().map(finish).collect()
         })
     }
 

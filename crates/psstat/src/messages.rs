@@ -1,10 +1,11 @@
 //! Writes messages to standard error, with Telegraf's prefixes: `E! `, `W! `, `I! `.
 
+use crate::sys::retry;
 use psstat_core::diagnostics::Diagnostics;
 use psstat_core::model::label::printable;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::collections::HashSet;
 use std::fmt::Write as _;
-use std::io::Write;
 
 /// The longest line, line feed included. Telegraf shows 512 bytes of the first line.
 const LINE_LIMIT: usize = 512;
@@ -60,17 +61,31 @@ impl Messages {
         for information in self.information {
             text.push_str(&line("I!", &information));
         }
-        if !text.is_empty() {
-            // If standard error is closed, there is nowhere to report it.
-            let _ = std::io::stderr().write_all(text.as_bytes());
-        }
+        write_lines(&text);
     }
 }
 
 /// Writes one error.
 pub fn write_error(error: &crate::error::Error) {
-    // If standard error is closed, there is nowhere to report it.
-    let _ = std::io::stderr().write_all(line("E!", &error.to_string()).as_bytes());
+    write_lines(&line("E!", &error.to_string()));
+}
+
+/// How long a line waits for room in a full pipe. Whoever does not read messages must not stop samples.
+const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+
+/// Writes lines to standard error, until one does not find room. If standard error is closed, there is
+/// nowhere to report it.
+///
+/// A pipe that poll(2) calls writable has room for a line of [`LINE_LIMIT`] (`PIPE_BUF`, pipe(7)).
+fn write_lines(text: &str) {
+    let stderr = rustix::stdio::stderr();
+    for line in text.split_inclusive('\n') {
+        let mut polled = [PollFd::new(&stderr, PollFlags::OUT)];
+        let has_room = retry(|| poll(&mut polled, Some(&PATIENCE))).is_ok_and(|ready| ready > 0);
+        if !has_room || retry(|| rustix::io::write(stderr, line.as_bytes())).is_err() {
+            return;
+        }
+    }
 }
 
 /// One line: prefix, text, line feed.

@@ -342,6 +342,8 @@ impl Settings {
         Ok(Job {
             plan,
             mounts: Mounts {
+                is_proc_chosen: self.proc.is_some()
+                    || surroundings.host_proc.as_ref().is_some_and(|path| !path.is_empty()),
                 proc: mount(self.proc, &surroundings.host_proc, "/proc"),
                 sys: mount(self.sys, &surroundings.host_sys, "/sys"),
             },

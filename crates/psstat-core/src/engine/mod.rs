@@ -188,7 +188,7 @@ impl<K: Kernel> Engine<K> {
         account::doubts::apply(doubts.as_slice(), &mut groups, &self.plan.selectors, &snapshot);
         doubts.warn(&groups, &mut diagnostics);
         if last.is_some() {
-            warnings::warn_of_container(&self.kernel, &groups, &mut diagnostics);
+            warnings::warn_of_container(&self.kernel, &self.plan, &groups, &mut diagnostics);
         }
         let members = group::members(&groups);
         let accounts = last.map(|last| &last.accounts);

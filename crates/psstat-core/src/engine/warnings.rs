@@ -42,10 +42,23 @@ pub fn hidden_processes(kernel: &impl Kernel, snapshot: &Snapshot) -> Option<War
 }
 
 /// Warns of groups whose line shows no process if psstat sees only the processes of a container. `groups`
-/// are all groups.
-pub fn warn_of_container(kernel: &impl Kernel, groups: &[Group], diagnostics: &mut Diagnostics) {
-    let is_empty =
-        |group: &&Group| group.doubt.is_none() && group.members.is_empty() && group.foreign == 0;
+/// are all groups. Those of units are left out: they are the container's own, or there would be none in
+/// sight.
+pub fn warn_of_container(
+    kernel: &impl Kernel,
+    plan: &Plan,
+    groups: &[Group],
+    diagnostics: &mut Diagnostics,
+) {
+    let is_of_units =
+        |group: &Group| matches!(plan.selectors[group.selector].source, Source::Unit(_));
+    let is_empty = |group: &&Group| {
+        group.named
+            && group.doubt.is_none()
+            && group.members.is_empty()
+            && group.foreign == 0
+            && !is_of_units(group)
+    };
     let empty = groups.iter().filter(is_empty).map(|group| group.label.clone());
     let groups: Vec<Label> = empty.collect();
     let mut pids = Vec::new();

@@ -10,7 +10,7 @@ use crate::messages::Messages;
 use psstat_core::engine::{Engine, Sample};
 use psstat_core::kernel::Kernel;
 use psstat_core::state::{State, codec};
-use signal_hook::consts::SIGTERM;
+use signal_hook::consts::{SIGTERM, SIGXFSZ};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -66,6 +66,8 @@ impl Interruptible {
     /// # Errors
     /// [`Error::Signals`] if the handler cannot be installed.
     pub fn install() -> Result<Interruptible, Error> {
+        // A file that would become larger than allowed (RLIMIT_FSIZE) is an error like any other.
+        signal_hook::flag::register(SIGXFSZ, Arc::default()).map_err(Error::Signals)?;
         let flag = Arc::new(AtomicBool::new(true));
         signal_hook::flag::register_conditional_shutdown(SIGTERM, 0, Arc::clone(&flag))
             .map_err(Error::Signals)?;

@@ -4,7 +4,7 @@
 use crate::namespace;
 use crate::stderr::assert_warnings;
 use crate::support::limit::{self, Limited};
-use crate::support::{copy_program, is_installed, skip, skip_in_part};
+use crate::support::{OWN_PROCESSES, copy_program, is_installed, skip, skip_in_part};
 use rustix::process::{Signal, kill_process};
 use std::collections::BTreeMap;
 use std::fs;
@@ -45,7 +45,7 @@ impl Resident {
     }
 
     fn new(args: &[&str]) -> Resident {
-        Resident::of(Command::new(PSSTAT).arg("execd").args(args))
+        Resident::of(Command::new(PSSTAT).arg("execd").args(args).envs([OWN_PROCESSES]))
     }
 
     fn request(&mut self) {
@@ -422,7 +422,7 @@ fn whole_lines(stdout: ChildStdout) -> Vec<Line> {
 
 /// Requests a sample that nobody reads, and waits until psstat waits for room in the pipe.
 fn waiting_for_room(command: &mut Command) -> (Resident, ChildStdout) {
-    let mut psstat = Resident::of(command.args(many_groups()));
+    let mut psstat = Resident::of(command.args(many_groups()).envs([OWN_PROCESSES]));
     let stdout = psstat.stdout();
     psstat.request();
     let pending = || rustix::io::ioctl_fionread(&stdout).expect("a pipe");
@@ -627,9 +627,9 @@ fn open_files_stay_within_their_limit() {
             open_files(&psstat)
         })
         .collect();
-    // The `stat` of a member that sleeps is not read again, so it is not kept open.
+    // The `stat` of a member that sleeps is read again, and then kept open, once in 64 samples.
     assert!(counts[2] >= members.len(), "{counts:?}: `statm` of each member");
-    assert_eq!(counts[1], counts[2]);
+    assert!(counts[1].abs_diff(counts[2]) <= 2, "{counts:?}");
     drop(members);
     psstat.request();
     assert_eq!(next(&lines).processes(), 0.0);

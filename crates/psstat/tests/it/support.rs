@@ -20,6 +20,9 @@ use std::process::{Child, Command, Output, Stdio};
 /// The root of the repository.
 pub const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
+/// The variable that says that the processes of this machine are meant, even if it is a container.
+pub const OWN_PROCESSES: (&str, &str) = ("HOST_PROC", "/proc");
+
 /// The binary under test, in an environment that says nothing about mounts.
 pub fn psstat() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_psstat"));

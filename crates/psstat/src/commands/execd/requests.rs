@@ -6,6 +6,9 @@ use rustix::io::Errno;
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
+/// How long to wait if the kernel refuses to poll.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// The requests that have arrived, and where more can come from.
 pub struct Requests {
     signals: Signals,
@@ -69,9 +72,15 @@ impl Requests {
             PollFd::new(&self.signals.end, PollFlags::IN),
         ];
         polled.extend(output.as_ref().map(|output| PollFd::new(output, PollFlags::OUT)));
-        if poll(&mut polled, timeout.as_ref()).is_err() {
-            // A signal interrupted the call. The next call finds the byte that it wrote.
-            return false;
+        match poll(&mut polled, timeout.as_ref()) {
+            Ok(_) => {}
+            // The next call finds the byte that the signal wrote.
+            Err(Errno::INTR) => return false,
+            Err(_) => {
+                drop(polled);
+                self.wait_without_poll();
+                return false;
+            }
         }
         let is_ready = |index: usize| polled.get(index).is_some_and(|fd| !fd.revents().is_empty());
         let [input, request, end, room] = [0, 1, 2, 3].map(is_ready);
@@ -88,6 +97,14 @@ impl Requests {
         room
     }
 
+    /// Waits a moment, and looks for signals. The kernel refuses to poll, for lack of memory or because the
+    /// limit of open files has become smaller than what is polled (poll(2)).
+    fn wait_without_poll(&mut self) {
+        std::thread::sleep(PAUSE);
+        self.is_requested |= drain(&self.signals.request);
+        self.has_ended |= drain(&self.signals.end);
+    }
+
     /// Waits up to `timeout` for room in `output`. Returns whether it has room. Collects requests
     /// meanwhile. After the end it ignores all other descriptors, because those that stay readable
     /// would wake it again and again.
@@ -96,7 +113,14 @@ impl Requests {
             return self.poll(Some(output), timeout);
         }
         let timeout = timeout.map(timespec);
-        poll(&mut [PollFd::new(&output, PollFlags::OUT)], timeout.as_ref()).is_ok_and(|n| n > 0)
+        match poll(&mut [PollFd::new(&output, PollFlags::OUT)], timeout.as_ref()) {
+            Ok(ready) => ready > 0,
+            Err(Errno::INTR) => false,
+            Err(_) => {
+                std::thread::sleep(PAUSE);
+                false
+            }
+        }
     }
 
     /// Reads standard input: each line feed is a request.

@@ -257,7 +257,7 @@ fn observe(machine: &Machine, pids: &BTreeSet<Pid>) -> BTreeMap<Pid, Observed> {
 }
 
 fn mounts() -> Mounts {
-    Mounts { proc: "/proc".into(), sys: "/sys".into() }
+    Mounts { proc: "/proc".into(), sys: "/sys".into(), is_proc_chosen: true }
 }
 
 /// An engine, and the state that its last sample has left.

@@ -2,7 +2,7 @@
 
 use super::fixture::Actor;
 use super::kernel::date_of_boot;
-use crate::support::limit;
+use crate::support::{OWN_PROCESSES, limit};
 use std::ffi::OsStr;
 use std::process::Command;
 use std::time::Duration;
@@ -109,7 +109,7 @@ pub fn psstat_through(through: &[&str], psstat: impl AsRef<OsStr>, args: &[&str]
     };
     // A machine under load is no error here.
     command.args(["--host", "", "--timeout", "60s"]).args(args);
-    command.env_remove("HOST_PROC").env_remove("HOST_SYS");
+    command.envs([OWN_PROCESSES]).env_remove("HOST_SYS");
     let output = limit::output(&mut command).expect("it can be run");
     let stderr = String::from_utf8(output.stderr).expect("UTF-8");
     assert!(output.status.success(), "{args:?}: {}: {stderr}", output.status);

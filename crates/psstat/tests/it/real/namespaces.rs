@@ -165,11 +165,15 @@ fn an_empty_group_in_a_container_is_warned_of() {
     root.obey(&format!("name {name}"));
     let group = format!("it:^{name}$");
     let args = ["--pattern", &group, "--pattern", "shell:^sh$", "--wait", "50ms"];
-    let inside = ["unshare", "-mpf", "--mount-proc", "/bin/sh", "-c", "\"$0\" \"$@\"; exit $?"];
+    let script = "unset HOST_PROC; \"$0\" \"$@\"; exit $?";
+    let inside = ["unshare", "-mpf", "--mount-proc", "/bin/sh", "-c", script];
     let said = psstat_through(&inside, PSSTAT, &args);
     assert_eq!((said.line("it").processes, said.line("shell").processes), (0, 2), "{said:?}");
     let begin = "W! no process found for it: psstat sees only the 2 processes of this container";
     assert!(said.stderr.starts_with(begin) && said.stderr.contains("HOST_PROC"), "{said:?}");
+    // Unless somebody has said that these processes are meant.
+    let meant = psstat_through(&inside, PSSTAT, &[&args[..], &["--proc=/proc"]].concat());
+    assert_eq!((meant.line("it").processes, meant.stderr.as_str()), (0, ""));
     let outside = psstat(&args);
     assert_eq!(outside.line("it").processes, 1);
     assert!(!outside.stderr.contains("found for it"), "{outside:?}");

@@ -1,6 +1,7 @@
 //! A resident psstat that is asked for samples.
 
 use super::meter::{Line, PSSTAT};
+use crate::support::OWN_PROCESSES;
 use crate::support::limit::{self, Limited};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -24,7 +25,7 @@ impl Resident {
     pub fn start_through(through: &[&str], args: &[&str], groups: usize) -> Resident {
         let line = [through, &[PSSTAT, "execd", "--host=", "--timeout=60s"], args].concat();
         let mut command = Command::new(line[0]);
-        command.args(&line[1..]).env_remove("HOST_PROC").env_remove("HOST_SYS");
+        command.args(&line[1..]).envs([OWN_PROCESSES]).env_remove("HOST_SYS");
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{line:?}: {error}"));
         let requests = child.stdin.take();
