@@ -410,6 +410,18 @@ mod hostile_paths {
     }
 
     #[test]
+    fn a_limit_of_the_size_of_files_is_an_error_like_any_other() {
+        let tree = small_tree();
+        let job = Job::new(&tree, SMALL);
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -f 0; exec \"$0\" \"$@\""]);
+        command.arg(job.command().get_program()).args(job.arguments());
+        let run = Run::of(&mut command);
+        run.assert_failed(1, "cache");
+        assert_eq!(fs::read_dir(job.cache_dir()).unwrap().count(), 0, "nothing is left behind");
+    }
+
+    #[test]
     fn the_cache_has_mode_0600_whatever_the_umask() {
         let tree = small_tree();
         for umask in ["0", "077", "0777"] {

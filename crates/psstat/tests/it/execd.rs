@@ -462,6 +462,34 @@ fn a_reader_that_does_not_read_does_not_delay_the_end() {
     }
 }
 
+/// A full pipe behind standard error delays neither samples nor the end.
+#[test]
+fn messages_that_nobody_reads_stop_nothing() {
+    let directory = directory();
+    let missing = |number| format!("--pid-file=w{number}:{}/{number}", directory.path().display());
+    let many: Vec<String> = (0..400).map(missing).collect();
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let mut child = Command::new(PSSTAT)
+        .args(["execd", "--host=", "--fields=n_proc", "--pid=1"])
+        .args(&many)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(writer)
+        .spawn()
+        .expect("psstat starts");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    let mut lines = BufReader::new(Limited::new(child.stdout.take().expect("a pipe"))).lines();
+    for _ in 0..2 {
+        stdin.write_all(b"\n").expect("a request");
+        for _ in 0..=many.len() {
+            lines.next().expect("a line").expect("in time");
+        }
+    }
+    drop(stdin);
+    assert_eq!(limit::end(&mut child).code(), Some(0));
+    drop(reader);
+}
+
 #[test]
 fn a_slow_reader_receives_whole_samples() {
     let (mut psstat, stdout) = waiting_for_room(Command::new(PSSTAT).arg("execd"));

@@ -44,6 +44,23 @@ fn reading_on_several_threads_says_the_same() {
 }
 
 #[test]
+fn without_threads_one_reads() {
+    if !needs::root() {
+        return;
+    }
+    let fixture = Fixture::new();
+    let copy = fixture.copy_of(Path::new(PSSTAT), "psstat");
+    // RLIMIT_NPROC does not hold for root.
+    let script = "ulimit -u 0; exec \"$0\" \"$@\"";
+    let user = ["setpriv", "--reuid=64135", "--regid=64135", "--clear-groups"];
+    let through = [&user[..], &["bash", "-c", script]].concat();
+    let root = fixture.actor("root");
+    let group = format!("root:{}", root.pid);
+    let args = [&["--pid", &group, "--multi-threaded"][..], &AT_ONCE].concat();
+    assert_eq!(psstat_through(&through, &copy, &args).only_line().processes, 1);
+}
+
+#[test]
 fn a_replaced_executable_still_matches_its_path() {
     let fixture = Fixture::new();
     let program = fixture.copy_of(&actor_program(), "server");
