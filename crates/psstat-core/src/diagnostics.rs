@@ -185,6 +185,13 @@ pub enum Warning {
         /// Why.
         error: ReadError,
     },
+    /// There is no user with that name.
+    #[error(
+        "no user {}: it is in no passwd file, and getent does not know it; give its uid, or set \
+         HOST_ETC to the host's /etc",
+        Printable(.0.as_bytes())
+    )]
+    UnknownUser(String),
     /// There is no systemd unit anywhere.
     #[error(
         "no systemd unit is in sight below {sys}: in a container, mount the host's /sys and set \

@@ -76,6 +76,9 @@ pub trait Kernel {
     /// Whether a running kernel is read, and not a copy of its files.
     fn is_genuine(&self) -> bool;
 
+    /// The id of the user with that name. `None` if there is none, or it cannot be found out.
+    fn find_user(&self, name: &str) -> Option<Uid>;
+
     /// Whether psstat sees only the processes of a container: those of its own pid namespace, which is not
     /// the first one of the machine. `false` if somebody has said that this is what it should see.
     fn is_contained(&self) -> bool;

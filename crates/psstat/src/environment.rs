@@ -3,6 +3,10 @@
 use crate::files::config;
 use crate::settings::Surroundings;
 use psstat_core::model::units::Uid;
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// Asks the system.
 pub fn surroundings() -> Surroundings {
@@ -16,9 +20,47 @@ pub fn surroundings() -> Surroundings {
     }
 }
 
-/// Looks up a user in passwd(5). A static binary cannot ask the other sources of the C library.
-fn find_user(name: &str) -> Option<Uid> {
-    let passwd = std::fs::read("/etc/passwd").ok()?;
+/// How long to wait for getent(1). It may ask a server that does not answer.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Looks up a user in passwd(5), below `HOST_ETC` if that is set, and then by getent(1): a static binary
+/// cannot ask the other sources of the C library itself.
+pub fn find_user(name: &str) -> Option<Uid> {
+    find_local_user(name).or_else(|| ask_for_user(name))
+}
+
+/// Looks up a user in passwd(5) alone.
+pub fn find_local_user(name: &str) -> Option<Uid> {
+    let etc = std::env::var_os("HOST_ETC").filter(|dir| !dir.is_empty());
+    let passwd = PathBuf::from(etc.unwrap_or_else(|| "/etc".into())).join("passwd");
+    uid_of(name, &std::fs::read(passwd).ok()?)
+}
+
+/// Asks getent(1) for a user. A name that could be an option or a number is not asked for.
+fn ask_for_user(name: &str) -> Option<Uid> {
+    if name.is_empty() || name.starts_with('-') || name.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let mut getent = Command::new("/usr/bin/getent");
+    getent.args(["passwd", name]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = getent.spawn().ok()?;
+    let begin = Instant::now();
+    while child.try_wait().ok()?.is_none() {
+        if begin.elapsed() > PATIENCE {
+            // It is ended, and then waited for.
+            let _ = child.kill();
+            let _ = child.wait();
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let mut text = Vec::new();
+    child.stdout.take()?.take(4096).read_to_end(&mut text).ok()?;
+    uid_of(name, &text)
+}
+
+/// The uid of a user in the text of a passwd file.
+fn uid_of(name: &str, passwd: &[u8]) -> Option<Uid> {
     passwd.split(|&byte| byte == b'\n').find_map(|line| {
         let mut fields = line.split(|&byte| byte == b':');
         let uid = (fields.next()? == name.as_bytes()).then(|| fields.nth(1)).flatten()?;

@@ -3,6 +3,7 @@
 use crate::cgroupfs;
 use crate::clock;
 use crate::deadline::Deadline;
+use crate::environment;
 use crate::error::OpenError;
 use crate::files::pid_file;
 use crate::job::Mounts;
@@ -23,11 +24,12 @@ use psstat_core::model::units::{
 };
 use psstat_core::parse::procfs as parse;
 use rustix::time::{ClockId, clock_gettime};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ffi::OsStr;
 use std::num::NonZero;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// The machine that psstat runs on.
 #[derive(Debug)]
@@ -46,6 +48,8 @@ pub struct Machine {
     has_clocks: bool,
     /// The processes that run psstat, and the parent of psstat when they were found.
     own_line: RefCell<Option<(Option<rustix::process::Pid>, Vec<Pid>)>>,
+    /// When getent(1) was last asked.
+    asked_for_users: Cell<Option<Instant>>,
     /// Buffers to read into.
     scratch: RefCell<Buffer>,
     text: RefCell<Vec<u8>>,
@@ -87,6 +91,7 @@ impl Machine {
             deadline,
             readers,
             keeps_files_open: false,
+            asked_for_users: Cell::default(),
             own_line: RefCell::default(),
             scratch: RefCell::default(),
             text: RefCell::default(),
@@ -150,6 +155,17 @@ impl Kernel for Machine {
 
     fn is_genuine(&self) -> bool {
         self.procfs().is_genuine()
+    }
+
+    fn find_user(&self, name: &str) -> Option<Uid> {
+        /// Asking for a user costs as much as some samples.
+        const ASK_EVERY: Duration = Duration::from_secs(60);
+        let asked = self.asked_for_users.get();
+        if asked.is_some_and(|asked| asked.elapsed() < ASK_EVERY) {
+            return environment::find_local_user(name);
+        }
+        self.asked_for_users.set(Some(Instant::now()));
+        environment::find_user(name)
     }
 
     fn is_contained(&self) -> bool {

@@ -10,7 +10,7 @@ use psstat_core::model::label::{Label, excerpt};
 use psstat_core::model::memory::MemoryMode;
 use psstat_core::model::units::{Pid, Uid};
 use psstat_core::plan::{Options, Plan, PlanError};
-use psstat_core::select::selector::{self, Selector, Source};
+use psstat_core::select::selector::{self, Selector, Source, User};
 use psstat_core::select::systemd;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -72,9 +72,9 @@ pub enum ValueError {
     /// It is not the pid of a process.
     #[error("not a pid (1 to 4194304)")]
     NotAPid,
-    /// There is no such user.
-    #[error("no such user in /etc/passwd: give the uid of a user from another source")]
-    UnknownUser,
+    /// No user can have that id.
+    #[error("not the id of a user (0 to 4294967294)")]
+    NotAUid,
 }
 
 fn field_names() -> String {
@@ -453,14 +453,10 @@ pub fn pid(digits: &str) -> Result<Pid, ValueError> {
     Pid::parse(digits.as_bytes()).ok_or(ValueError::NotAPid)
 }
 
-/// Finds a user by name or uid.
-///
-/// # Errors
-/// [`ValueError::UnknownUser`] if there is no such user.
-pub fn user(text: &str, surroundings: &Surroundings) -> Result<Uid, ValueError> {
-    (surroundings.find_user)(text)
-        .or_else(|| text.parse().ok().map(Uid))
-        .ok_or(ValueError::UnknownUser)
+/// Finds a user by name or uid. One that is not known is looked up again in each sample.
+pub fn user(text: &str, surroundings: &Surroundings) -> User {
+    let uid = (surroundings.find_user)(text).or_else(|| text.parse().ok().map(Uid));
+    uid.map_or_else(|| User::Named(text.to_owned()), User::Id)
 }
 
 /// The systemd units that a name or glob means.

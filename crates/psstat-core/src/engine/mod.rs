@@ -10,6 +10,7 @@ mod warnings;
 
 use crate::account;
 use crate::account::accounts::Accounts;
+use crate::account::doubts::Subject;
 use crate::account::group::{self, Group, Population, Reason};
 use crate::account::settle::{self, Machine, Observation, SHORT};
 use crate::account::tree::Tree;
@@ -151,6 +152,9 @@ impl<K: Kernel> Engine<K> {
     pub fn sample(&mut self, last: Option<&State>) -> Result<Sample, SampleError> {
         let mut diagnostics = Diagnostics::default();
         let mut doubts = Doubts::default();
+        for (index, name) in self.plan.selectors.find_users(|name| self.kernel.find_user(name)) {
+            doubts.add(Warning::UnknownUser(name), [Subject::Selector(index)]);
+        }
         let mut start = self.start(last, &mut diagnostics, &mut doubts);
         let found = match self.read_some(&start)? {
             Some(found) => found,

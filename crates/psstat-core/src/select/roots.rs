@@ -1,7 +1,7 @@
 //! Finds the processes that selectors pick, the roots of the groups.
 
 use super::matcher::{Matcher, literal_start};
-use super::selector::{Conditions, Source};
+use super::selector::{Conditions, Source, User};
 use super::selectors::{self, Selectors};
 use crate::model::control_group::ControlGroup;
 use crate::model::process::{Names, Process};
@@ -142,7 +142,7 @@ impl<'a> Conditional<'a> {
     fn with_user(&self, user: Uid) -> Rc<[usize]> {
         let selectors = self.selectors.iter().enumerate();
         selectors
-            .filter(|(_, selector)| selector.conditions.user == Some(user))
+            .filter(|(_, selector)| selector.conditions.user == Some(User::Id(user)))
             .map(|(index, _)| index)
             .collect()
     }
@@ -484,7 +484,7 @@ mod tests {
     fn all_conditions_of_a_selector_must_hold() {
         let processes = [NGINX, SHELL, KERNEL];
         let mut conditional = of_all(None, Some("nginx"), None);
-        conditional.conditions.user = Some(Uid(0));
+        conditional.conditions.user = Some(User::Id(Uid(0)));
         let selectors = selectors(vec![
             of_all(Some("nginx"), None, None),
             of_all(None, Some("nginx"), None),
@@ -584,7 +584,7 @@ mod tests {
             })
             .prop_map(|(pattern, cmdline, exe, user)| {
                 let mut selector = of_all(pattern, cmdline, exe);
-                selector.conditions.user = user.map(Uid);
+                selector.conditions.user = user.map(|user| User::Id(Uid(user)));
                 selector
             })
     }
@@ -607,7 +607,9 @@ mod tests {
             Kind::Name => finds(&conditions.pattern, Some(attributes.name)),
             Kind::Cmdline => finds(&conditions.cmdline, attributes.cmdline),
             Kind::Exe => glob_matches(attributes.exe),
-            Kind::User => conditions.user.is_none_or(|user| attributes.user == Some(user.0)),
+            Kind::User => conditions.user.as_ref().is_none_or(|user| {
+                attributes.user.map(|uid| User::Id(Uid(uid))).as_ref() == Some(user)
+            }),
         };
         let (denied, readable): (Vec<Kind>, Vec<Kind>) =
             Kind::ALL.into_iter().partition(|&kind| attributes.denied == Some(kind));

@@ -53,7 +53,16 @@ pub struct Conditions {
     /// The path of its executable matches the glob.
     pub exe: Option<String>,
     /// Its effective user is this one.
-    pub user: Option<Uid>,
+    pub user: Option<User>,
+}
+
+/// A user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum User {
+    /// The user with this id.
+    Id(Uid),
+    /// The user with this name, whose id is not known yet. No process is known to be his.
+    Named(String),
 }
 
 impl Conditions {
@@ -122,7 +131,7 @@ impl Selector {
             ("pattern", pattern.as_ref().map(text)),
             ("cmdline", cmdline.as_ref().map(text)),
             ("exe", exe.as_ref().map(text)),
-            ("user", user.map(|uid| uid.0.to_string().into_bytes())),
+            ("user", user.as_ref().map(|user| user.to_string().into_bytes())),
         ];
         let conditions = conditions.into_iter().filter_map(|(key, value)| Some((key, value?)));
         let alone = (!self.children).then(|| ("children", b"false".to_vec()));
@@ -142,6 +151,15 @@ impl fmt::Display for Selector {
             write!(f, "{comma} {property} {}", Label::lossy(value))?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            User::Id(uid) => write!(f, "{}", uid.0),
+            User::Named(name) => f.write_str(name),
+        }
     }
 }
 
@@ -209,7 +227,7 @@ mod tests {
         let mut childless = pattern(None, "a");
         childless.children = false;
         let mut bound = pattern(None, "a");
-        bound.conditions.user = Some(Uid(0));
+        bound.conditions.user = Some(User::Id(Uid(0)));
         let all = [
             pattern(None, "a"),
             pattern(None, "b"),

@@ -1,7 +1,8 @@
 //! All selectors of a plan, with their patterns compiled.
 
 use super::matcher::{Matcher, PatternError};
-use super::selector::{Conditions, Selector, Source};
+use super::selector::{Conditions, Selector, Source, User};
+use crate::model::units::Uid;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Index;
@@ -75,6 +76,21 @@ impl Selectors {
     /// The selectors, in the order given.
     pub fn as_slice(&self) -> &[Selector] {
         &self.list
+    }
+
+    /// Looks up the users whose ids are not known yet. Returns those that are still unknown, with the
+    /// index of the selector of each.
+    pub fn find_users(&mut self, find: impl Fn(&str) -> Option<Uid>) -> Vec<(usize, String)> {
+        let mut unknown = Vec::new();
+        for (index, selector) in self.list.iter_mut().enumerate() {
+            let user = &mut selector.conditions.user;
+            let Some(User::Named(name)) = user else { continue };
+            match find(name) {
+                Some(uid) => *user = Some(User::Id(uid)),
+                None => unknown.push((index, name.clone())),
+            }
+        }
+        unknown
     }
 
     /// Whether a selector picks processes, and not a whole control group.

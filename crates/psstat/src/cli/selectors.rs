@@ -137,7 +137,7 @@ impl SelectorKind {
             }
             SelectorKind::Exe => Selector::of_all(name, Conditions { exe: Some(text), ..none }),
             SelectorKind::User => {
-                let user = settings::user(&text, surroundings)?;
+                let user = settings::user(&text, surroundings);
                 Selector::of_all(name, Conditions { user: Some(user), ..none })
             }
             SelectorKind::Systemd => Selector::new(name, settings::unit(&text)),

@@ -163,6 +163,10 @@ fn context() -> Roff {
         &[
             ("HOST_PROC", "Mount point of procfs, unless --proc is given."),
             ("HOST_SYS", "Mount point of sysfs, unless --sys is given."),
+            (
+                "HOST_ETC",
+                "Directory of the passwd file in which users are looked up, instead of /etc.",
+            ),
         ],
     );
     section(

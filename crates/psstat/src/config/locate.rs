@@ -153,7 +153,7 @@ impl Entry<'_> {
             (Place::Group, "user") if found == "integer" => Problem::Value {
                 key: "user",
                 value: excerpt(&text[self.value.span()]).into_owned(),
-                reason: ValueError::UnknownUser,
+                reason: ValueError::NotAUid,
             },
             (_, key) => match EXAMPLES.iter().find(|(known, ..)| *known == key) {
                 Some((_, expected, example)) => type_error(expected, example),

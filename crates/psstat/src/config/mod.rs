@@ -33,7 +33,7 @@ use file::{File, Group, Names, User};
 use psstat_core::model::label::{Label, excerpt};
 use psstat_core::model::units::Uid;
 use psstat_core::select::matcher::{Matcher, PatternError};
-use psstat_core::select::selector::{Conditions, Selector, Source};
+use psstat_core::select::selector::{self, Conditions, Selector, Source};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -264,12 +264,13 @@ impl<'a> Reader<'a> {
         Ok(text)
     }
 
-    fn user(self, user: &Spanned<User>) -> Result<Uid, ConfigError> {
-        let found = match user.get_ref() {
-            User::Uid(uid) => settings::user(&uid.to_string(), self.surroundings),
-            User::Name(name) => settings::user(name, self.surroundings),
-        };
-        found.map_err(|reason| self.bad("user", user.span(), reason))
+    fn user(self, user: &Spanned<User>) -> Result<selector::User, ConfigError> {
+        match user.get_ref() {
+            User::Uid(uid) => u32::try_from(*uid)
+                .map(|uid| selector::User::Id(Uid(uid)))
+                .map_err(|_| self.bad("user", user.span(), ValueError::NotAUid)),
+            User::Name(name) => Ok(settings::user(name, self.surroundings)),
+        }
     }
 }
 
@@ -396,7 +397,7 @@ mod tests {
     }
 
     /// Each row: a file, the line that its error names, what the error names there, and the cure.
-    const REFUSALS: [(&str, usize, &str, &str); 46] = [
+    const REFUSALS: [(&str, usize, &str, &str); 45] = [
         ("memroy = 'pss'", 1, "\"memroy\"", "did you mean memory?"),
         ("\n\ncache-dir = '/x'", 3, "\"cache-dir\"", "did you mean cache_dir?"),
         ("zzz = 1", 1, "\"zzz\"", "the keys are host, cache_dir"),
@@ -440,7 +441,6 @@ mod tests {
         ("[[group]]\npattern = ''", 2, "pattern ''", "to match everything write '.*'"),
         ("[[group]]\n\npattern = 'a('", 3, "pattern: bad regex \"a(\"", "unclosed group"),
         ("[[group]]\nexe = '[z-a]'", 2, "exe: bad glob \"[z-a]\"", "invalid"),
-        ("[[group]]\nuser = 'nobody-here'", 2, "user 'nobody-here'", "give the uid"),
         (
             "[[group]]\npid = 1\n[[group]]\nsystemd = 'x'\nchildren = false",
             3,

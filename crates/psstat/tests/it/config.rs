@@ -414,7 +414,6 @@ fn the_cause_is_in_the_line_even_if_the_value_is_long() {
     for (text, cause) in [
         (format!("[[group]]\npattern = '{long}('\n"), "unclosed group"),
         (format!("memory = '{long}'\n[[group]]\npid = 1\n"), "use rss, shared-once or pss"),
-        (format!("[[group]]\nuser = '{long}'\n"), "no such user"),
         (format!("[[group]]\n'{long}' = 1\n"), "the keys are name, pid"),
         (format!("[tags]\n'{long}' = ''\n[[group]]\npid = 1\n"), "the value is empty"),
         (format!("[tags]\n'{long}' = 1\n[[group]]\npid = 1\n"), "this is of type integer"),

@@ -33,6 +33,11 @@ impl Resident {
         Resident { child, requests, said, groups }
     }
 
+    /// From now on each sample has so many lines.
+    pub fn expect(&mut self, groups: usize) {
+        self.groups = groups;
+    }
+
     /// Takes a sample, and returns its lines.
     pub fn sample(&mut self) -> Vec<Line> {
         let requests = self.requests.as_mut().expect("it has not been told to end");

@@ -43,6 +43,50 @@ fn reading_on_several_threads_says_the_same() {
     assert_eq!(values(&["--multi-threaded", "--memory", "rss"]), values(&["--memory", "rss"]));
 }
 
+/// A user that nobody knows ends no job. He is looked up again, also in the host's `/etc`.
+#[test]
+fn an_unknown_user_leaves_out_his_line_alone() {
+    let fixture = Fixture::new();
+    let root = fixture.actor("root");
+    let own = rustix::process::geteuid().as_raw();
+    let etc = fixture.path().join("etc");
+    std::fs::create_dir(&etc).expect("a directory");
+    let name = unique("usr");
+    let selectors = [format!("--user=his:{name}"), format!("--pid=root:{}", root.pid)];
+    let host_etc = format!("HOST_ETC={}", etc.display());
+    let through = ["env", &host_etc];
+    let args = [&selectors[0], &selectors[1], "--wait", "50ms"];
+    let said = psstat_through(&through, PSSTAT, &args);
+    assert_eq!(said.only_line().name, "root");
+    let begin = format!("W! no line for his: no user {name}");
+    assert!(said.stderr.starts_with(&begin) && said.stderr.contains("uid"), "{said:?}");
+    std::fs::write(etc.join("passwd"), format!("x:x:1:1::/:\n{name}:x:{own}:0::/:\n"))
+        .expect("a file");
+    let said = psstat_through(&through, PSSTAT, &args);
+    assert!(said.line("his").processes >= 1, "{said:?}");
+    assert_eq!((said.line("root").processes, said.stderr.as_str()), (1, ""));
+}
+
+#[test]
+fn a_resident_finds_a_user_who_is_made_later() {
+    let fixture = Fixture::new();
+    let etc = fixture.path().join("etc");
+    std::fs::create_dir(&etc).expect("a directory");
+    let name = unique("usr");
+    let host_etc = format!("HOST_ETC={}", etc.display());
+    let through = ["env", &host_etc];
+    let user = format!("--user=his:{name}");
+    let own = format!("--pid=own:{}", std::process::id());
+    let mut resident = super::resident::Resident::start_through(&through, &[&own, &user], 1);
+    assert_eq!(resident.sample()[0].name, "own", "there is no line of his");
+    let uid = rustix::process::geteuid().as_raw();
+    std::fs::write(etc.join("passwd"), format!("{name}:x:{uid}:0::/:\n")).expect("a file");
+    resident.expect(2);
+    let lines = resident.sample();
+    assert_eq!(lines[1].name, "his");
+    assert!(lines[1].processes >= 1, "{lines:?}");
+}
+
 #[test]
 fn without_threads_one_reads() {
     if !needs::root() {

@@ -188,6 +188,10 @@ impl Kernel for Machine<'_> {
         true
     }
 
+    fn find_user(&self, _: &str) -> Option<Uid> {
+        None
+    }
+
     fn is_contained(&self) -> bool {
         false
     }

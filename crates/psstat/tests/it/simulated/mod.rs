@@ -52,7 +52,7 @@ use psstat_core::field::{Field, Fields};
 use psstat_core::model::label::Label;
 use psstat_core::model::units::{BootNanos, Uid};
 use psstat_core::plan::{Options, Plan};
-use psstat_core::select::selector::{Conditions, Selector, Source};
+use psstat_core::select::selector::{Conditions, Selector, Source, User};
 use psstat_core::state::{State, codec};
 use std::collections::BTreeMap;
 use world::World;
@@ -217,9 +217,9 @@ fn selector(pick: &Pick) -> Selector {
             (Source::All, Conditions { cmdline: Some(format!("^{name} --run$")), ..none })
         }
         By::Exe(name) => (Source::All, Conditions { exe: Some(format!("/bin/{name}")), ..none }),
-        By::User(user) => (Source::All, Conditions { user: Some(Uid(user)), ..none }),
+        By::User(user) => (Source::All, Conditions { user: Some(User::Id(Uid(user))), ..none }),
         By::NameAndUser(name, user) => {
-            let (pattern, user) = (pattern(&[name]), Some(Uid(user)));
+            let (pattern, user) = (pattern(&[name]), Some(User::Id(Uid(user))));
             (Source::All, Conditions { pattern, user, ..none })
         }
         By::NameInUnits(name, glob, _) => {
