@@ -58,10 +58,11 @@ pub fn display_name(id: &[u8]) -> &[u8] {
 pub enum Position<'a> {
     /// Above systemd's root, which has this path below the position.
     Above(&'a [u8]),
-    /// In a directory that can have units directly below it: systemd's root, a slice, or the unit
-    /// of a user's systemd.
+    /// In a directory that can have units directly below it: systemd's root, or a slice.
     Manager,
-    /// Inside a unit, or in a directory that systemd did not make. Nothing below it is a unit.
+    /// Inside a unit, or in a directory that systemd did not make. Nothing below it is a unit of the
+    /// system. The units of a user's systemd are below `user@UID.service`: the user can give them any
+    /// name, so they must not join the group of a unit of the system.
     Inside,
 }
 
@@ -91,8 +92,7 @@ impl<'a> Position<'a> {
                 if !has_type(id) {
                     return (None, Position::Inside);
                 }
-                let is_user_manager = id.starts_with(b"user@") && id.ends_with(b".service");
-                let holds_units = id.ends_with(b".slice") || is_user_manager;
+                let holds_units = id.ends_with(b".slice");
                 (Some(id), if holds_units { Position::Manager } else { Position::Inside })
             }
             Position::Inside => (None, Position::Inside),
@@ -176,10 +176,10 @@ mod tests {
     }
 
     #[test]
-    fn a_user_manager_has_units_below_it() {
+    fn what_a_users_systemd_starts_is_no_unit_of_the_system() {
         assert_eq!(
             units("user.slice/user-1500.slice/user@1500.service/app.slice/uapp.service"),
-            ["user.slice", "user-1500.slice", "user@1500.service", "app.slice", "uapp.service"]
+            ["user.slice", "user-1500.slice", "user@1500.service"]
         );
     }
 }

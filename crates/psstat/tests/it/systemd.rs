@@ -21,7 +21,7 @@ const CHECKS: [&str; 22] = [
     "a_dash_within_a_name_stays_escaped",
     "transient_units_are_units",
     "a_containers_scope_is_a_unit",
-    "units_of_a_users_manager_are_units",
+    "units_of_a_users_manager_are_found_by_their_path_alone",
     "groups_below_a_delegated_unit_are_its_own_and_no_units",
     "nested_slices_hold_what_is_in_those_below",
     "servers_of_debian_are_counted_as_their_units",

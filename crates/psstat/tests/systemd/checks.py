@@ -314,11 +314,12 @@ def a_containers_scope_is_a_unit():
 
 
 @check
-def units_of_a_users_manager_are_units():
+def units_of_a_users_manager_are_found_by_their_path_alone():
     sample = units("uapp", "uscope.scope", f"user@{USER_ID}")
     manager = len(processes(USERS_MANAGER))
-    expected = {"uapp": 1, "uscope.scope": 1, f"user@{USER_ID}": manager}
-    require(sample.counts() == expected, sample)
+    require(sample.counts() == {f"user@{USER_ID}": manager}, sample)
+    by_path = Job("--cgroup", "uapp:*/user@*/uapp.service").sample()
+    require(by_path.counts() == {"uapp": 1}, by_path)
 
 
 @check
@@ -411,11 +412,9 @@ def listed_by_systemctl(*manager):
 
 
 def held_by_systemctl():
-    """How many processes stand under each name, by systemctl of the system and of the user."""
+    """How many processes stand under each name, by systemctl of the system."""
     counts = {}
-    # The user's root slice is the group of the user's manager, which the system lists already.
-    of_user = [listed for listed in listed_by_systemctl("user") if listed[0] != "-.slice"]
-    for unit, path in [*listed_by_systemctl(), *of_user]:
+    for unit, path in listed_by_systemctl():
         held = len(processes("" if unit == "-.slice" else path))
         if held:
             name = unit.removesuffix(".service")

@@ -280,9 +280,7 @@ def exec_prints_lines_from_the_second_run_on():
     systemctl("restart", "telegraf")
     telegraf_gets_lines("exec")
     said = telegraf_got("exec", "said").splitlines()
-    require(said and said[0].startswith("I! "), f"the first run said {said}")
-    # These checks run in a container, and not all services of the example are there.
-    require(all("of this container" in line for line in said[1:]), f"then it said {said}")
+    require(len(said) == 1 and said[0].startswith("I! "), f"the first run said {said}")
 
 
 def the_cache_folder_is_private():
@@ -589,6 +587,9 @@ def readme(check):
 def main():
     # The sandbox brings a psstat of its own.
     pathlib.Path("/usr/local/bin/psstat").unlink()
+    # This is a container, and its processes are meant.
+    os.environ["HOST_PROC"] = "/proc"
+    systemctl("set-environment", "HOST_PROC=/proc")
 
     def check(function, *arguments):
         try:

@@ -12,15 +12,11 @@ use super::properties::{
 use proptest::prelude::*;
 use psstat_core::engine::Sample;
 
-pub const A_SERVICES: Tops = &[
-    ("system.slice/a.service", "a"),
-    ("user.slice/user-1.slice/user@1.service/app.slice/a.service", "a"),
-];
+pub const A_SERVICES: Tops = &[("system.slice/a.service", "a")];
 const SERVICES: Tops = &[
     ("system.slice/a.service", "a"),
     ("system.slice/b.service", "b"),
     ("user.slice/user-1.slice/user@1.service", "user@1"),
-    ("user.slice/user-1.slice/user@1.service/app.slice/a.service", "a"),
 ];
 
 /// Groups of whole control groups, nested and overlapping.
