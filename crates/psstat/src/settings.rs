@@ -93,6 +93,9 @@ pub fn alternatives<S: AsRef<str>>(words: &[S]) -> String {
 /// Why a tag was refused, and how to fix it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum TagError {
+    /// There are too many tags.
+    #[error("there are more than {MOST_TAGS} tags")]
+    TooMany,
     /// There is no `=`.
     #[error("write it as KEY=VALUE")]
     NoEquals,
@@ -373,6 +376,9 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(4);
 /// The key of the first tag.
 const HOST: &str = "host";
 
+/// How many tags there can be in one place. Each is compared with all others.
+const MOST_TAGS: usize = 256;
+
 /// Tags in the order given. No key is there twice.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TagList(Vec<(Label, Label)>);
@@ -390,6 +396,7 @@ impl TagList {
             "__name__" => return Err(TagError::ReservedByPrometheus),
             "time" | "_field" | "_measurement" => return Err(TagError::ReservedByInflux),
             _ if self.get(&key).is_some() => return Err(TagError::Repeated),
+            _ if self.0.len() >= MOST_TAGS => return Err(TagError::TooMany),
             _ => self.0.push((key, value)),
         }
         Ok(())

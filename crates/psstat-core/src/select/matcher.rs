@@ -33,6 +33,10 @@ pub enum PatternError {
     TooMany(String),
 }
 
+/// The longest path (`PATH_MAX`, include/uapi/linux/limits.h). Globs match paths and unit ids. The time to
+/// convert one grows with the square of its length.
+const LONGEST_GLOB: usize = 4096;
+
 /// The patterns of one kind, each with the index of its selector.
 #[derive(Debug)]
 pub struct Matcher {
@@ -92,7 +96,12 @@ impl Matcher {
     pub fn of_globs<'t>(
         globs: impl Iterator<Item = (usize, &'t str)>,
     ) -> Result<Matcher, PatternError> {
-        Matcher::new(globs.map(|(selector, glob)| (selector, Regex::of_glob(glob))))
+        let globs: Vec<(usize, &str)> = globs.collect();
+        if let Some((_, glob)) = globs.iter().find(|(_, glob)| glob.len() > LONGEST_GLOB) {
+            let reason = format!("it is longer than {LONGEST_GLOB} bytes, as no path is");
+            return Err(PatternError::Glob { typed: excerpt(glob).into_owned(), reason });
+        }
+        Matcher::new(globs.into_iter().map(|(selector, glob)| (selector, Regex::of_glob(glob))))
     }
 
     fn new<'t>(regexes: impl Iterator<Item = (usize, Regex<'t>)>) -> Result<Matcher, PatternError> {
@@ -199,6 +208,15 @@ mod tests {
     fn glob_matches(glob: &str, text: &[u8]) -> bool {
         let matcher = Matcher::of_globs([(7, glob)].into_iter()).unwrap();
         matcher.matches(text).eq([7])
+    }
+
+    #[test]
+    fn a_glob_that_is_longer_than_any_path_is_refused() {
+        let longest = "[".repeat(LONGEST_GLOB);
+        assert!(glob_matches(&longest, longest.as_bytes()));
+        let longer = "[".repeat(300_000);
+        let error = Matcher::of_globs([(0, &*longer)].into_iter()).unwrap_err().to_string();
+        assert!(error.contains("4096 bytes") && error.len() < 300, "{error}");
     }
 
     #[test]
