@@ -179,11 +179,13 @@ pub enum Warning {
     /// A control group that is selected by its exact path does not exist.
     #[error("--cgroup {0}: no such control group (see systemd-cgls)")]
     NoControlGroup(String),
-    /// A control group cannot be read.
-    #[error("control group {error}{}", DeniedCure(error))]
-    ControlGroup {
-        /// Why.
-        error: ReadError,
+    /// Control groups cannot be read.
+    #[error("{}control group {first}{}", Such(*count), DeniedCure(first))]
+    ControlGroups {
+        /// How many.
+        count: usize,
+        /// The first of them.
+        first: ReadError,
     },
     /// There is no user with that name.
     #[error(
@@ -283,6 +285,7 @@ impl Warning {
             | Warning::FieldsUnreadable { what, first, .. } => {
                 format!("{}: {}", what.name(), first.reason)
             }
+            Warning::ControlGroups { first, .. } => format!("control group {first}"),
             Warning::NoLine { groups, cause } => format!("{}: {}", Labels(groups), cause.key()),
             Warning::OnlyContainer { groups, .. } => {
                 format!("{}: only a container", Labels(groups))
@@ -320,6 +323,18 @@ impl fmt::Display for Cure<'_> {
         match self.0.cure(&self.1.reason) {
             "" => Ok(()),
             cure => write!(f, ": {cure}"),
+        }
+    }
+}
+
+/// Writes how many things cannot be read, before the first of them. Nothing if it is the only one.
+struct Such(usize);
+
+impl fmt::Display for Such {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            1 => Ok(()),
+            count => write!(f, "{count} control groups cannot be read, such as "),
         }
     }
 }

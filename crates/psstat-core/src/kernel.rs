@@ -83,9 +83,9 @@ pub trait Kernel {
     /// the first one of the machine. `false` if somebody has said that this is what it should see.
     fn is_contained(&self) -> bool;
 
-    /// The pid of psstat itself, and those of the processes that run it: its parent, the parent of that
-    /// one, and so on, without process 1. Empty if this machine shows another pid namespace.
-    fn own_line(&self) -> Vec<Pid>;
+    /// psstat itself, and the processes that run it: its parent, the parent of that one, and so on, without
+    /// process 1. Empty if this machine shows another pid namespace.
+    fn own_line(&self) -> Vec<ProcId>;
 
     /// Whether a process runs the same executable as psstat.
     fn is_psstat(&self, pid: Pid) -> bool;

@@ -15,7 +15,7 @@ pub fn surroundings() -> Surroundings {
         host_proc: std::env::var_os("HOST_PROC"),
         host_sys: std::env::var_os("HOST_SYS"),
         user: Uid(rustix::process::geteuid().as_raw()),
-        find_user,
+        find_user: find_local_user,
         read_config: config::read,
     }
 }
@@ -23,21 +23,17 @@ pub fn surroundings() -> Surroundings {
 /// How long to wait for getent(1). It may ask a server that does not answer.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Looks up a user in passwd(5), below `HOST_ETC` if that is set, and then by getent(1): a static binary
-/// cannot ask the other sources of the C library itself.
-pub fn find_user(name: &str) -> Option<Uid> {
-    find_local_user(name).or_else(|| ask_for_user(name))
-}
-
-/// Looks up a user in passwd(5) alone.
+/// Looks up a user in passwd(5), below `HOST_ETC` if that is set.
 pub fn find_local_user(name: &str) -> Option<Uid> {
     let etc = std::env::var_os("HOST_ETC").filter(|dir| !dir.is_empty());
     let passwd = PathBuf::from(etc.unwrap_or_else(|| "/etc".into())).join("passwd");
     uid_of(name, &std::fs::read(passwd).ok()?)
 }
 
-/// Asks getent(1) for a user. A name that could be an option or a number is not asked for.
-fn ask_for_user(name: &str) -> Option<Uid> {
+/// Asks getent(1) for a user, because a static binary cannot ask the other sources of the C library itself.
+/// Waits for up to `patience`, and at most a second. A name that could be an option or a number is not asked
+/// for.
+pub fn ask_for_user(name: &str, patience: Duration) -> Option<Uid> {
     if name.is_empty() || name.starts_with('-') || name.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
@@ -46,10 +42,9 @@ fn ask_for_user(name: &str) -> Option<Uid> {
     let mut child = getent.spawn().ok()?;
     let begin = Instant::now();
     while child.try_wait().ok()?.is_none() {
-        if begin.elapsed() > PATIENCE {
-            // It is ended, and then waited for.
+        if begin.elapsed() > patience.min(PATIENCE) {
+            // It is not waited for: it may be stuck in the kernel.
             let _ = child.kill();
-            let _ = child.wait();
             return None;
         }
         std::thread::sleep(Duration::from_millis(1));

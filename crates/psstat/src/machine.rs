@@ -24,7 +24,8 @@ use psstat_core::model::units::{
 };
 use psstat_core::parse::procfs as parse;
 use rustix::time::{ClockId, clock_gettime};
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::num::NonZero;
 use std::os::unix::ffi::OsStrExt;
@@ -47,9 +48,9 @@ pub struct Machine {
     /// Whether a pid means the same process for a CPU clock as for `/proc`.
     has_clocks: bool,
     /// The processes that run psstat, and the parent of psstat when they were found.
-    own_line: RefCell<Option<(Option<rustix::process::Pid>, Vec<Pid>)>>,
-    /// When getent(1) was last asked.
-    asked_for_users: Cell<Option<Instant>>,
+    own_line: RefCell<Option<(Option<rustix::process::Pid>, Vec<ProcId>)>>,
+    /// When getent(1) was last asked for each user.
+    asked_for_users: RefCell<BTreeMap<String, Instant>>,
     /// Buffers to read into.
     scratch: RefCell<Buffer>,
     text: RefCell<Vec<u8>>,
@@ -91,7 +92,7 @@ impl Machine {
             deadline,
             readers,
             keeps_files_open: false,
-            asked_for_users: Cell::default(),
+            asked_for_users: RefCell::default(),
             own_line: RefCell::default(),
             scratch: RefCell::default(),
             text: RefCell::default(),
@@ -160,19 +161,23 @@ impl Kernel for Machine {
     fn find_user(&self, name: &str) -> Option<Uid> {
         /// Asking for a user costs as much as some samples.
         const ASK_EVERY: Duration = Duration::from_secs(60);
-        let asked = self.asked_for_users.get();
-        if asked.is_some_and(|asked| asked.elapsed() < ASK_EVERY) {
-            return environment::find_local_user(name);
+        if let Some(uid) = environment::find_local_user(name) {
+            return Some(uid);
         }
-        self.asked_for_users.set(Some(Instant::now()));
-        environment::find_user(name)
+        let mut asked = self.asked_for_users.borrow_mut();
+        if asked.get(name).is_some_and(|asked| asked.elapsed() < ASK_EVERY) {
+            return None;
+        }
+        asked.insert(name.to_owned(), Instant::now());
+        // The sample needs the rest of its time for what is known.
+        environment::ask_for_user(name, self.deadline.time_left() / 4)
     }
 
     fn is_contained(&self) -> bool {
         !self.is_proc_chosen && self.procfs().is_contained()
     }
 
-    fn own_line(&self) -> Vec<Pid> {
+    fn own_line(&self) -> Vec<ProcId> {
         let parent = rustix::process::getppid();
         let mut known = self.own_line.borrow_mut();
         match &*known {

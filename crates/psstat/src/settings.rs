@@ -73,7 +73,7 @@ pub enum ValueError {
     #[error("not a pid (1 to 4194304)")]
     NotAPid,
     /// No user can have that id.
-    #[error("not the id of a user (0 to 4294967294)")]
+    #[error("not the id of a user (0 to 4294967295)")]
     NotAUid,
 }
 

@@ -15,19 +15,29 @@ use alloc::vec::Vec;
 /// Doubts the groups of control groups that could not be read, or that may be where nobody could look.
 /// `sys` is where sysfs is mounted.
 pub fn doubt(selectors: &Selectors, hierarchy: &Hierarchy, sys: &str, doubts: &mut Doubts) {
+    let mut subjects = Vec::new();
     for (index, group) in hierarchy.groups.iter().enumerate() {
-        if let Some(error) = error_within(&hierarchy.groups, index) {
-            let picked = group.selectors.iter().map(|&selector| {
+        if !group.selectors.is_empty() && error_within(&hierarchy.groups, index).is_some() {
+            subjects.extend(group.selectors.iter().map(|&selector| {
                 let is_whole = selectors[selector].takes_control_groups();
                 if is_whole { Subject::ControlGroup(index) } else { Subject::Selector(selector) }
-            });
-            doubts.add(Warning::ControlGroup { error: error.clone() }, picked);
+            }));
         }
     }
-    for directory in &hierarchy.unread {
-        let below = |&index: &usize| may_be_below(&selectors[index].source, directory);
-        let in_doubt = (0..selectors.as_slice().len()).filter(below).map(Subject::Selector);
-        doubts.add(Warning::ControlGroup { error: directory.error.clone() }, in_doubt);
+    for (index, selector) in selectors.iter().enumerate() {
+        if hierarchy.unread.iter().any(|directory| may_be_below(&selector.source, directory)) {
+            subjects.push(Subject::Selector(index));
+        }
+    }
+    // One warning: a user can close as many directories as he wants.
+    let of_groups = hierarchy.groups.iter().filter_map(|group| group.error.as_ref());
+    let of_others = hierarchy.unread.iter().map(|directory| &directory.error);
+    let mut errors: Vec<&ReadError> = of_groups.chain(of_others).collect();
+    errors.sort_by(|one, other| one.path.cmp(&other.path));
+    errors.dedup();
+    if let Some(&first) = errors.first() {
+        let (count, first) = (errors.len(), first.clone());
+        doubts.add(Warning::ControlGroups { count, first }, subjects);
     }
     let picks_units = |&index: &usize| matches!(selectors[index].source, Source::Unit(_));
     let mut of_units = (0..selectors.as_slice().len()).filter(picks_units).peekable();
@@ -62,7 +72,9 @@ fn may_be_below(source: &Source, directory: &UnreadDirectory) -> bool {
         Source::Unit(_) => directory.may_hold_units,
         Source::ControlGroup(glob) => {
             let mut below = directory.path.clone();
-            below.push(b'/');
+            if !below.is_empty() {
+                below.push(b'/');
+            }
             let literal = literal_start(glob).as_bytes();
             let is_longer = systemd::is_glob(glob) && below.starts_with(literal);
             literal.starts_with(&below) || is_longer

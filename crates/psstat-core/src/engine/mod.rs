@@ -152,16 +152,26 @@ impl<K: Kernel> Engine<K> {
     pub fn sample(&mut self, last: Option<&State>) -> Result<Sample, SampleError> {
         let mut diagnostics = Diagnostics::default();
         let mut doubts = Doubts::default();
-        for (index, name) in self.plan.selectors.find_users(|name| self.kernel.find_user(name)) {
+        let mut selectors_changed = false;
+        let unknown = self.plan.selectors.find_users(|name| {
+            let found = self.kernel.find_user(name);
+            selectors_changed |= found.is_some();
+            found
+        });
+        for (index, name) in unknown {
             doubts.add(Warning::UnknownUser(name), [Subject::Selector(index)]);
         }
         let mut start = self.start(last, &mut diagnostics, &mut doubts);
-        let found = match self.read_some(&start)? {
+        let some = if selectors_changed { None } else { self.read_some(&start)? };
+        let found = match some {
             Some(found) => found,
             None => self.read_all(&start)?,
         };
         let Found { scan, roots, control_groups, tracker, hides_processes, .. } = found;
         let Scan { mut snapshot, tree } = scan;
+        // What could not be read may be a root or a member. So the next sample reads all processes again,
+        // and not only those that are known to matter.
+        let tracker = tracker.filter(|_| !roots.has_undecided && snapshot.unread.is_empty());
         diagnostics.extend(found.diagnostics);
         doubts.extend(found.doubts);
         if self.kernel.out_of_time() {

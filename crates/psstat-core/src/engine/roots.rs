@@ -12,7 +12,7 @@ use crate::model::pid_file::PidFileError;
 use crate::model::process::Process;
 use crate::model::read_error::{ReadError, Reason, Unreadable};
 use crate::model::snapshot::Snapshot;
-use crate::model::units::{Hz, Pid, Ticks, Uid};
+use crate::model::units::{Hz, Pid, ProcId, Ticks, Uid};
 use crate::select::roots::{self, Kind, Lookup, Root, Unknown};
 use crate::select::selector::Source;
 use crate::select::selectors::{NewRoots, Selectors};
@@ -79,6 +79,8 @@ pub struct FoundRoots {
     pub list: Vec<Root>,
     /// The processes with an attribute that could not be read, sorted.
     pub uncertain: Vec<Pid>,
+    /// Whether a process may be a root, and nobody knows.
+    pub has_undecided: bool,
 }
 
 impl FoundRoots {
@@ -162,7 +164,8 @@ impl<K: Kernel> RootFinder<'_, K> {
         list.extend(found.roots);
         let mut undecided = among_all.undecided;
         undecided.extend(found.undecided);
-        FoundRoots { list, uncertain: lookup.doubt(&undecided, doubts) }
+        let has_undecided = !undecided.is_empty();
+        FoundRoots { list, uncertain: lookup.doubt(&undecided, doubts), has_undecided }
     }
 
     /// Warns that no process with that pid was found. It may be there all the same, if `/proc` hides
@@ -187,12 +190,12 @@ impl<K: Kernel> RootFinder<'_, K> {
 
     /// Whether a process is psstat, runs it (a shell, `sudo`, `timeout`, Telegraf), or is another psstat.
     /// Their command lines contain the patterns that psstat looks for.
-    fn is_own(&self, process: &Process, own_line: &OnceCell<Vec<Pid>>) -> bool {
+    fn is_own(&self, process: &Process, own_line: &OnceCell<Vec<ProcId>>) -> bool {
         /// How the names of programs that may be psstat begin.
         const NAME: &[u8] = b"psstat";
         let pid = process.id.pid;
         let name = self.snapshot.names.text(process.comm);
-        own_line.get_or_init(|| self.kernel.own_line()).contains(&pid)
+        own_line.get_or_init(|| self.kernel.own_line()).contains(&process.id)
             || (name.starts_with(NAME) && self.kernel.is_psstat(pid))
     }
 

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 pub struct Hierarchy {
     /// The wanted groups and all below them. Each comes before those below it.
     pub groups: Vec<ControlGroup>,
-    /// The directories outside of these that could not be looked into. Wanted groups can be below them.
+    /// The directories that could not be looked into. Wanted groups can be below them.
     pub unread: Vec<UnreadDirectory>,
     /// Whether a directory of a systemd unit was seen below the root, which is one in any case (`-.slice`).
     pub has_units: bool,

@@ -121,11 +121,9 @@ impl Snapshot {
     }
 
     /// Whether a process still runs. Another process with its pid does not count. One that could not be
-    /// read has not ended.
+    /// read counts as gone: if it ends before the next sample, what was counted of it must not count again
+    /// with the parent that waits for it.
     pub fn life_of(&self, id: ProcId) -> Life {
-        if self.unread.binary_search(&id.pid).is_ok() {
-            return Life::Alive;
-        }
         let process = self.find(id.pid).map(|index| &self.processes[index]);
         process.filter(|process| process.id == id).map_or(Life::Gone, |process| process.life)
     }

@@ -1,6 +1,5 @@
 //! Finds the processes that selectors pick, the roots of the groups.
 
-use super::matcher::{Matcher, literal_start};
 use super::selector::{Conditions, Source, User};
 use super::selectors::{self, Selectors};
 use crate::model::control_group::ControlGroup;
@@ -199,36 +198,22 @@ impl<'c, 'a, L: Lookup> Candidate<'c, 'a, L> {
     }
 
     /// Whether the process may execute what a selector wants, although the path of its executable cannot be
-    /// read: its name, or the first word of its command line, matches the last part of the glob. If that
-    /// part is `*`, the first word decides, if it is a path.
+    /// read. Nothing else tells: `redis-server` is a link to `redis-check-rdb`, and keeps the name of the
+    /// link. But a process without a command line executes nothing: it is a kernel thread or a zombie.
     ///
-    /// *Example:* `*/postgres` may be executed by `postgres`, and by `worker` with the command line
-    /// `/usr/lib/postgresql/15/bin/postgres -D main`, and not by `sshd`.
+    /// In some containers not even root may read the path of process 1. It is taken to execute what its
+    /// name says, because otherwise no group could have a line there.
     fn may_execute(&mut self, selector: usize) -> bool {
-        /// A name of this length may be the start of a longer one (`TASK_COMM_LEN`). Kernel threads, which
-        /// execute nothing, have longer ones and no command line.
-        const LONGEST: usize = 15;
         let Conditional { selectors, snapshot, .. } = self.conditional;
         let process = &snapshot.processes[self.index];
-        let glob = selectors[selector].conditions.exe.as_deref().unwrap_or_default();
-        let says_something = selectors::last_part(glob).bytes().any(|byte| byte != b'*');
-        let is_picked =
-            |matcher: &Matcher, text: &[u8]| matcher.matches(text).any(|index| index == selector);
-        let name = snapshot.names.text(process.comm);
-        if says_something && is_picked(&selectors.exe_names, name) {
-            return true;
+        if process.id.pid == Pid::INIT {
+            let name = snapshot.names.text(process.comm);
+            let glob = selectors[selector].conditions.exe.as_deref().unwrap_or_default();
+            let is_any = selectors::last_part(glob).bytes().all(|byte| byte == b'*');
+            return !is_any && selectors.exe_names.matches(name).any(|index| index == selector);
         }
-        let Ok(line) = self.lookup.cmdline(process.id.pid) else { return true };
-        let program = line.and_then(|line| line.split(|&byte| byte == b' ').next());
-        let Some(program) = program.filter(|program| !program.is_empty()) else { return false };
-        let last = program.rsplit(|&byte| byte == b'/').next().unwrap_or(program);
-        let start = literal_start(selectors::last_part(glob)).as_bytes();
-        let may_continue =
-            name.len() >= LONGEST && (name.starts_with(start) || start.starts_with(name));
-        match says_something {
-            true => may_continue || is_picked(&selectors.exe_names, last),
-            false => program[0] != b'/' || is_picked(&selectors.exes, program),
-        }
+        let line = self.lookup.cmdline(process.id.pid);
+        line.map_or(true, |line| line.is_some_and(|line| !line.is_empty()))
     }
 
     /// Adds the process to what a selector picks, if it meets all conditions or may meet them.
@@ -591,7 +576,7 @@ mod tests {
 
     /// Checks the conditions one by one, by their definition. `None` if it depends on an attribute that
     /// cannot be read.
-    fn meets_all(attributes: &Attributes, conditions: &Conditions) -> Option<bool> {
+    fn meets_all(is_init: bool, attributes: &Attributes, conditions: &Conditions) -> Option<bool> {
         let finds = |regex: &Option<String>, text: Option<&str>| match regex.as_deref() {
             None => true,
             Some("^a$") => text == Some("a"),
@@ -615,9 +600,11 @@ mod tests {
             Kind::ALL.into_iter().partition(|&kind| attributes.denied == Some(kind));
         let depends = denied.into_iter().any(|kind| kind.is_in(conditions));
         let meets_readable = readable.into_iter().all(holds);
-        let is_possible = attributes.denied != Some(Kind::Exe)
-            || glob_matches(Some(attributes.name))
-            || glob_matches(attributes.cmdline);
+        let is_possible = match attributes.denied {
+            Some(Kind::Exe) if is_init => glob_matches(Some(attributes.name)),
+            Some(Kind::Exe) => attributes.cmdline.is_some(),
+            _ => true,
+        };
         match meets_readable {
             true if depends && is_possible => None,
             met => Some(met && !depends),
@@ -633,7 +620,7 @@ mod tests {
             let [mut expected, mut unknown] = [Vec::new(), Vec::new()];
             for (process, attributes) in processes.iter().enumerate() {
                 for (selector, picked) in selectors.iter().enumerate() {
-                    match meets_all(attributes, &picked.conditions) {
+                    match meets_all(process == 0, attributes, &picked.conditions) {
                         Some(true) => expected.push((process, selector)),
                         Some(false) => {}
                         None => unknown.push((process, selector)),

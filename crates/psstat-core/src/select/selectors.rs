@@ -80,7 +80,10 @@ impl Selectors {
 
     /// Looks up the users whose ids are not known yet. Returns those that are still unknown, with the
     /// index of the selector of each.
-    pub fn find_users(&mut self, find: impl Fn(&str) -> Option<Uid>) -> Vec<(usize, String)> {
+    pub fn find_users(
+        &mut self,
+        mut find: impl FnMut(&str) -> Option<Uid>,
+    ) -> Vec<(usize, String)> {
         let mut unknown = Vec::new();
         for (index, selector) in self.list.iter_mut().enumerate() {
             let user = &mut selector.conditions.user;

@@ -53,9 +53,16 @@ impl Mounted {
         let root = open_directory(rustix::fs::CWD, sys.join("fs/cgroup"))?;
         let has =
             |dir: &OwnedFd, name: &str| rustix::fs::statat(dir, name, AtFlags::empty()).is_ok();
-        let accounting = ["cpuacct", "cpu,cpuacct", "cpuacct,cpu"]
-            .iter()
-            .find_map(|name| open_directory(&root, *name).ok());
+        let mut accounting = None;
+        for name in ["cpuacct", "cpu,cpuacct", "cpuacct,cpu"] {
+            match open_directory(&root, name) {
+                Err(errno) if is_gone(errno) => {}
+                opened => {
+                    accounting = Some(opened?);
+                    break;
+                }
+            }
+        }
         let is_v1 = accounting.is_some() || has(&root, "systemd") || has(&root, "unified");
         let tracking = if has(&root, "cgroup.procs") || !is_v1 {
             None
@@ -152,11 +159,11 @@ impl Walk<'_> {
                 }
                 Err(errno) if is_gone(errno) => {}
                 Err(errno) => {
-                    let error = self.mounted.error(&self.path, errno);
-                    match self.found.groups.get_mut(index).filter(|_| inside) {
-                        Some(group) => group.error = Some(error),
-                        None => self.add_unread(may_hold_units, errno),
+                    if inside {
+                        let error = self.mounted.error(&self.path, errno);
+                        self.found.groups[index].error = Some(error);
                     }
+                    self.add_unread(may_hold_units, errno);
                 }
             }
         }
@@ -213,10 +220,9 @@ impl Walk<'_> {
             Err(errno) => {
                 let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW);
                 let id = stat.map(|stat| stat.st_ino).unwrap_or_default();
-                if !self.add(Err(errno), id, unit, inside) {
-                    let may_hold_units = self.wanted.units && position != Position::Inside;
-                    self.add_unread(may_hold_units, errno);
-                }
+                self.add(Err(errno), id, unit, inside);
+                let may_hold_units = self.wanted.units && position != Position::Inside;
+                self.add_unread(may_hold_units, errno);
             }
         }
         self.depth -= 1;

@@ -10,8 +10,17 @@ use std::io::{Error, Read};
 use std::os::fd::AsRawFd;
 use std::path::Path;
 
-/// File systems of sysfs (include/uapi/linux/magic.h).
-const SYSFS_MAGIC: FsWord = 0x6265_6572;
+/// The file systems in which the kernel shows itself: procfs, sysfs, debugfs, tracefs, securityfs and control
+/// groups of both versions (include/uapi/linux/magic.h). Reading one of their files can have an effect.
+const OF_THE_KERNEL: [FsWord; 7] = [
+    PROC_SUPER_MAGIC,
+    0x6265_6572,
+    0x6462_6720,
+    0x7472_6163,
+    0x7363_6673,
+    0x6367_7270,
+    0x0027_e0eb,
+];
 
 /// Enough for a pid and the lines that some servers write after it.
 const SIZE_LIMIT: u64 = 4096;
@@ -26,14 +35,18 @@ pub fn read(path: &Path) -> Result<PidFile, PidFileError> {
     let seen = seen.map_err(explain)?;
     let stat = rustix::fs::fstat(&seen).map_err(explain)?;
     let file_system = rustix::fs::fstatfs(&seen).map_err(explain)?;
-    let is_ordinary = ![PROC_SUPER_MAGIC, SYSFS_MAGIC].contains(&file_system.f_type);
+    let is_ordinary = !OF_THE_KERNEL.contains(&file_system.f_type);
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || !is_ordinary {
         return Err(PidFileError::NotRegular);
     }
     // The same file, whatever the path leads to by now.
     let same = format!("/proc/self/fd/{}", seen.as_raw_fd());
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = rustix::fs::open(same, flags, Mode::empty()).map_err(explain)?;
+    let file = rustix::fs::open(same, flags, Mode::empty()).map_err(|errno| match errno {
+        // The file is there. What is not there is `/proc`.
+        Errno::NOENT => PidFileError::Failed("/proc is not mounted".to_owned()),
+        errno => explain(errno),
+    })?;
     let mut text = Vec::new();
     let read = File::from(file).take(SIZE_LIMIT).read_to_end(&mut text);
     read.map_err(|error| PidFileError::Failed(io_error::text(&error)))?;

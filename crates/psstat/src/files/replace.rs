@@ -162,7 +162,7 @@ fn lock(path: &Path, patience: Duration) -> Result<File, ReplaceError> {
         check(&file).map_err(refused)?;
         let file = File::from(file);
         wait_for_lock(&file, patience).map_err(|refusal| {
-            if may_be_opened_by_others(&file) {
+            if may_be_opened_by_others(&file) && is_named(&file, path) {
                 // An older psstat left it, or a run that was killed just before it renamed it. Whoever
                 // holds the lock must not stop the next run too.
                 let _ = std::fs::remove_file(path);
@@ -171,14 +171,18 @@ fn lock(path: &Path, patience: Duration) -> Result<File, ReplaceError> {
         })?;
         // If another run renamed the file while this run waited for the lock, the open file is now
         // the one that readers use. Then start again with a new file.
-        let opened = rustix::fs::fstat(&file);
-        let named = rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW);
-        if let (Ok(opened), Ok(named)) = (opened, named)
-            && (opened.st_dev, opened.st_ino) == (named.st_dev, named.st_ino)
-        {
+        if is_named(&file, path) {
             return Ok(file);
         }
     }
+}
+
+/// Whether the path still leads to that file.
+fn is_named(file: &File, path: &Path) -> bool {
+    let opened = rustix::fs::fstat(file);
+    let named = rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW);
+    let (Ok(opened), Ok(named)) = (opened, named) else { return false };
+    (opened.st_dev, opened.st_ino) == (named.st_dev, named.st_ino)
 }
 
 fn may_be_opened_by_others(file: &File) -> bool {

@@ -6,7 +6,7 @@ use psstat_core::discovery::tracker;
 use psstat_core::model::births::Births;
 use psstat_core::model::buffer::Buffer;
 use psstat_core::model::read_error::{ReadError, Reason};
-use psstat_core::model::units::{Bytes, Pid};
+use psstat_core::model::units::{Bytes, Pid, ProcId};
 use psstat_core::parse::{line, procfs as parse};
 use rustix::fs::AtFlags;
 
@@ -69,14 +69,19 @@ impl Procfs {
         self.shows_own_pid_namespace() && own.is_ok_and(|own| own != FIRST)
     }
 
-    /// The pid of psstat in this procfs, and those of its ancestors without process 1.
-    pub fn own_line(&self) -> Vec<Pid> {
+    /// psstat in this procfs, and its ancestors without process 1.
+    pub fn own_line(&self) -> Vec<ProcId> {
         /// More than any line of shells, supervisors and collectors.
         const LONGEST: usize = 32;
         let mut buffer = Buffer::default();
-        let mut parent = |&pid: &Pid| Some(self.stat(pid, &mut buffer).ok()?.parent);
-        let line = core::iter::successors(self.own_pid(), |pid| parent(pid));
-        line.take_while(|&pid| pid > Pid::INIT).take(LONGEST).collect()
+        let mut line = Vec::new();
+        let mut next = self.own_pid();
+        while let Some(pid) = next.filter(|&pid| pid > Pid::INIT && line.len() < LONGEST) {
+            let Ok(stat) = self.stat(pid, &mut buffer) else { break };
+            line.push(ProcId { pid, start: stat.start });
+            next = Some(stat.parent);
+        }
+        line
     }
 
     /// Whether a process runs the same file as psstat. `false` if it cannot be found out.

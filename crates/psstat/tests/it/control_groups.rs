@@ -343,8 +343,12 @@ fn a_unit_behind_a_closed_directory_has_no_line() {
     let closed = "--cgroup=cron:system.slice/cron*";
     let (names, stderr) = run(&["--cgroup=web:system.slice/nginx.service", closed]);
     assert_eq!(names, [cron], "{stderr}");
+    // Nor does one that another selector would find below it.
+    let (names, stderr) = run(&["--systemd=all:closed*.slice", "--systemd=web:a"]);
+    assert!(names.is_empty(), "{names:?}: {stderr}");
+    let (_, stderr) = run(&["--cgroup=web:system.slice/nginx.service", closed]);
     let warnings: Vec<&str> = stderr.lines().collect();
-    assert!(warnings[0].starts_with("W! no line for web: control group "), "{stderr}");
+    assert!(warnings[0].starts_with("W! no line for web: 2 control groups cannot be"), "{stderr}");
     assert!(warnings[0].contains("permission denied"), "{stderr}");
 }
 

@@ -41,8 +41,6 @@ mod usage {
             (&["--pattern", "web:"], ".*"),
             (&["--pattern", " :x\\"], "x\\"),
             (&["--exe", "[z-a]"], "[z-a]"),
-            (&["--user", "nobody-of-that-name"], "nobody-of-that-name"),
-            (&["--user", "4294967296"], "4294967296"),
             (&["--pid", "1", "--tag", "x"], "KEY=VALUE"),
             (&["--pid", "1", "--tag", "=x"], "=x"),
             (&["--pid", "1", "--tag", "x="], "x="),

@@ -196,7 +196,7 @@ impl Kernel for Machine<'_> {
         false
     }
 
-    fn own_line(&self) -> Vec<Pid> {
+    fn own_line(&self) -> Vec<ProcId> {
         Vec::new()
     }
 

@@ -205,6 +205,57 @@ fn without_machine_memory_its_share_is_left_out() {
     assert!(sample.diagnostics.iter().any(is_warned));
 }
 
+/// A process whose executable may not be read is no member. On a machine of many processes, most of which
+/// are not read in each sample, the group has no line all the same, for as long as it lasts.
+#[test]
+fn a_doubt_lasts_as_long_as_its_cause() {
+    for is_resident in [false, true] {
+        let mut world = World::new(32_768);
+        let server = world.fork(Pid::INIT).unwrap();
+        world.exec(server, "w");
+        for _ in 0..600 {
+            world.fork(Pid::INIT).unwrap();
+        }
+        let mut watch = Watch::new(&[Pick { label: Some("exe"), by: By::Exe("w") }]).of_births();
+        watch.is_resident = is_resident;
+        watch.access.denied.insert((world.tasks()[&server].life, File::Exe));
+        for number in 0..10 {
+            world.idle(100 * TICK);
+            let seen = watch.sample(&mut world);
+            assert!(seen.lines.is_empty(), "sample {number}, {is_resident}: {:?}", seen.lines);
+            assert!(is_warned_of_no_line(&seen.sample, "exe"), "sample {number}, {is_resident}");
+        }
+        watch.access.denied.clear();
+        world.idle(100 * TICK);
+        assert_eq!(watch.sample(&mut world).lines["exe"].processes, 1);
+    }
+}
+
+/// A member whose `stat` cannot be read once, as if there were too many open files.
+#[test]
+fn a_member_that_is_not_read_once_is_back_in_the_next_sample() {
+    let mut world = World::new(32_768);
+    let server = world.fork(Pid::INIT).unwrap();
+    world.exec(server, "w");
+    for _ in 0..600 {
+        world.fork(Pid::INIT).unwrap();
+    }
+    world.burn(server, 500 * TICK, 0);
+    let mut watch = Watch::new(&[Pick { label: Some("w"), by: By::Name(&["w"]) }]).of_births();
+    let mut sample = |is_denied: bool, world: &mut World| {
+        let life = world.tasks()[&server].life;
+        watch.access.denied = is_denied.then_some((life, File::Stat)).into_iter().collect();
+        world.burn(server, 10 * TICK, 0);
+        watch.sample(world).lines.get("w").map(|line| (line.processes, line.used))
+    };
+    sample(false, &mut world);
+    let usual = Some((1, Some(10 * TICK)));
+    assert_eq!(sample(false, &mut world), usual);
+    assert_eq!(sample(true, &mut world), None);
+    assert_eq!(sample(false, &mut world), Some((1, None)), "a baseline");
+    assert_eq!(sample(false, &mut world), usual);
+}
+
 proptest! {
     #![proptest_config(config(400))]
 
