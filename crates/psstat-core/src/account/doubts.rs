@@ -40,48 +40,34 @@ pub fn apply(doubts: &[Doubt], groups: &mut [Group], selectors: &Selectors, snap
     let labels: BTreeMap<Label, usize> =
         labels.map(|(index, group)| (group.label.clone(), index)).collect();
     for Doubt { subject, cause } in doubts {
-        let doubt = |group: &mut Group| {
+        let about = |group: &mut Group| {
             group.doubt.get_or_insert(*cause);
         };
-        let name = match subject {
-            Subject::Selector(selector) => selectors[*selector].name.clone(),
-            Subject::Root(root) => {
+        let named = match subject {
+            Subject::ControlGroup(index) => {
+                groups.iter_mut().filter(|group| group.picks(*index)).for_each(about);
+                continue;
+            }
+            Subject::Selector(selector) => match &selectors[*selector].name {
+                Some(name) => name.clone(),
+                None => {
+                    groups.iter_mut().filter(|group| group.is_picked_by(*selector)).for_each(about);
+                    continue;
+                }
+            },
+            Subject::Root(root) => selectors[root.selector].name.clone().unwrap_or_else(|| {
+                let comm = snapshot.names.text(snapshot.processes[root.process].comm);
                 let is_taken =
                     |label: &Label| labels.get(label).is_some_and(|&at| groups[at].named);
-                Some(name_of(root, selectors, snapshot, is_taken))
-            }
-            Subject::Member(label) => Some(label.clone()),
-            Subject::ControlGroup(_) => None,
+                own_label(Label::lossy(comm), is_taken)
+            }),
+            Subject::Member(label) => label.clone(),
         };
-        let group =
-            name.as_ref().and_then(|name| labels.get(name)).map(|&index| &mut groups[index]);
-        match (subject, group) {
-            (Subject::ControlGroup(index), _) => {
-                let picked = groups.iter_mut().filter(|group| group.picks(*index));
-                picked.for_each(doubt);
-            }
-            (Subject::Selector(selector), None) if name.is_none() => {
-                groups.iter_mut().filter(|group| group.is_picked_by(*selector)).for_each(doubt);
-            }
-            (Subject::Root(root), Some(group))
-                if group.members.binary_search(&root.process).is_ok() => {}
-            (_, Some(group)) => doubt(group),
-            (_, None) => {}
-        }
+        let is_member = |group: &Group| match subject {
+            Subject::Root(root) => group.members.binary_search(&root.process).is_ok(),
+            _ => false,
+        };
+        let group = labels.get(&named).map(|&index| &mut groups[index]);
+        group.filter(|group| !is_member(group)).into_iter().for_each(about);
     }
-}
-
-/// The name of the group that the process would belong to as a root.
-fn name_of(
-    root: &Root,
-    selectors: &Selectors,
-    snapshot: &Snapshot,
-    is_taken: impl Fn(&Label) -> bool,
-) -> Label {
-    let comm = || Label::lossy(snapshot.names.text(snapshot.processes[root.process].comm));
-    let own = |label: Label| {
-        let is_taken = is_taken(&label);
-        own_label(label, is_taken)
-    };
-    selectors[root.selector].name.clone().unwrap_or_else(|| own(comm()))
 }

@@ -179,7 +179,8 @@ pub struct Population<'p> {
 /// Forms the groups, in the order of their first selectors, then by name.
 ///
 /// The name of a group is the one in its selector. If the selector has none, it is the name of the
-/// root process or control group (see [`own_label`]). A group named by a selector exists even if it has no process.
+/// root process or control group (see [`own_label`]). A group named by a selector exists even if it has no
+/// process.
 pub fn form(selectors: &Selectors, roots: &[Root], population: Population<'_>) -> Vec<Group> {
     let mut descent = Descent::new(population.tree);
     let drafts = drafts(selectors, roots, population);
@@ -202,7 +203,8 @@ fn drafts(
         }
     }
     let own = |label: Label, drafts: &BTreeMap<Label, Draft>| {
-        let is_taken = drafts.get(&label).is_some_and(|draft| draft.named_by.is_some());
+        let is_taken =
+            |label: &Label| drafts.get(label).is_some_and(|draft| draft.named_by.is_some());
         own_label(label, is_taken)
     };
     // Roots with the same name share a label, which is made once per name.
@@ -287,13 +289,13 @@ fn group(
     }
 }
 
-/// The name of a group that the user did not name. If he gave that name to another group, it must not
-/// belong to that one: any process can take any name.
+/// The name of a group that the user did not name. If he gave that name to another group (it `is_taken`), it
+/// must not belong to that one: any process can take any name.
 ///
 /// *Example:* of `--pid-file db:/run/db.pid --user brk1`, a process of `brk1` that calls itself `db` is in
 /// the group `db (own name)`.
-pub fn own_label(label: Label, is_taken: bool) -> Label {
-    if is_taken { Label::lossy(format!("{label} (own name)").as_bytes()) } else { label }
+pub fn own_label(label: Label, is_taken: impl FnOnce(&Label) -> bool) -> Label {
+    if is_taken(&label) { Label::lossy(format!("{label} (own name)").as_bytes()) } else { label }
 }
 
 fn sort(indices: &mut Vec<usize>) {

@@ -10,60 +10,63 @@ use crate::select::selector::Source;
 use crate::select::selectors::Selectors;
 use crate::select::systemd;
 use alloc::string::String;
+use alloc::vec;
 use alloc::vec::Vec;
 
 /// Doubts the groups of control groups that could not be read, or that may be where nobody could look.
-/// `sys` is where sysfs is mounted.
-pub fn doubt(selectors: &Selectors, hierarchy: &Hierarchy, sys: &str, doubts: &mut Doubts) {
-    let mut subjects = Vec::new();
-    for (index, group) in hierarchy.groups.iter().enumerate() {
-        if !group.selectors.is_empty() && error_within(&hierarchy.groups, index).is_some() {
-            subjects.extend(group.selectors.iter().map(|&selector| {
-                let is_whole = selectors[selector].takes_control_groups();
-                if is_whole { Subject::ControlGroup(index) } else { Subject::Selector(selector) }
-            }));
-        }
-    }
-    for (index, selector) in selectors.iter().enumerate() {
-        if hierarchy.unread.iter().any(|directory| may_be_below(&selector.source, directory)) {
-            subjects.push(Subject::Selector(index));
-        }
-    }
+/// `sys` is where sysfs is mounted. Returns the selectors whose control groups were looked for everywhere:
+/// what they did not find does not exist.
+pub fn doubt(
+    selectors: &Selectors,
+    hierarchy: &Hierarchy,
+    sys: &str,
+    doubts: &mut Doubts,
+) -> Vec<usize> {
+    let Hierarchy { groups, unread, has_units } = hierarchy;
+    let mut is_in_doubt = vec![false; selectors.as_slice().len()];
     // One warning: a user can close as many directories as he wants.
-    let of_groups = hierarchy.groups.iter().filter_map(|group| group.error.as_ref());
-    let of_others = hierarchy.unread.iter().map(|directory| &directory.error);
-    let mut errors: Vec<&ReadError> = of_groups.chain(of_others).collect();
+    let of_groups = groups.iter().filter_map(|group| group.error.as_ref());
+    let mut errors: Vec<&ReadError> =
+        of_groups.chain(unread.iter().map(|directory| &directory.error)).collect();
     errors.sort_by(|one, other| one.path.cmp(&other.path));
     errors.dedup();
     if let Some(&first) = errors.first() {
-        let (count, first) = (errors.len(), first.clone());
-        doubts.add(Warning::ControlGroups { count, first }, subjects);
+        let mut subjects = Vec::new();
+        for (index, group) in groups.iter().enumerate() {
+            if group.selectors.is_empty() || is_read(&groups[index..group.end]) {
+                continue;
+            }
+            for &selector in &group.selectors {
+                is_in_doubt[selector] = true;
+                let is_whole = selectors[selector].takes_control_groups();
+                subjects.push(match is_whole {
+                    true => Subject::ControlGroup(index),
+                    false => Subject::Selector(selector),
+                });
+            }
+        }
+        for (index, selector) in selectors.iter().enumerate() {
+            if unread.iter().any(|directory| may_be_below(&selector.source, directory)) {
+                is_in_doubt[index] = true;
+                subjects.push(Subject::Selector(index));
+            }
+        }
+        doubts.add(Warning::ControlGroups { count: errors.len(), first: first.clone() }, subjects);
     }
     let picks_units = |&index: &usize| matches!(selectors[index].source, Source::Unit(_));
-    let mut of_units = (0..selectors.as_slice().len()).filter(picks_units).peekable();
-    if !hierarchy.has_units && of_units.peek().is_some() {
+    let mut of_units = (0..is_in_doubt.len()).filter(picks_units).peekable();
+    if !has_units && of_units.peek().is_some() {
         let warning = Warning::NoUnitsInSight { sys: String::from(sys) };
         doubts.add(warning, of_units.map(Subject::Selector));
     }
+    let is_watched =
+        |&index: &usize| selectors[index].takes_control_groups() && !is_in_doubt[index];
+    (0..is_in_doubt.len()).filter(is_watched).collect()
 }
 
-/// The selectors whose control groups were looked for everywhere. What they did not find does not exist.
-pub fn watched(selectors: &Selectors, hierarchy: &Hierarchy) -> Vec<usize> {
-    let is_known = |&index: &usize| {
-        let source = &selectors[index].source;
-        let mut groups = hierarchy.groups.iter().enumerate();
-        selectors[index].takes_control_groups()
-            && !hierarchy.unread.iter().any(|directory| may_be_below(source, directory))
-            && groups.all(|(at, group)| {
-                !group.selectors.contains(&index) || error_within(&hierarchy.groups, at).is_none()
-            })
-    };
-    (0..selectors.as_slice().len()).filter(is_known).collect()
-}
-
-/// Why a group, or one below it, is not known.
-fn error_within(groups: &[ControlGroup], index: usize) -> Option<&ReadError> {
-    groups[index..groups[index].end].iter().find_map(|group| group.error.as_ref())
+/// Whether all of these groups are known.
+fn is_read(groups: &[ControlGroup]) -> bool {
+    groups.iter().all(|group| group.error.is_none())
 }
 
 /// Whether a selector may pick a group below that directory.

@@ -177,13 +177,12 @@ impl<K: Kernel> Engine<K> {
         if self.kernel.out_of_time() {
             return Err(SampleError::OutOfTime);
         }
-        let watched = start.control_groups.as_ref();
-        let watched = watched.map(|seen| hierarchy::watched(&self.plan.selectors, seen));
-        let watched = watched.unwrap_or_default();
+        let is_mounted = start.control_groups.is_some();
         let hierarchy = control_groups.or(start.control_groups.take()).unwrap_or_default();
-        if self.plan.selectors.select_control_groups() {
-            let sys = &self.kernel.constants().sys_path;
-            hierarchy::doubt(&self.plan.selectors, &hierarchy, sys, &mut doubts);
+        let sys = &self.kernel.constants().sys_path;
+        let mut watched = hierarchy::doubt(&self.plan.selectors, &hierarchy, sys, &mut doubts);
+        if !is_mounted {
+            watched.clear();
         }
         let mut control_groups = hierarchy.groups;
         warnings::warn_of_unseen(

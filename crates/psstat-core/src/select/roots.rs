@@ -1,7 +1,8 @@
 //! Finds the processes that selectors pick, the roots of the groups.
 
+use super::matcher::Matcher;
 use super::selector::{Conditions, Source, User};
-use super::selectors::{self, Selectors};
+use super::selectors::Selectors;
 use crate::model::control_group::ControlGroup;
 use crate::model::process::{Names, Process};
 use crate::model::snapshot::Snapshot;
@@ -71,7 +72,7 @@ pub trait Lookup {
 
 /// The kinds of condition, the cheapest first. A name needs no further file, and is matched once
 /// for all processes that have it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// The name of the process.
     Name,
@@ -209,8 +210,12 @@ impl<'c, 'a, L: Lookup> Candidate<'c, 'a, L> {
         if process.id.pid == Pid::INIT {
             let name = snapshot.names.text(process.comm);
             let glob = selectors[selector].conditions.exe.as_deref().unwrap_or_default();
-            let is_any = selectors::last_part(glob).bytes().all(|byte| byte == b'*');
-            return !is_any && selectors.exe_names.matches(name).any(|index| index == selector);
+            let last = glob.rsplit('/').next().unwrap_or(glob);
+            let is_any = last.bytes().all(|byte| byte == b'*');
+            // A part of a valid glob may be none, as of `[/]`. Then nothing is excluded.
+            let matches = |matcher: Matcher| matcher.matches(name).next().is_some();
+            return !is_any
+                && Matcher::of_globs([(selector, last)].into_iter()).map_or(true, matches);
         }
         let line = self.lookup.cmdline(process.id.pid);
         line.map_or(true, |line| line.is_some_and(|line| !line.is_empty()))
@@ -229,7 +234,8 @@ impl<'c, 'a, L: Lookup> Candidate<'c, 'a, L> {
 }
 
 /// Picks among all processes, for the selectors whose source that is. `is_own` returns whether a process
-/// is psstat or runs it, and so never a root. `picked_by` returns the selectors of a process for which they are known.
+/// is psstat or runs it, and so never a root. `picked_by` returns the selectors of a process for which they
+/// are known.
 pub fn among_all<'k>(
     selectors: &Selectors,
     snapshot: &Snapshot,

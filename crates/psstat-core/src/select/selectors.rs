@@ -29,8 +29,6 @@ pub struct Selectors {
     pub cmdlines: Matcher,
     /// The globs to match against paths of executables.
     pub exes: Matcher,
-    /// The last parts of these globs, to match against names if the path cannot be read.
-    pub exe_names: Matcher,
     /// The globs to match against unit ids.
     pub units: Matcher,
     /// The globs to match against paths of control groups.
@@ -55,13 +53,10 @@ impl Selectors {
             Source::ControlGroup(glob) => Some(glob),
             _ => None,
         });
-        let exes = of(|selector| selector.conditions.exe.as_ref());
-        let exe_names = exes.map(|(index, glob)| (index, last_part(glob)));
         Ok(Selectors {
             patterns: Matcher::of_regexes(of(|selector| selector.conditions.pattern.as_ref()))?,
             cmdlines: Matcher::of_regexes(of(|selector| selector.conditions.cmdline.as_ref()))?,
             exes: Matcher::of_globs(of(|selector| selector.conditions.exe.as_ref()))?,
-            exe_names: Matcher::of_globs(exe_names)?,
             units: Matcher::of_globs(units)?,
             control_groups: Matcher::of_globs(control_groups)?,
             list,
@@ -130,11 +125,6 @@ impl Selectors {
     pub fn select_control_groups(&self) -> bool {
         !self.units.is_empty() || !self.control_groups.is_empty()
     }
-}
-
-/// The part of a glob after its last slash.
-pub fn last_part(glob: &str) -> &str {
-    glob.rsplit('/').next().unwrap_or(glob)
 }
 
 impl Index<usize> for Selectors {

@@ -131,9 +131,6 @@ struct Walk<'w> {
     found: Hierarchy,
 }
 
-/// A directory that exists, opened if it may be.
-type Opened<'d> = Result<&'d OwnedFd, Errno>;
-
 impl Walk<'_> {
     /// Adds the group of `directory` if it is wanted, or is `inside` a wanted group, and all below
     /// it.
@@ -149,7 +146,7 @@ impl Walk<'_> {
         let inside = self.add(Ok(directory), stat.st_ino, unit, inside);
         // A directory has a link from each of its subdirectories, on file systems that count them.
         let may_have_children = stat.st_nlink != 2 && self.depth < DEPTH_LIMIT;
-        let may_hold_units = self.wanted.units && position != Position::Inside;
+        let may_hold_units = self.may_hold_units(position);
         if may_have_children && (inside || self.wanted.paths || may_hold_units) {
             match subdirectories(directory) {
                 Ok(names) => {
@@ -174,7 +171,13 @@ impl Walk<'_> {
 
     /// Adds the group of the current directory if it is wanted, or is `inside` a wanted group. Returns
     /// whether it did.
-    fn add(&mut self, directory: Opened<'_>, id: u64, unit: Option<&[u8]>, inside: bool) -> bool {
+    fn add(
+        &mut self,
+        directory: Result<&OwnedFd, Errno>,
+        id: u64,
+        unit: Option<&[u8]>,
+        inside: bool,
+    ) -> bool {
         self.found.has_units |= unit.is_some() && !self.path.is_empty();
         let selectors = (self.wanted.pick)(&self.path, unit);
         let is_picked = !selectors.is_empty();
@@ -193,6 +196,11 @@ impl Walk<'_> {
         let group = ControlGroup { path, unit, id, used, pids, foreign, error, selectors, end };
         self.found.groups.push(group);
         true
+    }
+
+    /// Whether wanted units can be below that position.
+    fn may_hold_units(&self, position: Position<'_>) -> bool {
+        self.wanted.units && position != Position::Inside
     }
 
     /// Adds the current directory to those that could not be looked into.
@@ -221,8 +229,7 @@ impl Walk<'_> {
                 let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW);
                 let id = stat.map(|stat| stat.st_ino).unwrap_or_default();
                 self.add(Err(errno), id, unit, inside);
-                let may_hold_units = self.wanted.units && position != Position::Inside;
-                self.add_unread(may_hold_units, errno);
+                self.add_unread(self.may_hold_units(position), errno);
             }
         }
         self.depth -= 1;

@@ -537,13 +537,14 @@ fn an_orphan_that_ends_in_the_first_reading_owes_its_past() {
     assert_eq!(scene.used(), Some(0));
 }
 
-#[test]
-fn an_orphan_that_is_read_again_is_remembered_with_its_adopter() {
+/// An orphan whose parent, which has used that much, ends while it is read.
+fn an_orphan_is_remembered_with_its_adopter(used_by_parent: u64) {
     let mut scene = Scene::with_root_on(8);
     scene.world.set_subreaper(scene.root);
     let near = scene.child(7, scene.root);
     let middle = scene.child(3, near);
     let low = scene.child(4, middle);
+    scene.burn(middle, used_by_parent);
     scene.burn(low, 100);
     scene.baseline();
     assert_eq!(scene.used_while(3, move |world| world.exit_and_wait(middle)), Some(0));
@@ -551,20 +552,15 @@ fn an_orphan_that_is_read_again_is_remembered_with_its_adopter() {
     assert_eq!(scene.used(), Some(0));
 }
 
+#[test]
+fn an_orphan_that_is_read_again_is_remembered_with_its_adopter() {
+    an_orphan_is_remembered_with_its_adopter(0);
+}
+
 /// The orphan sleeps, so its clock shows that it has not ended. It has another parent all the same.
 #[test]
 fn an_orphan_that_sleeps_is_remembered_with_its_adopter() {
-    let mut scene = Scene::with_root_on(8);
-    scene.world.set_subreaper(scene.root);
-    let near = scene.child(7, scene.root);
-    let middle = scene.child(3, near);
-    let low = scene.child(4, middle);
-    scene.burn(middle, 5);
-    scene.burn(low, 100);
-    scene.baseline();
-    assert_eq!(scene.used_while(3, move |world| world.exit_and_wait(middle)), Some(0));
-    scene.world.exit_and_wait(low);
-    assert_eq!(scene.used(), Some(0));
+    an_orphan_is_remembered_with_its_adopter(5);
 }
 
 #[test]
