@@ -225,7 +225,8 @@ fn all_ancestors_of_a_missing_orphan_are_read() {
         world.idle(TICK / 4);
         used.unwrap_or(0)
     };
-    for _ in 0..3 {
+    // So many that the turn of none of these pids comes again soon.
+    for _ in 0..8 {
         used(&mut world);
     }
     world.idle(world.until_tick());
