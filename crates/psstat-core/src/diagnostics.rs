@@ -17,9 +17,12 @@ use thiserror::Error;
 pub struct Diagnostics(Vec<Warning>);
 
 impl Diagnostics {
-    /// Adds a warning.
+    /// Adds a warning. What does not answer is named once.
     pub fn add(&mut self, warning: Warning) {
-        self.0.push(warning);
+        let is_known = matches!(warning, Warning::NoAnswer(_)) && self.0.contains(&warning);
+        if !is_known {
+            self.0.push(warning);
+        }
     }
 
     /// Adds a warning about files that could not be read, if there are any.
@@ -35,11 +38,15 @@ impl Diagnostics {
     }
 
     /// The warnings. Those that explain why a line is missing come first, because Telegraf shows only
-    /// the first line of standard error.
+    /// the first line of standard error. Those that name a process that does not answer come next.
     pub fn iter(&self) -> impl Iterator<Item = &Warning> {
-        let explains = |warning: &&Warning| matches!(warning, Warning::NoLine { .. });
-        let others = self.0.iter().filter(move |warning| !explains(warning));
-        self.0.iter().filter(explains).chain(others)
+        let rank = |warning: &Warning| match warning {
+            Warning::NoLine { .. } => 0,
+            Warning::NoAnswer(_) => 1,
+            _ => 2,
+        };
+        let of_rank = move |wanted| self.0.iter().filter(move |warning| rank(warning) == wanted);
+        (0..=2).flat_map(of_rank)
     }
 }
 
@@ -124,6 +131,20 @@ pub enum Warning {
     NoControlGroups {
         /// Where sysfs should be mounted.
         sys: String,
+    },
+    /// A process, or a file server, does not answer.
+    #[error("{0} does not answer: psstat goes on without it, and asks again in the next sample")]
+    NoAnswer(String),
+    /// Processes were not asked, because others of the same user do not answer.
+    #[error(
+        "{count} files, such as {first}, were not read, because other processes of the same user do not \
+         answer: psstat asks again in the next sample"
+    )]
+    NotAsked {
+        /// How many.
+        count: usize,
+        /// The first of them.
+        first: String,
     },
     /// Groups have no line, because it is not known who belongs to them.
     #[error("no line for {}: {cause}", Labels(groups))]
@@ -290,6 +311,7 @@ impl Warning {
             Warning::OnlyContainer { groups, .. } => {
                 format!("{}: only a container", Labels(groups))
             }
+            Warning::NotAsked { .. } => "not asked".into(),
             Warning::ForeignMembers(_) => "foreign members".into(),
             _ => self.to_string(),
         }

@@ -227,6 +227,14 @@ pub trait Kernel {
     /// The number of processors that are online. `None` if it cannot be read.
     fn processors_online(&self) -> Option<u64>;
 
+    /// The processes of which a file does not answer, and those of which one has answered since this was
+    /// last asked, sorted. A process can hold a lock that the kernel needs to read its `cmdline`, `exe`,
+    /// `smaps_rollup` or `io`. Reading such a file then fails with
+    /// [`Reason::NoAnswer`](crate::model::read_error::Reason::NoAnswer).
+    fn to_ask_again(&self) -> Vec<Pid> {
+        Vec::new()
+    }
+
     /// Announces the processes that the next sample will read again, sorted by pid. The machine can
     /// keep their files open.
     fn hold(&mut self, pids: &[Pid]);

@@ -3,13 +3,13 @@
 
 use crate::emit::Format;
 use crate::emit::emission::Emission;
-use crate::field::Fields;
+use crate::field::{Fields, Need};
 use crate::model::label::{Label, Tags};
 use crate::model::memory::MemoryMode;
 use crate::model::report::Report;
 use crate::model::units::WallNanos;
 use crate::select::matcher::PatternError;
-use crate::select::selector::Selector;
+use crate::select::selector::{Selector, Source, User};
 use crate::select::selectors::Selectors;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -17,7 +17,7 @@ use alloc::vec::Vec;
 use thiserror::Error;
 
 /// What to measure and how to print it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Plan {
     /// The selectors, which pick the roots of the groups.
     pub selectors: Selectors,
@@ -74,6 +74,20 @@ impl Plan {
             fields: options.fields,
             format: options.format,
         })
+    }
+
+    /// Whether a sample can read files whose reading can block for ever: of processes, or of a file server.
+    pub fn reads_what_can_block(&self) -> bool {
+        let is_one = |selector: &Selector| {
+            let conditions = &selector.conditions;
+            matches!(selector.source, Source::PidFile(_))
+                || matches!(conditions.user, Some(User::Named(_)))
+                || conditions.cmdline.is_some()
+                || conditions.exe.is_some()
+        };
+        let reads_maps = self.memory == MemoryMode::Pss && self.fields.need(Need::Memory);
+        let reads_fields = self.fields.need(Need::Storage) || self.fields.need(Need::OpenFiles);
+        reads_maps || reads_fields || self.selectors.iter().any(is_one)
     }
 
     /// The output of a sample that was taken at `taken`: whole lines, or nothing.

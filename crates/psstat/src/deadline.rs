@@ -21,6 +21,11 @@ impl Deadline {
         self.end.map_or(self.timeout, |end| end.saturating_duration_since(Instant::now()))
     }
 
+    /// Whether less than half of the time is left.
+    pub fn is_half_over(&self) -> bool {
+        self.time_left() < self.timeout / 2
+    }
+
     /// Whether the deadline has passed.
     pub fn has_passed(&self) -> bool {
         self.end.is_some_and(|end| Instant::now() >= end)

@@ -23,11 +23,15 @@ pub fn surroundings() -> Surroundings {
 /// How long to wait for getent(1). It may ask a server that does not answer.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// The path of passwd(5), below `HOST_ETC` if that is set.
+pub fn passwd() -> PathBuf {
+    let etc = std::env::var_os("HOST_ETC").filter(|dir| !dir.is_empty());
+    PathBuf::from(etc.unwrap_or_else(|| "/etc".into())).join("passwd")
+}
+
 /// Looks up a user in passwd(5), below `HOST_ETC` if that is set.
 pub fn find_local_user(name: &str) -> Option<Uid> {
-    let etc = std::env::var_os("HOST_ETC").filter(|dir| !dir.is_empty());
-    let passwd = PathBuf::from(etc.unwrap_or_else(|| "/etc".into())).join("passwd");
-    uid_of(name, &std::fs::read(passwd).ok()?)
+    uid_of(name, &std::fs::read(passwd()).ok()?)
 }
 
 /// Asks getent(1) for a user, because a static binary cannot ask the other sources of the C library itself.

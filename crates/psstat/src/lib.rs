@@ -11,6 +11,7 @@
 //! | [`deadline`] | `--timeout` |
 //! | [`job`] | what to measure, where, and how |
 //! | [`sys`] | system calls, and what their errors mean |
+//! | [`blocking`] | reads that may never come back |
 //! | [`files`] | files outside `/proc` and `/sys`: cache, output, pid files, configuration |
 //! | [`settings`] | settings of the command line or the file, and the step to a job |
 //! | [`config`] | the configuration file |
@@ -22,6 +23,7 @@
 //! | [`machine`] | the machine that psstat runs on |
 //! | [`commands`] | one file per command |
 
+pub mod blocking;
 pub mod cgroupfs;
 pub mod cli;
 pub mod clock;

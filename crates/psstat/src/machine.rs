@@ -1,5 +1,6 @@
 //! The machine that psstat runs on: [`Kernel`], implemented with procfs and cgroupfs.
 
+use crate::blocking::reads::{Reads, Stuck, Unanswered};
 use crate::cgroupfs;
 use crate::clock;
 use crate::deadline::Deadline;
@@ -7,8 +8,8 @@ use crate::environment;
 use crate::error::OpenError;
 use crate::files::pid_file;
 use crate::job::Mounts;
-use crate::procfs::Procfs;
 use crate::procfs::fd_cache::FdCache;
+use crate::procfs::{self, Procfs};
 use psstat_core::kernel::{Clocks, Constants, Kernel, Wanted};
 use psstat_core::model::births::{Births, PidRange};
 use psstat_core::model::buffer::Buffer;
@@ -16,7 +17,7 @@ use psstat_core::model::control_group::Hierarchy;
 use psstat_core::model::memory::Statm;
 use psstat_core::model::pid_file::{PidFile, PidFileError};
 use psstat_core::model::process::Stat;
-use psstat_core::model::read_error::ReadError;
+use psstat_core::model::read_error::{ReadError, Reason};
 use psstat_core::model::readings::Storage;
 use psstat_core::model::snapshot::Part;
 use psstat_core::model::units::{
@@ -41,6 +42,8 @@ pub struct Machine {
     is_proc_chosen: bool,
     constants: Constants,
     deadline: Deadline,
+    /// Makes the reads that can block.
+    reads: Reads,
     /// Number of threads that read `/proc` when all processes are read.
     readers: usize,
     /// Whether the files of members are kept open from sample to sample.
@@ -58,7 +61,7 @@ pub struct Machine {
 
 impl Machine {
     /// Opens the machine for one or two samples. Reads `/proc` on several threads if
-    /// `multi_threaded`.
+    /// `multi_threaded`, and files whose reading can block by way of `reads`.
     ///
     /// # Errors
     /// [`OpenError`] if procfs cannot be opened.
@@ -66,6 +69,7 @@ impl Machine {
         mounts: &Mounts,
         multi_threaded: bool,
         deadline: Deadline,
+        reads: Reads,
     ) -> Result<Machine, OpenError> {
         let proc = Procfs::open(&mounts.proc)?;
         let has_clocks = proc.shows_own_pid_namespace();
@@ -90,6 +94,7 @@ impl Machine {
             is_proc_chosen: mounts.is_proc_chosen,
             constants,
             deadline,
+            reads,
             readers,
             keeps_files_open: false,
             asked_for_users: RefCell::default(),
@@ -113,6 +118,26 @@ impl Machine {
 
     fn procfs(&self) -> &Procfs {
         self.files.procfs()
+    }
+
+    /// Reads the file `name` of a process, which can block.
+    fn ask<T>(
+        &self,
+        pid: Pid,
+        name: &'static str,
+        read: impl FnOnce() -> Result<T, ReadError>,
+    ) -> Result<T, ReadError> {
+        let owner = |pid| self.procfs().effective_user(pid, &mut Buffer::default()).ok();
+        let is_refused =
+            |stuck: &mut Stuck| self.deadline.is_half_over() || stuck.is_enough(pid, owner);
+        let read = self.reads.of_process(pid, name, is_refused, read);
+        read.unwrap_or_else(|unanswered| {
+            let (name, reason) = match unanswered {
+                Unanswered::NoAnswer(stuck) => (stuck, Reason::NoAnswer),
+                Unanswered::NotAsked => (name, Reason::NotAsked),
+            };
+            Err(self.procfs().error_of(pid, name, reason))
+        })
     }
 }
 
@@ -151,7 +176,8 @@ impl Kernel for Machine {
     }
 
     fn out_of_time(&self) -> bool {
-        self.deadline.has_passed()
+        // If another thread has taken over, this sample is of no use.
+        self.deadline.has_passed() || !self.reads.is_current()
     }
 
     fn is_genuine(&self) -> bool {
@@ -161,7 +187,9 @@ impl Kernel for Machine {
     fn find_user(&self, name: &str) -> Option<Uid> {
         /// Asking for a user costs as much as some samples.
         const ASK_EVERY: Duration = Duration::from_secs(60);
-        if let Some(uid) = environment::find_local_user(name) {
+        let passwd = environment::passwd();
+        let local = self.reads.of_file(&passwd, || environment::find_local_user(name));
+        if let Ok(Some(uid)) = local {
             return Some(uid);
         }
         let mut asked = self.asked_for_users.borrow_mut();
@@ -191,7 +219,7 @@ impl Kernel for Machine {
     }
 
     fn is_psstat(&self, pid: Pid) -> bool {
-        self.procfs().runs_own_executable(pid)
+        self.ask(pid, "exe", || self.procfs().runs_own_executable(pid)).unwrap_or(false)
     }
 
     fn pids(&self, pids: &mut Vec<Pid>) -> Result<Option<i64>, ReadError> {
@@ -263,15 +291,16 @@ impl Kernel for Machine {
     }
 
     fn pss(&self, pid: Pid) -> Result<Bytes, ReadError> {
-        self.procfs().pss(pid, &mut self.scratch.borrow_mut())
+        let read = || self.procfs().pss(pid, &mut self.scratch.borrow_mut());
+        self.ask(pid, procfs::PSS_FILE, read)
     }
 
     fn cmdline(&self, pid: Pid, line: &mut Vec<u8>) -> Result<(), ReadError> {
-        self.procfs().cmdline(pid, line)
+        self.ask(pid, "cmdline", || self.procfs().cmdline(pid, line))
     }
 
     fn exe(&self, pid: Pid) -> Result<Vec<u8>, ReadError> {
-        self.procfs().exe(pid)
+        self.ask(pid, "exe", || self.procfs().exe(pid))
     }
 
     fn effective_user(&self, pid: Pid) -> Result<Uid, ReadError> {
@@ -284,7 +313,7 @@ impl Kernel for Machine {
     }
 
     fn storage(&self, pid: Pid) -> Result<Storage, ReadError> {
-        self.procfs().io(pid, &mut self.scratch.borrow_mut())
+        self.ask(pid, "io", || self.procfs().io(pid, &mut self.scratch.borrow_mut()))
     }
 
     fn major_faults(&self, id: ProcId) -> Result<Amounts<Count>, ReadError> {
@@ -300,7 +329,7 @@ impl Kernel for Machine {
     }
 
     fn open_files(&self, pid: Pid) -> Result<u64, ReadError> {
-        self.procfs().open_files(pid)
+        self.ask(pid, "fd", || self.procfs().open_files(pid))
     }
 
     fn control_groups(&self, wanted: Wanted<'_>) -> Option<Hierarchy> {
@@ -310,7 +339,8 @@ impl Kernel for Machine {
     }
 
     fn pid_file(&self, path: &[u8]) -> Result<PidFile, PidFileError> {
-        pid_file::read(Path::new(OsStr::from_bytes(path)))
+        let path = Path::new(OsStr::from_bytes(path));
+        self.reads.of_file(path, || pid_file::read(path)).unwrap_or(Err(PidFileError::NoAnswer))
     }
 
     fn mem_total(&self) -> Result<Bytes, ReadError> {
@@ -319,6 +349,10 @@ impl Kernel for Machine {
 
     fn processors_online(&self) -> Option<u64> {
         processors_online(&self.sys)
+    }
+
+    fn to_ask_again(&self) -> Vec<Pid> {
+        self.reads.to_ask_again()
     }
 
     fn hold(&mut self, pids: &[Pid]) {

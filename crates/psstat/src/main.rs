@@ -1,5 +1,6 @@
 //! From the command line to the exit status.
 
+use psstat::blocking::abandoned;
 use psstat::cli::{self, Invocation};
 use psstat::commands::execd::Signals;
 use psstat::commands::sample::Interruptible;
@@ -10,13 +11,9 @@ use psstat::{environment, messages};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            messages::write_error(&error);
-            ExitCode::from(error.exit_status())
-        }
-    }
+    let status = messages::exit_status(&run());
+    abandoned::give_up_output();
+    ExitCode::from(status)
 }
 
 fn run() -> Result<(), Error> {
@@ -27,7 +24,7 @@ fn run() -> Result<(), Error> {
     let signals = is_execd.then(Signals::install).transpose()?;
     match cli::parse(std::env::args_os(), &environment::surroundings())? {
         Invocation::Print(text) => Ok(output::print(text.as_bytes()).map(|_| ())?),
-        Invocation::Once(job) => sample::run(*job, &interruptible),
+        Invocation::Once(job) => sample::run(*job, interruptible),
         Invocation::Execd(job) => {
             let signals = signals.map_or_else(Signals::install, Ok)?;
             interruptible.hold_off();

@@ -65,6 +65,17 @@ impl Messages {
     }
 }
 
+/// The exit status of a command. Writes its error.
+pub fn exit_status(result: &Result<(), crate::error::Error>) -> u8 {
+    match result {
+        Ok(()) => 0,
+        Err(error) => {
+            write_error(error);
+            error.exit_status()
+        }
+    }
+}
+
 /// Writes one error.
 pub fn write_error(error: &crate::error::Error) {
     write_lines(&line("E!", &error.to_string()));

@@ -2,6 +2,7 @@
 
 use super::group::{Group, own_label};
 use crate::model::label::Label;
+use crate::model::process::Life;
 use crate::model::snapshot::Snapshot;
 use crate::select::roots::Root;
 use crate::select::selectors::Selectors;
@@ -23,6 +24,9 @@ pub enum Subject {
     Selector(usize),
     /// Whether this process is a root.
     Root(Root),
+    /// Whether this process, which does not answer, is a root. Any user can have such a process, so it
+    /// must not hide a group that runs. But without any other process, nobody knows whether the group runs.
+    Unanswered(Root),
     /// What is in this control group, by its index, or below it.
     ControlGroup(usize),
     /// A process that was a member of this group at the last sample.
@@ -36,6 +40,7 @@ pub fn apply(doubts: &[Doubt], groups: &mut [Group], selectors: &Selectors, snap
     if doubts.is_empty() {
         return;
     }
+    let is_alive = |&member: &usize| snapshot.processes[member].life == Life::Alive;
     let labels = groups.iter().enumerate();
     let labels: BTreeMap<Label, usize> =
         labels.map(|(index, group)| (group.label.clone(), index)).collect();
@@ -55,19 +60,22 @@ pub fn apply(doubts: &[Doubt], groups: &mut [Group], selectors: &Selectors, snap
                     continue;
                 }
             },
-            Subject::Root(root) => selectors[root.selector].name.clone().unwrap_or_else(|| {
-                let comm = snapshot.names.text(snapshot.processes[root.process].comm);
-                let is_taken =
-                    |label: &Label| labels.get(label).is_some_and(|&at| groups[at].named);
-                own_label(Label::lossy(comm), is_taken)
-            }),
+            Subject::Root(root) | Subject::Unanswered(root) => {
+                selectors[root.selector].name.clone().unwrap_or_else(|| {
+                    let comm = snapshot.names.text(snapshot.processes[root.process].comm);
+                    let is_taken =
+                        |label: &Label| labels.get(label).is_some_and(|&at| groups[at].named);
+                    own_label(Label::lossy(comm), is_taken)
+                })
+            }
             Subject::Member(label) => label.clone(),
         };
-        let is_member = |group: &Group| match subject {
+        let is_certain = |group: &Group| match subject {
             Subject::Root(root) => group.members.binary_search(&root.process).is_ok(),
+            Subject::Unanswered(_) => group.foreign > 0 || group.members.iter().any(is_alive),
             _ => false,
         };
         let group = labels.get(&named).map(|&index| &mut groups[index]);
-        group.filter(|group| !is_member(group)).into_iter().for_each(about);
+        group.filter(|group| !is_certain(group)).into_iter().for_each(about);
     }
 }

@@ -30,7 +30,7 @@
 use crate::model::births::PidRange;
 use crate::model::process::{Life, Names, Process};
 use crate::model::snapshot::{Part, Snapshot};
-use crate::model::units::{CpuNanos, Pid};
+use crate::model::units::{CpuNanos, Pid, ProcId};
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -182,6 +182,14 @@ impl<'k> Unmoved<'k> {
         Some(&picked_by[index].1)
     }
 
+    /// The selectors that picked a process among all for the last sample.
+    pub fn picked_before(&self, id: ProcId) -> Option<&[usize]> {
+        let known = &self.known.processes[self.known.index(id.pid)?];
+        let picked_by = &self.known.picked_by;
+        let index = picked_by.binary_search_by_key(&id.pid, |&(pid, _)| pid).ok()?;
+        (known.process.id == id).then(|| &picked_by[index].1[..])
+    }
+
     /// Adds the process to the part as it was read for the last sample, if its clock shows that it
     /// has not run since. Returns whether it did.
     pub fn add(&mut self, pid: Pid, clock: Option<CpuNanos>, part: &mut Part) -> bool {
@@ -211,7 +219,7 @@ impl<'k> Unmoved<'k> {
 mod tests {
     use super::*;
     use crate::model::process::Times;
-    use crate::model::units::{BootNanos, ProcId, Ticks};
+    use crate::model::units::{BootNanos, Ticks};
 
     #[test]
     fn every_known_process_is_read_again_once_in_64_samples() {

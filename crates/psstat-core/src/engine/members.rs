@@ -17,6 +17,7 @@ use crate::model::report::Rate;
 use crate::model::snapshot::Snapshot;
 use crate::model::units::{BootNanos, Count, CpuNanos, Ticks};
 use crate::plan::Plan;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 /// Reads the members of one sample.
@@ -239,36 +240,36 @@ impl<K: Kernel> MemberReader<'_, K> {
         members: &[usize],
         diagnostics: &mut Diagnostics,
     ) -> Option<Vec<Footprint>> {
-        let mut sizes = Unreadable::default();
-        let mut proportional = Unreadable::default();
+        let mut errors = MemoryErrors::default();
         let footprints = self.each(members, Need::Memory, diagnostics, |process| {
             if process.life != Life::Alive {
                 return Footprint::None;
             }
-            self.footprint(process, &mut sizes, &mut proportional)
+            self.footprint(process, &mut errors)
         })?;
-        diagnostics.add_unreadable(What::ProportionalSizes, proportional);
-        diagnostics.add_unreadable(What::Sizes, sizes);
+        for path in errors.unanswered {
+            diagnostics.add(Warning::NoAnswer(path));
+        }
+        diagnostics.add_unreadable(What::ProportionalSizes, errors.proportional);
+        diagnostics.add_unreadable(What::Sizes, errors.sizes);
         Some(footprints)
     }
 
-    fn footprint(
-        &self,
-        process: &Process,
-        sizes: &mut Unreadable,
-        proportional: &mut Unreadable,
-    ) -> Footprint {
+    fn footprint(&self, process: &Process, errors: &mut MemoryErrors) -> Footprint {
         let pid = process.id.pid;
         if self.plan.memory == MemoryMode::Pss {
             match self.kernel.pss(pid) {
                 Ok(pss) => return Footprint::Proportional(pss),
-                Err(error) => proportional.add(error),
+                Err(error) if error.reason == Reason::NoAnswer => {
+                    errors.unanswered.push(error.path);
+                }
+                Err(error) => errors.proportional.add(error),
             }
         }
         match self.kernel.statm(pid) {
             Ok(statm) => Footprint::Resident(statm),
             Err(error) => {
-                sizes.add(error);
+                errors.sizes.add(error);
                 Footprint::None
             }
         }
@@ -316,6 +317,15 @@ impl<K: Kernel> MemberReader<'_, K> {
             }
         }
     }
+}
+
+/// Why the memory of some members could not be read.
+#[derive(Default)]
+struct MemoryErrors {
+    sizes: Unreadable,
+    proportional: Unreadable,
+    /// The files that do not answer.
+    unanswered: Vec<String>,
 }
 
 /// Sorts what was read in another `order` into the order of the members.

@@ -290,7 +290,9 @@ impl<K: Kernel> Engine<K> {
         let in_groups = groups.iter().flat_map(|group| group.pids.iter().copied());
         let picked = start.picked.iter().map(|picked| picked.pid);
         let known = last.known.pids_and_parents();
-        let always: Vec<Pid> = in_groups.chain(picked).chain(known).collect();
+        let to_ask_again = self.kernel.to_ask_again();
+        let always = in_groups.chain(picked).chain(known).chain(to_ask_again);
+        let always: Vec<Pid> = always.collect();
         if !selectors.select_processes() {
             let unmoved = Unmoved::new(&last.known, &[]);
             return Ok(Some(self.read(always, unmoved, None, start)));

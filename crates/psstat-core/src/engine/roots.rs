@@ -13,7 +13,7 @@ use crate::model::process::Process;
 use crate::model::read_error::{ReadError, Reason, Unreadable};
 use crate::model::snapshot::Snapshot;
 use crate::model::units::{Hz, Pid, ProcId, Ticks, Uid};
-use crate::select::roots::{self, Kind, Lookup, Root, Unknown};
+use crate::select::roots::{self, Kind, Lookup, Root, Undecided, Unknown};
 use crate::select::selector::Source;
 use crate::select::selectors::{NewRoots, Selectors};
 use alloc::vec::Vec;
@@ -79,7 +79,7 @@ pub struct FoundRoots {
     pub list: Vec<Root>,
     /// The processes with an attribute that could not be read, sorted.
     pub uncertain: Vec<Pid>,
-    /// Whether a process may be a root, and nobody knows.
+    /// Whether a process that the kernel says nothing about may be a root.
     pub has_undecided: bool,
 }
 
@@ -142,7 +142,7 @@ impl<K: Kernel> RootFinder<'_, K> {
         let mut candidates = roots::in_control_groups(selectors, snapshot, control_groups, is_own);
         candidates.extend(picked.iter().filter_map(by_pid));
         let found = roots::among(candidates, selectors, snapshot, &mut lookup);
-        let is_undecided = |root| found.undecided.iter().any(|&(undecided, _)| undecided == root);
+        let is_undecided = |root| found.undecided.iter().any(|undecided| undecided.root == root);
         for picked in picked {
             match by_pid(picked) {
                 None => self.warn_of_absent(picked, diagnostics, doubts),
@@ -162,10 +162,27 @@ impl<K: Kernel> RootFinder<'_, K> {
         }
         let mut list = among_all.roots;
         list.extend(found.roots);
-        let mut undecided = among_all.undecided;
+        let (kept, mut undecided): (Vec<Undecided>, Vec<Undecided>) =
+            among_all.undecided.into_iter().partition(|undecided| self.is_kept(undecided));
+        list.extend(kept.iter().map(|undecided| undecided.root));
         undecided.extend(found.undecided);
-        let has_undecided = !undecided.is_empty();
-        FoundRoots { list, uncertain: lookup.doubt(&undecided, doubts), has_undecided }
+        let has_undecided = undecided.iter().any(|one| one.unknown == Unknown::Unreadable);
+        let mut uncertain = lookup.doubt(&undecided, |root| self.pid(root), doubts);
+        uncertain.retain(|pid| !kept.iter().any(|kept| self.pid(kept.root) == *pid));
+        FoundRoots { list, uncertain, has_undecided }
+    }
+
+    /// Whether a process that does not answer was a root at the last sample. Then it is one now.
+    fn is_kept(&self, undecided: &Undecided) -> bool {
+        let Undecided { root, unknown, .. } = undecided;
+        let id = self.snapshot.processes[root.process].id;
+        let picked_before = || self.unmoved.picked_before(id);
+        *unknown == Unknown::Unanswered
+            && picked_before().is_some_and(|picked| picked.contains(&root.selector))
+    }
+
+    fn pid(&self, root: Root) -> Pid {
+        self.snapshot.processes[root.process].id.pid
     }
 
     /// Warns that no process with that pid was found. It may be there all the same, if `/proc` hides
@@ -251,6 +268,8 @@ struct CountingLookup<'l, K> {
     cmdlines: Unreadable,
     exes: Unreadable,
     users: Unreadable,
+    /// The errors of processes that do not answer.
+    unanswered: Vec<(Pid, ReadError)>,
     /// The processes with an attribute that could not be read.
     uncertain: Vec<Pid>,
 }
@@ -263,26 +282,59 @@ impl<'l, K: Kernel> CountingLookup<'l, K> {
             cmdlines: Unreadable::default(),
             exes: Unreadable::default(),
             users: Unreadable::default(),
+            unanswered: Vec::new(),
             uncertain: Vec::new(),
         }
     }
 
     /// Adds a doubt for each process that is `undecided` because an attribute could not be read.
     /// Returns the processes that have such, sorted.
-    fn doubt(mut self, undecided: &[(Root, Kind)], doubts: &mut Doubts) -> Vec<Pid> {
+    fn doubt(
+        mut self,
+        undecided: &[Undecided],
+        pid: impl Fn(Root) -> Pid,
+        doubts: &mut Doubts,
+    ) -> Vec<Pid> {
         for (kind, what, Unreadable { count, first }) in [
-            (Kind::Cmdline, What::CommandLines, self.cmdlines),
-            (Kind::Exe, What::Executables, self.exes),
-            (Kind::User, What::Users, self.users),
+            (Kind::Cmdline, What::CommandLines, &self.cmdlines),
+            (Kind::Exe, What::Executables, &self.exes),
+            (Kind::User, What::Users, &self.users),
         ] {
-            if let Some(first) = first {
-                let because = undecided.iter().filter(|&&(_, because)| because == kind);
-                let subjects = because.map(|&(root, _)| Subject::Root(root));
-                doubts.add(Warning::Unreadable { what, count, first }, subjects);
+            if let Some(first) = first.clone() {
+                let because = undecided
+                    .iter()
+                    .filter(|one| one.kind == kind && one.unknown == Unknown::Unreadable);
+                let subjects = because.map(|one| Subject::Root(one.root));
+                doubts.add(Warning::Unreadable { what, count: *count, first }, subjects);
             }
         }
+        self.doubt_unanswered(undecided, pid, doubts);
         self.uncertain.sort_unstable();
         self.uncertain
+    }
+
+    /// Names each process that does not answer, and counts those that were not asked because of it.
+    fn doubt_unanswered(
+        &self,
+        undecided: &[Undecided],
+        pid: impl Fn(Root) -> Pid,
+        doubts: &mut Doubts,
+    ) {
+        let mut not_asked = Unreadable::default();
+        let of_those = self.unanswered.iter().map(|(_, error)| error.clone());
+        of_those.filter(|error| error.reason == Reason::NotAsked).for_each(|e| not_asked.add(e));
+        for (of, error) in &self.unanswered {
+            let cause = match (&error.reason, &not_asked.first) {
+                (Reason::NotAsked, Some(first)) => {
+                    Warning::NotAsked { count: not_asked.count, first: first.path.clone() }
+                }
+                _ => Warning::NoAnswer(error.path.clone()),
+            };
+            let may_be = undecided
+                .iter()
+                .filter(|one| one.unknown == Unknown::Unanswered && pid(one.root) == *of);
+            doubts.add(cause, may_be.map(|one| Subject::Unanswered(one.root)));
+        }
     }
 
     /// The attribute that was read. `None` if the process has ended or has no such attribute.
@@ -297,8 +349,12 @@ impl<'l, K: Kernel> CountingLookup<'l, K> {
         if error.reason == Reason::Vanished {
             return Ok(None);
         }
+        if error.reason.is_unanswered() {
+            self.unanswered.push((pid, error));
+            return Err(Unknown::Unanswered);
+        }
         unreadable(self).add(error);
-        Err(Unknown)
+        Err(Unknown::Unreadable)
     }
 }
 

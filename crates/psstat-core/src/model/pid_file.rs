@@ -28,6 +28,9 @@ pub enum PidFileError {
     /// Its first line is not a pid.
     #[error("the first line is not a pid (1 to 4194304)")]
     Malformed,
+    /// The file system does not answer.
+    #[error("does not answer: psstat asks again in the next sample")]
+    NoAnswer,
     /// A system call failed for another reason.
     #[error("{0}")]
     Failed(String),

@@ -27,12 +27,26 @@ pub enum Reason {
     /// procfs lacks it.
     #[error("not found")]
     Missing,
+    /// Whoever must answer does not: the kernel waits for a lock that the process holds, or for a file
+    /// server.
+    #[error("does not answer")]
+    NoAnswer,
+    /// It was not tried, because other files of the same user do not answer.
+    #[error("not asked, because other files of its user do not answer")]
+    NotAsked,
     /// The content of the file is not what the kernel writes.
     #[error("unexpected content")]
     Malformed,
     /// The system call failed for another reason.
     #[error("{0}")]
     Failed(String),
+}
+
+impl Reason {
+    /// Whether nobody has answered. The file may be read later.
+    pub fn is_unanswered(&self) -> bool {
+        matches!(self, Reason::NoAnswer | Reason::NotAsked)
+    }
 }
 
 /// Files that could not be read, except those of processes that had ended.

@@ -38,7 +38,7 @@ pub enum PatternError {
 const LONGEST_GLOB: usize = 4096;
 
 /// The patterns of one kind, each with the index of its selector.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Matcher {
     /// `None` if there is no pattern. Building an empty set takes a twelfth of the instructions up
     /// to the first sample, and there are five matchers.

@@ -25,7 +25,18 @@ pub struct Picked {
     /// The roots.
     pub roots: Vec<Root>,
     /// The processes that may be roots: an attribute of each cannot be read.
-    pub undecided: Vec<(Root, Kind)>,
+    pub undecided: Vec<Undecided>,
+}
+
+/// A process that may be a root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Undecided {
+    /// What it may be.
+    pub root: Root,
+    /// The attribute that cannot be read.
+    pub kind: Kind,
+    /// Why it cannot be read.
+    pub unknown: Unknown,
 }
 
 impl Picked {
@@ -44,9 +55,14 @@ impl Picked {
     }
 }
 
-/// An attribute of a process that exists cannot be read.
+/// Why an attribute of a process that exists cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unknown;
+pub enum Unknown {
+    /// The kernel refuses it.
+    Unreadable,
+    /// The process does not answer.
+    Unanswered,
+}
 
 /// Reads the attributes of a process that its `stat` does not show. Each is read only if a root
 /// depends on it. A process that has ended, and one without that attribute, has `None`.
@@ -125,7 +141,7 @@ enum Verdict {
     Yes,
     No,
     /// It meets all that can be checked. One of this kind cannot.
-    Unknown(Kind),
+    Unknown(Kind, Unknown),
 }
 
 impl<'a> Conditional<'a> {
@@ -192,7 +208,7 @@ impl<'c, 'a, L: Lookup> Candidate<'c, 'a, L> {
             match self.met(kind) {
                 Ok(met) if met.binary_search(&selector).is_ok() => {}
                 Ok(_) => return Verdict::No,
-                Err(Unknown) => verdict = Verdict::Unknown(kind),
+                Err(unknown) => verdict = Verdict::Unknown(kind, unknown),
             }
         }
         verdict
@@ -226,8 +242,10 @@ impl<'c, 'a, L: Lookup> Candidate<'c, 'a, L> {
         let root = Root { selector, process: self.index };
         match self.verdict(selector) {
             Verdict::Yes => picked.roots.push(root),
-            Verdict::Unknown(Kind::Exe) if !self.may_execute(selector) => {}
-            Verdict::Unknown(kind) => picked.undecided.push((root, kind)),
+            Verdict::Unknown(Kind::Exe, Unknown::Unreadable) if !self.may_execute(selector) => {}
+            Verdict::Unknown(kind, unknown) => {
+                picked.undecided.push(Undecided { root, kind, unknown });
+            }
             Verdict::No => {}
         }
     }
@@ -276,7 +294,7 @@ pub fn among_all<'k>(
             let is_found_by = |selector: &usize| found_by[*selector] == Some(kind);
             let may_match: Rc<[usize]> = match candidate.met(kind) {
                 Ok(met) => met,
-                Err(Unknown) => (0..found_by.len()).collect(),
+                Err(_) => (0..found_by.len()).collect(),
             };
             for &selector in may_match.iter().filter(|selector| is_found_by(selector)) {
                 candidate.judge(selector, &mut picked);
@@ -401,7 +419,7 @@ mod tests {
 
         fn known(&self, pid: Pid, kind: Kind) -> Result<(), Unknown> {
             let denied = self.processes[pid.number() as usize - 1].denied;
-            if denied == Some(kind) { Err(Unknown) } else { Ok(()) }
+            if denied == Some(kind) { Err(Unknown::Unreadable) } else { Ok(()) }
         }
     }
 
@@ -638,9 +656,9 @@ mod tests {
             let mut lookup = CountingLookup::new(&processes);
             let found = among_all(&selectors, &snapshot, |_| false, |_| None, &mut lookup);
             prop_assert_eq!(picked(&found.roots), expected);
-            let undecided: Vec<Root> = found.undecided.iter().map(|&(root, _)| root).collect();
+            let undecided: Vec<Root> = found.undecided.iter().map(|one| one.root).collect();
             prop_assert_eq!(picked(&undecided), unknown);
-            for (root, kind) in found.undecided {
+            for Undecided { root, kind, .. } in found.undecided {
                 prop_assert_eq!(processes[root.process].denied, Some(kind));
             }
             for ((_, attribute), times) in lookup.lookups {

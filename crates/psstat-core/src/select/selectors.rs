@@ -20,7 +20,7 @@ pub enum NewRoots {
 
 /// All selectors of a plan, in the order given, with their patterns compiled. A matcher returns
 /// indices of selectors.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Selectors {
     list: Vec<Selector>,
     /// The regexes to match against process names.

@@ -4,5 +4,5 @@ pub mod check;
 pub mod completions;
 pub mod execd;
 pub mod man;
+mod relay;
 pub mod sample;
-mod watchdog;

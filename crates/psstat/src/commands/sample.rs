@@ -1,5 +1,6 @@
 //! `psstat`: takes one sample (Telegraf exec).
 
+use super::relay::{self, Turn};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::files::cache::{CacheFile, PreparedCache};
@@ -13,47 +14,16 @@ use psstat_core::state::{State, codec};
 use signal_hook::consts::{SIGTERM, SIGXFSZ};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 /// Takes a sample and prints one line per group, or stores the first sample.
 ///
 /// # Errors
 /// If `/proc` cannot be read, the cache file cannot be used, or the sample cannot be written.
-pub fn run(job: Job, interruptible: &Interruptible) -> Result<(), Error> {
-    let deadline = Deadline::after(job.timeout);
-    super::watchdog::watch(&job, deadline);
-    let Job { plan, mounts, baseline, output, multi_threaded, timeout, .. } = job;
-    let machine = Machine::open(&mounts, multi_threaded, deadline)?;
-    let mut run = Run { engine: Engine::new(machine, plan), deadline, timeout };
-    let mut messages = Messages::default();
-    let taken = match baseline {
-        Baseline::Cache { dir, name } => {
-            run.with_cache(&CacheFile::new(&dir, &name), &mut messages)
-        }
-        Baseline::Wait(wait) => run.after_waiting(wait).map(|sample| (sample, None)),
-    };
-    // A failure is reported alone, because Telegraf shows only the first line of standard error.
-    let (sample, cache) = taken?;
-    messages.add(&sample.diagnostics);
-    let text = run.engine.plan().text(&sample.reports, sample.wall);
-    // SIGTERM must not cut a line, nor come between the lines and the cache file: from here on both are
-    // written to their end. The lines come first. If nobody gets them, the next run compares with the
-    // old state, so that its lines contain what these would have shown.
-    interruptible.hold_off();
-    let has_reader = match output {
-        Some(path) => {
-            output::replace_file(&path, text.as_bytes(), deadline.time_left())?;
-            true
-        }
-        None => output::print(text.as_bytes())?,
-    };
-    if has_reader {
-        if let Some(cache) = cache {
-            cache.commit()?;
-        }
-        messages.write();
-    }
-    Ok(())
+pub fn run(job: Job, interruptible: Interruptible) -> Result<(), Error> {
+    let (can_block, timeout) = (job.plan.reads_what_can_block(), job.timeout);
+    let deadline = Deadline::after(timeout);
+    let session = Session { job, interruptible, deadline, last: None };
+    relay::run(session, can_block, timeout, sample_and_print)
 }
 
 /// Whether SIGTERM ends the process, with status 0.
@@ -80,50 +50,113 @@ impl Interruptible {
     }
 }
 
-struct Run {
-    engine: Engine<Machine>,
+/// What another thread needs to go on.
+#[derive(Debug)]
+struct Session {
+    job: Job,
+    interruptible: Interruptible,
     deadline: Deadline,
-    timeout: Duration,
+    /// What the sample is compared with, once that is known.
+    last: Option<Arc<State>>,
 }
 
-impl Run {
-    /// Takes a sample, compared with the one that `last` describes.
-    fn sample(&mut self, last: Option<&State>) -> Result<Sample, Error> {
-        self.engine.sample(last).map_err(|error| Error::of_sample(error, self.timeout))
+fn sample_and_print(turn: &Turn<Session>) -> Result<(), Error> {
+    let Some(session) = turn.begin() else { return Ok(()) };
+    let Job { plan, mounts, multi_threaded, .. } = &session.job;
+    let machine = Machine::open(mounts, *multi_threaded, session.deadline, turn.reads())?;
+    let run = Run { turn, engine: Engine::new(machine, plan.clone()) };
+    let mut messages = Messages::default();
+    let taken = match session.job.baseline.clone() {
+        Baseline::Cache { dir, name } => {
+            run.with_cache(session, &CacheFile::new(&dir, &name), &mut messages)
+        }
+        Baseline::Wait(wait) => run.after_waiting(session, wait),
+    };
+    // A failure is reported alone, because Telegraf shows only the first line of standard error.
+    let Some(Taken { session, sample, cache }) = taken? else { return Ok(()) };
+    messages.add(&sample.diagnostics);
+    let text = session.job.plan.text(&sample.reports, sample.wall);
+    // SIGTERM must not cut a line, nor come between the lines and the cache file: from here on both are
+    // written to their end. The lines come first. If nobody gets them, the next run compares with the
+    // old state, so that its lines contain what these would have shown.
+    session.interruptible.hold_off();
+    let has_reader = match &session.job.output {
+        Some(path) => {
+            output::replace_file(path, text.as_bytes(), session.deadline.time_left())?;
+            true
+        }
+        None => output::print(text.as_bytes())?,
+    };
+    if has_reader {
+        if let Some(cache) = cache {
+            cache.commit()?;
+        }
+        messages.write();
+    }
+    Ok(())
+}
+
+/// A sample that was taken.
+struct Taken {
+    session: Session,
+    sample: Sample,
+    /// The state that the sample leaves. `None` if it leaves none.
+    cache: Option<PreparedCache>,
+}
+
+struct Run<'r> {
+    turn: &'r Turn<Session>,
+    engine: Engine<Machine>,
+}
+
+impl Run<'_> {
+    /// Takes a sample, compared with the last one of the session. `None` if another thread has taken
+    /// over.
+    fn sample(&mut self, session: Session) -> Result<Option<(Session, Sample)>, Error> {
+        let (last, timeout) = (session.last.clone(), session.job.timeout);
+        let taken = self.turn.sample(session, || self.engine.sample(last.as_deref()));
+        let Some((session, taken)) = taken else { return Ok(None) };
+        let sample = taken.map_err(|error| Error::of_sample(error, timeout))?;
+        Ok(Some((session, sample)))
     }
 
     /// Takes a sample, compared with the state in the cache file, and prepares to replace that state.
     fn with_cache(
-        &mut self,
+        mut self,
+        mut session: Session,
         cache: &CacheFile,
         messages: &mut Messages,
-    ) -> Result<(Sample, Option<PreparedCache>), Error> {
-        let last = match cache.load()?.map(|bytes| codec::decode(&bytes)) {
-            None => None,
-            Some(Ok(state)) => match self.refuse(&state) {
-                None => Some(state),
-                Some(reason) => {
-                    warn_of_new_start(cache, reason, messages);
-                    None
-                }
-            },
-            Some(Err(error)) => {
-                warn_of_new_start(cache, &error.to_string(), messages);
-                None
-            }
-        };
-        let sample = self.sample(last.as_ref())?;
-        let is_first = last.is_none();
+    ) -> Result<Option<Taken>, Error> {
+        if session.last.is_none() {
+            session.last = self.load(cache, messages)?.map(Arc::new);
+        }
+        let is_first = session.last.is_none();
+        let Some((mut session, sample)) = self.sample(session)? else { return Ok(None) };
         // Free memory before the new state is encoded: a group can have ten thousand processes.
-        drop(last);
-        let prepared = cache.prepare(&codec::encode(&sample.state), self.deadline.time_left())?;
+        session.last = None;
+        let time_left = session.deadline.time_left();
+        let prepared = cache.prepare(&codec::encode(&sample.state), time_left)?;
         if is_first {
             messages.inform(
                 "first run: psstat stored a baseline and printed no line; later runs print lines \
                  (--wait 1s prints at once)",
             );
         }
-        Ok((sample, Some(prepared)))
+        Ok(Some(Taken { session, sample, cache: Some(prepared) }))
+    }
+
+    /// The state in the cache file, if a sample can be compared with it.
+    fn load(&self, cache: &CacheFile, messages: &mut Messages) -> Result<Option<State>, Error> {
+        let Some(bytes) = cache.load()? else { return Ok(None) };
+        let refused = match codec::decode(&bytes) {
+            Ok(state) => match self.refuse(&state) {
+                None => return Ok(Some(state)),
+                Some(reason) => reason.to_owned(),
+            },
+            Err(error) => error.to_string(),
+        };
+        warn_of_new_start(cache, &refused, messages);
+        Ok(None)
     }
 
     /// Why a sample cannot be compared with `state`. `None` if it can. All rates would be wrong if
@@ -141,11 +174,20 @@ impl Run {
     }
 
     /// Takes two samples. Returns the second, compared with the first.
-    fn after_waiting(&mut self, wait: Duration) -> Result<Sample, Error> {
-        // The warnings of the first sample are dropped, because the second has them too.
-        let first = self.sample(None)?;
-        std::thread::sleep(wait);
-        self.sample(Some(&first.state))
+    fn after_waiting(
+        mut self,
+        mut session: Session,
+        wait: std::time::Duration,
+    ) -> Result<Option<Taken>, Error> {
+        if session.last.is_none() {
+            // The warnings of the first sample are dropped, because the second has them too.
+            let Some((back, first)) = self.sample(session)? else { return Ok(None) };
+            session = back;
+            session.last = Some(Arc::new(first.state));
+            std::thread::sleep(wait);
+        }
+        let taken = self.sample(session)?;
+        Ok(taken.map(|(session, sample)| Taken { session, sample, cache: None }))
     }
 }
 

@@ -1,11 +1,13 @@
 //! Reads the text of a configuration file.
 
 use super::io_error;
+use crate::blocking::within::within;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
+use std::time::Duration;
 use thiserror::Error;
 
 /// Longer than any configuration file.
@@ -17,6 +19,9 @@ pub enum ReadConfigError {
     /// It cannot be opened or read.
     #[error("{}", io_error::text(.0))]
     Io(#[from] io::Error),
+    /// Its file system does not answer.
+    #[error("does not answer: is it on a file server that is down?")]
+    NoAnswer,
     /// It is too long to be a configuration file.
     #[error("longer than 1 MiB: is that the right file?")]
     TooLong,
@@ -25,11 +30,19 @@ pub enum ReadConfigError {
     NotUtf8,
 }
 
+/// How long to wait for the text. It can come from a program, as in `--config <(...)`.
+const PATIENCE: Duration = Duration::from_secs(4);
+
 /// Reads the text of a configuration file.
 ///
 /// # Errors
 /// [`ReadConfigError`] if it cannot be read, or cannot be a configuration file.
 pub fn read(path: &Path) -> Result<String, ReadConfigError> {
+    let path = path.to_owned();
+    within(PATIENCE, move || read_all(&path)).unwrap_or(Err(ReadConfigError::NoAnswer))
+}
+
+fn read_all(path: &Path) -> Result<String, ReadConfigError> {
     // Opening a FIFO without a writer must not block. A FIFO with a writer, as in
     // `--config <(...)`, is read to its end.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;

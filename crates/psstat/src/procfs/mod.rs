@@ -26,6 +26,9 @@ use std::path::{Path, PathBuf};
 /// `f_type` of a procfs (`PROC_SUPER_MAGIC`, include/uapi/linux/magic.h).
 const PROC_SUPER_MAGIC: i64 = 0x9fa0;
 
+/// The file of a process that has its proportional set size.
+pub const PSS_FILE: &str = "smaps_rollup";
+
 /// A mounted procfs, or a directory with copies of its files.
 #[derive(Debug)]
 pub struct Procfs {

@@ -46,7 +46,7 @@ impl Procfs {
     /// [`ReadError`] if the file cannot be read or parsed; [`Reason::Denied`] if the process belongs
     /// to another user.
     pub fn pss(&self, pid: Pid, buffer: &mut Buffer) -> Result<Bytes, ReadError> {
-        let path = FilePath::new(pid, "smaps_rollup");
+        let path = FilePath::new(pid, super::PSS_FILE);
         let text = self.read(&path, buffer)?;
         if text.is_empty() {
             return Ok(Bytes(0));

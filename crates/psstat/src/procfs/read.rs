@@ -122,6 +122,12 @@ impl Procfs {
             .map_err(|errno| self.error(path, sys::reason(errno)))
     }
 
+    /// An error about a file of a process.
+    #[cold]
+    pub fn error_of(&self, pid: Pid, name: &str, reason: Reason) -> ReadError {
+        self.error(&FilePath::new(pid, name), reason)
+    }
+
     /// An error with the whole path of a file.
     #[cold]
     pub(super) fn error(&self, path: &FilePath, reason: Reason) -> ReadError {

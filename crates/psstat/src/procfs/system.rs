@@ -8,7 +8,6 @@ use psstat_core::model::buffer::Buffer;
 use psstat_core::model::read_error::{ReadError, Reason};
 use psstat_core::model::units::{Bytes, Pid, ProcId};
 use psstat_core::parse::{line, procfs as parse};
-use rustix::fs::AtFlags;
 
 /// Longer than any `stat` of the kernel. It lists all processors and interrupts.
 const STAT_LIMIT: usize = 16 * 1024 * 1024;
@@ -84,14 +83,16 @@ impl Procfs {
         line
     }
 
-    /// Whether a process runs the same file as psstat. `false` if it cannot be found out.
-    pub fn runs_own_executable(&self, pid: Pid) -> bool {
-        let file = |path: &FilePath| {
-            let stat = rustix::fs::statat(&self.dir, path.as_c_str(), AtFlags::empty()).ok()?;
-            Some((stat.st_dev, stat.st_ino))
-        };
-        let own = file(&FilePath::of_system(c"self/exe"));
-        own.is_some() && own == file(&FilePath::new(pid, "exe"))
+    /// Whether a process runs an executable of the same path as psstat.
+    ///
+    /// The files themselves are not looked at: a user can have one on a file server that does not answer.
+    ///
+    /// # Errors
+    /// [`ReadError`] if it cannot be found out.
+    pub fn runs_own_executable(&self, pid: Pid) -> Result<bool, ReadError> {
+        let own = self.link_target(&FilePath::of_system(c"self/exe"))?;
+        let own = own.strip_suffix(b" (deleted)").unwrap_or(&own);
+        Ok(self.exe(pid)? == own)
     }
 
     /// The pid of psstat in this procfs: the target of `self`. `None` if this is a copy, or shows a

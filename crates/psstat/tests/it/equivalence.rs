@@ -7,6 +7,7 @@
 use crate::namespace;
 use crate::support::limit::{self, Limited};
 use crate::support::{copy_program, skip, skip_in_part};
+use psstat::blocking::reads::Reads;
 use psstat::cli::{self, Invocation};
 use psstat::deadline::Deadline;
 use psstat::environment::surroundings;
@@ -200,7 +201,9 @@ impl CommandLine {
     fn engine(&self) -> Engine<Machine> {
         let job = self.job();
         let deadline = Deadline::after(job.timeout);
-        let machine = Machine::open(&job.mounts, job.multi_threaded, deadline).expect("procfs");
+        let machine =
+            Machine::open(&job.mounts, job.multi_threaded, deadline, Reads::of_first_thread())
+                .expect("procfs");
         Engine::new(machine, job.plan)
     }
 
@@ -208,7 +211,9 @@ impl CommandLine {
     fn resident_engine(&self) -> Engine<Machine> {
         let job = self.job();
         let deadline = Deadline::after(job.timeout);
-        let machine = Machine::open(&job.mounts, job.multi_threaded, deadline).expect("procfs");
+        let machine =
+            Machine::open(&job.mounts, job.multi_threaded, deadline, Reads::of_first_thread())
+                .expect("procfs");
         Engine::new(machine.resident(), job.plan).resident()
     }
 }

@@ -10,6 +10,7 @@ mod signals;
 
 pub use signals::Signals;
 
+use super::relay::{self, Turn};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::files::output::replace_file;
@@ -20,6 +21,7 @@ use psstat_core::engine::Engine;
 use psstat_core::state::State;
 use requests::Requests;
 use std::collections::HashSet;
+use std::sync::Arc;
 
 /// Prints a sample per request until the end. Takes a first sample at once, to compare the first
 /// answer with.
@@ -28,29 +30,59 @@ use std::collections::HashSet;
 /// If the first sample cannot be taken or written, or standard output cannot be written. If a later
 /// sample fails, the error is printed and the process goes on.
 pub fn run(job: Job, signals: Signals) -> Result<(), Error> {
-    let Job { plan, mounts, output, interval, multi_threaded, timeout, .. } = job;
-    let mut requests = Requests::new(signals, interval);
-    let machine = Machine::open(&mounts, multi_threaded, Deadline::after(timeout))?.resident();
-    let mut engine = Engine::new(machine, plan).resident();
-    let mut already_reported = HashSet::new();
-    let mut state: Option<State> = None;
+    let (can_block, timeout) = (job.plan.reads_what_can_block(), job.timeout);
+    let session = Session {
+        requests: Requests::new(signals, job.interval),
+        job,
+        deadline: None,
+        already_reported: HashSet::new(),
+        last: None,
+    };
+    relay::run(session, can_block, timeout, serve)
+}
+
+/// What another thread needs to go on.
+struct Session {
+    job: Job,
+    requests: Requests,
+    /// When the sample that is being taken must end.
+    deadline: Option<Deadline>,
+    already_reported: HashSet<String>,
+    /// What the next sample is compared with.
+    last: Option<Arc<State>>,
+}
+
+/// Takes samples until the end, or until another thread takes over.
+fn serve(turn: &Turn<Session>) -> Result<(), Error> {
+    let Some(mut session) = turn.begin() else { return Ok(()) };
+    let Job { plan, mounts, multi_threaded, timeout, .. } = &session.job;
+    let timeout = *timeout;
+    let first_deadline = Deadline::after(timeout);
+    let machine = Machine::open(mounts, *multi_threaded, first_deadline, turn.reads())?;
+    let mut engine = Engine::new(machine.resident(), plan.clone()).resident();
     loop {
-        let deadline = Deadline::after(timeout);
+        let deadline = *session.deadline.get_or_insert_with(|| Deadline::after(timeout));
         engine.kernel_mut().set_deadline(deadline);
-        let is_first = state.is_none();
-        let written = match engine.sample(state.as_ref()) {
+        let last = session.last.clone();
+        let taken = turn.sample(session, || engine.sample(last.as_deref()));
+        let Some((back, taken)) = taken else { return Ok(()) };
+        session = back;
+        session.deadline = None;
+        let Session { job, requests, already_reported, last, .. } = &mut session;
+        let is_first = last.is_none();
+        let written = match taken {
             Err(error) => Err(Error::of_sample(error, timeout)),
             Ok(sample) => {
                 let mut messages = Messages::default();
                 messages.add(&sample.diagnostics);
-                messages.drop_repeated(&mut already_reported);
+                messages.drop_repeated(already_reported);
                 messages.write();
-                let text = engine.plan().text(&sample.reports, sample.wall);
-                state = Some(sample.state);
-                match &output {
+                let text = job.plan.text(&sample.reports, sample.wall);
+                *last = Some(Arc::new(sample.state));
+                match &job.output {
                     Some(path) => replace_file(path, text.as_bytes(), deadline.time_left())
                         .map_err(Error::from),
-                    None if output::print(text.as_bytes(), &mut requests)? => Ok(()),
+                    None if output::print(text.as_bytes(), requests)? => Ok(()),
                     None => return Ok(()),
                 }
             }

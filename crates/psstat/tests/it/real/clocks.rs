@@ -6,6 +6,7 @@ use super::kernel::await_rest;
 use super::needs;
 use crate::namespace;
 use crate::support::limit::LIMIT;
+use psstat::blocking::reads::Reads;
 use psstat::cli::{self, Invocation};
 use psstat::deadline::Deadline;
 use psstat::environment::surroundings;
@@ -275,7 +276,9 @@ impl Sampler {
             Ok(Invocation::Once(job)) => *job,
             other => panic!("{other:?}"),
         };
-        let machine = Machine::open(&mounts(), false, Deadline::after(LIMIT)).expect("procfs");
+        let machine =
+            Machine::open(&mounts(), false, Deadline::after(LIMIT), Reads::of_first_thread())
+                .expect("procfs");
         let machine = if is_resident { machine.resident() } else { machine };
         let engine = Engine::new(machine, job.plan);
         let engine = if is_resident { engine.resident() } else { engine };
@@ -455,7 +458,8 @@ fn a_process_whose_clock_stands_still_is_unchanged() {
 /// Stops the storm, ends parents, and compares the parents that a sample shows with those in `/proc`.
 /// Returns how many processes that were not read again have another parent.
 fn compare_parents(storm: &Storm, samplers: &mut [Sampler]) -> usize {
-    let machine = Machine::open(&mounts(), false, Deadline::after(LIMIT)).expect("procfs");
+    let machine = Machine::open(&mounts(), false, Deadline::after(LIMIT), Reads::of_first_thread())
+        .expect("procfs");
     let stopped = storm.stop(&machine);
     std::thread::sleep(TICKS);
     for sampler in &mut *samplers {

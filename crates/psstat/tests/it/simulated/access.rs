@@ -53,6 +53,10 @@ impl File {
 pub struct Access {
     /// Files that may not be read, by the number of the process.
     pub denied: BTreeSet<(usize, File)>,
+    /// Processes that do not answer, by their number: reading some of their files would block.
+    pub silent: BTreeSet<usize>,
+    /// Processes that have answered at last.
+    pub answered: Vec<usize>,
     /// `hidepid`: `/proc` shows only the processes of that user.
     pub shows_only: Option<u32>,
     /// No hierarchy of control groups can be read.
@@ -65,6 +69,13 @@ impl Access {
     /// Whether `/proc` lists the process.
     pub fn shows(&self, task: &Task) -> bool {
         self.shows_only.is_none_or(|user| user == task.user)
+    }
+
+    /// Whether the kernel needs a lock of the process to read the file, and the process holds it.
+    pub fn blocks(&self, task: &Task, file: File) -> bool {
+        let needs_lock =
+            matches!(file, File::Cmdline | File::Exe | File::Storage | File::OpenFiles);
+        needs_lock && self.silent.contains(&task.life)
     }
 
     pub fn denies(&self, task: &Task, file: File) -> bool {

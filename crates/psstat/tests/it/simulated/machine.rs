@@ -154,6 +154,9 @@ impl<'w> Machine<'w> {
         if world.access.denies(task, file) {
             return Err(error(Reason::Denied));
         }
+        if world.access.blocks(task, file) {
+            return Err(error(Reason::NoAnswer));
+        }
         Ok(read(world, task))
     }
 
@@ -357,6 +360,15 @@ impl Kernel for Machine<'_> {
 
     fn processors_online(&self) -> Option<u64> {
         None
+    }
+
+    fn to_ask_again(&self) -> Vec<Pid> {
+        self.with_world(|world| {
+            let access = &world.access;
+            let is_one = |life| access.silent.contains(life) || access.answered.contains(life);
+            let tasks = world.tasks().iter().filter(|(_, task)| is_one(&task.life));
+            tasks.map(|(&pid, _)| pid).collect()
+        })
     }
 
     fn hold(&mut self, _: &[Pid]) {}

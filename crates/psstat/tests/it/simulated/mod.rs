@@ -15,6 +15,7 @@
 //! | `counters` | groups of control groups report what ran in them |
 //! | `partial` | reading some processes gives the same result as reading all |
 //! | `reasons` | each member has a reason, and the reasons are true |
+//! | `unanswered` | a process that does not answer changes only what depends on it |
 //! | `unreadable` | what may not be read changes nothing in other groups |
 //! | `time_outs` | a sample that ran out of time loses nothing |
 //! | `unmoved` | reading only what has run gives the same result as reading everything |
@@ -38,6 +39,7 @@ mod properties;
 mod reasons;
 mod rules;
 mod time_outs;
+mod unanswered;
 mod unmoved;
 mod unreadable;
 mod world;

@@ -20,15 +20,15 @@ use psstat_core::model::units::{Bytes, Pid};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One group in one sample, as both watches report it.
-struct Pair<'s> {
-    label: &'s str,
-    open: Option<&'s Report>,
-    restricted: Option<&'s Report>,
-    restricted_sample: &'s Sample,
-    present: BTreeMap<Pid, Present>,
+pub struct Pair<'s> {
+    pub label: &'s str,
+    pub open: Option<&'s Report>,
+    pub restricted: Option<&'s Report>,
+    pub restricted_sample: &'s Sample,
+    pub present: BTreeMap<Pid, Present>,
     /// Whether the group has had a member that could not be read at any sample up to now. A former
     /// member that is hidden has ended, as far as the second watch can tell.
-    is_touched: bool,
+    pub is_touched: bool,
 }
 
 fn report<'s>(sample: &'s Sample, label: &str) -> Option<&'s Report> {
@@ -37,7 +37,7 @@ fn report<'s>(sample: &'s Sample, label: &str) -> Option<&'s Report> {
 
 /// Calls `check` with each group in each sample but the first. `is_unreadable` says of a process
 /// whether the second watch may not read it.
-fn for_each_pair(
+pub fn for_each_pair(
     lived: &Lived,
     picks: &[Pick],
     is_unreadable: impl Fn(&Present) -> bool,
@@ -67,7 +67,7 @@ fn for_each_pair(
     Ok(())
 }
 
-fn all_picks() -> Vec<Pick> {
+pub fn all_picks() -> Vec<Pick> {
     let mut picks = picks(Law::Any);
     picks.extend(control_groups());
     picks.push(Pick { label: Some("cmdline"), by: By::Cmdline("w") });
@@ -77,7 +77,7 @@ fn all_picks() -> Vec<Pick> {
 }
 
 /// What a report has besides the fields that a file is read for.
-fn without_fields(report: Option<&Report>, file: File) -> Option<Report> {
+pub fn without_fields(report: Option<&Report>, file: File) -> Option<Report> {
     let mut report = report?.clone();
     match file {
         File::Statm => (report.bytes, report.memory) = (None, None),
@@ -141,7 +141,7 @@ fn live_without(life: usize, file: File, steps: &[Step], hides_hierarchy: bool) 
 }
 
 /// Whether a warning says that the group has no line.
-fn is_warned_of_no_line(sample: &Sample, label: &str) -> bool {
+pub fn is_warned_of_no_line(sample: &Sample, label: &str) -> bool {
     sample.diagnostics.iter().any(|warning| match warning {
         Warning::NoLine { groups, .. } => groups.iter().any(|group| group.as_str() == label),
         _ => false,

@@ -1,0 +1,37 @@
+//! One read at the start of the program, when there is no sample yet.
+
+use super::abandoned;
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// Calls `read` on a thread of its own. `None` if it has not come back within `patience`. Then the thread is
+/// abandoned.
+pub fn within<T: Send + 'static>(
+    patience: Duration,
+    read: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::Builder::new()
+        .spawn(move || {
+            // Nobody waits any more if the time was up.
+            let _ = sender.send(read());
+        })
+        .ok()?;
+    let read = receiver.recv_timeout(patience).ok();
+    if read.is_none() {
+        abandoned::note();
+    }
+    read
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_read_that_never_comes_back_is_abandoned() {
+        assert_eq!(within(Duration::from_secs(60), || 7), Some(7));
+        let (_sender, receiver) = mpsc::channel::<()>();
+        assert_eq!(within(Duration::from_millis(1), move || receiver.recv().is_ok()), None);
+    }
+}

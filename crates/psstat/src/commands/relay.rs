@@ -1,0 +1,206 @@
+//! The thread that does the work of a command, and the thread that takes over if it is stuck in a read.
+//!
+//! The thread that samples makes [reads that can block](crate::blocking) itself, so they cost what they
+//! would cost anyway. Before each it writes down what it reads. Before each sample it puts down the
+//! *session*, which is all that another thread needs to go on, and sets a timer. A second thread waits
+//! for the timer. If it finds the same read under way again and again, it takes the session and takes the
+//! sample anew. It does not ask that process before the read has come back.
+//!
+//! *Example:* `psstat execd --cmdline web:gunicorn` reads `/proc/123/cmdline`, and the kernel does not answer.
+//! After 250 ms the sample begins anew without process 123. The line of `web` is printed, and
+//! `W! /proc/123/cmdline does not answer`. The abandoned thread costs nothing but its memory. When it comes
+//! back, the next sample reads process 123 again, and the thread ends.
+
+use crate::blocking::abandoned;
+use crate::blocking::reads::{Reading, Reads};
+use crate::error::Error;
+use crate::messages;
+use crate::sys::retry;
+use nix::sys::signal::{SigSet, Signal};
+use psstat_core::model::units::Pid;
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
+};
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// A read whose thread sleeps is abandoned after this long, or after a quarter of `--timeout`.
+const LONGEST_PATIENCE: Duration = Duration::from_millis(250);
+
+/// While something does not answer, the patience with everything else is shorter by this factor. So
+/// many processes that do not answer cost little more than one.
+const LATER: u32 = 5;
+
+/// A read is abandoned when it is still under way at this many looks in a row.
+const LOOKS: u32 = 2;
+
+/// The signals that psstat handles. A thread that is stuck handles none, so threads that can be stuck
+/// leave them to the one that waits.
+const HANDLED: [Signal; 5] =
+    [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2];
+
+/// What a thread does with its turn: all that the command does, from the state that it finds in the
+/// session.
+pub type Work<S> = fn(&Turn<S>) -> Result<(), Error>;
+
+/// The right to do the work of a command. It passes to another thread if this one is stuck.
+#[derive(Debug)]
+pub struct Turn<S> {
+    relay: Arc<Relay<S>>,
+    reads: Reads,
+}
+
+#[derive(Debug)]
+struct Relay<S> {
+    /// What the next thread needs to go on. `None` while a thread uses it.
+    session: Mutex<Option<S>>,
+    /// Wakes the thread that waits, while a sample is taken. `None` if none waits.
+    timer: Option<OwnedFd>,
+    timeout: Duration,
+    work: Work<S>,
+}
+
+/// Does the work. If `can_block`, another thread waits, and goes on if this one is stuck in a read. A
+/// sample may take as long as `timeout`.
+///
+/// # Errors
+/// The error of the work.
+pub fn run<S: Send + 'static>(
+    session: S,
+    can_block: bool,
+    timeout: Duration,
+    work: Work<S>,
+) -> Result<(), Error> {
+    let flags = TimerfdFlags::CLOEXEC;
+    let timer = || timerfd_create(TimerfdClockId::Monotonic, flags).ok();
+    let timer = if can_block { timer() } else { None };
+    let session = Mutex::new(Some(session));
+    let turn = Turn {
+        relay: Arc::new(Relay { session, timer, timeout, work }),
+        reads: Reads::of_first_thread(),
+    };
+    turn.let_another_wait();
+    let result = work(&turn);
+    while !turn.reads.is_current() {
+        // Another thread ends the program.
+        std::thread::park();
+    }
+    result
+}
+
+impl<S: Send + 'static> Turn<S> {
+    /// Makes the reads that can block.
+    pub fn reads(&self) -> Reads {
+        self.reads.clone()
+    }
+
+    /// Takes the session, at the beginning of the work. `None` if the turn has passed to another thread.
+    pub fn begin(&self) -> Option<S> {
+        self.session().take()
+    }
+
+    /// Takes a sample, and returns it with the session. `None` if the turn has passed to another thread
+    /// meanwhile, which has the session.
+    pub fn sample<T>(&self, session: S, sample: impl FnOnce() -> T) -> Option<(S, T)> {
+        *self.session() = Some(session);
+        self.set_timer(self.patience() / LOOKS);
+        let taken = sample();
+        // A thread whose turn has passed must not stop the timer of the other.
+        if !self.reads.is_current() {
+            return None;
+        }
+        self.set_timer(Duration::ZERO);
+        self.begin().map(|session| (session, taken))
+    }
+
+    /// How long a read may take.
+    fn patience(&self) -> Duration {
+        let patience = LONGEST_PATIENCE.min(self.relay.timeout / 4);
+        if self.reads.count_stuck() > 0 { patience / LATER } else { patience }
+    }
+
+    fn session(&self) -> MutexGuard<'_, Option<S>> {
+        self.relay.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes the thread that waits, again and again. Zero stops that.
+    fn set_timer(&self, every: Duration) {
+        let Some(timer) = &self.relay.timer else { return };
+        let every = Timespec {
+            tv_sec: i64::try_from(every.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: every.subsec_nanos().into(),
+        };
+        let times = Itimerspec { it_interval: every, it_value: every };
+        // The file and the times are valid, so this does not fail.
+        let _ = timerfd_settime(timer, TimerfdTimerFlags::empty(), &times);
+    }
+
+    /// Starts a thread that waits for this one to be stuck. If no thread can be made, this one goes on
+    /// without.
+    fn let_another_wait(&self) {
+        if self.relay.timer.is_none() {
+            return;
+        }
+        let (relay, reads) = (Arc::clone(&self.relay), self.reads.clone());
+        let started = std::thread::Builder::new().spawn(move || relay.wait_and_take_over(&reads));
+        if started.is_ok() {
+            // The new thread has not inherited this.
+            let handled: SigSet = HANDLED.into_iter().collect();
+            // The set is valid, so this does not fail.
+            let _ = handled.thread_block();
+        }
+    }
+}
+
+impl<S: Send + 'static> Relay<S> {
+    /// Waits until the thread that makes `reads` is stuck, does the rest of the work, and ends the
+    /// program.
+    fn wait_and_take_over(self: Arc<Self>, reads: &Reads) {
+        let Some(reads) = self.wait(reads) else { return };
+        let turn = Turn { relay: self, reads };
+        turn.let_another_wait();
+        let result = (turn.relay.work)(&turn);
+        if turn.reads.is_current() {
+            let status = messages::exit_status(&result);
+            abandoned::give_up_output();
+            std::process::exit(status.into());
+        }
+    }
+
+    /// Waits until a read does not come back, and takes the turn. `None` if the timer is of no use.
+    fn wait(&self, reads: &Reads) -> Option<Reads> {
+        let timer = self.timer.as_ref()?;
+        let mut last: Option<Reading> = None;
+        let mut looks = 0;
+        loop {
+            retry(|| rustix::io::read(timer, &mut [0; 8])).ok()?;
+            let now = reads.under_way();
+            looks = if now.is_some() && now == last { looks + 1 } else { 1 };
+            last = now;
+            let Some(reading) = &last else { continue };
+            if looks < LOOKS || (looks < self.looks_while_running() && runs(reading.thread)) {
+                continue;
+            }
+            if let Some(reads) = reads.take_over(reading) {
+                return Some(reads);
+            }
+        }
+    }
+
+    /// The kernel can need seconds to add up the memory of a large process. Then the thread runs, and is
+    /// abandoned only when half of the time is up.
+    fn looks_while_running(&self) -> u32 {
+        let every = LONGEST_PATIENCE.min(self.timeout / 4) / LOOKS;
+        let looks = (self.timeout / 2).as_nanos() / every.as_nanos().max(1);
+        u32::try_from(looks).unwrap_or(u32::MAX)
+    }
+}
+
+/// Whether a thread of psstat runs, or waits only for a processor (`R` in proc_pid_stat(5)).
+fn runs(thread: Pid) -> bool {
+    let stat = std::fs::read(format!("/proc/self/task/{thread}/stat")).unwrap_or_default();
+    let state = stat.iter().rposition(|&byte| byte == b')').and_then(|end| stat.get(end + 2));
+    state == Some(&b'R')
+}
