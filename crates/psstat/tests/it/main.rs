@@ -22,6 +22,7 @@
 //! | `architecture` | no import cycles, and other rules that the compiler does not hold |
 //! | `stderr` | the form of lines on standard error |
 //! | `conduct` | what the tests themselves have to keep to |
+//! | `supply_chain` | the crates that psstat depends on keep to deny.toml |
 //! | `tidy` | links and tables of the documents |
 
 #![allow(missing_docs, reason = "tests say what they test by their names")]
@@ -46,6 +47,7 @@ mod real;
 mod servers;
 mod simulated;
 mod stderr;
+mod supply_chain;
 mod support;
 mod systemd;
 mod tidy;
