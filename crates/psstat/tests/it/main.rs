@@ -22,6 +22,7 @@
 //! | `architecture` | no import cycles, and other rules that the compiler does not hold |
 //! | `stderr` | the form of lines on standard error |
 //! | `conduct` | what the tests themselves have to keep to |
+//! | `fuzz` | the checks of the fuzzers, on their corpora and inputs made of these |
 //! | `supply_chain` | the crates that psstat depends on keep to deny.toml |
 //! | `tidy` | links and tables of the documents |
 
@@ -40,6 +41,7 @@ mod execd;
 mod fake;
 mod fields;
 mod formats;
+mod fuzz;
 mod names;
 mod namespace;
 mod packages;
