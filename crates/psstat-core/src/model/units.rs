@@ -22,6 +22,12 @@ impl Pid {
         Pid(number)
     }
 
+    /// Makes a pid of a number up to [`Pid::MAX`]. `None` if it is larger. 0 is [`Pid::NONE`].
+    pub fn checked(number: u64) -> Option<Pid> {
+        let number = u32::try_from(number).ok()?;
+        (number <= Pid::MAX.0).then_some(Pid(number))
+    }
+
     /// Parses a pid from 1 to [`Pid::MAX`]. `None` if there is anything but decimal digits.
     pub fn parse(digits: &[u8]) -> Option<Pid> {
         if digits.is_empty() || digits.len() > 7 {

@@ -22,7 +22,7 @@ pub fn stat(line: &[u8]) -> Option<Stat<'_>> {
         [state] => *state,
         _ => return None,
     };
-    let parent = Pid::new(u32::try_from(words.number()?).ok()?);
+    let parent = Pid::checked(words.number()?)?;
     // pgrp, session, tty_nr, tpgid, flags, minflt, cminflt, majflt, cmajflt
     words.skip(9)?;
     let user = words.number()?;
@@ -224,6 +224,7 @@ mod tests {
             b"42 (x) SS 7 8 9 10 11 12 13 14 15 16 170 18 19 20 21 22 23 24 2500 26",
             b"42 (x) S seven 8 9 10 11 12 13 14 15 16 170 18 19 20 21 22 23 24 2500 26",
             b"42 (x) S -1 8 9 10 11 12 13 14 15 16 170 18 19 20 21 22 23 24 2500 26",
+            b"42 (x) S 4194305 8 9 10 11 12 13 14 15 16 170 18 19 20 21 22 23 24 2500 26",
             b"42 (x) S 7 8 9 10 11 12 13 14 15 16 99999999999999999999 18 19 20 21 22 23 24 25",
         ] {
             assert_eq!(stat(text), None, "{}", String::from_utf8_lossy(text));

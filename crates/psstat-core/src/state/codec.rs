@@ -357,8 +357,7 @@ impl Reader<'_> {
     }
 
     fn pid(&mut self) -> Option<Pid> {
-        let number = u32::try_from(self.number()?).ok()?;
-        (number <= Pid::MAX.number()).then_some(Pid::new(number))
+        Pid::checked(self.number()?)
     }
 
     fn bytes(&mut self) -> Option<&[u8]> {

@@ -22,6 +22,8 @@
 //! | `architecture` | no import cycles, and other rules that the compiler does not hold |
 //! | `stderr` | the form of lines on standard error |
 //! | `conduct` | what the tests themselves have to keep to |
+//! | `fuzz` | the checks of the fuzzers, on their corpora and inputs made of these |
+//! | `supply_chain` | the crates that psstat depends on keep to deny.toml |
 //! | `tidy` | links and tables of the documents |
 
 #![allow(missing_docs, reason = "tests say what they test by their names")]
@@ -39,6 +41,7 @@ mod execd;
 mod fake;
 mod fields;
 mod formats;
+mod fuzz;
 mod names;
 mod namespace;
 mod packages;
@@ -46,6 +49,7 @@ mod real;
 mod servers;
 mod simulated;
 mod stderr;
+mod supply_chain;
 mod support;
 mod systemd;
 mod tidy;

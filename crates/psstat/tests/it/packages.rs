@@ -138,42 +138,93 @@ fn both_packages_have_the_notices_of_all_linked_crates() {
     if !all_installed(&["dpkg-deb", "tar", "rpm2cpio"]) {
         return;
     }
-    let notices = notices_in_the_deb();
-    let mut tree = Command::new("cargo");
-    tree.args(["tree", "--locked", "-p", "psstat", "-e", "normal,no-proc-macro"]);
-    tree.args(["--prefix", "none", "--format", "{p}"]).current_dir(REPOSITORY);
-    let tree = String::from_utf8(limit::output(&mut tree).unwrap().stdout).unwrap();
+    let notices = in_the_deb("THIRD-PARTY-NOTICES");
     let mut crates = 0;
-    // A crate of this workspace is followed by its directory.
-    for linked in tree.lines().filter(|line| !line.contains(" (/")) {
-        let (name, rest) = linked.split_once(" v").unwrap();
-        let version = rest.split(' ').next().unwrap();
-        assert!(notices.contains(&format!("\n{name} {version}: ")), "no licence of {linked}");
-        let of_text = format!(" {name} {version}");
+    for (name, version) in linked_crates() {
+        let linked = format!("{name} {version}");
+        assert!(notices.contains(&format!("\n{linked}: ")), "no licence of {linked}");
+        let of_text = format!(" {linked}");
         let texts = notices.split("Licence text of:").skip(1);
         let mut owners = texts.map(|text| text.split("\n==").next().unwrap());
         assert!(owners.any(|owners| owners.contains(&of_text)), "no licence text of {linked}");
         crates += 1;
     }
-    assert!(crates > 20, "{tree}");
+    assert!(crates > 20, "{crates}");
     for part in ["Rust standard library", "GNU LESSER GENERAL PUBLIC LICENSE", "libgcc"] {
         assert!(notices.contains(part), "nothing about {part}");
     }
+    names_no_place_of_this_machine(&notices);
+    is_in_the_rpm(&notices);
+}
+
+/// A software bill of materials, for those who look for vulnerable versions.
+#[test]
+fn both_packages_list_what_the_binary_contains() {
+    if !all_installed(&["dpkg-deb", "tar", "rpm2cpio"]) {
+        return;
+    }
+    let text = in_the_deb("psstat.spdx.json");
+    let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(document["spdxVersion"], "SPDX-2.3");
+    let packages = document["packages"].as_array().unwrap();
+    let urls: Vec<&str> = packages
+        .iter()
+        .filter_map(|package| package["externalRefs"][0]["referenceLocator"].as_str())
+        .collect();
+    for (name, version) in linked_crates() {
+        let url = format!("pkg:cargo/{name}@{version}");
+        assert!(urls.contains(&&*url), "{url} is not in {urls:?}");
+    }
+    for part in ["pkg:generic/rust-std@", "pkg:deb/debian/glibc@", "pkg:deb/debian/gcc-"] {
+        assert!(urls.iter().any(|url| url.starts_with(part)), "no {part} in {urls:?}");
+    }
+    for package in packages {
+        assert!(package["licenseDeclared"].as_str().is_some_and(|text| !text.is_empty()));
+    }
+    // All of them, and nothing else, is linked into psstat.
+    let links = document["relationships"].as_array().unwrap().iter();
+    let links = links.filter(|link| link["relationshipType"] == "STATIC_LINK");
+    assert_eq!(links.count(), packages.len() - 1);
+    names_no_place_of_this_machine(&text);
+    is_in_the_rpm(&text);
+}
+
+/// Name and version of each crate that is linked into psstat, the crates of psstat left out.
+fn linked_crates() -> Vec<(String, String)> {
+    let mut tree = Command::new("cargo");
+    tree.args(["tree", "--locked", "-p", "psstat", "-e", "normal,no-proc-macro"]);
+    tree.args(["--prefix", "none", "--format", "{p}"]).current_dir(REPOSITORY);
+    let tree = String::from_utf8(limit::output(&mut tree).unwrap().stdout).unwrap();
+    // A crate of this workspace is followed by its directory.
+    let others = tree.lines().filter(|line| !line.contains(" (/"));
+    let parts = others.map(|line| {
+        let (name, rest) = line.split_once(" v").unwrap();
+        (name.to_owned(), rest.split(' ').next().unwrap().to_owned())
+    });
+    parts.collect()
+}
+
+fn names_no_place_of_this_machine(text: &str) {
     let lock = fs::read_to_string(format!("{REPOSITORY}/Cargo.lock")).unwrap();
     let mut lines = lock.lines();
     let registry =
         lines.find_map(|line| line.strip_suffix("-index\"")?.rsplit('/').next()).unwrap();
     for unwanted in [registry, "/root/", "/home/", REPOSITORY] {
-        assert!(!notices.contains(unwanted), "{unwanted} in the notices");
+        assert!(!text.contains(unwanted), "{unwanted} is in the text");
     }
+}
+
+/// Checks that the .rpm has the same text.
+fn is_in_the_rpm(text: &str) {
     // An archive that is not compressed, with the files as they are.
     let mut rpm = Command::new("rpm2cpio");
     let files = limit::output(rpm.arg(&packages().rpm)).unwrap().stdout;
-    let notices = notices.as_bytes();
-    assert!(files.windows(notices.len()).any(|part| part == notices), "the .rpm has others");
+    let text = text.as_bytes();
+    assert!(files.windows(text.len()).any(|part| part == text), "the .rpm has another text");
 }
 
-fn notices_in_the_deb() -> String {
+/// A file of the documentation in the .deb.
+fn in_the_deb(name: &str) -> String {
     let mut deb = Command::new("dpkg-deb")
         .arg("--fsys-tarfile")
         .arg(&packages().deb)
@@ -181,7 +232,7 @@ fn notices_in_the_deb() -> String {
         .spawn()
         .unwrap();
     let tar = Command::new("tar")
-        .args(["-x", "-O", "./usr/share/doc/psstat/THIRD-PARTY-NOTICES"])
+        .args(["-x", "-O", &format!("./usr/share/doc/psstat/{name}")])
         .stdin(deb.stdout.take().unwrap())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -8,7 +8,7 @@
 mod http;
 mod influxd;
 mod json;
-mod page;
+pub mod page;
 mod process;
 mod prometheus;
 mod victoria_metrics;

@@ -41,6 +41,7 @@ FILES = {
     "/usr/share/man/man1/psstat.1.gz",
     "/usr/share/bash-completion/completions/psstat",
     "/usr/share/fish/vendor_completions.d/psstat.fish",
+    "/usr/share/doc/psstat/psstat.spdx.json",
     DROP_IN,
     f"{EXAMPLES}/psstat.toml",
     *(f"{EXAMPLES}/telegraf/{name}.conf" for name in SNIPPETS),

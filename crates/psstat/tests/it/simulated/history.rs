@@ -53,7 +53,7 @@ impl fmt::Debug for Happening {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub enum Kind {
     Fork,
     Exec,
     Burn,
@@ -108,6 +108,10 @@ const PID_MAX: u32 = 16;
 pub const ROOT: Pid = Pid::new(3);
 
 impl Happening {
+    pub fn new(kind: Kind, who: usize, user: u64, system: u64) -> Happening {
+        Happening { kind, who, user, system }
+    }
+
     /// Does it, if it can be done.
     pub fn apply(&self, world: &mut World, law: Law) {
         let living = world.living();
@@ -242,12 +246,8 @@ fn work() -> impl Strategy<Value = u64> {
 }
 
 fn of_kind(kind: impl Strategy<Value = Kind>) -> impl Strategy<Value = Happening> {
-    (kind, 0usize..1000, work(), work()).prop_map(|(kind, who, user, system)| Happening {
-        kind,
-        who,
-        user,
-        system,
-    })
+    (kind, 0usize..1000, work(), work())
+        .prop_map(|(kind, who, user, system)| Happening::new(kind, who, user, system))
 }
 
 impl Happening {

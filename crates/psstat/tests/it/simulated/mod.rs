@@ -19,6 +19,7 @@
 //! | `unreadable` | what may not be read changes nothing in other groups |
 //! | `time_outs` | a sample that ran out of time loses nothing |
 //! | `unmoved` | reading only what has run gives the same result as reading everything |
+//! | `of_bytes` | histories that a fuzzer makes up, and what holds in them |
 //! | `rules` | for each rule of the accounting, a history that fails without it |
 //!
 //! Each sample is taken by the engine that the program uses. A world is its kernel.
@@ -32,6 +33,7 @@ mod counters;
 mod hierarchy;
 mod history;
 mod machine;
+pub mod of_bytes;
 mod oracle;
 mod partial;
 mod pid_files;

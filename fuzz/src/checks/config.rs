@@ -1,0 +1,105 @@
+//! The configuration file.
+
+use super::output::{check_label, check_message};
+use psstat::config;
+use psstat::files::config::ReadConfigError;
+use psstat::settings::Surroundings;
+use psstat_core::model::units::Uid;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// The keys of packaging/psstat.toml.
+const KEYS: [&str; 15] = [
+    "host",
+    "cache_dir",
+    "cache_name",
+    "wait",
+    "interval",
+    "fields",
+    "memory",
+    "format",
+    "output",
+    "proc",
+    "sys",
+    "timeout",
+    "multi_threaded",
+    "tags",
+    "group",
+];
+const KEYS_OF_GROUP: [&str; 11] = [
+    "name", "pid", "pid_file", "systemd", "cgroup", "pattern", "cmdline", "exe", "user",
+    "children", "tags",
+];
+
+/// Those of a host with one user and no configuration file.
+pub fn surroundings() -> Surroundings {
+    Surroundings {
+        host: b"tengu".to_vec(),
+        host_proc: None,
+        host_sys: None,
+        user: Uid(1000),
+        find_user: |name| (name == "www-data").then_some(Uid(33)),
+        read_config: |_| Err(ReadConfigError::TooLong),
+    }
+}
+
+/// Checks that the text is refused with one line that names a line of the file, or that each of its keys
+/// means something. Returns whether it is accepted.
+pub fn check(bytes: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    let surroundings = surroundings();
+    let settings = match config::parse(Path::new("/etc/psstat.toml"), text, &surroundings) {
+        Ok(settings) => settings,
+        Err(error) => {
+            check_message(&error.to_string());
+            let lines = bytes.iter().filter(|&&byte| byte == b'\n').count() + 1;
+            assert!((1..=lines).contains(&error.line), "line {} of {lines}", error.line);
+            return false;
+        }
+    };
+    let table: toml::Table = text.parse().expect("what is accepted is TOML");
+    check_keys(table.keys(), &KEYS);
+    let groups = table.get("group").map_or(&[][..], |groups| groups.as_array().expect("a list"));
+    assert_eq!(settings.selectors.len(), groups.len());
+    for (group, selector) in groups.iter().zip(&settings.selectors) {
+        let group = group.as_table().expect("a table");
+        check_keys(group.keys(), &KEYS_OF_GROUP);
+        check_label(selector.name.as_ref().map(|name| name.as_str()));
+        assert_eq!(selector.name.is_some(), group.contains_key("name"));
+        let conditions = &selector.conditions;
+        for (key, has) in [
+            ("pattern", conditions.pattern.is_some()),
+            ("cmdline", conditions.cmdline.is_some()),
+            ("exe", conditions.exe.is_some()),
+            ("user", conditions.user.is_some()),
+        ] {
+            assert_eq!(group.contains_key(key), has, "{key}");
+        }
+        let children = group.get("children").and_then(toml::Value::as_bool).unwrap_or(true);
+        assert_eq!(selector.children, children);
+        let tags = group.get("tags").and_then(toml::Value::as_table).map_or(0, toml::Table::len);
+        assert_eq!(selector.tags.len(), tags);
+    }
+    let job = match settings.job(&surroundings) {
+        Ok(job) => job,
+        Err(error) => {
+            check_message(&error.to_string());
+            return false;
+        }
+    };
+    for tags in &job.plan.tags {
+        let keys: BTreeSet<&str> = tags.iter().map(|(key, _)| key.as_str()).collect();
+        assert_eq!(keys.len(), tags.len(), "a tag twice: {tags:?}");
+        for (key, value) in tags {
+            check_label(Some(key.as_str()));
+            check_label(Some(value.as_str()));
+        }
+    }
+    true
+}
+
+fn check_keys<'t>(keys: impl Iterator<Item = &'t String>, known: &[&str]) {
+    for key in keys {
+        assert!(known.contains(&key.as_str()), "nobody reads {key:?}");
+    }
+}
