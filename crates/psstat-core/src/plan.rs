@@ -9,7 +9,7 @@ use crate::model::memory::MemoryMode;
 use crate::model::report::Report;
 use crate::model::units::WallNanos;
 use crate::select::matcher::PatternError;
-use crate::select::selector::{Selector, Source, User};
+use crate::select::selector::{Selector, Source};
 use crate::select::selectors::Selectors;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -76,18 +76,22 @@ impl Plan {
         })
     }
 
-    /// Whether a sample can read files whose reading can block for ever: of processes, or of a file server.
-    pub fn reads_what_can_block(&self) -> bool {
-        let is_one = |selector: &Selector| {
-            let conditions = &selector.conditions;
-            matches!(selector.source, Source::PidFile(_))
-                || matches!(conditions.user, Some(User::Named(_)))
-                || conditions.cmdline.is_some()
-                || conditions.exe.is_some()
-        };
+    /// Whether a sample can read files of processes whose reading can block for ever.
+    pub fn asks_processes(&self) -> bool {
         let reads_maps = self.memory == MemoryMode::Pss && self.fields.need(Need::Memory);
         let reads_fields = self.fields.need(Need::Storage) || self.fields.need(Need::OpenFiles);
-        reads_maps || reads_fields || self.selectors.iter().any(is_one)
+        let asks = |selector: &Selector| {
+            selector.conditions.cmdline.is_some() || selector.conditions.exe.is_some()
+        };
+        reads_maps || reads_fields || self.selectors.iter().any(asks)
+    }
+
+    /// The pid files that a sample reads.
+    pub fn pid_files(&self) -> impl Iterator<Item = &[u8]> {
+        self.selectors.iter().filter_map(|selector| match &selector.source {
+            Source::PidFile(path) => Some(&path[..]),
+            _ => None,
+        })
     }
 
     /// The output of a sample that was taken at `taken`: whole lines, or nothing.

@@ -4,7 +4,7 @@ use super::relay::{self, Turn};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::files::cache::{CacheFile, PreparedCache};
-use crate::files::output;
+use crate::files::{output, pid_file};
 use crate::job::{Baseline, Job};
 use crate::machine::{Machine, boot_now};
 use crate::messages::Messages;
@@ -20,7 +20,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// # Errors
 /// If `/proc` cannot be read, the cache file cannot be used, or the sample cannot be written.
 pub fn run(job: Job, interruptible: Interruptible) -> Result<(), Error> {
-    let (can_block, timeout) = (job.plan.reads_what_can_block(), job.timeout);
+    let can_block = job.plan.asks_processes() || pid_file::may_block(job.plan.pid_files());
+    let timeout = job.timeout;
     let deadline = Deadline::after(timeout);
     let session = Session { job, interruptible, deadline, last: None };
     relay::run(session, can_block, timeout, sample_and_print)

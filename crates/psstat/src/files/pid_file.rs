@@ -3,11 +3,16 @@
 use super::io_error;
 use psstat_core::model::pid_file::{PidFile, PidFileError};
 use psstat_core::parse::procfs as parse;
-use rustix::fs::{FileType, FsWord, Mode, OFlags, PROC_SUPER_MAGIC};
+use rustix::fs::{
+    AtFlags, CWD, FileType, FsWord, Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags, StatxFlags,
+    openat2, statx,
+};
 use rustix::io::Errno;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Error, Read};
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// The file systems in which the kernel shows itself: procfs, sysfs, debugfs, tracefs, securityfs and control
@@ -24,6 +29,38 @@ const OF_THE_KERNEL: [FsWord; 7] = [
 
 /// Enough for a pid and the lines that some servers write after it.
 const SIZE_LIMIT: u64 = 4096;
+
+/// If there are more pid files than this, to look at each costs more than to expect that one blocks.
+const FEW: usize = 8;
+
+/// Whether reading one of these files can block for ever. The root file system and `/run` are local: if they
+/// did not answer, nothing on the machine would.
+///
+/// This does not block itself: the kernel looks only at what it has in memory (`RESOLVE_CACHED` of
+/// openat2(2), since Linux 5.12; `AT_STATX_DONT_SYNC` of statx(2)). If that does not tell, the answer is
+/// `true`.
+pub fn may_block<'p>(paths: impl Iterator<Item = &'p [u8]>) -> bool {
+    let mut paths = paths.peekable();
+    if paths.peek().is_none() {
+        return false;
+    }
+    let local = [device_of(Path::new("/")), device_of(Path::new("/run"))];
+    let is_local = |path: &[u8]| {
+        let device = device_of(Path::new(OsStr::from_bytes(path)));
+        device.is_some() && local.contains(&device)
+    };
+    let looked_at = paths.by_ref().take(FEW).all(is_local);
+    !looked_at || paths.next().is_some()
+}
+
+/// The device of a file, if the kernel has it in memory.
+fn device_of(path: &Path) -> Option<(u32, u32)> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let file = openat2(CWD, path, flags, Mode::empty(), ResolveFlags::CACHED).ok()?;
+    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+    let stat = statx(&file, "", flags, StatxFlags::TYPE).ok()?;
+    Some((stat.stx_dev_major, stat.stx_dev_minor))
+}
 
 /// Reads a pid file. It can be a symbolic link, which leads wherever another user wants. So a device, a
 /// FIFO or a file of procfs or sysfs is not opened: that alone can have an effect, as on `/proc/kmsg`.
@@ -63,5 +100,24 @@ fn explain(errno: Errno) -> PidFileError {
         Errno::NOENT => PidFileError::NotFound,
         Errno::ACCESS | Errno::PERM => PidFileError::Denied,
         other => PidFileError::Failed(io_error::text(&Error::from(other))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_files_beside_the_systems_own_cannot_block() {
+        let is_here = |path: &str| !may_block([path.as_bytes()].into_iter());
+        assert!(!may_block(std::iter::empty()), "there is nothing to read");
+        // Otherwise the kernel is older than Linux 5.12, and everything may block.
+        if device_of(Path::new("/")).is_some() {
+            assert!(is_here("/"));
+            assert!(!may_block([&b"/"[..]; FEW].into_iter()));
+        }
+        assert!(may_block([&b"/"[..]; FEW + 1].into_iter()), "looking at each would cost more");
+        assert!(!is_here("/proc/self/stat"), "another file system");
+        assert!(!is_here("/no such file"));
     }
 }

@@ -30,7 +30,8 @@ use std::sync::Arc;
 /// If the first sample cannot be taken or written, or standard output cannot be written. If a later
 /// sample fails, the error is printed and the process goes on.
 pub fn run(job: Job, signals: Signals) -> Result<(), Error> {
-    let (can_block, timeout) = (job.plan.reads_what_can_block(), job.timeout);
+    let can_block = job.plan.asks_processes() || job.plan.pid_files().next().is_some();
+    let timeout = job.timeout;
     let session = Session {
         requests: Requests::new(signals, job.interval),
         job,
