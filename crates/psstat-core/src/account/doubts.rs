@@ -1,6 +1,7 @@
 //! Which groups are in doubt: it is not known who belongs to them.
 
 use super::group::{Group, own_label};
+use super::membership::Membership;
 use crate::model::label::Label;
 use crate::model::snapshot::Snapshot;
 use crate::select::roots::Root;
@@ -32,7 +33,13 @@ pub enum Subject {
 /// Notes in each group the cause of the first doubt about it.
 ///
 /// A process that may be a root does not matter to a group that it is a member of anyway.
-pub fn apply(doubts: &[Doubt], groups: &mut [Group], selectors: &Selectors, snapshot: &Snapshot) {
+pub fn apply(
+    doubts: &[Doubt],
+    groups: &mut [Group],
+    membership: &Membership,
+    selectors: &Selectors,
+    snapshot: &Snapshot,
+) {
     if doubts.is_empty() {
         return;
     }
@@ -64,7 +71,7 @@ pub fn apply(doubts: &[Doubt], groups: &mut [Group], selectors: &Selectors, snap
             Subject::Member(label) => label.clone(),
         };
         let is_member = |group: &Group| match subject {
-            Subject::Root(root) => group.members.binary_search(&root.process).is_ok(),
+            Subject::Root(root) => membership.is_member(root.process, group.index),
             _ => false,
         };
         let group = labels.get(&named).map(|&index| &mut groups[index]);
