@@ -13,7 +13,7 @@
 //! known      names: count, then for each: length, bytes
 //!            turn
 //!            processes: count, then for each, by rising pid: difference to the pid before, parent,
-//!            start, own, children, threads, 1 if it is a zombie else 0, 1 if it is a member else 0,
+//!            start as below, own, children, threads, 1 if it is a zombie else 0, 1 if it is a member else 0,
 //!            index of its name, clock (0 if there is none, else the number plus 1)
 //! groups     count, then for each:
 //!   label    length, UTF-8
@@ -24,15 +24,17 @@
 //! sets       count, then for each: the set that it adds a group to (0 if that is empty, 1 for the first
 //!            set here), twice the index of the group, plus 1 if it is without children
 //! ledger
-//!   members  count, then for each, by rising pid: difference to the pid before, parent, start,
-//!            own, children, set as above
+//!   members  count, then for each, by rising pid: difference to the pid before, parent, start (the
+//!            difference to the one before, see below), own, children, set as above
 //!   debts    count, then for each, by rising group: group, heir, owed
 //! rates      count, then for each, by rising number: number, members and debts as above
 //! totals     count, then for each: label, nanoseconds used, last seen
 //! ```
 //!
 //! Numbers are unsigned LEB128: seven bits per byte, the lowest bits first, and the top bit set in
-//! all bytes but the last. Groups and totals are sorted by label.
+//! all bytes but the last. A start is twice the difference to the one before it, or one less than twice
+//! the distance if it is earlier: processes with pids near each other often started near each other.
+//! Groups and totals are sorted by label.
 
 use super::State;
 use crate::account::accounts::{Accounts, GroupAccount};
@@ -177,11 +179,11 @@ fn put_known(bytes: &mut Vec<u8>, known: &Known) {
     }
     put(bytes, known.turn as u64);
     put(bytes, known.processes.len() as u64);
-    let mut last = 0;
+    let (mut last, mut start) = (0, 0);
     for KnownProcess { process, is_member, .. } in &known.processes {
         put_pid_after(bytes, &mut last, process.id.pid);
         put(bytes, u64::from(process.parent.number()));
-        put(bytes, process.id.start.0);
+        put_start(bytes, &mut start, process.id.start);
         put(bytes, process.times.own.0);
         put(bytes, process.times.children.0);
         put(bytes, u64::from(process.threads));
@@ -204,11 +206,11 @@ fn number_of(rate: Rate) -> u64 {
 
 fn put_ledger<Q: Quantity>(bytes: &mut Vec<u8>, ledger: &Ledger<Q>) {
     put(bytes, ledger.members.len() as u64);
-    let mut last = 0;
+    let (mut last, mut start) = (0, 0);
     for member in &ledger.members {
         put_pid_after(bytes, &mut last, member.id.pid);
         put(bytes, u64::from(member.parent.number()));
-        put(bytes, member.id.start.0);
+        put_start(bytes, &mut start, member.id.start);
         put(bytes, member.amounts.own.number());
         put(bytes, member.amounts.children.number());
         put(bytes, u64::from(member.groups.number()));
@@ -225,6 +227,13 @@ fn put_ledger<Q: Quantity>(bytes: &mut Vec<u8>, ledger: &Ledger<Q>) {
 fn put_pid_after(bytes: &mut Vec<u8>, last: &mut u32, pid: Pid) {
     put(bytes, u64::from(pid.number() - *last));
     *last = pid.number();
+}
+
+/// Puts a start as its difference to the `last`, which it becomes.
+fn put_start(bytes: &mut Vec<u8>, last: &mut u64, start: Ticks) {
+    let step = start.0.wrapping_sub(*last).cast_signed();
+    put(bytes, ((step << 1) ^ (step >> 63)).cast_unsigned());
+    *last = start.0;
 }
 
 fn put_bytes(bytes: &mut Vec<u8>, text: &[u8]) {
@@ -310,13 +319,13 @@ impl Reader<'_> {
             ids.push(known.names.id(self.bytes()?));
         }
         known.turn = u32::try_from(self.number()?).ok()?;
-        let mut last = 0;
+        let (mut last, mut start) = (0, 0);
         let count = self.number()?;
         known.processes.reserve_exact(self.at_most(count, 10));
         for _ in 0..count {
             let pid = self.pid_after(&mut last)?;
             let parent = self.pid()?;
-            let id = ProcId { pid, start: Ticks(self.number()?) };
+            let id = ProcId { pid, start: self.start_after(&mut start)? };
             let times = Times { own: Ticks(self.number()?), children: Ticks(self.number()?) };
             let threads = u32::try_from(self.number()?).ok()?;
             let life = if self.flag()? { Life::Zombie } else { Life::Alive };
@@ -377,13 +386,13 @@ impl Reader<'_> {
 
     fn ledger<Q: Quantity>(&mut self, sets: &Sets, groups: usize) -> Option<Ledger<Q>> {
         let mut ledger = Ledger { members: Vec::new(), debts: Vec::new() };
-        let mut last = 0;
+        let (mut last, mut before) = (0, 0);
         let count = self.number()?;
         ledger.members.reserve_exact(self.at_most(count, 6));
         for _ in 0..count {
             let pid = self.pid_after(&mut last)?;
             let parent = self.pid()?;
-            let start = Ticks(self.number()?);
+            let start = self.start_after(&mut before)?;
             let own = Q::of(self.number()?);
             let amounts = Amounts { own, children: Q::of(self.number()?) };
             let id = ProcId { pid, start };
@@ -409,6 +418,14 @@ impl Reader<'_> {
         let step = self.number()?;
         *last = u32::try_from(u64::from(*last).checked_add(step)?).ok()?;
         (step > 0 && *last <= Pid::MAX.number()).then_some(Pid::new(*last))
+    }
+
+    /// A start, given the `last`, which it becomes.
+    fn start_after(&mut self, last: &mut u64) -> Option<Ticks> {
+        let number = self.number()?;
+        let step = (number >> 1).cast_signed() ^ -(number & 1).cast_signed();
+        *last = last.wrapping_add(step.cast_unsigned());
+        Some(Ticks(*last))
     }
 
     fn pid(&mut self) -> Option<Pid> {
