@@ -30,7 +30,7 @@ use crate::model::report::Report;
 use crate::model::snapshot::Snapshot;
 use crate::model::units::{Bytes, CpuNanos, Hz, Pid, ProcId, WallNanos};
 use crate::plan::Plan;
-use crate::select::roots::by_control_group;
+use crate::select::roots::{by_control_group, may_pick_below};
 use crate::select::selectors::NewRoots;
 use crate::state::State;
 use alloc::string::String;
@@ -293,7 +293,7 @@ impl<K: Kernel> Engine<K> {
         call(Wanted {
             pick: &pick,
             units: !selectors.units.is_empty(),
-            paths: !selectors.control_groups.is_empty(),
+            below: &|path| may_pick_below(selectors, path),
         })
     }
 
