@@ -307,8 +307,8 @@ impl Kernel for Machine {
         let init = self.cgroup(Pid::INIT).unwrap_or_default();
         let hierarchy = cgroupfs::Mounted::open(&self.sys, &init).ok()?;
         // The sample needs the rest of its time for what is known.
-        let walk = Deadline::after(self.deadline.time_left() / 4);
-        hierarchy.walk(wanted, &|| walk.has_passed()).ok()
+        let end = Deadline::after(self.deadline.time_left() / 4);
+        cgroupfs::walk::walk(&hierarchy, wanted, &|| end.has_passed()).ok()
     }
 
     fn pid_file(&self, path: &[u8]) -> Result<PidFile, PidFileError> {

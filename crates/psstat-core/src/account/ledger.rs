@@ -1002,8 +1002,8 @@ mod tests {
                     && now.id.start < Ticks(1000)
                 {
                     now.id = then.id;
-                    now.amounts.own = now.amounts.own + then.amounts.own;
-                    now.amounts.children = now.amounts.children + then.amounts.children;
+                    now.amounts.own += then.amounts.own;
+                    now.amounts.children += then.amounts.children;
                 }
             }
             let mut debts: Vec<Debt> = debts

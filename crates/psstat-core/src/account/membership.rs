@@ -215,10 +215,10 @@ impl<'f> Former<'f> {
             let waits = has(Kind::Waits) && is_ledgered;
             let is_rated = is_member && (is_lone || !(waits || has(Kind::WaitsUncounted)));
             let mut put = |id: &mut SetId, is_in: bool, is_alone: bool| {
-                if is_above && !(is_in && !is_alone) {
+                if is_above && (is_alone || !is_in) {
                     *id = self.maker.without(*id, group);
                 }
-                if is_in && !(is_above && !is_alone) {
+                if is_in && (is_alone || !is_above) {
                     *id = self.maker.with(Set { rest: *id, group, is_alone });
                 }
             };

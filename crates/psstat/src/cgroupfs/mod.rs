@@ -12,8 +12,6 @@
 pub mod walk;
 
 use crate::sys::{self, retry};
-use psstat_core::kernel::Wanted;
-use psstat_core::model::control_group::Hierarchy;
 use psstat_core::model::read_error::ReadError;
 use psstat_core::model::units::{CpuNanos, Pid};
 use psstat_core::parse::cgroupfs as parse;
@@ -24,7 +22,6 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use walk::Walk;
 
 /// The hierarchies of hybrid mode and v1 that can list the processes, in order of preference.
 const TRACKING: [&str; 5] = ["unified", "systemd", "cpuacct", "cpu,cpuacct", "cpuacct,cpu"];
@@ -82,20 +79,6 @@ impl Mounted {
         };
         let manager = if has(&dir, "init.scope") { Vec::new() } else { parse::manager_root(init) };
         Ok(Mounted { dir, accounting, manager, path: sys.join("fs/cgroup") })
-    }
-
-    /// Walks the hierarchy. Finds the wanted groups and all groups below them. Stops when it
-    /// `is_out_of_time`, or has looked at too many directories: see [`walk`].
-    ///
-    /// # Errors
-    /// If the root may not be read.
-    pub fn walk(
-        &self,
-        wanted: Wanted<'_>,
-        is_out_of_time: &dyn Fn() -> bool,
-    ) -> Result<Hierarchy, Errno> {
-        open_directory(&self.dir, ".")?;
-        Ok(Walk::new(self, wanted, is_out_of_time).run())
     }
 
     /// The CPU time that a control group has used. `None` if it has no counter.

@@ -59,8 +59,22 @@ struct Tree<'p> {
     left: usize,
 }
 
+/// Walks over a mounted hierarchy. Finds the wanted groups and all groups below them. Stops when it
+/// `is_out_of_time`, or has looked at too many directories.
+///
+/// # Errors
+/// If the root may not be read.
+pub fn walk(
+    mounted: &Mounted,
+    wanted: Wanted<'_>,
+    is_out_of_time: &dyn Fn() -> bool,
+) -> Result<Hierarchy, Errno> {
+    open_directory(&mounted.dir, ".")?;
+    Ok(Walk::new(mounted, wanted, is_out_of_time).run())
+}
+
 /// A walk in progress.
-pub(super) struct Walk<'w> {
+struct Walk<'w> {
     mounted: &'w Mounted,
     wanted: Wanted<'w>,
     is_out_of_time: &'w dyn Fn() -> bool,
@@ -70,7 +84,7 @@ pub(super) struct Walk<'w> {
 }
 
 impl<'w> Walk<'w> {
-    pub(super) fn new(
+    fn new(
         mounted: &'w Mounted,
         wanted: Wanted<'w>,
         is_out_of_time: &'w dyn Fn() -> bool,
@@ -84,7 +98,7 @@ impl<'w> Walk<'w> {
     }
 
     /// Looks at the directories. Returns what was found.
-    pub(super) fn run(mut self) -> Hierarchy {
+    fn run(mut self) -> Hierarchy {
         while let Some(mut tree) = self.trees.pop_front() {
             let Some(next) = tree.next.pop_front() else { continue };
             let reason = if self.found.visited >= MOST_IN_ALL {

@@ -3,10 +3,10 @@
 
 #![allow(clippy::unwrap_used, reason = "what goes wrong here fails a test")]
 
-use super::machine::{Machine, Mounted};
+use super::machine::{self, Machine};
 use crate::support::skip;
-use psstat::cgroupfs::walk::MOST_IN_TREE;
-use psstat::cgroupfs::{self};
+use psstat::cgroupfs::Mounted;
+use psstat::cgroupfs::walk::{self, MOST_IN_TREE};
 use psstat_core::kernel::Wanted;
 use psstat_core::model::control_group::Hierarchy;
 use psstat_core::model::read_error::Reason;
@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 const USER: &str = "user.slice/user-1.slice/user@1.service";
 
 /// Walks over the hierarchy below `sys`, until it has asked so many times whether the time is up.
-fn walk(sys: &Path, sources: Vec<Source>, time: usize) -> Hierarchy {
+fn look(sys: &Path, sources: Vec<Source>, time: usize) -> Hierarchy {
     let selectors = sources.into_iter().map(|source| Selector::new(None, source)).collect();
     let selectors = Selectors::new(selectors).unwrap();
     let wanted = Wanted {
@@ -30,7 +30,8 @@ fn walk(sys: &Path, sources: Vec<Source>, time: usize) -> Hierarchy {
     };
     let asked = Cell::new(0);
     let is_out_of_time = || asked.replace(asked.get() + 1) >= time;
-    cgroupfs::Mounted::open(sys, b"").unwrap().walk(wanted, &is_out_of_time).unwrap()
+    let mounted = Mounted::open(sys, b"").unwrap();
+    walk::walk(&mounted, wanted, &is_out_of_time).unwrap()
 }
 
 fn unit(glob: &str) -> Source {
@@ -43,7 +44,7 @@ fn path(glob: &str) -> Source {
 
 /// A machine with two services, of which one has a group of its own, and a user with that many.
 fn with_user(groups: usize) -> Machine {
-    let machine = Machine::new(Mounted::V2);
+    let machine = Machine::new(machine::Mounted::V2);
     for path in ["system.slice", "user.slice", "user.slice/user-1.slice"] {
         machine.put(path, &[]);
     }
@@ -64,7 +65,7 @@ fn sys(machine: &Machine) -> PathBuf {
 #[test]
 fn only_what_a_selector_can_pick_from_is_looked_at() {
     let machine = with_user(50);
-    let visited = |sources| walk(&sys(&machine), sources, usize::MAX).visited;
+    let visited = |sources| look(&sys(&machine), sources, usize::MAX).visited;
     // The root, four slices, four units, and a group of one. Not the reference, and none of the user.
     assert_eq!(visited(vec![unit("nginx.service")]), 9);
     // The root, a slice and two units, and a group of one.
@@ -81,7 +82,7 @@ fn only_what_a_selector_can_pick_from_is_looked_at() {
 fn if_the_time_is_up_what_was_not_looked_at_is_noted() {
     let machine = with_user(1000);
     let sources = || vec![path("system.slice/*"), path("user.slice/*")];
-    let found = walk(&sys(&machine), sources(), 50);
+    let found = look(&sys(&machine), sources(), 50);
     assert_eq!(found.visited, 50);
     assert!(found.unread.iter().all(|unread| unread.error.reason == Reason::OutOfTime));
     let unread: Vec<&[u8]> = found.unread.iter().map(|unread| &unread.path[..]).collect();
@@ -89,7 +90,7 @@ fn if_the_time_is_up_what_was_not_looked_at_is_noted() {
     let closed = |group: &&psstat_core::model::control_group::ControlGroup| group.error.is_some();
     let closed: Vec<&[u8]> = found.groups.iter().filter(closed).map(|one| &one.path[..]).collect();
     assert_eq!(closed, [USER.as_bytes()]);
-    let nothing = walk(&sys(&machine), sources(), 0);
+    let nothing = look(&sys(&machine), sources(), 0);
     assert_eq!((nothing.visited, nothing.groups.len(), nothing.unread.len()), (0, 0, 1));
 }
 
@@ -101,6 +102,7 @@ fn a_tree_that_is_too_large_leaves_the_lines_of_others() {
         "--cgroup=system:system.slice/*",
         "--cgroup=users:user.slice/*",
         "--cgroup=seven:*/7",
+        "--timeout=60s",
         &format!("--cgroup=one:{USER}"),
     ]);
     assert_eq!(sample.counts(), [("nginx", 2), ("system", 3)], "{sample:?}");
@@ -148,7 +150,7 @@ fn in_a_real_hierarchy_the_walk_looks_at_what_was_selected() {
         }
     }
     let visited = |glob: String| {
-        let found = walk(Path::new("/sys"), vec![path(&glob)], usize::MAX);
+        let found = look(Path::new("/sys"), vec![path(&glob)], usize::MAX);
         (found.visited, found.groups.len())
     };
     assert_eq!(visited(format!("{name}/a")), (33, 31), "the root and one above it");
