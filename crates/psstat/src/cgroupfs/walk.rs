@@ -24,10 +24,12 @@ use std::os::fd::OwnedFd;
 const DEPTH_LIMIT: usize = 64;
 
 /// How many directories of one tree the walk looks at at most. A host with 500 containers has some
-/// thousand directories in all.
+/// thousand directories in all. To read the processes of so many takes about a quarter of a second (16 µs
+/// each, on a machine of 2026).
 pub const MOST_IN_TREE: usize = 16_384;
 
-/// How many directories the walk looks at at most. This takes about a quarter of a second.
+/// How many directories the walk looks at at most: those of four trees that are too large. This takes about
+/// a second.
 pub const MOST_IN_ALL: usize = 65_536;
 
 /// A directory that the walk is to look at.
