@@ -191,6 +191,13 @@ pub enum Warning {
     /// Fields are left out, because the time was up.
     #[error("the sample took longer than --timeout allows: set a longer --timeout; {} left out", List(.0))]
     FieldsOutOfTime(Vec<Field>),
+    /// CPU time and rates of groups are left out, because it would have taken too long to work them out.
+    #[error(
+        "too many processes that ended or changed their names are in too many groups at once: give \
+         the groups names (NAME:...); CPU time and rates of {} are left out",
+        Labels(.0)
+    )]
+    TooManyGroups(Vec<Label>),
     /// The memory of the machine is not known.
     #[error("p_mem is left out: {0}")]
     MachineMemory(ReadError),
@@ -313,6 +320,7 @@ impl Warning {
             }
             Warning::NotAsked { .. } => "not asked".into(),
             Warning::ForeignMembers(_) => "foreign members".into(),
+            Warning::TooManyGroups(_) => "too many groups".into(),
             _ => self.to_string(),
         }
     }

@@ -54,8 +54,8 @@ pub struct Wanted<'a> {
     pub pick: Pick<'a>,
     /// Whether a selector picks units. Then the directories of slices are entered.
     pub units: bool,
-    /// Whether a selector picks paths. Then every directory is entered.
-    pub paths: bool,
+    /// Whether a selector of paths may pick a group below that path. Then its directory is entered.
+    pub below: &'a dyn Fn(&[u8]) -> bool,
 }
 
 /// A machine that the engine can read. The program implements this trait for Linux, the tests

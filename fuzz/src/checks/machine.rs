@@ -90,8 +90,10 @@ fn check_sample(sample: &Sample, plan: &Plan, living: u64) {
         check_message(&warning.key());
     }
     for group in &sample.groups {
-        for &member in &group.members {
-            assert!(sample.reason(group, member).is_some(), "no reason for {member} in {group:?}");
+        for member in 0..sample.snapshot.processes.len() {
+            let is_member = sample.membership.is_member(member, group.index);
+            let has_reason = sample.reason(group, member).is_some();
+            assert_eq!(is_member, has_reason, "{member} in {group:?}");
         }
     }
 }

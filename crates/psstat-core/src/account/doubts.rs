@@ -1,12 +1,14 @@
 //! Which groups are in doubt: it is not known who belongs to them.
 
 use super::group::{Group, own_label};
+use super::membership::Membership;
 use crate::model::label::Label;
 use crate::model::process::Life;
 use crate::model::snapshot::Snapshot;
 use crate::select::roots::Root;
 use crate::select::selectors::Selectors;
 use alloc::collections::BTreeMap;
+use core::cell::OnceCell;
 
 /// Something that makes it impossible to say who belongs to some groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,11 +38,22 @@ pub enum Subject {
 /// Notes in each group the cause of the first doubt about it.
 ///
 /// A process that may be a root does not matter to a group that it is a member of anyway.
-pub fn apply(doubts: &[Doubt], groups: &mut [Group], selectors: &Selectors, snapshot: &Snapshot) {
+pub fn apply(
+    doubts: &[Doubt],
+    groups: &mut [Group],
+    membership: &Membership,
+    selectors: &Selectors,
+    snapshot: &Snapshot,
+) {
     if doubts.is_empty() {
         return;
     }
-    let is_alive = |&member: &usize| snapshot.processes[member].life == Life::Alive;
+    let living = OnceCell::new();
+    let count = groups.len();
+    let has_living = |group: &Group| {
+        let is_alive = |process: usize| snapshot.processes[process].life == Life::Alive;
+        living.get_or_init(|| membership.count(count, is_alive))[group.index] > 0
+    };
     let labels = groups.iter().enumerate();
     let labels: BTreeMap<Label, usize> =
         labels.map(|(index, group)| (group.label.clone(), index)).collect();
@@ -71,8 +84,8 @@ pub fn apply(doubts: &[Doubt], groups: &mut [Group], selectors: &Selectors, snap
             Subject::Member(label) => label.clone(),
         };
         let is_certain = |group: &Group| match subject {
-            Subject::Root(root) => group.members.binary_search(&root.process).is_ok(),
-            Subject::Unanswered(_) => group.foreign > 0 || group.members.iter().any(is_alive),
+            Subject::Root(root) => membership.is_member(root.process, group.index),
+            Subject::Unanswered(_) => group.foreign > 0 || has_living(group),
             _ => false,
         };
         let group = labels.get(&named).map(|&index| &mut groups[index]);

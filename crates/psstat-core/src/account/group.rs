@@ -1,7 +1,8 @@
 //! Groups: which processes are counted together, under which name, and why.
 
 use super::counter::Counter;
-use super::tree::{Descent, Tree};
+use super::membership::{Kind, Membership, Part};
+use super::tree::Tree;
 use crate::model::control_group::ControlGroup;
 use crate::model::label::Label;
 use crate::model::process::Names;
@@ -29,21 +30,16 @@ pub struct Group {
     pub named: bool,
     /// The processes that selectors picked, with the selector of each.
     pub roots: Vec<Root>,
-    /// The members, zombies included.
-    pub members: Vec<usize>,
-    /// The members whose CPU time no counter includes. The ledger computes it from each process.
-    pub ledgered: Vec<usize>,
-    /// The ledgered members that wait for processes of other groups. Their child time does not
-    /// belong to the group.
-    pub managers: Vec<usize>,
-    /// The members that belong to the group without their children. Their child time does not
-    /// belong to the group either.
-    pub lone: Vec<usize>,
+    /// Its index in the list of groups, which is its number in [`Membership`].
+    pub index: usize,
+    /// How many members it has, zombies included.
+    pub size: usize,
     /// The control groups that selectors picked, none of them below another.
     pub control_groups: Vec<PickedControlGroup>,
     /// Number of processes in its control groups that have no pid in this pid namespace.
     pub foreign: u64,
-    /// Whether every descendant of a member is a member, except below those in `lone`.
+    /// Whether every descendant of a member is a member, except below those that belong to it without
+    /// their children.
     pub by_descent: bool,
     /// The cause of the first [doubt](super::doubts) about it. `None` if all its members are known.
     pub doubt: Option<usize>,
@@ -106,15 +102,9 @@ impl Group {
         self.control_groups.iter().filter_map(|picked| picked.counter.as_ref())
     }
 
-    /// Why the process with index `member` belongs to the group. `None` if it does not.
-    pub fn reason(
-        &self,
-        member: usize,
-        tree: &Tree,
-        snapshot: &Snapshot,
-        control_groups: &[ControlGroup],
-    ) -> Option<Reason> {
-        self.members.binary_search(&member).ok()?;
+    /// Why the process with index `member`, which is one, belongs to the group.
+    pub fn reason(&self, member: usize, population: Population<'_>) -> Option<Reason> {
+        let Population { snapshot, tree, control_groups } = population;
         let first = self.roots.partition_point(|root| root.process < member);
         if let Some(root) = self.roots.get(first).filter(|root| root.process == member) {
             return Some(Reason::Root { selector: root.selector });
@@ -181,10 +171,23 @@ pub struct Population<'p> {
 /// The name of a group is the one in its selector. If the selector has none, it is the name of the
 /// root process or control group (see [`own_label`]). A group named by a selector exists even if it has no
 /// process.
-pub fn form(selectors: &Selectors, roots: &[Root], population: Population<'_>) -> Vec<Group> {
-    let mut descent = Descent::new(population.tree);
+pub fn form(
+    selectors: &Selectors,
+    roots: &[Root],
+    population: Population<'_>,
+) -> (Vec<Group>, Membership) {
     let drafts = drafts(selectors, roots, population);
-    drafts.into_iter().map(|(label, draft)| group(label, draft, population, &mut descent)).collect()
+    let mut parts = Vec::new();
+    let drafts = drafts.into_iter().enumerate();
+    let mut groups: Vec<Group> = drafts
+        .map(|(index, (label, draft))| group((index, label), draft, population, &mut parts))
+        .collect();
+    let membership = Membership::new(population.tree, parts, groups.len());
+    let sizes = membership.sizes(groups.len());
+    for (group, size) in groups.iter_mut().zip(sizes) {
+        group.size = size;
+    }
+    (groups, membership)
 }
 
 fn drafts(
@@ -236,36 +239,28 @@ fn drafts(
     drafts
 }
 
+/// Forms a group, and adds the processes that belong to it by themselves to `parts`.
 fn group(
-    label: Label,
+    (index, label): (usize, Label),
     draft: Draft,
     population: Population<'_>,
-    descent: &mut Descent<'_>,
+    parts: &mut Vec<Part>,
 ) -> Group {
     let Population { snapshot, control_groups, .. } = population;
-    let mut members = descent.of(draft.roots.iter().map(|root| root.process));
-    let mut lone: Vec<usize> = draft.lone.iter().map(|root| root.process).collect();
-    lone.retain(|index| members.binary_search(index).is_err());
-    sort(&mut lone);
-    members.extend_from_slice(&lone);
-    members.sort_unstable();
-
-    let parts = ControlGroupParts::new(&draft.control_groups, population);
-    let mut ledgered = members.clone();
-    ledgered.extend_from_slice(&parts.uncounted);
-    sort(&mut ledgered);
-    ledgered.retain(|index| parts.counted.binary_search(index).is_err());
-    members.extend(parts.counted);
-    members.extend(parts.uncounted);
-    sort(&mut members);
-
-    let mut managers = parts.managers;
-    if draft.counts_control_groups {
+    let mut add = |process, kind| parts.push(Part { process, group: index as u32, kind });
+    draft.roots.iter().for_each(|root| add(root.process, Kind::WithChildren));
+    draft.lone.iter().for_each(|root| add(root.process, Kind::Alone));
+    let picked = picked(&draft.control_groups, population, &mut add);
+    let by_descent = draft.control_groups.is_empty();
+    if let Some(init) = snapshot.find(Pid::INIT) {
         // Process 1 waits for processes of units. The counters of the units include their time.
-        let is_init = |index: &usize| snapshot.processes[*index].id.pid == Pid::INIT;
-        managers.extend(ledgered.iter().copied().find(is_init));
+        if draft.counts_control_groups {
+            add(init, Kind::Waits);
+        }
+        if !by_descent {
+            add(init, Kind::WaitsUncounted);
+        }
     }
-    sort(&mut managers);
     let mut roots = draft.roots;
     roots.extend(draft.lone);
     roots.sort_unstable_by_key(|root| (root.process, root.selector));
@@ -277,15 +272,13 @@ fn group(
         label,
         selector: draft.named_by.unwrap_or(draft.order),
         named: draft.named_by.is_some(),
-        by_descent: draft.control_groups.is_empty(),
+        by_descent,
         doubt: None,
-        foreign: parts.picked.iter().map(foreign).sum(),
-        control_groups: parts.picked,
+        foreign: picked.iter().map(foreign).sum(),
+        control_groups: picked,
         roots,
-        members,
-        ledgered,
-        managers,
-        lone,
+        index,
+        size: 0,
     }
 }
 
@@ -298,11 +291,6 @@ pub fn own_label(label: Label, is_taken: impl FnOnce(&Label) -> bool) -> Label {
     if is_taken(&label) { Label::lossy(format!("{label} (own name)").as_bytes()) } else { label }
 }
 
-fn sort(indices: &mut Vec<usize>) {
-    indices.sort_unstable();
-    indices.dedup();
-}
-
 /// The name of a control group that the user did not name.
 fn own_name(group: &ControlGroup, source: &Source) -> Label {
     match (source, &group.unit) {
@@ -312,67 +300,39 @@ fn own_name(group: &ControlGroup, source: &Source) -> Label {
     }
 }
 
-/// The processes of a group's control groups, and their counters.
-#[derive(Default)]
-struct ControlGroupParts {
-    picked: Vec<PickedControlGroup>,
-    /// Processes whose CPU time a counter includes, sorted.
-    counted: Vec<usize>,
-    /// All other processes.
-    uncounted: Vec<usize>,
-    /// The uncounted processes that are managers of units.
-    managers: Vec<usize>,
-}
-
-impl ControlGroupParts {
-    /// `picked` is sorted by index.
-    fn new(picked: &[Picked], population: Population<'_>) -> ControlGroupParts {
-        let Population { snapshot, control_groups: all, .. } = population;
-        let mut parts = ControlGroupParts::default();
-        let mut covered_up_to = 0;
-        for same in picked.chunk_by(|one, other| one.index == other.index) {
-            let index = same[0].index;
-            if index < covered_up_to {
-                // It is below the one before.
+/// The control groups that were picked, with their counters. `picked` is sorted by index. Adds their
+/// processes.
+fn picked(
+    picked: &[Picked],
+    population: Population<'_>,
+    mut add: impl FnMut(usize, Kind),
+) -> Vec<PickedControlGroup> {
+    let Population { snapshot, control_groups: all, .. } = population;
+    let mut topmost = Vec::new();
+    let mut covered_up_to = 0;
+    for same in picked.chunk_by(|one, other| one.index == other.index) {
+        let index = same[0].index;
+        if index < covered_up_to {
+            // It is below the one before.
+            continue;
+        }
+        let top = &all[index];
+        covered_up_to = top.end;
+        let counter = top.used.map(|used| Counter { path: top.path.clone(), id: top.id, used });
+        let is_manager = top.unit.as_deref() == Some(systemd::MANAGER_SCOPE);
+        let pids = all[index..top.end].iter().flat_map(|below| &below.pids);
+        for process in pids.filter_map(|&pid| snapshot.find(pid)) {
+            if counter.is_some() {
+                add(process, Kind::Counted);
                 continue;
             }
-            let top = &all[index];
-            covered_up_to = top.end;
-            let pids = all[index..top.end].iter().flat_map(|below| &below.pids);
-            let processes = pids.filter_map(|&pid| snapshot.find(pid));
-            let counter = top.used.map(|used| Counter { path: top.path.clone(), id: top.id, used });
-            if counter.is_some() {
-                parts.counted.extend(processes);
-            } else {
-                let start = parts.uncounted.len();
-                parts.uncounted.extend(processes);
-                if top.unit.as_deref() == Some(systemd::MANAGER_SCOPE) {
-                    parts.managers.extend_from_slice(&parts.uncounted[start..]);
-                }
+            add(process, Kind::Uncounted);
+            if is_manager {
+                add(process, Kind::Waits);
             }
-            parts.picked.push(PickedControlGroup {
-                index,
-                selectors: same.iter().map(|picked| picked.selector).collect(),
-                counter,
-            });
         }
-        sort(&mut parts.counted);
-        parts
+        let selectors = same.iter().map(|picked| picked.selector).collect();
+        topmost.push(PickedControlGroup { index, selectors, counter });
     }
-}
-
-/// The members of all groups, sorted, each once.
-pub fn members(groups: &[Group]) -> Vec<usize> {
-    union(groups.iter().map(|group| &group.members))
-}
-
-/// The members of all groups whose CPU time some ledger adds up, sorted, each once.
-pub fn ledgered(groups: &[Group]) -> Vec<usize> {
-    union(groups.iter().map(|group| &group.ledgered))
-}
-
-fn union<'g>(lists: impl Iterator<Item = &'g Vec<usize>>) -> Vec<usize> {
-    let mut all: Vec<usize> = lists.flatten().copied().collect();
-    sort(&mut all);
-    all
+    topmost
 }

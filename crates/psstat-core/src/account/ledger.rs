@@ -41,8 +41,11 @@
 //!    *Example:* a child had 3.4 ticks at the last sample and ended. The parent's child time rises
 //!    by 3. The debt of 3.4 takes these off; 0.4 stay, and are taken off the next tick that shows.
 
+use super::link::Link;
+use super::sets::SetId;
 use crate::model::process::Life;
 use crate::model::units::{Amounts, Count, CpuNanos, Pid, ProcId, Ticks};
+use alloc::collections::BTreeMap;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
@@ -55,6 +58,12 @@ pub trait Quantity: Copy + Ord + Default + Add<Output = Self> {
 
     /// The difference to an `earlier` value, or zero if that is larger.
     fn since(self, earlier: Self) -> Self;
+
+    /// The value as a number.
+    fn number(self) -> u64;
+
+    /// Makes a value of a number.
+    fn of(number: u64) -> Self;
 }
 
 impl Quantity for CpuNanos {
@@ -67,6 +76,14 @@ impl Quantity for CpuNanos {
     fn since(self, earlier: CpuNanos) -> CpuNanos {
         CpuNanos::since(self, earlier)
     }
+
+    fn number(self) -> u64 {
+        self.0
+    }
+
+    fn of(number: u64) -> CpuNanos {
+        CpuNanos(number)
+    }
 }
 
 impl Quantity for Count {
@@ -76,86 +93,130 @@ impl Quantity for Count {
     fn since(self, earlier: Count) -> Count {
         Count::since(self, earlier)
     }
+
+    fn number(self) -> u64 {
+        self.0
+    }
+
+    fn of(number: u64) -> Count {
+        Count(number)
+    }
 }
 
-/// A member of a group at one sample.
+/// A member of groups at one sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Member<Q = CpuNanos> {
     /// Its identity.
     pub id: ProcId,
-    /// Its parent, which is often not a member. If this is its own pid, it is a member without its
-    /// children: it inherits nothing, and no ancestor inherits from it.
+    /// Its parent, which is often not a member.
     pub parent: Pid,
     /// Its amounts at the sample.
     pub amounts: Amounts<Q>,
+    /// The groups that it is a member of. In a group without its children it inherits nothing, and no
+    /// ancestor inherits from it.
+    pub groups: SetId,
 }
 
 /// The counted amount of a member that has ended and that no ancestor was seen to inherit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Debt<Q = CpuNanos> {
+    /// The number of the group that it is a debt of.
+    pub group: u32,
     /// The nearest ancestor that was alive at the sample that first missed the member.
     pub heir: Pid,
     /// How much of the inheritance has been counted already.
     pub owed: Q,
 }
 
-/// The members of one group at one sample, and the debts that were open then.
+/// The members of all groups at one sample, each once, and the debts that were open then.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ledger<Q = CpuNanos> {
     /// The members, sorted by pid, zombies included.
     pub members: Vec<Member<Q>>,
-    /// The debts that may still be inherited.
+    /// The debts that may still be inherited, sorted by group.
     pub debts: Vec<Debt<Q>>,
 }
 
-impl<Q: Default> Member<Q> {
-    /// The same member without its children.
-    pub fn alone(mut self) -> Member<Q> {
-        self.parent = self.id.pid;
-        self.amounts.children = Q::default();
-        self
-    }
-}
-
-impl<Q> Member<Q> {
-    fn is_alone(&self) -> bool {
-        self.parent == self.id.pid
-    }
-}
-
 impl<Q> Ledger<Q> {
-    /// Whether the process is a member together with its children. Another process with its pid
-    /// does not count.
-    pub fn knows_with_children(&self, id: ProcId) -> bool {
-        self.find(id.pid).is_some_and(|member| member.id == id && !member.is_alone())
+    /// Whether the process is a member of a group. Another process with its pid does not count.
+    pub fn knows(&self, id: ProcId) -> bool {
+        self.find(id).is_some()
     }
 
-    /// Whether the process is a member. Another process with its pid does not count.
-    pub fn knows(&self, id: ProcId) -> bool {
-        self.find(id.pid).is_some_and(|member| member.id == id)
+    /// The process, if it is a member of a group. Another process with its pid does not count.
+    pub fn find(&self, id: ProcId) -> Option<&Member<Q>> {
+        self.with_pid(id.pid).filter(|member| member.id == id)
     }
 
     /// The member with that pid.
-    pub fn find(&self, pid: Pid) -> Option<&Member<Q>> {
-        Some(&self.members[self.index(pid)?])
+    pub fn with_pid(&self, pid: Pid) -> Option<&Member<Q>> {
+        Some(&self.members[index_of(&self.members, pid)?])
     }
 
-    fn index(&self, pid: Pid) -> Option<usize> {
-        self.members.binary_search_by_key(&pid, |member| member.id.pid).ok()
+    /// Gives the sets and the groups other numbers.
+    pub fn renumber(&mut self, sets: &[SetId], groups: &[u32]) {
+        for member in &mut self.members {
+            member.groups = sets[member.groups.index()];
+        }
+        for debt in &mut self.debts {
+            debt.group = groups[debt.group as usize];
+        }
+        self.debts.sort_by_key(|debt| debt.group);
+    }
+
+    fn debts_of(&self, group: u32) -> &[Debt<Q>] {
+        let from = self.debts.partition_point(|debt| debt.group < group);
+        let length = self.debts[from..].partition_point(|debt| debt.group == group);
+        &self.debts[from..from + length]
     }
 }
 
-/// What the members gained since the last sample, before debts are taken off.
-struct Gains<Q> {
-    /// The gain of each member's children amount, in the order of the members. 0 if the member was
-    /// not known at the last sample.
-    children: Vec<Q>,
-    /// The part of `children` from which no debt has been taken off yet.
-    left: Vec<Q>,
-    /// The sum of all other gains.
-    other: Q,
-    /// Whether the gain of at least one member is known.
-    known: bool,
+/// Index of the member with that pid in `members`, which are sorted by pid.
+fn index_of<Q>(members: &[Member<Q>], pid: Pid) -> Option<usize> {
+    members.binary_search_by_key(&pid, |member| member.id.pid).ok()
+}
+
+/// Index of the member in `members`, which are sorted by pid.
+fn index_of_same<Q>(members: &[Member<Q>], id: ProcId) -> Option<usize> {
+    index_of(members, id.pid).filter(|&index| members[index].id == id)
+}
+
+/// What one group did since the last sample.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settled<Q> {
+    /// The amount. `None` if there are members, and each is older than the last sample and was not known
+    /// then. An unknown amount is not zero.
+    pub used: Option<Q>,
+    /// Whether the group has members now.
+    pub has_members: bool,
+    /// Whether it would have taken too long to work out the amount: see [`MOST_CLAIMS`].
+    pub is_left_out: bool,
+}
+
+/// What the members of a set gained since the last sample, before debts are taken off.
+#[derive(Clone, Copy, Debug, Default)]
+struct Gain {
+    own: u128,
+    children: u128,
+    /// How many members have a known gain.
+    known: usize,
+    members: usize,
+    is_left_out: bool,
+}
+
+impl Gain {
+    fn add(&mut self, other: &Gain) {
+        self.own += other.own;
+        self.children += other.children;
+        self.known += other.known;
+        self.members += other.members;
+        self.is_left_out |= other.is_left_out;
+    }
+
+    /// The same for a group that the members are in without their children.
+    fn add_alone(&mut self, other: &Gain) {
+        self.add(&Gain { children: 0, ..*other });
+    }
 }
 
 /// How certain the heir of a debt is, the most certain first.
@@ -174,6 +235,19 @@ enum Standing {
 /// chain of thousands of processes; an orphan is adopted a few levels further up.
 const MOST_HEIRS: usize = 100;
 
+/// How many debts are settled at most in one sample, added up over all groups that the user did not
+/// name. A debt of a process in many such groups counts once for each. The outermost groups come first.
+/// If the number is reached, the amounts of the others are left out.
+///
+/// 4,000 processes that each have a group of their own and all those below as members leave 2,000,000
+/// debts if half of them end: as many as there are groups times processes. 10,000 processes that end in
+/// the same interval, ten groups deep, leave 100,000.
+pub const MOST_CLAIMS: usize = 1 << 18;
+
+/// How many ancestors are asked at most for these debts, and how many groups are looked at of members
+/// that have left a group or joined one.
+pub const MOST_STEPS: usize = 1 << 22;
+
 /// A debt that is to be settled now.
 #[derive(Clone, Copy, Debug)]
 struct Claim<Q> {
@@ -191,48 +265,363 @@ struct Claim<Q> {
     contested: bool,
 }
 
-/// Computes what a group used since the last sample, and the ledger to keep for the next one.
-///
-/// `before` is the ledger of the last sample, which began in tick `since`; `None` if the group was
-/// not known then. `members` are the members now, sorted by pid. `life_of` returns whether a former
-/// member still runs, inside or outside the group.
-///
-/// The amount is `None` if there are members, and each is older than the last sample and was not
-/// known then. An unknown amount is not zero.
-pub fn settle<Q: Quantity>(
-    before: Option<&Ledger<Q>>,
-    since: Ticks,
-    members: Vec<Member<Q>>,
-    life_of: impl Fn(ProcId) -> Life,
-) -> (Option<Q>, Ledger<Q>) {
-    let empty = Ledger::default();
-    let before = before.unwrap_or(&empty);
-    let mut gains = gains(before, since, &members);
-    let now = Ledger { members, debts: Vec::new() };
+/// The members of all groups at two samples.
+#[derive(Debug)]
+pub struct Settlement<'s, Q> {
+    /// The ledger of the last sample.
+    pub then: &'s Ledger<Q>,
+    /// The tick in which that sample began.
+    pub since: Ticks,
+    /// The members now, sorted by pid.
+    pub now: &'s [Member<Q>],
+    /// The groups of both samples.
+    pub link: &'s Link<'s>,
+    /// Whether it matters that a member is in a group without its children: the amounts of its children
+    /// are apart from its own.
+    pub are_children_apart: bool,
+}
 
-    let mut debts = Vec::new();
-    let mut rounding = Vec::new();
-    let mut claims = claims(before, &now, life_of);
-    if !claims.is_empty() {
-        let heirs = Heirs::new(before, &now);
+impl<Q: Quantity> Settlement<'_, Q> {
+    /// Computes what each group used since the last sample, and the debts to keep for the next one.
+    ///
+    /// `life_of` returns whether a former member still runs, inside or outside the group.
+    pub fn settle(&self, life_of: impl Fn(ProcId) -> Life) -> (Vec<Settled<Q>>, Vec<Debt<Q>>) {
+        let mut steps = MOST_STEPS;
+        let gains = self.gains(&mut steps);
+        let mut settled: Vec<Settled<Q>> = gains.iter().map(Gain::settled).collect();
+        let gone = |member: &&Member<Q>| {
+            member.amounts.total() != Q::default() && life_of(member.id) == Life::Gone
+        };
+        let gone: Vec<&Member<Q>> = self.then.members.iter().filter(gone).collect();
+        let mut debts = Vec::new();
+        if gone.is_empty() && self.then.debts.is_empty() {
+            return (settled, debts);
+        }
+        let (claimants, left_out) = self.claimants(&gone);
+        for group in left_out {
+            settled[group].is_left_out = true;
+        }
+        let mut heirs = vec![(0, None); self.then.members.len()];
+        for (round, Claimant { group, then, gone }) in (1..).zip(claimants) {
+            settled[group].is_left_out |= steps == 0 && !self.link.is_named(group);
+            if settled[group].is_left_out {
+                continue;
+            }
+            let heirs = Heirs { settlement: self, group, then, of: &mut heirs, round };
+            let mut account = Account { heirs, gains: BTreeMap::new() };
+            let left = account.settle(&gone, &life_of, &mut steps);
+            debts.extend(left);
+            let taken = account.gains.values().map(|gain| u128::from(gain.taken())).sum::<u128>();
+            let Gain { own, children, .. } = gains[group];
+            let used = settled[group].used.as_mut();
+            used.into_iter()
+                .for_each(|used| *used = quantity((own + children).saturating_sub(taken)));
+        }
+        for settled in settled.iter_mut().filter(|settled| settled.is_left_out) {
+            settled.used = None;
+        }
+        debts.retain(|debt: &Debt<Q>| !settled[debt.group as usize].is_left_out);
+        debts.sort_by_key(|debt| debt.group);
+        (settled, debts)
+    }
+
+    /// What the members of each group gained, before debts are taken off.
+    fn gains(&self, steps: &mut usize) -> Vec<Gain> {
+        let mut of_sets = vec![Gain::default(); self.link.now.count()];
+        let mut of_groups = vec![Gain::default(); self.link.groups.len()];
+        for member in self.now {
+            of_sets[member.groups.index()].members += 1;
+            let Some(then) = self.then.find(member.id) else {
+                if is_born_since(member.id, self.since) {
+                    of_sets[member.groups.index()].add(&Gain::of(member.amounts));
+                }
+                continue;
+            };
+            // In these groups it was known.
+            let mut known = member.groups;
+            while !self.link.is_subset(known, then.groups) {
+                let Some(set) = self.link.now.get(known) else { break };
+                if *steps == 0 {
+                    of_sets[known.index()].is_left_out = true;
+                    self.add_to_named(member, known, &mut of_groups);
+                    known = SetId::EMPTY;
+                    break;
+                }
+                *steps -= 1;
+                let gain = self.gain(member, then, set.group);
+                gain.into_iter().for_each(|gain| of_groups[set.group as usize].add(&gain));
+                known = set.rest;
+            }
+            let gained = Amounts {
+                own: member.amounts.own.since(then.amounts.own),
+                children: member.amounts.children.since(then.amounts.children),
+            };
+            of_sets[known.index()].add(&Gain::of(gained));
+        }
+        let add = |sum: &mut Gain, gain: &Gain, is_alone: bool| match is_alone {
+            true if self.are_children_apart => sum.add_alone(gain),
+            _ => sum.add(gain),
+        };
+        let groups = of_groups.len();
+        let mut sums: Vec<Gain> = self.link.now.per_group(of_sets, groups, add, Gain::add);
+        for (group, (sum, gain)) in sums.iter_mut().zip(&of_groups).enumerate() {
+            sum.add(gain);
+            sum.is_left_out &= !self.link.is_named(group);
+        }
+        sums
+    }
+
+    /// Adds the gain of a member to those groups of a set that the user named.
+    fn add_to_named(&self, member: &Member<Q>, set: SetId, of_groups: &mut [Gain]) {
+        let Some(then) = self.then.find(member.id) else { return };
+        for group in self.link.named() {
+            if self.link.index_now().find(set, group).is_some() {
+                let gain = self.gain(member, then, group);
+                gain.into_iter().for_each(|gain| of_groups[group as usize].add(&gain));
+            }
+        }
+    }
+
+    /// The gain of a member of one group. `None` if it is older than the last sample and was not a member
+    /// then.
+    fn gain(&self, member: &Member<Q>, then: &Member<Q>, group: u32) -> Option<Gain> {
+        let is_alone = self.is_alone(self.link.index_now().find(member.groups, group)?);
+        let was_alone = self.link.groups[group as usize]
+            .and_then(|group| self.link.index_then().find(then.groups, group));
+        let gain = match was_alone {
+            Some(was_alone) => Gain::of(Amounts {
+                own: member.amounts.own.since(then.amounts.own),
+                children: if self.is_alone(was_alone) {
+                    // The children of a member that was alone were never counted. Their whole past would
+                    // be reported as new.
+                    Q::default()
+                } else {
+                    member.amounts.children.since(then.amounts.children)
+                },
+            }),
+            None if is_born_since(member.id, self.since) => Gain::of(member.amounts),
+            None => return None,
+        };
+        Some(if is_alone { Gain { children: 0, ..gain } } else { gain })
+    }
+
+    fn is_alone(&self, is_alone: bool) -> bool {
+        is_alone && self.are_children_apart
+    }
+
+    /// The groups with debts, each with the members of it that have `gone`, and the groups that are too
+    /// many.
+    fn claimants(&self, gone: &[&Member<Q>]) -> (Vec<Claimant<Q>>, Vec<usize>) {
+        let sets = self.link.then;
+        let mut of_sets = vec![0; sets.count()];
+        for member in gone {
+            of_sets[member.groups.index()] += 1;
+        }
+        let join = |sum: &mut usize, count: &usize| *sum += count;
+        let groups_then = self.link.groups_then();
+        let counts: Vec<usize> =
+            sets.per_group(of_sets, groups_then, |sum, count, _| *sum += count, join);
+        let mut left = MOST_CLAIMS;
+        let mut claimants = Vec::new();
+        let mut left_out = Vec::new();
+        // Which of the claimants a group of the last sample is.
+        let mut places = vec![None; groups_then];
+        for &group in self.link.outermost_first() {
+            let Some(then) = self.link.groups[group] else { continue };
+            let claims = counts[then as usize] + self.then.debts_of(then).len();
+            if claims == 0 {
+                continue;
+            }
+            if claims > left && !self.link.is_named(group) {
+                left_out.push(group);
+                continue;
+            }
+            left = left.saturating_sub(claims);
+            places[then as usize] = Some(claimants.len());
+            claimants.push(Claimant { group, then, gone: Vec::new() });
+        }
+        // For each set: the nearest one that it is made of whose group has claims to settle.
+        let mut next = vec![SetId::EMPTY; sets.count()];
+        for (id, set) in (1..).map(SetId::new).zip(sets.as_slice()) {
+            let is_here = places[set.group as usize].is_some() && !self.is_alone(set.is_alone);
+            next[id.index()] = if is_here { id } else { next[set.rest.index()] };
+        }
+        for &member in gone {
+            let mut at = next[member.groups.index()];
+            while let Some(set) = sets.get(at) {
+                let place = places[set.group as usize];
+                place.into_iter().for_each(|place| claimants[place].gone.push(*member));
+                at = next[set.rest.index()];
+            }
+        }
+        (claimants, left_out)
+    }
+}
+
+/// A group with debts.
+struct Claimant<Q> {
+    group: usize,
+    /// Its number at the last sample.
+    then: u32,
+    /// Its members that have gone.
+    gone: Vec<Member<Q>>,
+}
+
+fn quantity<Q: Quantity>(number: u128) -> Q {
+    Q::of(u64::try_from(number).unwrap_or(u64::MAX))
+}
+
+impl Gain {
+    fn of<Q: Quantity>(amounts: Amounts<Q>) -> Gain {
+        Gain {
+            own: u128::from(amounts.own.number()),
+            children: u128::from(amounts.children.number()),
+            known: 1,
+            ..Gain::default()
+        }
+    }
+
+    fn settled<Q: Quantity>(&self) -> Settled<Q> {
+        let has_members = self.members > 0;
+        let is_known = self.known > 0 || !has_members;
+        let used = (is_known && !self.is_left_out).then(|| quantity(self.own + self.children));
+        Settled { used, has_members, is_left_out: self.is_left_out }
+    }
+}
+
+/// What a member gained in its children amount, and the part of it from which no debt has been taken off
+/// yet.
+#[derive(Clone, Copy, Debug)]
+struct ChildGain<Q> {
+    whole: Q,
+    left: Q,
+}
+
+impl<Q: Quantity> ChildGain<Q> {
+    fn taken(&self) -> u64 {
+        self.whole.since(self.left).number()
+    }
+}
+
+/// One group, whose debts are being settled.
+struct Account<'a, Q> {
+    heirs: Heirs<'a, Q>,
+    /// By index among the members now.
+    gains: BTreeMap<usize, ChildGain<Q>>,
+}
+
+impl<Q: Quantity> Account<'_, Q> {
+    /// Takes the debts of the group off the gains of its members. Returns the debts that are left.
+    fn settle(
+        &mut self,
+        gone: &[Member<Q>],
+        life_of: &impl Fn(ProcId) -> Life,
+        steps: &mut usize,
+    ) -> Vec<Debt<Q>> {
+        let mut debts = Vec::new();
+        let mut rounding = Vec::new();
+        let mut claims = self.claims(gone, life_of);
         for claims in claims.chunk_by_mut(|one, other| one.standing == other.standing) {
-            take_off(claims, before, &heirs, &mut gains);
+            self.take_off(claims, steps);
         }
-    }
-    for Claim { standing, owed, heir, contested, .. } in claims {
-        let Some(heir) = heir.filter(|_| owed > Q::default()) else { continue };
-        let debt = Debt { heir, owed };
-        match (standing, contested) {
-            (Standing::Due, false) => {}
-            (Standing::Due, true) if owed <= Q::ROUNDING => add_rounding(&mut rounding, debt),
-            _ => debts.push(debt),
+        let group = self.heirs.group as u32;
+        for Claim { standing, owed, heir, contested, .. } in claims {
+            let Some(heir) = heir.filter(|_| owed > Q::default()) else { continue };
+            let debt = Debt { group, heir, owed };
+            match (standing, contested) {
+                (Standing::Due, false) => {}
+                (Standing::Due, true) if owed <= Q::ROUNDING => add_rounding(&mut rounding, debt),
+                _ => debts.push(debt),
+            }
         }
+        debts.extend(rounding);
+        debts
     }
-    debts.extend(rounding);
 
-    let unknown = !gains.known && !now.members.is_empty();
-    let used = gains.left.iter().fold(gains.other, |sum, &gain| sum + gain);
-    ((!unknown).then_some(used), Ledger { debts, ..now })
+    /// All debts, in the order to settle them.
+    fn claims(&self, gone: &[Member<Q>], life_of: &impl Fn(ProcId) -> Life) -> Vec<Claim<Q>> {
+        let Heirs { settlement, then, .. } = &self.heirs;
+        let before = settlement.then;
+        let mut claims = Vec::new();
+        let mut claim = |standing, heir, owed| {
+            claims.push(Claim {
+                standing,
+                owed,
+                ancestor: heir,
+                steps: if standing == Standing::Child { 1 } else { MOST_HEIRS },
+                heir: None,
+                contested: false,
+            });
+        };
+        for debt in before.debts_of(*then) {
+            // If the heir has ended too, its own heir inherits the debt with it, and this can be late
+            // again.
+            let heir = self.heirs.member(debt.heir).map(|index| before.members[index].id);
+            let heir_stayed = heir.is_some_and(|heir| self.heirs.member_now(heir).is_some());
+            let standing = if heir_stayed { Standing::Due } else { Standing::Orphan };
+            claim(standing, debt.heir, debt.owed);
+        }
+        for gone in gone {
+            let parent = self.heirs.member(gone.parent).map(|index| before.members[index].id);
+            let parent_lives = parent.is_some_and(|parent| life_of(parent) == Life::Alive);
+            let standing = if parent_lives { Standing::Child } else { Standing::Orphan };
+            claim(standing, gone.parent, gone.amounts.total());
+        }
+        // A debt that is late or lost must not use up the gain that another debt needs. So the debts
+        // with the most certain heirs come first. Among these the largest come first, because each gain
+        // that is enough for a larger debt is enough for a smaller one.
+        claims.sort_by_key(|claim| (claim.standing, Reverse(claim.owed)));
+        claims
+    }
+
+    /// Takes debts off the gains of the ancestors that may have inherited them: first each off its nearest
+    /// living ancestor, then what is left of each off the next one, and so on.
+    ///
+    /// An inheritance goes past a living ancestor only if one further up adopts orphans. So the nearest
+    /// ancestor is the likeliest, and if two debts of the same size meet, the one that has come further is
+    /// the one that remains, with an heir further down.
+    ///
+    /// *Limit:* two debts that differ by less than [`Quantity::ROUNDING`] can meet at an ancestor that
+    /// both have come to past living ones in different branches. If one was inherited there and the other
+    /// is late, the wrong one may remain, and the late one counts twice.
+    fn take_off(&mut self, claims: &mut [Claim<Q>], steps: &mut usize) {
+        let mut goes_on = true;
+        while goes_on {
+            goes_on = false;
+            for claim in claims.iter_mut().filter(|claim| claim.owed > Q::default()) {
+                *steps = steps.saturating_sub(1);
+                let Some(heir) = self.climb(claim) else { continue };
+                goes_on = true;
+                let whole = || self.heirs.gain(heir);
+                let gain = self.gains.entry(heir.now).or_insert_with(|| {
+                    let whole = whole();
+                    ChildGain { whole, left: whole }
+                });
+                if claim.owed <= gain.whole + Q::ROUNDING {
+                    let taken = claim.owed.min(gain.left);
+                    gain.left = gain.left.since(taken);
+                    claim.owed = claim.owed.since(taken);
+                    claim.contested = true;
+                }
+            }
+        }
+    }
+
+    /// Goes up to the next living ancestor that may have inherited the debt.
+    fn climb(&mut self, claim: &mut Claim<Q>) -> Option<Heir> {
+        claim.steps = claim.steps.checked_sub(1)?;
+        let Some(heir) = self.heirs.nearest(claim.ancestor) else {
+            claim.steps = 0;
+            return None;
+        };
+        let then = &self.heirs.settlement.then.members[heir.then];
+        claim.heir.get_or_insert(then.id.pid);
+        claim.ancestor = then.parent;
+        if self.heirs.was_alone(heir.then) {
+            claim.steps = 0;
+        }
+        Some(heir)
+    }
 }
 
 /// Adds to the one debt that stays with an heir for good: what has arrived there, and does not show
@@ -245,50 +634,6 @@ fn add_rounding<Q: Quantity>(rounding: &mut Vec<Debt<Q>>, debt: Debt<Q>) {
     }
 }
 
-/// All debts, in the order to settle them.
-fn claims<Q: Quantity>(
-    before: &Ledger<Q>,
-    now: &Ledger<Q>,
-    life_of: impl Fn(ProcId) -> Life,
-) -> Vec<Claim<Q>> {
-    let mut claims = Vec::new();
-    let mut claim = |standing, debt: Debt<Q>| {
-        claims.push(Claim {
-            standing,
-            owed: debt.owed,
-            ancestor: debt.heir,
-            steps: if standing == Standing::Child { 1 } else { MOST_HEIRS },
-            heir: None,
-            contested: false,
-        });
-    };
-    for &debt in &before.debts {
-        // If the heir has ended too, its own heir inherits the debt with it, and this can be late
-        // again.
-        let heir_stayed = before.find(debt.heir).is_some_and(|heir| now.knows(heir.id));
-        let standing = if heir_stayed { Standing::Due } else { Standing::Orphan };
-        claim(standing, debt);
-    }
-    for gone in &before.members {
-        if now.knows(gone.id)
-            || gone.amounts.total() == Q::default()
-            || life_of(gone.id) != Life::Gone
-        {
-            continue;
-        }
-        let parent = before.find(gone.parent);
-        let parent_lives = parent.is_some_and(|parent| life_of(parent.id) == Life::Alive);
-        let standing = if parent_lives { Standing::Child } else { Standing::Orphan };
-        let debt = Debt { heir: gone.parent, owed: gone.amounts.total() };
-        claim(standing, debt);
-    }
-    // A debt that is late or lost must not use up the gain that another debt needs. So the debts
-    // with the most certain heirs come first. Among these the largest come first, because each gain
-    // that is enough for a larger debt is enough for a smaller one.
-    claims.sort_by_key(|claim| (claim.standing, Reverse(claim.owed)));
-    claims
-}
-
 /// Whether a process was born since a sample that began in tick `since`.
 ///
 /// One tick is tolerated: the kernel sets the start time of a process shortly before the process
@@ -297,149 +642,126 @@ pub fn is_born_since(id: ProcId, since: Ticks) -> bool {
     id.start + Ticks(1) >= since
 }
 
-fn gains<Q: Quantity>(before: &Ledger<Q>, since: Ticks, members: &[Member<Q>]) -> Gains<Q> {
-    let mut gains =
-        Gains { children: Vec::new(), left: Vec::new(), other: Q::default(), known: false };
-    gains.children.reserve_exact(members.len());
-    for member in members {
-        let mut children = Q::default();
-        match before.find(member.id.pid) {
-            Some(then) if then.id == member.id => {
-                gains.known = true;
-                gains.other = gains.other + member.amounts.own.since(then.amounts.own);
-                // The children of a member that was alone were never counted. Their whole past
-                // would be reported as new.
-                if !then.is_alone() {
-                    children = member.amounts.children.since(then.amounts.children);
-                }
-            }
-            _ if is_born_since(member.id, since) => {
-                gains.known = true;
-                gains.other = gains.other + member.amounts.total();
-            }
-            // It is older than the last sample and was not a member then.
-            _ => {}
-        }
-        gains.children.push(children);
-    }
-    gains.left = gains.children.clone();
-    gains
-}
-
-/// Takes debts off the gains of the ancestors that may have inherited them: first each off its nearest
-/// living ancestor, then what is left of each off the next one, and so on.
-///
-/// An inheritance goes past a living ancestor only if one further up adopts orphans. So the nearest
-/// ancestor is the likeliest, and if two debts of the same size meet, the one that has come further is
-/// the one that remains, with an heir further down.
-///
-/// *Limit:* two debts that differ by less than [`Quantity::ROUNDING`] can meet at an ancestor that
-/// both have come to past living ones in different branches. If one was inherited there and the other
-/// is late, the wrong one may remain, and the late one counts twice.
-fn take_off<Q: Quantity>(
-    claims: &mut [Claim<Q>],
-    before: &Ledger<Q>,
-    heirs: &Heirs,
-    gains: &mut Gains<Q>,
-) {
-    let mut goes_on = true;
-    while goes_on {
-        goes_on = false;
-        for claim in claims.iter_mut().filter(|claim| claim.owed > Q::default()) {
-            let Some(index) = claim.climb(before, heirs) else { continue };
-            goes_on = true;
-            if claim.owed <= gains.children[index] + Q::ROUNDING {
-                let taken = claim.owed.min(gains.left[index]);
-                gains.left[index] = gains.left[index].since(taken);
-                claim.owed = claim.owed.since(taken);
-                claim.contested = true;
-            }
-        }
-    }
-}
-
-impl<Q: Quantity> Claim<Q> {
-    /// Goes up to the next living ancestor that may have inherited the debt. Returns its index among
-    /// the members now.
-    fn climb(&mut self, before: &Ledger<Q>, heirs: &Heirs) -> Option<usize> {
-        self.steps = self.steps.checked_sub(1)?;
-        let heir = before.index(self.ancestor).and_then(|index| heirs.of[index]);
-        let Some(Heir { before: index, now }) = heir else {
-            self.steps = 0;
-            return None;
-        };
-        let then = &before.members[index];
-        self.heir.get_or_insert(then.id.pid);
-        self.ancestor = then.parent;
-        if then.is_alone() {
-            self.steps = 0;
-        }
-        Some(now)
-    }
-}
-
-/// The nearest heir of each member at the last sample.
-struct Heirs {
-    /// In the order of the members then. `None` if none of its ancestors lives.
-    of: Vec<Option<Heir>>,
-}
-
-/// A member that lives, by its index in both ledgers.
-#[derive(Clone, Copy)]
+/// A member of a group that lives, by its index among the members of both samples.
+#[derive(Clone, Copy, Debug)]
 struct Heir {
-    before: usize,
+    then: usize,
     now: usize,
 }
 
-impl Heirs {
-    /// Finds the nearest living member among each member and its ancestors. Each member is looked at
-    /// once, because a user can end a chain of thousands of processes.
-    fn new<Q>(before: &Ledger<Q>, now: &Ledger<Q>) -> Heirs {
-        let mut of = vec![None; before.members.len()];
-        let mut is_done = vec![false; before.members.len()];
+/// Finds the heirs in one group.
+struct Heirs<'h, Q> {
+    settlement: &'h Settlement<'h, Q>,
+    group: usize,
+    /// The number of the group at the last sample.
+    then: u32,
+    /// For each member then: the round in which its heir was found, and the heir. `None` if none of its
+    /// ancestors in the group lives. A round is one group.
+    of: &'h mut [(u32, Option<Heir>)],
+    round: u32,
+}
+
+impl<Q: Quantity> Heirs<'_, Q> {
+    /// Index of the member of the group with that pid at the last sample.
+    fn member(&self, pid: Pid) -> Option<usize> {
+        let members = &self.settlement.then.members;
+        let index = index_of(members, pid)?;
+        self.settlement.link.index_then().find(members[index].groups, self.then)?;
+        Some(index)
+    }
+
+    /// Index of the member of the group now.
+    fn member_now(&self, id: ProcId) -> Option<usize> {
+        let Settlement { now, link, .. } = self.settlement;
+        let index = index_of_same(now, id)?;
+        link.index_now().find(now[index].groups, self.group as u32)?;
+        Some(index)
+    }
+
+    /// Whether the member with that index was in the group without its children.
+    fn was_alone(&self, index: usize) -> bool {
+        let Settlement { then, link, .. } = self.settlement;
+        let found = link.index_then().find(then.members[index].groups, self.then);
+        found.is_some_and(|is_alone| self.settlement.is_alone(is_alone))
+    }
+
+    /// The gain of an heir's children amount.
+    fn gain(&self, heir: Heir) -> Q {
+        let Settlement { then, now, .. } = self.settlement;
+        let (then, now) = (&then.members[heir.then], &now[heir.now]);
+        let gain = self.settlement.gain(now, then, self.group as u32);
+        gain.map_or(Q::default(), |gain| quantity(gain.children))
+    }
+
+    /// The nearest living member among the process with that pid and its ancestors. Each member is looked
+    /// at once, because a user can end a chain of thousands of processes.
+    fn nearest(&mut self, pid: Pid) -> Option<Heir> {
+        let members = &self.settlement.then.members;
         let mut line = Vec::new();
-        for start in 0..before.members.len() {
-            let mut next = Some(start);
-            let mut heir = None;
-            while let Some(index) = next {
-                // A cycle of parents, which a fabricated procfs can show, ends here too.
-                if core::mem::replace(&mut is_done[index], true) {
-                    heir = of[index];
-                    break;
-                }
-                line.push(index);
-                let then = &before.members[index];
-                let index_now = now.index(then.id.pid);
-                let index_now = index_now.filter(|&index| now.members[index].id == then.id);
-                heir = index_now.map(|now| Heir { before: index, now });
-                if heir.is_some() || then.is_alone() {
-                    break;
-                }
-                next = before.index(then.parent);
+        let mut heir = None;
+        let mut next = self.member(pid);
+        while let Some(index) = next {
+            // A cycle of parents, which a fabricated procfs can show, ends here too.
+            if self.of[index].0 == self.round {
+                heir = self.of[index].1;
+                break;
             }
-            for index in line.drain(..) {
-                of[index] = heir;
+            self.of[index] = (self.round, None);
+            line.push(index);
+            let now = self.member_now(members[index].id);
+            heir = now.map(|now| Heir { then: index, now });
+            if heir.is_some() || self.was_alone(index) {
+                break;
             }
+            next = self.member(members[index].parent);
         }
-        Heirs { of }
+        for index in line {
+            self.of[index].1 = heir;
+        }
+        heir
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::account::sets::{Set, SetMaker, Sets};
+    use proptest::prelude::*;
 
     /// That many ticks of 10 ms.
     fn ticks(count: u64) -> CpuNanos {
         CpuNanos(count * 10_000_000)
     }
 
+    /// The only group of these tests.
+    const GROUP: SetId = SetId::new(1);
+
     fn member(pid: u32, parent: u32, start: u64, own: u64, children: u64) -> Member {
         Member {
             id: ProcId { pid: Pid::new(pid), start: Ticks(start) },
             parent: Pid::new(parent),
             amounts: Amounts { own: ticks(own), children: ticks(children) },
+            groups: GROUP,
         }
+    }
+
+    /// Settles one group.
+    fn settle<Q: Quantity>(
+        before: Option<&Ledger<Q>>,
+        since: Ticks,
+        members: Vec<Member<Q>>,
+        life_of: impl Fn(ProcId) -> Life,
+    ) -> (Option<Q>, Ledger<Q>) {
+        let mut sets = Sets::default();
+        sets.push(Set { rest: SetId::EMPTY, group: 0, is_alone: false });
+        let empty = Ledger::default();
+        let then = before.unwrap_or(&empty);
+        let link = Link::new(&sets, &sets, &[(before.map(|_| 0), false)], 1);
+        let now = &members;
+        let settlement = Settlement { then, since, now, link: &link, are_children_apart: true };
+        let (settled, debts) = settlement.settle(life_of);
+        assert!(!settled[0].is_left_out);
+        (settled[0].used, Ledger { members, debts })
     }
 
     fn ledger(members: &[Member]) -> Ledger {
@@ -511,7 +833,7 @@ mod tests {
     fn a_debt_waits_for_one_sample() {
         let before = ledger(&[member(10, 1, 5, 0, 0), member(11, 10, 6, 100, 0)]);
         let (_, after) = used(&before, &[member(10, 1, 5, 0, 0)]);
-        assert_eq!(after.debts, [Debt { heir: Pid::new(10), owed: ticks(100) }]);
+        assert_eq!(after.debts, [Debt { group: 0, heir: Pid::new(10), owed: ticks(100) }]);
         let (used_now, after) = used(&after, &[member(10, 1, 5, 0, 0)]);
         assert_eq!((used_now, after.debts.len()), (Some(0), 0));
         assert_eq!(used(&after, &[member(10, 1, 5, 0, 150)]).0, Some(150));
@@ -568,7 +890,7 @@ mod tests {
         let before = ledger(&[member(10, 1, 5, 0, 0), child]);
         let (used_now, after) = used(&before, &[member(10, 1, 5, 0, 3)]);
         assert_eq!(used_now, Some(0));
-        assert_eq!(after.debts, [Debt { heir: Pid::new(10), owed: CpuNanos(4_000_000) }]);
+        assert_eq!(after.debts, [Debt { group: 0, heir: Pid::new(10), owed: CpuNanos(4_000_000) }]);
         // It stays while nothing more shows, and is taken off the next tick.
         let (_, after) = used(&after, &[member(10, 1, 5, 0, 3)]);
         assert_eq!(after.debts.len(), 1);
@@ -589,7 +911,7 @@ mod tests {
         let (_, after) = used(&ledger(&members), &[member(10, 1, 5, 0, 0)]);
         assert_eq!(after.debts.iter().map(|debt| debt.owed.0).sum::<u64>(), 180_000_000);
         let (_, after) = used(&after, &[member(10, 1, 5, 0, 0)]);
-        assert_eq!(after.debts, [Debt { heir: Pid::new(10), owed: ticks(2) }]);
+        assert_eq!(after.debts, [Debt { group: 0, heir: Pid::new(10), owed: ticks(2) }]);
     }
 
     fn gone(_: ProcId) -> Life {
@@ -602,6 +924,7 @@ mod tests {
             id: ProcId { pid: Pid::new(pid), start: Ticks(5) },
             parent: Pid::new(parent),
             amounts: Amounts { own: Count(own), children: Count(children) },
+            groups: GROUP,
         };
         let before =
             Ledger { members: vec![count(10, 1, 7, 0), count(11, 10, 1000, 0)], debts: Vec::new() };
@@ -618,5 +941,148 @@ mod tests {
             ledger(&[member(10, 11, 5, 9, 0), member(11, 10, 5, 9, 0), member(12, 11, 5, 9, 0)]);
         let now = [member(10, 11, 5, 9, 0), member(11, 10, 5, 9, 0)];
         assert_eq!(used(&before, &now).0, Some(0));
+    }
+
+    /// Members with these pids, of nested groups: each process has the set of its parent, or one that adds
+    /// a group to it.
+    fn nested(pids: core::ops::Range<u32>) -> impl Strategy<Value = (Sets, Vec<Member>)> {
+        let row = (any::<prop::sample::Index>(), any::<bool>(), 0u32..5, any::<bool>());
+        let amounts = (0u64..4, 0u64..6, 990u64..1002, 0u32..6);
+        proptest::collection::vec((row, amounts), pids.len()).prop_map(move |rows| {
+            let mut maker = SetMaker::default();
+            let mut members: Vec<Member> = Vec::new();
+            let rows = pids.clone().zip(rows);
+            for (pid, ((above, adds, group, is_alone), (own, children, start, absent))) in rows {
+                let above = above.index(members.len() + 1);
+                let parent = above.checked_sub(1).map(|above| members[above]);
+                // A process without its children is not in the groups of their descendants.
+                let mut rest = parent.map_or(SetId::EMPTY, |parent| parent.groups);
+                while let Some(set) = maker.sets.get(rest).filter(|set| set.is_alone) {
+                    rest = set.rest;
+                }
+                let is_new = maker.sets.groups(rest).all(|set| set.group != group);
+                let set = Set { rest, group, is_alone };
+                let groups = if adds && is_new { maker.with(set) } else { rest };
+                let parent = parent.map_or(1, |parent| parent.id.pid.number());
+                let start = if absent == 0 { start + 100 } else { start.min(998) };
+                members.push(Member {
+                    groups,
+                    ..member(pid, parent, start, own * 100, children * 100)
+                });
+            }
+            (maker.sets, members)
+        })
+    }
+
+    /// The same members as if there was only that group.
+    fn only(sets: &Sets, members: &[Member], group: u32) -> Vec<Member> {
+        let of_group = |member: &Member| {
+            let mut groups = sets.groups(member.groups).filter(|set| set.group == group);
+            let id = if groups.next()?.is_alone { 2 } else { 1 };
+            Some(Member { groups: SetId::new(id), ..*member })
+        };
+        members.iter().filter_map(of_group).collect()
+    }
+
+    proptest! {
+        /// All groups at once have the same results as each by itself.
+        #[test]
+        fn nested_groups_do_not_change_each_other(
+            then in nested(10..24),
+            now in nested(10..28),
+            gone in proptest::collection::btree_set(10u32..28, 0..10),
+            debts in proptest::collection::vec((0u32..5, 10u32..24, 1u64..400), 0..4),
+        ) {
+            let (sets_then, then) = then;
+            let (sets_now, mut now) = now;
+            now.retain(|member| !gone.contains(&member.id.pid.number()));
+            // Most processes of both samples are the same, and have used more.
+            for now in &mut now {
+                if let Some(then) = then.iter().find(|then| then.id.pid == now.id.pid)
+                    && now.id.start < Ticks(1000)
+                {
+                    now.id = then.id;
+                    now.amounts.own += then.amounts.own;
+                    now.amounts.children += then.amounts.children;
+                }
+            }
+            let mut debts: Vec<Debt> = debts
+                .into_iter()
+                .map(|(group, heir, owed)| Debt { group, heir: Pid::new(heir), owed: ticks(owed) })
+                .collect();
+            debts.sort_by_key(|debt| debt.group);
+            let life_of = |id: ProcId| {
+                let is_here = now.iter().any(|now| now.id == id);
+                if is_here { Life::Alive } else { Life::Gone }
+            };
+            let ledger = Ledger { members: then.clone(), debts };
+            let groups: Vec<(Option<u32>, bool)> = (0..5).map(|group| (Some(group), false)).collect();
+            let link = Link::new(&sets_then, &sets_now, &groups, 5);
+            let all = Settlement {
+                then: &ledger, since: SINCE, now: &now, link: &link, are_children_apart: true,
+            };
+            let (settled, left) = all.settle(life_of);
+
+            let mut sets = Sets::default();
+            for is_alone in [false, true] {
+                sets.push(Set { rest: SetId::EMPTY, group: 0, is_alone });
+            }
+            let link = Link::new(&sets, &sets, &[(Some(0), false)], 1);
+            for group in 0..5 {
+                let debts = ledger.debts_of(group).iter().map(|debt| Debt { group: 0, ..*debt });
+                let debts = debts.collect();
+                let then = Ledger { members: only(&sets_then, &then, group), debts };
+                let now = only(&sets_now, &now, group);
+                let one = Settlement {
+                    then: &then, since: SINCE, now: &now, link: &link, are_children_apart: true,
+                };
+                let (alone, debts) = one.settle(life_of);
+                prop_assert_eq!(settled[group as usize], alone[0], "group {}", group);
+                let debts = debts.into_iter().map(|debt| Debt { group, ..debt });
+                let left: Vec<Debt> = left.iter().filter(|debt| debt.group == group).copied().collect();
+                prop_assert_eq!(left, debts.collect::<Vec<Debt>>(), "group {}", group);
+            }
+        }
+    }
+
+    /// A chain of processes with a group each, as two samples see it.
+    fn chain(length: u32, own: u64) -> (Sets, Vec<Member>) {
+        let mut sets = Sets::default();
+        let members = (1..=length).map(|number| {
+            let rest = SetId::new(number - 1);
+            let groups =
+                sets.push(Set { rest, group: number - 1, is_alone: false }).unwrap_or_default();
+            Member { groups, ..member(number + 9, number + 8, 5, own, 0) }
+        });
+        let members = members.collect();
+        (sets, members)
+    }
+
+    #[test]
+    fn too_many_debts_are_left_out_from_the_innermost_group_on() {
+        let (sets, then) = chain(2000, 7);
+        let (_, now) = chain(1000, 8);
+        // The half of them that is innermost has ended. That leaves 1,000 debts in each of the others.
+        let ledger = Ledger { members: then, debts: Vec::new() };
+        let mut groups: Vec<(Option<u32>, bool)> =
+            (0..2000).map(|group| (Some(group), false)).collect();
+        groups[999].1 = true;
+        let link = Link::new(&sets, &sets, &groups, 2000);
+        let settlement = Settlement {
+            then: &ledger,
+            since: SINCE,
+            now: &now,
+            link: &link,
+            are_children_apart: true,
+        };
+        let (settled, debts) =
+            settlement.settle(|id| if id.pid.number() > 1009 { Life::Gone } else { Life::Alive });
+        let settled = &settled[..1000];
+        let left_out = settled.iter().position(|settled| settled.is_left_out).unwrap_or_default();
+        assert_eq!(left_out, MOST_STEPS / (1000 * MOST_HEIRS) + 1, "the last is begun");
+        assert!(settled[left_out..999].iter().all(|one| one.is_left_out && one.used.is_none()));
+        assert_eq!(settled[999].used, Some(ticks(1)), "it has a name");
+        assert_eq!(settled[0].used, Some(ticks(1000)));
+        assert!(debts.len() <= MOST_CLAIMS);
     }
 }

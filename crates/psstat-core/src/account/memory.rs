@@ -3,43 +3,70 @@
 use crate::model::memory::{Footprint, MemoryMode, Statm};
 use crate::model::units::{Bytes, Pages};
 
-/// Computes the memory of a group in bytes. `page_size` is in bytes.
+/// The memory of a group, in bytes.
 ///
-/// A proportional set size is added as it is. Resident and shared pages are added as `mode`
+/// A proportional set size is added as it is. Resident and shared pages are added as the mode
 /// requires. If the mode is [`MemoryMode::Pss`] and only the pages of a member could be read, they
 /// are added as for [`MemoryMode::SharedOnce`].
 ///
 /// *Example:* three workers have 110, 120 and 5 resident pages, 100, 100 and 4 of them shared.
 /// [`MemoryMode::Rss`] counts 235 pages. [`MemoryMode::SharedOnce`] counts the private pages
 /// (10 + 20 + 1) and the largest shared part (100): 131 pages.
-pub fn sum(
-    mode: MemoryMode,
-    footprints: impl IntoIterator<Item = Footprint>,
-    page_size: u64,
-) -> Bytes {
-    let mut sum = Bytes(0);
-    let mut largest_shared = Pages(0);
-    for footprint in footprints {
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sum {
+    /// What is added up.
+    added: Bytes,
+    largest_shared: Bytes,
+}
+
+impl Sum {
+    /// Adds the memory of a member. `page_size` is in bytes.
+    pub fn add(&mut self, mode: MemoryMode, footprint: Footprint, page_size: u64) {
         match footprint {
             Footprint::None => {}
-            Footprint::Proportional(share) => sum += share,
+            Footprint::Proportional(share) => self.added += share,
             Footprint::Resident(Statm { resident, .. }) if mode == MemoryMode::Rss => {
-                sum += resident.bytes(page_size);
+                self.added += resident.bytes(page_size);
             }
             Footprint::Resident(Statm { resident, shared }) => {
                 // The kernel changes the two counters separately, so a reading can show more shared
                 // than resident pages.
-                sum += Pages(resident.0.saturating_sub(shared.0)).bytes(page_size);
-                largest_shared = largest_shared.max(shared.min(resident));
+                self.added += Pages(resident.0.saturating_sub(shared.0)).bytes(page_size);
+                let shared = shared.min(resident).bytes(page_size);
+                self.largest_shared = self.largest_shared.max(shared);
             }
         }
     }
-    sum + largest_shared.bytes(page_size)
+
+    /// Adds the memory of other members.
+    pub fn join(&mut self, other: &Sum) {
+        self.added += other.added;
+        self.largest_shared = self.largest_shared.max(other.largest_shared);
+    }
+
+    /// The memory of all.
+    pub fn total(&self) -> Bytes {
+        self.added + self.largest_shared
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn sum(
+        mode: MemoryMode,
+        footprints: impl IntoIterator<Item = Footprint>,
+        page_size: u64,
+    ) -> Bytes {
+        let [mut all, mut others] = [Sum::default(); 2];
+        for (index, footprint) in footprints.into_iter().enumerate() {
+            let sum = if index % 2 == 0 { &mut all } else { &mut others };
+            sum.add(mode, footprint, page_size);
+        }
+        all.join(&others);
+        all.total()
+    }
 
     fn resident(resident: u64, shared: u64) -> Footprint {
         Footprint::Resident(Statm { resident: Pages(resident), shared: Pages(shared) })

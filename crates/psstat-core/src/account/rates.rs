@@ -7,20 +7,19 @@
 //! *Example:* a process had read 4096 bytes at the last sample and has read 12288 now. The group
 //! read 8192 bytes.
 
-use super::group::Group;
-use super::ledger::{self, Ledger, Member};
+use super::ledger::{Ledger, Member, Settled, Settlement};
+use super::link::Link;
+use super::membership::Membership;
+use super::sets::SetId;
 use crate::model::process::{Life, Process};
 use crate::model::readings::{Reading, Readings};
 use crate::model::report::Rate;
 use crate::model::snapshot::Snapshot;
 use crate::model::units::{Amounts, Count, Pid, ProcId, Ticks};
 use alloc::borrow::Cow;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
+use alloc::vec;
 use alloc::vec::Vec;
-
-/// The ledgers of a group. A rate that no field shows, or that could not be read of all members,
-/// has none.
-pub type RateLedgers = BTreeMap<Rate, Ledger<Count>>;
 
 /// The part of a sample that the rates need.
 #[derive(Clone, Copy, Debug)]
@@ -29,88 +28,133 @@ pub struct Counted<'s> {
     pub snapshot: &'s Snapshot,
     /// What was read of the members.
     pub readings: &'s Readings,
+    /// Which groups each process belongs to.
+    pub membership: &'s Membership,
     /// The tick in which this sample began.
     pub now: Ticks,
 }
 
 /// What is known of a group from the last sample.
-#[derive(Clone, Copy, Debug)]
-pub enum Before<'s> {
-    /// There was no last sample, or it did not count this. What is counted now is the baseline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Before {
+    /// There was no last sample, or it did not count this of the group. What is counted now is the
+    /// baseline.
     Unknown,
     /// The group did not exist.
     Absent,
-    /// The group had this ledger.
-    Kept(&'s Ledger<Count>),
+    /// The group was in the ledger.
+    Kept,
 }
 
-/// Computes what a group did since the last sample, which began in tick `since`, and the ledger to
-/// keep for the next sample.
-///
-/// The count is `None` if it is not known. The ledger is `None` if a member could not be read.
+/// What was counted of a rate.
+#[derive(Debug)]
+pub struct Done {
+    /// For each group: what it did since the last sample. `None` if that is not known.
+    pub counts: Vec<Option<Count>>,
+    /// For each group: whether the next sample can be compared with the ledger. Not so if a member could
+    /// not be read.
+    pub is_kept: Vec<bool>,
+    /// For each group: whether it would have taken too long to work out the count.
+    pub is_left_out: Vec<bool>,
+    /// The ledger to keep for the next sample.
+    pub ledger: Ledger<Count>,
+}
+
+/// Computes what the groups did since the last sample, which began in tick `since` and left the ledger
+/// `then`. `before` tells what is known of each group. `None` if the rate could not be read.
 pub fn settle(
     rate: Rate,
-    group: &Group,
     counted: Counted<'_>,
-    before: Before<'_>,
-    since: Ticks,
-) -> (Option<Count>, Option<Ledger<Count>>) {
-    let kept = match before {
-        Before::Kept(ledger) => Some(ledger),
-        Before::Unknown | Before::Absent => None,
+    then: (Option<&Ledger<Count>>, Ticks),
+    link: &Link<'_>,
+    before: &[Before],
+) -> Option<Done> {
+    let (then, since) = then;
+    let (members, is_kept) = members(rate, counted, then, before.len())?;
+    let mut done = Done {
+        counts: vec![None; before.len()],
+        is_left_out: vec![false; before.len()],
+        is_kept,
+        ledger: Ledger { members, debts: Vec::new() },
     };
-    let Some(members) = members(rate, group, counted, kept) else { return (None, None) };
-    if let Before::Unknown = before {
-        return (None, Some(Ledger { members, debts: Vec::new() }));
+    if before.iter().all(|before| *before == Before::Unknown) {
+        return Some(done);
     }
-    let kept = kept.map(|kept| after_exec(kept, &members));
-    let life_of = |id| counted.life_of(rate, id);
-    let (done, ledger) = ledger::settle(kept.as_deref(), since, members, life_of);
-    (done, Some(ledger))
+    let empty = Ledger::default();
+    let now = &done.ledger.members;
+    let then = after_exec(then.unwrap_or(&empty), now);
+    // The kernel does not separate the storage traffic of a process and what it inherited.
+    let are_children_apart = rate == Rate::MajorFaults;
+    let settlement = Settlement { then: &then, since, now, link, are_children_apart };
+    let (settled, mut debts) = settlement.settle(|id| counted.life_of(rate, id));
+    for (group, Settled { used, is_left_out, .. }) in settled.into_iter().enumerate() {
+        let is_known = done.is_kept[group] && before[group] != Before::Unknown;
+        done.is_left_out[group] = is_known && is_left_out;
+        done.counts[group] = used.filter(|_| is_known);
+        done.is_kept[group] &= !is_left_out;
+    }
+    debts.retain(|debt| {
+        let group = debt.group as usize;
+        done.is_kept[group] && before[group] != Before::Unknown
+    });
+    done.ledger.debts = debts;
+    Some(done)
 }
 
-/// The members of a group for the ledger of a rate. `None` if one of them could not be read.
+/// The members of all groups for the ledger of a rate, and for each group whether all of its members could
+/// be read. `None` if the rate was not read.
 fn members(
     rate: Rate,
-    group: &Group,
     counted: Counted<'_>,
     before: Option<&Ledger<Count>>,
-) -> Option<Vec<Member<Count>>> {
-    let Counted { snapshot, readings, now } = counted;
+    groups: usize,
+) -> Option<(Vec<Member<Count>>, Vec<bool>)> {
+    let Counted { snapshot, readings, membership, now } = counted;
     let mut members = Vec::new();
-    for &index in &group.members {
-        let process = &snapshot.processes[index];
+    let mut is_unread = vec![false; membership.sets.count()];
+    for (index, process) in snapshot.processes.iter().enumerate() {
+        let groups = membership.rated[index];
+        if groups == SetId::EMPTY {
+            continue;
+        }
         if let Rate::Switches = rate {
             match readings.at(readings.switches.as_ref()?, index) {
                 None | Some(Reading::Gone) => {}
-                Some(Reading::Unreadable) => return None,
-                Some(Reading::Value(threads)) => members.extend(
-                    threads.iter().map(|&(tid, count)| thread(process, tid, count, before, now)),
-                ),
+                Some(Reading::Unreadable) => is_unread[groups.index()] = true,
+                Some(Reading::Value(threads)) => {
+                    members.extend(threads.iter().map(|&(tid, count)| Member {
+                        groups,
+                        ..thread(process, tid, count, before, now)
+                    }));
+                }
             }
-            continue;
-        }
-        // A manager waits for processes of other groups. What it inherits is not of this group, so
-        // it is left out.
-        let is_init = !group.by_descent && process.id.pid == Pid::INIT;
-        let is_lone = group.lone.binary_search(&index).is_ok();
-        if !is_lone && (is_init || group.managers.contains(&index)) {
             continue;
         }
         match inherited(rate, readings, index)? {
             Reading::Gone => {}
-            Reading::Unreadable => return None,
+            Reading::Unreadable => is_unread[groups.index()] = true,
             Reading::Value(amounts) => {
-                let member = Member { id: process.id, parent: process.parent, amounts };
-                let is_alone = is_lone && rate == Rate::MajorFaults;
-                members.push(if is_alone { member.alone() } else { member });
+                members.push(Member { id: process.id, parent: process.parent, amounts, groups });
             }
         }
     }
     // The thread ids of different processes are not in order.
     members.sort_unstable_by_key(|member| member.id.pid);
     members.dedup_by_key(|member| member.id.pid);
-    Some(members)
+    let add = |is_whole: &mut Whole, is_unread: &bool, _| is_whole.0 &= !is_unread;
+    let join = |is_unread: &mut bool, other: &bool| *is_unread |= other;
+    let whole: Vec<Whole> = membership.sets.per_group(is_unread, groups, add, join);
+    Some((members, whole.into_iter().map(|whole| whole.0).collect()))
+}
+
+/// Whether all members of a group could be read.
+#[derive(Clone, Copy)]
+struct Whole(bool);
+
+impl Default for Whole {
+    fn default() -> Whole {
+        Whole(true)
+    }
 }
 
 /// The amounts of a process, for a rate that parents inherit. `None` if the rate was not read, or
@@ -191,7 +235,7 @@ fn thread(
     now: Ticks,
 ) -> Member<Count> {
     let started = process.id.start;
-    let then = before.and_then(|before| before.find(tid)).map(|thread| thread.id.start);
+    let then = before.and_then(|before| before.with_pid(tid)).map(|thread| thread.id.start);
     let start = match then {
         _ if tid == process.id.pid => started,
         Some(then) if then >= started => then,
@@ -202,6 +246,7 @@ fn thread(
         id: ProcId { pid: tid, start },
         parent: if tid == process.id.pid { Pid::NONE } else { process.id.pid },
         amounts: Amounts { own: count, children: Count(0) },
+        groups: SetId::EMPTY,
     }
 }
 

@@ -6,18 +6,24 @@
 use super::accounts::{Accounts, GroupAccount};
 use super::counter::{self, Counter};
 use super::group::Group;
-use super::ledger::{self, Ledger, Member};
+use super::ledger::{Ledger, Member, Settled, Settlement};
+use super::link::Link;
+use super::membership::Membership;
 use super::memory;
-use super::rates::{self, Before, Counted, RateLedgers};
+use super::rates::{self, Before, Counted, Done};
+use super::sets::{SetId, Sets};
 use super::totals;
 use crate::field::Need;
+use crate::model::label::Label;
 use crate::model::process::{Life, Process};
 use crate::model::readings::{self, Readings};
 use crate::model::report::{Rate, Report};
 use crate::model::snapshot::Snapshot;
-use crate::model::units::{Amounts, BootNanos, Bytes, Count, CpuNanos, Hz, ProcId, Ticks};
+use crate::model::units::{Amounts, BootNanos, Bytes, Count, CpuNanos, Hz, Ticks};
 use crate::plan::Plan;
 use crate::select::selector;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -45,6 +51,8 @@ pub struct Observation<'s> {
     pub snapshot: &'s Snapshot,
     /// What was read of the members besides their `stat`.
     pub readings: &'s Readings,
+    /// Which groups each process belongs to.
+    pub membership: &'s Membership,
     /// The selectors whose control groups were looked for everywhere. One of them that was not found does
     /// not exist.
     pub watched: &'s [usize],
@@ -52,48 +60,72 @@ pub struct Observation<'s> {
     pub machine: Machine,
 }
 
-/// Computes what each group cost since the sample with the accounts `before`. Returns the reports,
-/// and the accounts to keep for the next sample. Without `before` there are no reports.
+/// The outcome of a sample.
+#[derive(Debug)]
+pub struct Outcome {
+    /// A report for each group that has a line. Empty if there was nothing to compare with.
+    pub reports: Vec<Report>,
+    /// What to keep for the next sample.
+    pub accounts: Accounts,
+    /// The groups whose CPU time or rates are left out, because it would have taken too long to work them
+    /// out.
+    pub left_out: Vec<Label>,
+}
+
+/// Computes what each group cost since the sample with the accounts `before`. Without these there are no
+/// reports.
 pub fn settle(
     plan: &Plan,
     groups: &[Group],
     observation: Observation<'_>,
     before: Option<&Accounts>,
-) -> (Vec<Report>, Accounts) {
-    let Observation { snapshot, machine, .. } = observation;
-    let now = snapshot.taken;
+) -> Outcome {
+    let nothing = Sets::default();
+    let groups_then = before.map_or(0, |before| before.groups.len());
+    let numbers: BTreeMap<&Label, u32> =
+        before.into_iter().flat_map(|before| before.groups.keys()).zip(0..).collect();
+    let linked: Vec<(Option<u32>, bool)> =
+        groups.iter().map(|group| (numbers.get(&group.label).copied(), group.named)).collect();
+    let sets_then = before.map_or(&nothing, |before| &before.sets);
+    let link = Link::new(sets_then, &observation.membership.sets, &linked, groups_then);
+    let settling = Settling { plan, groups, observation, before, link: &link };
+    let cpu = settling.cpu();
+    let rates = settling.rates();
+    let summaries = settling.summaries();
+
+    let now = observation.snapshot.taken;
     let keeps_totals = plan.fields.need(Need::CpuTotals);
     let known_totals = before.filter(|_| keeps_totals).map(|before| before.totals.clone());
-    let mut accounts = Accounts {
-        taken: now,
-        cpu_read: observation.readings.cpu_read,
-        watched: observation.watched.iter().map(|&index| key(plan, index)).collect(),
-        totals: known_totals.unwrap_or_default(),
-        groups: Default::default(),
-    };
+    let mut totals = known_totals.unwrap_or_default();
     let mut reports = Vec::new();
-    for group in groups {
-        let settling = Settling { plan, group, observation, before };
-        let (used, ledger, counters) = settling.cpu();
-        let (counts, rates) = settling.rates();
-        let cpu_time = keeps_totals.then(|| {
-            totals::add(&mut accounts.totals, &group.label, used.unwrap_or_default(), now)
-        });
+    let mut counters = Vec::new();
+    for (group, summary) in groups.iter().zip(&summaries) {
+        let own_counters: Vec<Counter> = group.counters().cloned().collect();
+        let used = settling.used(group, cpu.settled[group.index], &own_counters);
+        let cpu_time = keeps_totals
+            .then(|| totals::add(&mut totals, &group.label, used.unwrap_or_default(), now));
         if let Some(before) = before {
             let elapsed = now.since(before.taken);
             // Counters are read before all processes.
             let by_ledger = observation.readings.cpu_read.since(before.cpu_read);
-            let cpu_elapsed = if counters.is_empty() { by_ledger } else { elapsed };
-            let cpu = used.and_then(|used| rate(used, cpu_elapsed, &machine));
-            reports.extend(settling.report(cpu, cpu_time, &counts, elapsed));
+            let cpu_elapsed = if own_counters.is_empty() { by_ledger } else { elapsed };
+            let cpu = used.and_then(|used| rate(used, cpu_elapsed, &observation.machine));
+            let counts =
+                rates.iter().filter_map(|(&rate, done)| Some((rate, done.counts[group.index]?)));
+            let counts: Vec<(Rate, Count)> = counts.collect();
+            let measured = Measured { cpu, cpu_time, counts: &counts, elapsed };
+            reports.extend(settling.report(group, summary, measured));
         }
-        let account = GroupAccount { by_descent: group.by_descent, ledger, counters, rates };
-        if account.is_worth_keeping() {
-            accounts.groups.insert(group.label.clone(), account);
-        }
+        counters.push(own_counters);
     }
-    totals::forget(&mut accounts.totals, now);
-    (reports, accounts)
+    totals::forget(&mut totals, now);
+    let left_out = groups.iter().filter(|group| {
+        cpu.settled[group.index].is_left_out
+            || rates.values().any(|done| done.is_left_out[group.index])
+    });
+    let left_out = left_out.map(|group| group.label.clone()).collect();
+    let accounts = Accounts { totals, ..settling.accounts(cpu, rates, counters) };
+    Outcome { reports, accounts, left_out }
 }
 
 /// Identifies a selector in other samples.
@@ -101,54 +133,123 @@ fn key(plan: &Plan, selector: usize) -> u64 {
     selector::hash(&plan.selectors[selector].key())
 }
 
-/// One group, to be settled.
+/// The groups, to be settled.
 #[derive(Clone, Copy)]
 struct Settling<'s> {
     plan: &'s Plan,
-    group: &'s Group,
+    groups: &'s [Group],
     observation: Observation<'s>,
     before: Option<&'s Accounts>,
+    link: &'s Link<'s>,
+}
+
+/// The CPU time of the members that no counter includes.
+struct Cpu {
+    /// For each group.
+    settled: Vec<Settled<CpuNanos>>,
+    /// The ledger to keep.
+    ledger: Ledger,
+}
+
+/// What the members of a group are and have now.
+#[derive(Clone, Copy, Debug, Default)]
+struct Summary {
+    alive: u64,
+    zombies: u64,
+    threads: u64,
+    memory: memory::Sum,
+    open_files: readings::Sum,
+    /// When the first of them started.
+    started: Option<Ticks>,
+}
+
+impl Summary {
+    fn join(&mut self, other: &Summary) {
+        self.alive += other.alive;
+        self.zombies += other.zombies;
+        self.threads += other.threads;
+        self.memory.join(&other.memory);
+        self.open_files.join(&other.open_files);
+        self.started = self.started.into_iter().chain(other.started).min();
+    }
+}
+
+/// What a group used since the last sample.
+struct Measured<'m> {
+    /// In cores.
+    cpu: Option<f64>,
+    cpu_time: Option<CpuNanos>,
+    counts: &'m [(Rate, Count)],
+    /// The time since the last sample, in nanoseconds.
+    elapsed: u64,
 }
 
 impl Settling<'_> {
-    fn life(&self, index: usize) -> Life {
-        self.observation.snapshot.processes[index].life
+    /// The account of a group at the last sample.
+    fn then(&self, group: &Group) -> Option<&GroupAccount> {
+        self.before?.groups.get(&group.label)
     }
 
-    /// Computes the CPU time that the group used since the last sample, `None` if it is not known.
-    /// Also returns the ledger and the counters to keep.
-    fn cpu(&self) -> (Option<CpuNanos>, Ledger, Vec<Counter>) {
-        let Settling { group, before, .. } = *self;
-        let Observation { snapshot, machine, .. } = self.observation;
-        let then = before.and_then(|before| before.groups.get(&group.label));
-        let known = then.map(|account| &account.ledger);
-        let here = group.ledgered.iter().filter(|&&index| self.life(index) != Life::Gone);
-        let members: Vec<Member> = here.map(|&index| self.member(index, known)).collect();
-        let counters: Vec<Counter> = group.counters().cloned().collect();
-        let Some(before) = before else {
-            return (None, Ledger { members, debts: Vec::new() }, counters);
+    /// Settles the ledger of CPU time.
+    fn cpu(&self) -> Cpu {
+        let Observation { snapshot, machine, membership, .. } = self.observation;
+        let is_here = |&(index, &groups): &(usize, &SetId)| {
+            groups != SetId::EMPTY && snapshot.processes[index].life != Life::Gone
         };
-        let has_members = !members.is_empty();
-        let since = Ticks::at(before.taken, machine.hz);
-        let life_of = |id: ProcId| snapshot.life_of(id);
-        let (by_ledger, ledger) = ledger::settle(known, since, members, life_of);
-        let counters_then = then.map_or(&[][..], |account| &account.counters);
-        let was_watched = |counter: &Counter| self.was_watched(counter, before);
-        let by_counter = counter::settle(counters_then, &counters, was_watched);
-        let used = if counters.is_empty() {
-            by_ledger
-        } else {
-            match by_ledger.filter(|_| has_members) {
-                Some(used) => Some(used + by_counter.unwrap_or_default()),
-                None => by_counter,
-            }
+        let members = membership.ledgered.iter().enumerate().filter(is_here);
+        let members: Vec<Member> =
+            members.map(|(index, &groups)| self.member(index, groups)).collect();
+        let Some(before) = self.before else {
+            let settled = vec![Settled::default(); self.groups.len()];
+            return Cpu { settled, ledger: Ledger { members, debts: Vec::new() } };
         };
-        (used, ledger, counters)
+        let settlement = Settlement {
+            then: &before.ledger,
+            since: Ticks::at(before.taken, machine.hz),
+            now: &members,
+            link: self.link,
+            are_children_apart: true,
+        };
+        let (mut settled, mut debts) = settlement.settle(|id| snapshot.life_of(id));
+        let is_unknown: Vec<bool> = self
+            .groups
+            .iter()
+            .map(|group| self.then(group).is_some_and(|then| !then.has_ledger))
+            .collect();
+        for (settled, _) in settled.iter_mut().zip(&is_unknown).filter(|(_, unknown)| **unknown) {
+            settled.used = None;
+        }
+        debts.retain(|debt| !is_unknown[debt.group as usize]);
+        Cpu { settled, ledger: Ledger { members, debts } }
+    }
+
+    /// The CPU time that a group used since the last sample, `None` if it is not known. `by_ledger` is
+    /// that of the members that no counter includes.
+    fn used(
+        &self,
+        group: &Group,
+        by_ledger: Settled<CpuNanos>,
+        counters: &[Counter],
+    ) -> Option<CpuNanos> {
+        let before = self.before?;
+        let counters_then = self.then(group).map_or(&[][..], |account| &account.counters);
+        let was_watched = |counter: &Counter| self.was_watched(group, counter, before);
+        let by_counter = counter::settle(counters_then, counters, was_watched);
+        if counters.is_empty() {
+            return by_ledger.used;
+        }
+        if by_ledger.is_left_out {
+            return None;
+        }
+        match by_ledger.used.filter(|_| by_ledger.has_members) {
+            Some(used) => Some(used + by_counter.unwrap_or_default()),
+            None => by_counter,
+        }
     }
 
     /// Whether the last sample looked for the control group of a counter.
-    fn was_watched(&self, counter: &Counter, before: &Accounts) -> bool {
-        let picked = self.group.control_groups.iter();
+    fn was_watched(&self, group: &Group, counter: &Counter, before: &Accounts) -> bool {
+        let picked = group.control_groups.iter();
         let mut picked = picked.filter(|picked| picked.counter.as_ref() == Some(counter));
         picked.next().is_some_and(|picked| {
             let mut keys = picked.selectors.iter().map(|&index| key(self.plan, index));
@@ -158,73 +259,143 @@ impl Settling<'_> {
 
     /// The member at that index. If its exact time could be read at the last sample and cannot be now,
     /// its ticks may show less than was counted. Then its own time is what was counted.
-    fn member(&self, index: usize, known: Option<&Ledger>) -> Member {
+    fn member(&self, index: usize, groups: SetId) -> Member {
         let Observation { snapshot, readings, machine, .. } = self.observation;
         let process: &Process = &snapshot.processes[index];
         let own = readings.at(&readings.own_times, index).copied().unwrap_or_default();
-        let then = known.and_then(|known| known.find(process.id.pid));
-        let then = then.filter(|then| then.id == process.id);
+        let then = self.before.and_then(|before| before.ledger.find(process.id));
         let counted = then.map_or(CpuNanos(0), |then| then.amounts.own);
         let amounts =
             Amounts { own: own.max(counted), children: process.times.children.nanos(machine.hz) };
-        let member = Member { id: process.id, parent: process.parent, amounts };
-        let is_alone = self.group.managers.binary_search(&index).is_ok()
-            || self.group.lone.binary_search(&index).is_ok();
-        if is_alone { member.alone() } else { member }
+        Member { id: process.id, parent: process.parent, amounts, groups }
     }
 
-    /// Computes the count of each rate since the last sample, if it is known. Also returns the
-    /// ledgers to keep.
-    fn rates(&self) -> (Vec<(Rate, Count)>, RateLedgers) {
-        let Observation { snapshot, readings, machine, .. } = self.observation;
-        let counted = Counted { snapshot, readings, now: Ticks::at(snapshot.taken, machine.hz) };
+    /// Settles the ledger of each rate that could be read.
+    fn rates(&self) -> BTreeMap<Rate, Done> {
+        let Observation { snapshot, readings, membership, machine, .. } = self.observation;
+        let now = Ticks::at(snapshot.taken, machine.hz);
+        let counted = Counted { snapshot, readings, membership, now };
         let taken = self.before.map_or(BootNanos(0), |before| before.taken);
         let since = Ticks::at(taken, machine.hz);
-        let mut counts = Vec::new();
-        let mut ledgers = RateLedgers::new();
-        for rate in Rate::ALL.into_iter().filter(|&rate| self.plan.fields.show_rate(rate)) {
-            let known = self.before.map(|before| before.groups.get(&self.group.label));
-            let then = match known {
-                None => Before::Unknown,
-                Some(None) => Before::Absent,
-                Some(Some(known)) => known.rates.get(&rate).map_or(Before::Unknown, Before::Kept),
+        let shown = Rate::ALL.into_iter().filter(|&rate| self.plan.fields.show_rate(rate));
+        let settle = |rate| {
+            let ledger = self.before.and_then(|before| before.rates.get(&rate));
+            let known = |group: &Group| match self.then(group) {
+                _ if self.before.is_none() => Before::Unknown,
+                None => Before::Absent,
+                Some(then) if then.rates.contains(&rate) => Before::Kept,
+                Some(_) => Before::Unknown,
             };
-            let (count, ledger) = rates::settle(rate, self.group, counted, then, since);
-            counts.extend(count.map(|count| (rate, count)));
-            ledgers.extend(ledger.map(|ledger| (rate, ledger)));
-        }
-        (counts, ledgers)
+            let known: Vec<Before> = self.groups.iter().map(known).collect();
+            let done = rates::settle(rate, counted, (ledger, since), self.link, &known)?;
+            Some((rate, done))
+        };
+        shown.filter_map(settle).collect()
     }
 
-    /// The report of the group. `None` if it is not known who belongs to it, or if it has no live process
-    /// and is not named. `elapsed` is in
-    /// nanoseconds.
-    fn report(
+    /// What the members of each group are and have now.
+    fn summaries(&self) -> Vec<Summary> {
+        let Observation { snapshot, readings, membership, machine, .. } = self.observation;
+        let mut of_sets = vec![Summary::default(); membership.sets.count()];
+        for (process, (index, groups)) in
+            snapshot.processes.iter().zip(membership.members.iter().enumerate())
+        {
+            let summary = &mut of_sets[groups.index()];
+            match process.life {
+                _ if *groups == SetId::EMPTY => continue,
+                Life::Gone => continue,
+                Life::Zombie => {
+                    summary.zombies += 1;
+                    continue;
+                }
+                Life::Alive => summary.alive += 1,
+            }
+            summary.threads += u64::from(process.threads);
+            summary.started = summary.started.into_iter().chain([process.id.start]).min();
+            let footprints = readings.footprints.as_ref();
+            if let Some(footprint) = footprints.and_then(|all| readings.at(all, index)) {
+                summary.memory.add(self.plan.memory, *footprint, machine.page_size);
+            }
+            let open_files = readings.open_files.as_ref();
+            if let Some(open_files) = open_files.and_then(|all| readings.at(all, index)) {
+                summary.open_files.add(*open_files);
+            }
+        }
+        let add = |sum: &mut Summary, summary: &Summary, _| sum.join(summary);
+        membership.sets.per_group(of_sets, self.groups.len(), add, Summary::join)
+    }
+
+    /// What to keep for the next sample, without totals.
+    fn accounts(
         &self,
-        cpu: Option<f64>,
-        cpu_time: Option<CpuNanos>,
-        counts: &[(Rate, Count)],
-        elapsed: u64,
-    ) -> Option<Report> {
-        let Settling { plan, group, .. } = *self;
+        cpu: Cpu,
+        rates: BTreeMap<Rate, Done>,
+        counters: Vec<Vec<Counter>>,
+    ) -> Accounts {
+        let Observation { snapshot, readings, membership, watched, .. } = self.observation;
+        let Cpu { settled, mut ledger } = cpu;
+        let mut is_kept = vec![false; self.groups.len()];
+        for (group, counters) in counters.iter().enumerate() {
+            is_kept[group] = settled[group].is_left_out || !counters.is_empty();
+        }
+        let debts = ledger.debts.iter().map(|debt| debt.group);
+        debts
+            .chain(rates.values().flat_map(|done| done.ledger.debts.iter().map(|debt| debt.group)))
+            .for_each(|group| is_kept[group as usize] = true);
+        let ids = ledger.members.iter().map(|member| member.groups);
+        let of_rates = rates.values().flat_map(|done| &done.ledger.members);
+        let ids: Vec<SetId> = ids.chain(of_rates.map(|member| member.groups)).collect();
+        let (used, _) = membership
+            .sets
+            .compact(ids.iter().copied(), &Vec::from_iter(0..self.groups.len() as u32));
+        used.as_slice().iter().for_each(|set| is_kept[set.group as usize] = true);
+
+        let mut groups = BTreeMap::new();
+        for ((group, counters), settled) in self.groups.iter().zip(counters).zip(&settled) {
+            if is_kept[group.index] {
+                let rates = rates.iter().filter(|(_, done)| done.is_kept[group.index]);
+                let rates: BTreeSet<Rate> = rates.map(|(&rate, _)| rate).collect();
+                let has_ledger = !settled.is_left_out;
+                let by_descent = group.by_descent;
+                let account = GroupAccount { by_descent, has_ledger, counters, rates };
+                groups.insert(group.label.clone(), account);
+            }
+        }
+        let numbers: BTreeMap<&Label, u32> = groups.keys().zip(0..).collect();
+        let numbers: Vec<u32> = self
+            .groups
+            .iter()
+            .map(|group| numbers.get(&group.label).copied().unwrap_or_default())
+            .collect();
+        let (sets, new_ids) = membership.sets.compact(ids.into_iter(), &numbers);
+        let mut rates: BTreeMap<Rate, Ledger<Count>> =
+            rates.into_iter().map(|(rate, done)| (rate, done.ledger)).collect();
+        ledger.renumber(&new_ids, &numbers);
+        rates.values_mut().for_each(|ledger| ledger.renumber(&new_ids, &numbers));
+        Accounts {
+            taken: snapshot.taken,
+            cpu_read: readings.cpu_read,
+            watched: watched.iter().map(|&index| key(self.plan, index)).collect(),
+            groups,
+            sets,
+            ledger,
+            rates,
+            ..Accounts::default()
+        }
+    }
+
+    /// The report of a group. `None` if it is not known who belongs to it, or if it has no live process
+    /// and is not named.
+    fn report(&self, group: &Group, summary: &Summary, measured: Measured<'_>) -> Option<Report> {
         let Observation { snapshot, readings, machine, .. } = self.observation;
-        let with = |life: Life| {
-            let members = group.members.iter().copied();
-            members.filter(move |&index| self.life(index) == life)
-        };
-        let alive = || with(Life::Alive);
-        let processes = alive().count() as u64 + group.foreign;
+        let Measured { cpu, cpu_time, counts, elapsed } = measured;
+        let processes = summary.alive + group.foreign;
         if group.doubt.is_some() || (!group.named && processes == 0) {
             return None;
         }
-        let bytes = readings.footprints.as_ref().map(|footprints| {
-            let footprints = alive().filter_map(|index| readings.at(footprints, index)).copied();
-            memory::sum(plan.memory, footprints, machine.page_size)
-        });
+        let bytes = readings.footprints.as_ref().map(|_| summary.memory.total());
         let is_whole = group.is_seen_whole();
-        let threads = || alive().map(|index| u64::from(snapshot.processes[index].threads)).sum();
         let open_files = readings.open_files.as_ref().filter(|_| is_whole);
-        let started = alive().map(|index| snapshot.processes[index].id.start).min();
         let age = |start: Ticks| snapshot.taken.since(BootNanos(start.nanos(machine.hz).0));
         let per_second = |count: Count| count.0 as f64 * 1e9 / elapsed as f64;
         let counts = counts.iter().filter(|_| elapsed > 0 && is_whole);
@@ -235,12 +406,10 @@ impl Settling<'_> {
             memory: bytes.and_then(|bytes| fraction(bytes, machine.memory)),
             processes,
             bytes,
-            threads: is_whole.then(threads),
-            zombies: is_whole.then(|| with(Life::Zombie).count() as u64),
-            open_files: open_files.and_then(|counts| {
-                readings::sum(alive().filter_map(|index| readings.at(counts, index)))
-            }),
-            uptime: is_whole.then(|| Duration::from_nanos(started.map_or(0, age))),
+            threads: is_whole.then_some(summary.threads),
+            zombies: is_whole.then_some(summary.zombies),
+            open_files: open_files.and_then(|_| summary.open_files.total()),
+            uptime: is_whole.then(|| Duration::from_nanos(summary.started.map_or(0, age))),
             cpu_time,
             rates: counts.map(|&(rate, count)| (rate, per_second(count))).collect(),
         })

@@ -59,12 +59,30 @@ impl Tree {
         })
     }
 
-    /// The number of ancestors of a process.
-    pub fn depth(&self, index: usize) -> usize {
-        // The number is bounded, because the parents in a fabricated procfs can form a cycle.
-        core::iter::successors(self.parent(index), |&above| self.parent(above))
-            .take(self.parent.len())
-            .count()
+    /// How many processes there are.
+    pub fn count(&self) -> usize {
+        self.parent.len()
+    }
+
+    /// The number of ancestors of each process. Those in a cycle, which the parents in a fabricated procfs
+    /// can form, have some number.
+    pub fn depths(&self) -> Vec<u32> {
+        let mut depths = vec![NONE; self.count()];
+        let mut line = Vec::new();
+        for start in 0..self.count() {
+            let mut next = Some(start);
+            while let Some(index) = next.filter(|&index| depths[index] == NONE) {
+                depths[index] = 0;
+                line.push(index);
+                next = self.parent(index);
+            }
+            let mut depth = next.map_or(0, |above| depths[above] + 1);
+            while let Some(index) = line.pop() {
+                depths[index] = depth;
+                depth += 1;
+            }
+        }
+        depths
     }
 }
 
@@ -72,54 +90,11 @@ fn some(index: u32) -> Option<usize> {
     (index != NONE).then_some(index as usize)
 }
 
-/// Finds the descendants of the roots of many groups. For each group this takes time in proportion
-/// to the number of processes found.
-#[derive(Debug)]
-pub struct Descent<'t> {
-    tree: &'t Tree,
-    /// For each process: the last round in which it was found. A round is one group.
-    found_in: Vec<u32>,
-    round: u32,
-}
-
-impl<'t> Descent<'t> {
-    /// Creates a search of `tree`.
-    pub fn new(tree: &'t Tree) -> Descent<'t> {
-        Descent { tree, found_in: vec![0; tree.parent.len()], round: 0 }
-    }
-
-    /// Returns the roots and their descendants, sorted, each once.
-    pub fn of(&mut self, roots: impl IntoIterator<Item = usize>) -> Vec<usize> {
-        self.round += 1;
-        let mut members = Vec::new();
-        for root in roots {
-            self.add(root, &mut members);
-        }
-        let mut next = 0;
-        while next < members.len() {
-            let tree = self.tree;
-            for child in tree.children(members[next]) {
-                self.add(child, &mut members);
-            }
-            next += 1;
-        }
-        members.sort_unstable();
-        members
-    }
-
-    fn add(&mut self, index: usize, members: &mut Vec<usize>) {
-        if core::mem::replace(&mut self.found_in[index], self.round) != self.round {
-            members.push(index);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::process::{Life, Names, Times};
     use crate::model::units::{ProcId, Ticks};
-    use proptest::prelude::*;
 
     /// Makes processes, sorted by pid, from rows of pid, parent and start.
     fn processes(table: &[(u32, u32, u64)]) -> Vec<Process> {
@@ -140,21 +115,6 @@ mod tests {
         processes
     }
 
-    fn pids(processes: &[Process], members: &[usize]) -> Vec<u32> {
-        members.iter().map(|&index| processes[index].id.pid.number()).collect()
-    }
-
-    #[test]
-    fn nested_and_repeated_roots_count_each_process_once() {
-        let processes = processes(&[(1, 0, 0), (10, 1, 5), (11, 10, 6), (12, 11, 7), (20, 1, 8)]);
-        let tree = Tree::new(&processes);
-        let mut descent = Descent::new(&tree);
-        assert_eq!(pids(&processes, &descent.of([1])), [10, 11, 12]);
-        assert_eq!(pids(&processes, &descent.of([2, 1, 1, 3])), [10, 11, 12]);
-        assert_eq!(pids(&processes, &descent.of([4])), [20]);
-        assert_eq!(pids(&processes, &descent.of([])), [0; 0]);
-    }
-
     #[test]
     fn a_younger_process_is_not_a_parent() {
         let processes = processes(&[(5, 1, 100), (9, 5, 50), (10, 5, 100)]);
@@ -164,45 +124,16 @@ mod tests {
     }
 
     #[test]
+    fn the_depth_is_the_number_of_ancestors() {
+        let processes = processes(&[(3, 9, 7), (9, 20, 6), (10, 9, 7), (20, 1, 5), (30, 3, 8)]);
+        assert_eq!(Tree::new(&processes).depths(), [2, 1, 2, 0, 3]);
+    }
+
+    #[test]
     fn cycles_of_parents_end() {
         let processes = processes(&[(5, 6, 1), (6, 5, 1), (7, 7, 1)]);
         let tree = Tree::new(&processes);
-        assert_eq!(pids(&processes, &Descent::new(&tree).of([0])), [5, 6]);
-        assert_eq!(tree.depth(0), 3, "bounded");
+        assert_eq!(tree.depths().len(), 3);
         assert_eq!(tree.parent(2), None);
-    }
-
-    proptest! {
-        #[test]
-        fn descent_matches_a_search_of_ancestors(
-            parents in proptest::collection::vec((0u32..40, 0u64..4), 1..40),
-            roots in proptest::collection::vec(0usize..40, 0..6),
-        ) {
-            let table: Vec<_> = parents
-                .iter()
-                .enumerate()
-                .map(|(index, &(parent, start))| (index as u32 + 1, parent, start))
-                .collect();
-            let processes = processes(&table);
-            let roots: Vec<usize> =
-                roots.into_iter().filter(|&root| root < processes.len()).collect();
-            let descends = |mut index: usize| {
-                for _ in 0..=processes.len() {
-                    if roots.contains(&index) {
-                        return true;
-                    }
-                    let child = &processes[index];
-                    let parent = processes.iter().position(|p| p.id.pid == child.parent);
-                    match parent {
-                        Some(above) if processes[above].id.start <= child.id.start => index = above,
-                        _ => return false,
-                    }
-                }
-                false
-            };
-            let expected: Vec<usize> = (0..processes.len()).filter(|&index| descends(index)).collect();
-            let tree = Tree::new(&processes);
-            prop_assert_eq!(Descent::new(&tree).of(roots.iter().copied()), expected);
-        }
     }
 }

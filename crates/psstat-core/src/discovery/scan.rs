@@ -151,7 +151,8 @@ pub fn reread_early_children(
     let mut buffer = Buffer::default();
     let mut done = vec![false; snapshot.processes.len()];
     // Topmost first: a process below another stale one is reached from that one.
-    stale.sort_by_cached_key(|&index| tree.depth(index));
+    let depths = tree.depths();
+    stale.sort_by_key(|&index| depths[index]);
     for top in stale {
         let mut below = vec![top];
         while let Some(index) = below.pop() {

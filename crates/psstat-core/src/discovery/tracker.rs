@@ -318,7 +318,7 @@ impl LastSample<'_> {
         let interval_nanos = now.since(self.accounts.taken);
         let Some(born) = tracker.born(births, interval_nanos) else { return Ok(None) };
         let mut pids = always;
-        pids.extend(self.accounts.members().into_iter().map(|id| id.pid));
+        pids.extend(self.accounts.members().map(|id| id.pid));
         let known = pids.len();
         for &range in &born {
             kernel.pids_from(tracker.offset, range, u64::MAX, &mut pids)?;
@@ -369,15 +369,15 @@ pub fn knows_all_descendants(
     hz: Hz,
 ) -> bool {
     let since = Ticks::at(accounts.taken, hz);
-    let groups = accounts.groups.values().filter(|account| account.by_descent);
-    let ledgers: Vec<_> = groups.map(|account| &account.ledger).collect();
+    let by_descent = accounts.sets_by_descent();
+    let was_member =
+        |id| accounts.ledger.find(id).is_some_and(|one| by_descent[one.groups.index()]);
     let mut roots: Vec<usize> = roots.map(|root| root.process).collect();
     roots.sort_unstable();
     roots.dedup();
     roots.iter().all(|&root| {
         let id = snapshot.processes[root].id;
-        (id.start >= since && born.iter().any(|range| range.contains(id.pid)))
-            || ledgers.iter().any(|ledger| ledger.knows_with_children(id))
+        (id.start >= since && born.iter().any(|range| range.contains(id.pid))) || was_member(id)
     })
 }
 
@@ -386,6 +386,7 @@ mod tests {
     use super::*;
     use crate::account::accounts::GroupAccount;
     use crate::account::ledger::{Ledger, Member};
+    use crate::account::sets::{Set, SetId, Sets};
     use crate::model::label::Label;
     use crate::model::process::{Life, Process, Times};
     use crate::model::units::{Amounts, ProcId};
@@ -501,18 +502,20 @@ mod tests {
         let snapshot = snapshot_of_one();
         let Process { id, parent, .. } = snapshot.processes[0];
         let root = [Root { selector: 0, process: 0 }];
-        let member = Member { id, parent, amounts: Amounts::default() };
-        let knows = |member: Member, by_descent| {
+        let member = Member { id, parent, amounts: Amounts::default(), groups: SetId::new(1) };
+        let knows = |is_alone, by_descent| {
             let ledger = Ledger { members: vec![member], debts: Vec::new() };
-            let account = GroupAccount { by_descent, ledger, ..GroupAccount::default() };
+            let account = GroupAccount { by_descent, ..GroupAccount::default() };
             let groups = [(Label::lossy(b"x"), account)].into();
+            let mut sets = Sets::default();
+            sets.push(Set { rest: SetId::EMPTY, group: 0, is_alone });
             let taken = BootNanos(800_000_000);
-            let accounts = Accounts { taken, groups, ..Accounts::default() };
+            let accounts = Accounts { taken, groups, sets, ledger, ..Accounts::default() };
             knows_all_descendants(&accounts, &[], &snapshot, root.into_iter(), Hz(100))
         };
-        assert!(knows(member, true));
-        assert!(!knows(member.alone(), true), "its descendants were not read");
-        assert!(!knows(member, false), "a group of control groups");
+        assert!(knows(false, true));
+        assert!(!knows(true, true), "its descendants were not read");
+        assert!(!knows(false, false), "a group of control groups");
     }
 
     #[test]

@@ -7,7 +7,6 @@
 use crate::account::accounts::Accounts;
 use crate::account::doubts::{Doubt, Subject};
 use crate::account::group::Group;
-use crate::account::ledger::Member;
 use crate::diagnostics::{Diagnostics, Warning, What};
 use crate::model::label::Label;
 use crate::model::read_error::Unreadable;
@@ -49,10 +48,8 @@ impl Doubts {
     /// the last sample.
     pub fn add_unread(&mut self, snapshot: &Snapshot, last: Option<&Accounts>) {
         let Unreadable { count, first: Some(first) } = snapshot.unreadable.clone() else { return };
-        let is_unread = |member: &Member| snapshot.unread.binary_search(&member.id.pid).is_ok();
-        let groups = last.into_iter().flat_map(|last| &last.groups);
-        let in_doubt = groups.filter(|(_, group)| group.ledger.members.iter().any(is_unread));
-        let subjects = in_doubt.map(|(label, _)| Subject::Member(label.clone()));
+        let in_doubt = last.into_iter().flat_map(|last| last.groups_with(&snapshot.unread));
+        let subjects = in_doubt.map(|label| Subject::Member(label.clone()));
         self.add(Warning::Unreadable { what: What::Processes, count, first }, subjects);
     }
 

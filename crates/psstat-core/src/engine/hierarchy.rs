@@ -5,7 +5,7 @@ use crate::account::doubts::Subject;
 use crate::diagnostics::Warning;
 use crate::model::control_group::{ControlGroup, Hierarchy, UnreadDirectory};
 use crate::model::read_error::ReadError;
-use crate::select::matcher::literal_start;
+use crate::select::roots::may_match_below;
 use crate::select::selector::Source;
 use crate::select::selectors::Selectors;
 use crate::select::systemd;
@@ -22,7 +22,7 @@ pub fn doubt(
     sys: &str,
     doubts: &mut Doubts,
 ) -> Vec<usize> {
-    let Hierarchy { groups, unread, has_units } = hierarchy;
+    let Hierarchy { groups, unread, has_units, .. } = hierarchy;
     let mut is_in_doubt = vec![false; selectors.as_slice().len()];
     // One warning: a user can close as many directories as he wants.
     let of_groups = groups.iter().filter_map(|group| group.error.as_ref());
@@ -46,7 +46,9 @@ pub fn doubt(
             }
         }
         for (index, selector) in selectors.iter().enumerate() {
-            if unread.iter().any(|directory| may_be_below(&selector.source, directory)) {
+            if !is_found(&selector.source, groups)
+                && unread.iter().any(|directory| may_be_below(&selector.source, directory))
+            {
                 is_in_doubt[index] = true;
                 subjects.push(Subject::Selector(index));
             }
@@ -69,19 +71,17 @@ fn is_read(groups: &[ControlGroup]) -> bool {
     groups.iter().all(|group| group.error.is_none())
 }
 
+/// Whether a selector picks only one control group, which is among these.
+fn is_found(source: &Source, groups: &[ControlGroup]) -> bool {
+    let Source::ControlGroup(path) = source else { return false };
+    !systemd::is_glob(path) && groups.iter().any(|group| group.path == path.as_bytes())
+}
+
 /// Whether a selector may pick a group below that directory.
 fn may_be_below(source: &Source, directory: &UnreadDirectory) -> bool {
     match source {
         Source::Unit(_) => directory.may_hold_units,
-        Source::ControlGroup(glob) => {
-            let mut below = directory.path.clone();
-            if !below.is_empty() {
-                below.push(b'/');
-            }
-            let literal = literal_start(glob).as_bytes();
-            let is_longer = systemd::is_glob(glob) && below.starts_with(literal);
-            literal.starts_with(&below) || is_longer
-        }
+        Source::ControlGroup(glob) => may_match_below(glob, &directory.path),
         _ => false,
     }
 }

@@ -3,6 +3,8 @@
 
 use crate::account::accounts::Accounts;
 use crate::account::ledger;
+use crate::account::membership::Membership;
+use crate::account::sets::SetId;
 use crate::account::tree::Tree;
 use crate::diagnostics::{Diagnostics, Warning, What};
 use crate::discovery::scan;
@@ -30,8 +32,8 @@ pub struct MemberReader<'m, K> {
     pub snapshot: &'m Snapshot,
     /// Their tree.
     pub tree: &'m Tree,
-    /// The members whose CPU time some ledger adds up: no counter includes it. Sorted.
-    pub ledgered: &'m [usize],
+    /// Which groups each of them belongs to.
+    pub membership: &'m Membership,
     /// The accounts of the last sample. `None` at the first sample.
     pub last: Option<&'m Accounts>,
 }
@@ -66,7 +68,7 @@ impl<K: Kernel> MemberReader<'_, K> {
             let process = &self.snapshot.processes[index];
             let is_missing = process.clock.is_none()
                 && process.life != Life::Gone
-                && self.ledgered.binary_search(&index).is_ok();
+                && self.membership.ledgered[index] != SetId::EMPTY;
             let exact = if is_missing { self.exact_time(process)? } else { None };
             if exact.is_some() {
                 cpu_read = now;
@@ -106,7 +108,8 @@ impl<K: Kernel> MemberReader<'_, K> {
     fn read_counters(&self, readings: &mut Readings, diagnostics: &mut Diagnostics) {
         let fields = &self.plan.fields;
         let mut order: Vec<usize> = (0..readings.members.len()).collect();
-        order.sort_by_cached_key(|&index| self.tree.depth(readings.members[index]));
+        let depths = self.tree.depths();
+        order.sort_by_key(|&index| depths[readings.members[index]]);
         let members: Vec<usize> = order.iter().map(|&index| readings.members[index]).collect();
         if fields.need(Need::Storage) {
             let storage = self.counts(Need::Storage, &members, diagnostics, |process| {
@@ -163,10 +166,7 @@ impl<K: Kernel> MemberReader<'_, K> {
             if !self.plan.fields.show_rate(rate) {
                 return Some(Count(0));
             }
-            let mut ledgers = last.groups.values().filter_map(|account| account.rates.get(&rate));
-            let known = ledgers.find_map(|ledger| {
-                ledger.find(process.id.pid).filter(|member| member.id == process.id)
-            });
+            let known = last.rates.get(&rate).and_then(|ledger| ledger.find(process.id));
             known.map(|member| member.amounts.total()).or(is_new.then_some(Count(0)))
         };
         Some(Storage { read: counted(Rate::StorageRead)?, written: counted(Rate::StorageWrite)? })

@@ -12,7 +12,8 @@ use crate::account;
 use crate::account::accounts::Accounts;
 use crate::account::doubts::Subject;
 use crate::account::group::{self, Group, Population, Reason};
-use crate::account::settle::{self, Machine, Observation, SHORT};
+use crate::account::membership::Membership;
+use crate::account::settle::{self, Machine, Observation, Outcome, SHORT};
 use crate::account::tree::Tree;
 use crate::diagnostics::{Diagnostics, Warning};
 use crate::discovery::known::{Known, Unmoved};
@@ -29,7 +30,7 @@ use crate::model::report::Report;
 use crate::model::snapshot::Snapshot;
 use crate::model::units::{Bytes, CpuNanos, Hz, Pid, ProcId, WallNanos};
 use crate::plan::Plan;
-use crate::select::roots::by_control_group;
+use crate::select::roots::{by_control_group, may_pick_below};
 use crate::select::selectors::NewRoots;
 use crate::state::State;
 use alloc::string::String;
@@ -53,6 +54,8 @@ pub struct Sample {
     pub control_groups: Vec<ControlGroup>,
     /// The groups, in the order to print.
     pub groups: Vec<Group>,
+    /// Which of them each process belongs to.
+    pub membership: Membership,
     /// What was read of the members besides their `stat`.
     pub readings: Readings,
     /// A report for each group that has a line. Empty if there was nothing to compare with.
@@ -66,7 +69,10 @@ pub struct Sample {
 impl Sample {
     /// Why the process at that index in the snapshot is a member of the group. `None` if it is not.
     pub fn reason(&self, group: &Group, member: usize) -> Option<Reason> {
-        group.reason(member, &self.tree, &self.snapshot, &self.control_groups)
+        let Sample { snapshot, tree, control_groups, .. } = self;
+        let population = Population { snapshot, tree, control_groups };
+        let is_member = self.membership.is_member(member, group.index);
+        if is_member { group.reason(member, population) } else { None }
     }
 }
 
@@ -197,13 +203,15 @@ impl<K: Kernel> Engine<K> {
         if !hides_processes {
             doubts.add_unread(&snapshot, last.map(|last| &last.accounts));
         }
-        let mut groups = group::form(&self.plan.selectors, &roots.list, population);
-        account::doubts::apply(doubts.as_slice(), &mut groups, &self.plan.selectors, &snapshot);
+        let selectors = &self.plan.selectors;
+        let (mut groups, membership) = group::form(selectors, &roots.list, population);
+        let known = doubts.as_slice();
+        account::doubts::apply(known, &mut groups, &membership, selectors, &snapshot);
         doubts.warn(&groups, &mut diagnostics);
         if last.is_some() {
             warnings::warn_of_container(&self.kernel, &self.plan, &groups, &mut diagnostics);
         }
-        let members = group::members(&groups);
+        let members = membership.all();
         let accounts = last.map(|last| &last.accounts);
         let has_waited = HasWaited::new(accounts, self.kernel.constants().hz);
         let has_waited = |parent: &Process| has_waited.since_last_sample(parent);
@@ -215,14 +223,23 @@ impl<K: Kernel> Engine<K> {
             kernel: &self.kernel,
             snapshot: &snapshot,
             tree: &tree,
-            ledgered: &group::ledgered(&groups),
+            membership: &membership,
             last: accounts,
         };
         let readings = reader.read(members, &mut diagnostics).ok_or(SampleError::OutOfTime)?;
         let machine = self.machine(memory, &start);
-        let observation =
-            Observation { snapshot: &snapshot, readings: &readings, watched: &watched, machine };
-        let (reports, accounts) = settle::settle(&self.plan, &groups, observation, accounts);
+        let observation = Observation {
+            snapshot: &snapshot,
+            readings: &readings,
+            membership: &membership,
+            watched: &watched,
+            machine,
+        };
+        let outcome = settle::settle(&self.plan, &groups, observation, accounts);
+        let Outcome { reports, accounts, left_out } = outcome;
+        if !left_out.is_empty() {
+            diagnostics.add(Warning::TooManyGroups(left_out));
+        }
         let mut known = self.known(&roots, &snapshot, &readings.members);
         known.read_again(accounts.heirs());
         if let Some(last) = last {
@@ -244,6 +261,7 @@ impl<K: Kernel> Engine<K> {
             tree,
             control_groups,
             groups,
+            membership,
             readings,
             reports,
             diagnostics,
@@ -275,7 +293,7 @@ impl<K: Kernel> Engine<K> {
         call(Wanted {
             pick: &pick,
             units: !selectors.units.is_empty(),
-            paths: !selectors.control_groups.is_empty(),
+            below: &|path| may_pick_below(selectors, path),
         })
     }
 

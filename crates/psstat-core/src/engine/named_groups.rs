@@ -63,8 +63,8 @@ fn replaced(
 ) -> Vec<Pid> {
     let snapshot = &scan.snapshot;
     let find = |pid: Pid| snapshot.find(pid).map(|index| &snapshot.processes[index]);
-    let members = last.map(Accounts::members).unwrap_or_default();
-    let are_read = members.iter().filter(|id| find(id.pid).is_some_and(|one| one.id == **id));
+    let members = last.into_iter().flat_map(Accounts::members);
+    let are_read = members.filter(|id| find(id.pid).is_some_and(|one| one.id == *id));
     let mut pids: Vec<Pid> = are_read.map(|id| id.pid).collect();
     pids.extend(groups.iter().flat_map(|group| &group.pids));
     pids.sort_unstable();

@@ -55,7 +55,7 @@ pub fn warn_of_container(
     let is_empty = |group: &&Group| {
         group.named
             && group.doubt.is_none()
-            && group.members.is_empty()
+            && group.size == 0
             && group.foreign == 0
             && !is_of_units(group)
     };

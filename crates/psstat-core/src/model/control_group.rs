@@ -11,6 +11,8 @@ pub struct Hierarchy {
     pub groups: Vec<ControlGroup>,
     /// The directories that could not be looked into. Wanted groups can be below them.
     pub unread: Vec<UnreadDirectory>,
+    /// How many directories were looked at.
+    pub visited: usize,
     /// Whether a directory of a systemd unit was seen below the root, which is one in any case (`-.slice`).
     pub has_units: bool,
 }

@@ -37,6 +37,12 @@ pub enum Reason {
     /// The content of the file is not what the kernel writes.
     #[error("unexpected content")]
     Malformed,
+    /// The time was up. The directory of a control group and what is below it were not all looked at.
+    #[error("not all below it could be looked at in time: set a longer --timeout")]
+    OutOfTime,
+    /// There were too many control groups. Not all below this one were looked at.
+    #[error("there are more control groups below it than psstat looks at")]
+    TooMany,
     /// The system call failed for another reason.
     #[error("{0}")]
     Failed(String),

@@ -72,22 +72,47 @@ impl Readings {
     }
 }
 
-/// Adds up readings. `None` if one of them is [`Reading::Unreadable`].
-pub fn sum<'r>(readings: impl Iterator<Item = &'r Reading<u64>>) -> Option<u64> {
-    let mut sum = 0u64;
-    for reading in readings {
+/// A sum of readings. It is not known if one of them is [`Reading::Unreadable`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sum {
+    added: u64,
+    is_unknown: bool,
+}
+
+impl Sum {
+    /// Adds a reading.
+    pub fn add(&mut self, reading: Reading<u64>) {
         match reading {
             Reading::Gone => {}
-            Reading::Unreadable => return None,
-            Reading::Value(value) => sum = sum.saturating_add(*value),
+            Reading::Unreadable => self.is_unknown = true,
+            Reading::Value(value) => self.added = self.added.saturating_add(value),
         }
     }
-    Some(sum)
+
+    /// Adds another sum.
+    pub fn join(&mut self, other: &Sum) {
+        self.added = self.added.saturating_add(other.added);
+        self.is_unknown |= other.is_unknown;
+    }
+
+    /// The sum, if it is known.
+    pub fn total(&self) -> Option<u64> {
+        (!self.is_unknown).then_some(self.added)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn sum<'r>(readings: impl Iterator<Item = &'r Reading<u64>>) -> Option<u64> {
+        let [mut all, mut others] = [Sum::default(); 2];
+        for (index, &reading) in readings.enumerate() {
+            if index % 2 == 0 { &mut all } else { &mut others }.add(reading);
+        }
+        all.join(&others);
+        all.total()
+    }
 
     #[test]
     fn a_sum_with_an_unreadable_part_is_unknown() {

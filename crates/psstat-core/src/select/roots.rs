@@ -1,8 +1,9 @@
 //! Finds the processes that selectors pick, the roots of the groups.
 
-use super::matcher::Matcher;
+use super::matcher::{Matcher, literal_start};
 use super::selector::{Conditions, Source, User};
 use super::selectors::Selectors;
+use super::systemd;
 use crate::model::control_group::ControlGroup;
 use crate::model::process::{Names, Process};
 use crate::model::snapshot::Snapshot;
@@ -376,6 +377,27 @@ pub fn by_control_group(selectors: &Selectors, path: &[u8], unit: Option<&[u8]>)
         picked.extend(selectors.control_groups.matches(path));
     }
     picked
+}
+
+/// Whether a selector of paths may pick a control group below that path.
+pub fn may_pick_below(selectors: &Selectors, path: &[u8]) -> bool {
+    selectors.iter().any(|selector| match &selector.source {
+        Source::ControlGroup(glob) => may_match_below(glob, path),
+        _ => false,
+    })
+}
+
+/// Whether a glob may match a path below that one. It can if that one leads to its literal start, or goes on
+/// from it.
+pub fn may_match_below(glob: &str, path: &[u8]) -> bool {
+    let literal = literal_start(glob).as_bytes();
+    match literal.strip_prefix(path) {
+        // The path ends at or before the end of the literal start.
+        Some(rest) if path.is_empty() => systemd::is_glob(glob) || !rest.is_empty(),
+        Some([]) => systemd::is_glob(glob),
+        Some(rest) => rest.starts_with(b"/"),
+        None => systemd::is_glob(glob) && path.starts_with(literal),
+    }
 }
 
 #[cfg(test)]

@@ -13,39 +13,47 @@
 //! known      names: count, then for each: length, bytes
 //!            turn
 //!            processes: count, then for each, by rising pid: difference to the pid before, parent,
-//!            start, own, children, threads, 1 if it is a zombie else 0, 1 if it is a member else 0,
+//!            start as below, own, children, threads, 1 if it is a zombie else 0, 1 if it is a member else 0,
 //!            index of its name, clock (0 if there is none, else the number plus 1)
 //! groups     count, then for each:
 //!   label    length, UTF-8
 //!   descent  0 or 1
-//!   members  count, then for each, by rising pid: difference to the pid before, parent, start,
-//!            own, children
-//!   debts    count, then for each: heir, owed
+//!   ledger   1 if its CPU time is in the ledger, else 0
 //!   counters count, then for each: path (length, bytes), id, nanoseconds used
-//!   rates    count, then for each, by rising number: number, members and debts as above
+//!   rates    count, then for each, by rising number: number
+//! sets       count, then for each: the set that it adds a group to (0 if that is empty, 1 for the first
+//!            set here), twice the index of the group, plus 1 if it is without children
+//! ledger
+//!   members  count, then for each, by rising pid: difference to the pid before, parent, start (the
+//!            difference to the one before, see below), own, children, set as above
+//!   debts    count, then for each, by rising group: group, heir, owed
+//! rates      count, then for each, by rising number: number, members and debts as above
 //! totals     count, then for each: label, nanoseconds used, last seen
 //! ```
 //!
 //! Numbers are unsigned LEB128: seven bits per byte, the lowest bits first, and the top bit set in
-//! all bytes but the last. Groups and totals are sorted by label.
+//! all bytes but the last. A start is twice the difference to the one before it, or one less than twice
+//! the distance if it is earlier: processes with pids near each other often started near each other.
+//! Groups and totals are sorted by label.
 
 use super::State;
 use crate::account::accounts::{Accounts, GroupAccount};
 use crate::account::counter::Counter;
-use crate::account::ledger::{Debt, Ledger, Member};
-use crate::account::rates::RateLedgers;
+use crate::account::ledger::{Debt, Ledger, Member, Quantity};
+use crate::account::sets::{Set, SetId, Sets};
 use crate::account::totals::Total;
 use crate::discovery::known::{Known, KnownProcess};
 use crate::discovery::tracker::PidTracker;
 use crate::model::label::Label;
 use crate::model::process::{Life, Names, Process, Times};
 use crate::model::report::Rate;
-use crate::model::units::{Amounts, BootNanos, Count, CpuNanos, Pid, ProcId, Ticks};
+use crate::model::units::{Amounts, BootNanos, CpuNanos, Pid, ProcId, Ticks};
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use thiserror::Error;
 
 const MAGIC: &[u8; 8] = b"psstat\r\n";
-const VERSION: u16 = 4;
+const VERSION: u16 = 5;
 const HEADER: usize = MAGIC.len() + 2 + 4;
 
 /// Why bytes could not be decoded to a state.
@@ -69,7 +77,8 @@ pub fn encode(state: &State) -> Vec<u8> {
     bytes.extend_from_slice(&VERSION.to_le_bytes());
     bytes.extend_from_slice(&[0; 4]);
     put_bytes(&mut bytes, &state.boot_id);
-    let Accounts { taken, cpu_read, watched, groups, totals } = &state.accounts;
+    let Accounts { taken, cpu_read, watched, groups, sets, ledger, rates, totals } =
+        &state.accounts;
     put(&mut bytes, taken.0);
     put(&mut bytes, cpu_read.0);
     put(&mut bytes, watched.len() as u64);
@@ -82,10 +91,10 @@ pub fn encode(state: &State) -> Vec<u8> {
     }
     put_known(&mut bytes, &state.known);
     put(&mut bytes, groups.len() as u64);
-    for (label, GroupAccount { by_descent, ledger, counters, rates }) in groups {
+    for (label, GroupAccount { by_descent, has_ledger, counters, rates }) in groups {
         put_bytes(&mut bytes, label.as_str().as_bytes());
         put(&mut bytes, u64::from(*by_descent));
-        put_ledger(&mut bytes, ledger, |nanos| nanos.0);
+        put(&mut bytes, u64::from(*has_ledger));
         put(&mut bytes, counters.len() as u64);
         for counter in counters {
             put_bytes(&mut bytes, &counter.path);
@@ -93,10 +102,20 @@ pub fn encode(state: &State) -> Vec<u8> {
             put(&mut bytes, counter.used.0);
         }
         put(&mut bytes, rates.len() as u64);
-        for (&rate, ledger) in rates {
+        for &rate in rates {
             put(&mut bytes, number_of(rate));
-            put_ledger(&mut bytes, ledger, |count| count.0);
         }
+    }
+    put(&mut bytes, sets.as_slice().len() as u64);
+    for set in sets.as_slice() {
+        put(&mut bytes, u64::from(set.rest.number()));
+        put(&mut bytes, u64::from(set.group) << 1 | u64::from(set.is_alone));
+    }
+    put_ledger(&mut bytes, ledger);
+    put(&mut bytes, rates.len() as u64);
+    for (&rate, ledger) in rates {
+        put(&mut bytes, number_of(rate));
+        put_ledger(&mut bytes, ledger);
     }
     put(&mut bytes, totals.len() as u64);
     for (label, total) in totals {
@@ -160,11 +179,11 @@ fn put_known(bytes: &mut Vec<u8>, known: &Known) {
     }
     put(bytes, known.turn as u64);
     put(bytes, known.processes.len() as u64);
-    let mut last = 0;
+    let (mut last, mut start) = (0, 0);
     for KnownProcess { process, is_member, .. } in &known.processes {
         put_pid_after(bytes, &mut last, process.id.pid);
         put(bytes, u64::from(process.parent.number()));
-        put(bytes, process.id.start.0);
+        put_start(bytes, &mut start, process.id.start);
         put(bytes, process.times.own.0);
         put(bytes, process.times.children.0);
         put(bytes, u64::from(process.threads));
@@ -185,20 +204,22 @@ fn number_of(rate: Rate) -> u64 {
     }
 }
 
-fn put_ledger<Q: Copy>(bytes: &mut Vec<u8>, ledger: &Ledger<Q>, number: impl Fn(Q) -> u64) {
+fn put_ledger<Q: Quantity>(bytes: &mut Vec<u8>, ledger: &Ledger<Q>) {
     put(bytes, ledger.members.len() as u64);
-    let mut last = 0;
+    let (mut last, mut start) = (0, 0);
     for member in &ledger.members {
         put_pid_after(bytes, &mut last, member.id.pid);
         put(bytes, u64::from(member.parent.number()));
-        put(bytes, member.id.start.0);
-        put(bytes, number(member.amounts.own));
-        put(bytes, number(member.amounts.children));
+        put_start(bytes, &mut start, member.id.start);
+        put(bytes, member.amounts.own.number());
+        put(bytes, member.amounts.children.number());
+        put(bytes, u64::from(member.groups.number()));
     }
     put(bytes, ledger.debts.len() as u64);
     for debt in &ledger.debts {
+        put(bytes, u64::from(debt.group));
         put(bytes, u64::from(debt.heir.number()));
-        put(bytes, number(debt.owed));
+        put(bytes, debt.owed.number());
     }
 }
 
@@ -206,6 +227,13 @@ fn put_ledger<Q: Copy>(bytes: &mut Vec<u8>, ledger: &Ledger<Q>, number: impl Fn(
 fn put_pid_after(bytes: &mut Vec<u8>, last: &mut u32, pid: Pid) {
     put(bytes, u64::from(pid.number() - *last));
     *last = pid.number();
+}
+
+/// Puts a start as its difference to the `last`, which it becomes.
+fn put_start(bytes: &mut Vec<u8>, last: &mut u64, start: Ticks) {
+    let step = start.0.wrapping_sub(*last).cast_signed();
+    put(bytes, ((step << 1) ^ (step >> 63)).cast_unsigned());
+    *last = start.0;
 }
 
 fn put_bytes(bytes: &mut Vec<u8>, text: &[u8]) {
@@ -232,11 +260,19 @@ impl Reader<'_> {
             }
             let account = GroupAccount {
                 by_descent: self.flag()?,
-                ledger: self.ledger(CpuNanos)?,
+                has_ledger: self.flag()?,
                 counters: self.counters()?,
-                rates: self.rates()?,
+                rates: self.rates_of_group()?,
             };
             accounts.groups.insert(label, account);
+        }
+        let groups = accounts.groups.len();
+        accounts.sets = self.sets(groups)?;
+        accounts.ledger = self.ledger(&accounts.sets, groups)?;
+        let mut last = None;
+        for _ in 0..self.number()? {
+            let rate = self.rate_after(&mut last)?;
+            accounts.rates.insert(rate, self.ledger(&accounts.sets, groups)?);
         }
         for _ in 0..self.number()? {
             let label = self.label()?;
@@ -283,13 +319,13 @@ impl Reader<'_> {
             ids.push(known.names.id(self.bytes()?));
         }
         known.turn = u32::try_from(self.number()?).ok()?;
-        let mut last = 0;
+        let (mut last, mut start) = (0, 0);
         let count = self.number()?;
         known.processes.reserve_exact(self.at_most(count, 10));
         for _ in 0..count {
             let pid = self.pid_after(&mut last)?;
             let parent = self.pid()?;
-            let id = ProcId { pid, start: Ticks(self.number()?) };
+            let id = ProcId { pid, start: self.start_after(&mut start)? };
             let times = Times { own: Ticks(self.number()?), children: Ticks(self.number()?) };
             let threads = u32::try_from(self.number()?).ok()?;
             let life = if self.flag()? { Life::Zombie } else { Life::Alive };
@@ -316,35 +352,63 @@ impl Reader<'_> {
         Label::new(text).filter(|label| label.as_str().as_bytes() == text)
     }
 
-    fn rates(&mut self) -> Option<RateLedgers> {
-        let mut rates = RateLedgers::new();
+    fn rates_of_group(&mut self) -> Option<BTreeSet<Rate>> {
+        let mut rates = BTreeSet::new();
+        let mut last = None;
         for _ in 0..self.number()? {
-            let number = self.number()?;
-            let rate = Rate::ALL.into_iter().find(|&rate| number_of(rate) == number)?;
-            if rates.last_key_value().is_some_and(|(&last, _)| last >= rate) {
-                return None;
-            }
-            rates.insert(rate, self.ledger(Count)?);
+            rates.insert(self.rate_after(&mut last)?);
         }
         Some(rates)
     }
 
-    fn ledger<Q>(&mut self, quantity: fn(u64) -> Q) -> Option<Ledger<Q>> {
+    /// A rate that comes after the `last`, which it becomes.
+    fn rate_after(&mut self, last: &mut Option<Rate>) -> Option<Rate> {
+        let number = self.number()?;
+        let rate = Rate::ALL.into_iter().find(|&rate| number_of(rate) == number)?;
+        let before = last.replace(rate);
+        before.is_none_or(|before| before < rate).then_some(rate)
+    }
+
+    fn sets(&mut self, groups: usize) -> Option<Sets> {
+        let mut sets = Sets::default();
+        for _ in 0..self.number()? {
+            let rest = SetId::new(u32::try_from(self.number()?).ok()?);
+            let group = self.number()?;
+            let is_alone = group & 1 == 1;
+            let group = u32::try_from(group >> 1).ok()?;
+            if group as usize >= groups {
+                return None;
+            }
+            sets.push(Set { rest, group, is_alone })?;
+        }
+        sets.have_each_group_once(groups).then_some(sets)
+    }
+
+    fn ledger<Q: Quantity>(&mut self, sets: &Sets, groups: usize) -> Option<Ledger<Q>> {
         let mut ledger = Ledger { members: Vec::new(), debts: Vec::new() };
-        let mut last = 0;
+        let (mut last, mut before) = (0, 0);
         let count = self.number()?;
-        ledger.members.reserve_exact(self.at_most(count, 5));
+        ledger.members.reserve_exact(self.at_most(count, 6));
         for _ in 0..count {
             let pid = self.pid_after(&mut last)?;
             let parent = self.pid()?;
-            let start = Ticks(self.number()?);
-            let own = quantity(self.number()?);
-            let amounts = Amounts { own, children: quantity(self.number()?) };
+            let start = self.start_after(&mut before)?;
+            let own = Q::of(self.number()?);
+            let amounts = Amounts { own, children: Q::of(self.number()?) };
             let id = ProcId { pid, start };
-            ledger.members.push(Member { id, parent, amounts });
+            let groups = SetId::new(u32::try_from(self.number()?).ok()?);
+            if groups.index() >= sets.count() {
+                return None;
+            }
+            ledger.members.push(Member { id, parent, amounts, groups });
         }
+        let mut last = 0;
         for _ in 0..self.number()? {
-            ledger.debts.push(Debt { heir: self.pid()?, owed: quantity(self.number()?) });
+            let group = u32::try_from(self.number()?).ok()?;
+            if group < core::mem::replace(&mut last, group) || group as usize >= groups {
+                return None;
+            }
+            ledger.debts.push(Debt { group, heir: self.pid()?, owed: Q::of(self.number()?) });
         }
         Some(ledger)
     }
@@ -354,6 +418,14 @@ impl Reader<'_> {
         let step = self.number()?;
         *last = u32::try_from(u64::from(*last).checked_add(step)?).ok()?;
         (step > 0 && *last <= Pid::MAX.number()).then_some(Pid::new(*last))
+    }
+
+    /// A start, given the `last`, which it becomes.
+    fn start_after(&mut self, last: &mut u64) -> Option<Ticks> {
+        let number = self.number()?;
+        let step = (number >> 1).cast_signed() ^ -(number & 1).cast_signed();
+        *last = last.wrapping_add(step.cast_unsigned());
+        Some(Ticks(*last))
     }
 
     fn pid(&mut self) -> Option<Pid> {
@@ -392,28 +464,46 @@ mod tests {
     use core::fmt;
     use proptest::prelude::*;
 
-    fn member<Q: fmt::Debug>(pid: u32, quantity: fn(u64) -> Q) -> impl Strategy<Value = Member<Q>> {
+    fn member<Q: Quantity + fmt::Debug>(pid: u32, sets: u32) -> impl Strategy<Value = Member<Q>> {
         let numbers = (0..=Pid::MAX.number(), any::<u64>(), any::<u64>(), any::<u64>());
-        numbers.prop_map(move |(parent, start, own, children)| Member {
+        (numbers, 0..sets).prop_map(move |((parent, start, own, children), set)| Member {
             id: ProcId { pid: Pid::new(pid), start: Ticks(start) },
             parent: Pid::new(parent),
-            amounts: Amounts { own: quantity(own), children: quantity(children) },
+            amounts: Amounts { own: Q::of(own), children: Q::of(children) },
+            groups: SetId::new(set),
         })
     }
 
-    fn ledger<Q: Clone + fmt::Debug + 'static>(
-        quantity: fn(u64) -> Q,
+    fn ledger<Q: Quantity + fmt::Debug + 'static>(
+        groups: u32,
+        sets: u32,
     ) -> impl Strategy<Value = Ledger<Q>> {
         let pids = proptest::collection::btree_set(1..=Pid::MAX.number(), 0..5);
         let members = pids.prop_flat_map(move |pids| {
-            pids.into_iter().map(|pid| member(pid, quantity)).collect::<Vec<_>>()
+            pids.into_iter().map(|pid| member(pid, sets)).collect::<Vec<_>>()
         });
-        let debts = proptest::collection::vec(
-            (0..=Pid::MAX.number(), any::<u64>())
-                .prop_map(move |(heir, owed)| Debt { heir: Pid::new(heir), owed: quantity(owed) }),
-            0..3,
+        let debt = (0..groups.max(1), 0..=Pid::MAX.number(), any::<u64>()).prop_map(
+            |(group, heir, owed)| Debt { group, heir: Pid::new(heir), owed: Q::of(owed) },
         );
-        (members, debts).prop_map(|(members, debts)| Ledger { members, debts })
+        let debts = proptest::collection::vec(debt, if groups > 0 { 0..3 } else { 0..1 });
+        (members, debts).prop_map(|(members, mut debts)| {
+            debts.sort_by_key(|debt| debt.group);
+            Ledger { members, debts }
+        })
+    }
+
+    /// Sets that have each group at most once: a chain.
+    fn sets(groups: u32) -> impl Strategy<Value = Sets> {
+        let order = Just((0..groups).collect::<Vec<u32>>()).prop_shuffle();
+        (order, proptest::collection::vec(any::<bool>(), groups as usize)).prop_map(
+            |(order, alone)| {
+                let mut sets = Sets::default();
+                for (rest, (group, is_alone)) in (0..).zip(order.into_iter().zip(alone)) {
+                    sets.push(Set { rest: SetId::new(rest), group, is_alone });
+                }
+                sets
+            },
+        )
     }
 
     fn account() -> impl Strategy<Value = GroupAccount> {
@@ -421,11 +511,11 @@ mod tests {
             .prop_map(|(path, id, used)| Counter { path, id, used: CpuNanos(used) });
         let counters = proptest::collection::vec(counter, 0..3);
         let rate = proptest::sample::select(&Rate::ALL[..]);
-        let rates = proptest::collection::btree_map(rate, ledger(Count), 0..4);
-        (any::<bool>(), ledger(CpuNanos), counters, rates).prop_map(
-            |(by_descent, ledger, counters, rates)| GroupAccount {
+        let rates = proptest::collection::btree_set(rate, 0..4);
+        (any::<bool>(), any::<bool>(), counters, rates).prop_map(
+            |(by_descent, has_ledger, counters, rates)| GroupAccount {
                 by_descent,
-                ledger,
+                has_ledger,
                 counters,
                 rates,
             },
@@ -494,24 +584,36 @@ mod tests {
     fn state() -> impl Strategy<Value = State> {
         let label = || proptest::collection::vec(any::<u8>(), 0..9).prop_map(|b| Label::lossy(&b));
         let groups = proptest::collection::btree_map(label(), account(), 0..4);
+        let accounts = groups.prop_flat_map(|groups| {
+            let count = groups.len() as u32;
+            let rate = proptest::sample::select(&Rate::ALL[..]);
+            let rates = proptest::collection::btree_map(rate, ledger(count, count + 1), 0..4);
+            (Just(groups), sets(count), ledger(count, count + 1), rates)
+        });
         let total = (any::<u64>(), any::<u64>())
             .prop_map(|(used, seen)| Total { used: CpuNanos(used), seen: BootNanos(seen) });
         let totals = proptest::collection::btree_map(label(), total, 0..4);
         let boot_id = proptest::collection::vec(any::<u8>(), 0..40);
         let watched = proptest::collection::vec(any::<u64>(), 0..3);
         let tracker = proptest::option::of(tracker());
-        (boot_id, any::<u64>(), watched, tracker, known(), groups, totals).prop_map(
-            |(boot_id, taken, watched, tracker, known, groups, totals)| State {
-                boot_id,
-                accounts: Accounts {
-                    taken: BootNanos(taken),
-                    cpu_read: BootNanos(taken / 2),
-                    watched,
-                    groups,
-                    totals,
-                },
-                tracker,
-                known,
+        (boot_id, any::<u64>(), watched, tracker, known(), accounts, totals).prop_map(
+            |(boot_id, taken, watched, tracker, known, accounts, totals)| {
+                let (groups, sets, ledger, rates) = accounts;
+                State {
+                    boot_id,
+                    accounts: Accounts {
+                        taken: BootNanos(taken),
+                        cpu_read: BootNanos(taken / 2),
+                        watched,
+                        groups,
+                        sets,
+                        ledger,
+                        rates,
+                        totals,
+                    },
+                    tracker,
+                    known,
+                }
             },
         )
     }
@@ -544,12 +646,12 @@ mod tests {
             bytes.extend_from_slice(&body);
             if let Ok(state) = decode(&bytes) {
                 // A decoded state keeps the invariants that the accounting relies on.
-                for account in state.accounts.groups.values() {
-                    prop_assert!(account.ledger.members.is_sorted_by_key(|member| member.id.pid));
-                    for ledger in account.rates.values() {
-                        prop_assert!(ledger.members.is_sorted_by_key(|member| member.id.pid));
-                    }
+                let accounts = state.accounts;
+                prop_assert!(accounts.ledger.members.is_sorted_by_key(|member| member.id.pid));
+                for ledger in accounts.rates.values() {
+                    prop_assert!(ledger.members.is_sorted_by_key(|member| member.id.pid));
                 }
+                prop_assert!(accounts.sets.have_each_group_once(accounts.groups.len()));
             }
         }
     }

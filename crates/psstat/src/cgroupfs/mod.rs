@@ -9,13 +9,12 @@
 //!
 //! See cgroups(7), and Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/ of the kernel.
 
+pub mod walk;
+
 use crate::sys::{self, retry};
-use psstat_core::kernel::Wanted;
-use psstat_core::model::control_group::{ControlGroup, Hierarchy, UnreadDirectory};
 use psstat_core::model::read_error::ReadError;
 use psstat_core::model::units::{CpuNanos, Pid};
 use psstat_core::parse::cgroupfs as parse;
-use psstat_core::select::systemd::Position;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir};
 use rustix::io::Errno;
 use std::ffi::OsStr;
@@ -23,9 +22,6 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-
-/// Directories nested deeper than this are ignored. The kernel has no limit; ten levels are usual.
-const DEPTH_LIMIT: usize = 64;
 
 /// The hierarchies of hybrid mode and v1 that can list the processes, in order of preference.
 const TRACKING: [&str; 5] = ["unified", "systemd", "cpuacct", "cpu,cpuacct", "cpuacct,cpu"];
@@ -85,19 +81,6 @@ impl Mounted {
         Ok(Mounted { dir, accounting, manager, path: sys.join("fs/cgroup") })
     }
 
-    /// Walks the hierarchy. Finds the wanted groups and all groups below them.
-    ///
-    /// # Errors
-    /// If the root may not be read.
-    pub fn walk(&self, wanted: Wanted<'_>) -> Result<Hierarchy, Errno> {
-        let root = open_directory(&self.dir, ".")?;
-        let found = Hierarchy::default();
-        let mut walk = Walk { mounted: self, wanted, path: Vec::new(), depth: 0, found };
-        let (unit, position) = Position::root(&self.manager);
-        walk.visit(&root, unit, position, false);
-        Ok(walk.found)
-    }
-
     /// The CPU time that a control group has used. `None` if it has no counter.
     ///
     /// # Errors
@@ -117,123 +100,6 @@ impl Mounted {
     fn error(&self, path: &[u8], errno: Errno) -> ReadError {
         let path = self.path.join(OsStr::from_bytes(path));
         ReadError { path: path.display().to_string(), reason: sys::reason(errno) }
-    }
-}
-
-/// A walk in progress, and what it has found.
-struct Walk<'w> {
-    mounted: &'w Mounted,
-    wanted: Wanted<'w>,
-    /// The path of the current directory.
-    path: Vec<u8>,
-    /// How many directories are above it.
-    depth: usize,
-    found: Hierarchy,
-}
-
-impl Walk<'_> {
-    /// Adds the group of `directory` if it is wanted, or is `inside` a wanted group, and all below
-    /// it.
-    fn visit(
-        &mut self,
-        directory: &OwnedFd,
-        unit: Option<&[u8]>,
-        position: Position<'_>,
-        inside: bool,
-    ) {
-        let Ok(stat) = rustix::fs::fstat(directory) else { return };
-        let index = self.found.groups.len();
-        let inside = self.add(Ok(directory), stat.st_ino, unit, inside);
-        // A directory has a link from each of its subdirectories, on file systems that count them.
-        let may_have_children = stat.st_nlink != 2 && self.depth < DEPTH_LIMIT;
-        let may_hold_units = self.may_hold_units(position);
-        if may_have_children && (inside || self.wanted.paths || may_hold_units) {
-            match subdirectories(directory) {
-                Ok(names) => {
-                    for name in names {
-                        self.enter(directory, &name, position, inside);
-                    }
-                }
-                Err(errno) if is_gone(errno) => {}
-                Err(errno) => {
-                    if inside {
-                        let error = self.mounted.error(&self.path, errno);
-                        self.found.groups[index].error = Some(error);
-                    }
-                    self.add_unread(may_hold_units, errno);
-                }
-            }
-        }
-        if inside {
-            self.found.groups[index].end = self.found.groups.len();
-        }
-    }
-
-    /// Adds the group of the current directory if it is wanted, or is `inside` a wanted group. Returns
-    /// whether it did.
-    fn add(
-        &mut self,
-        directory: Result<&OwnedFd, Errno>,
-        id: u64,
-        unit: Option<&[u8]>,
-        inside: bool,
-    ) -> bool {
-        self.found.has_units |= unit.is_some() && !self.path.is_empty();
-        let selectors = (self.wanted.pick)(&self.path, unit);
-        let is_picked = !selectors.is_empty();
-        if !inside && !is_picked {
-            return false;
-        }
-        let read = directory.and_then(|directory| {
-            let members = members(directory)?;
-            let used = if is_picked { self.mounted.cpu_time(directory, &self.path)? } else { None };
-            Ok((members, used))
-        });
-        let error = read.as_ref().err().map(|&errno| self.mounted.error(&self.path, errno));
-        let ((pids, foreign), used) = read.unwrap_or_default();
-        let (path, unit) = (self.path.clone(), unit.map(<[u8]>::to_vec));
-        let end = self.found.groups.len() + 1;
-        let group = ControlGroup { path, unit, id, used, pids, foreign, error, selectors, end };
-        self.found.groups.push(group);
-        true
-    }
-
-    /// Whether wanted units can be below that position.
-    fn may_hold_units(&self, position: Position<'_>) -> bool {
-        self.wanted.units && position != Position::Inside
-    }
-
-    /// Adds the current directory to those that could not be looked into.
-    fn add_unread(&mut self, may_hold_units: bool, errno: Errno) {
-        let error = self.mounted.error(&self.path, errno);
-        self.found.unread.push(UnreadDirectory { path: self.path.clone(), may_hold_units, error });
-    }
-
-    /// Visits the directory `name`, unless nothing wanted can be in it.
-    fn enter(&mut self, directory: &OwnedFd, name: &[u8], position: Position<'_>, inside: bool) {
-        let (unit, position) = position.enter(name);
-        // systemd creates no units below a unit.
-        if !inside && !self.wanted.paths && unit.is_none() && position == Position::Inside {
-            return;
-        }
-        let length = self.path.len();
-        if length > 0 {
-            self.path.push(b'/');
-        }
-        self.path.extend_from_slice(name);
-        self.depth += 1;
-        match open_directory(directory, name) {
-            Ok(below) => self.visit(&below, unit, position, inside),
-            Err(errno) if is_gone(errno) => {}
-            Err(errno) => {
-                let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW);
-                let id = stat.map(|stat| stat.st_ino).unwrap_or_default();
-                self.add(Err(errno), id, unit, inside);
-                self.add_unread(self.may_hold_units(position), errno);
-            }
-        }
-        self.depth -= 1;
-        self.path.truncate(length);
     }
 }
 
@@ -272,15 +138,17 @@ fn members(dir: &OwnedFd) -> Result<(Vec<Pid>, u64), Errno> {
     }
 }
 
-/// The names of the subdirectories of a directory, sorted.
+/// The names of the subdirectories of a directory, sorted, or of so many of them.
 ///
 /// # Errors
 /// If it cannot be listed.
-fn subdirectories(dir: &OwnedFd) -> Result<Vec<Vec<u8>>, Errno> {
+fn subdirectories(dir: &OwnedFd, limit: usize) -> Result<Vec<Vec<u8>>, Errno> {
     let mut names = Vec::new();
     let mut space = [MaybeUninit::uninit(); 8 * 1024];
     let mut entries = RawDir::new(dir, &mut space);
-    while let Some(entry) = entries.next() {
+    while names.len() < limit
+        && let Some(entry) = entries.next()
+    {
         let entry = entry?;
         let name = entry.file_name();
         let is_directory = match entry.file_type() {

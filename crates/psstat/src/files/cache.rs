@@ -12,12 +12,27 @@ use thiserror::Error;
 
 /// Why the cache file cannot be read or replaced.
 #[derive(Debug, Error)]
-#[error(
-    "cannot use the cache file {}: {}: fix that, or choose another file with --cache-dir or \
-     --cache-name",
-    .0.path.display(), .0.reason
-)]
-pub struct CacheError(ReplaceError);
+pub enum CacheError {
+    /// The file cannot be used.
+    #[error(
+        "cannot use the cache file {}: {}: fix that, or choose another file with --cache-dir or \
+         --cache-name",
+        .0.path.display(), .0.reason
+    )]
+    Unusable(ReplaceError),
+    /// The state is larger than psstat would read again.
+    #[error(
+        "the cache file {} would have {} MiB, and psstat reads at most {} MiB of one: select fewer \
+         processes or control groups, or use psstat execd, which needs no cache file",
+        path.display(), size.div_ceil(1 << 20), SIZE_LIMIT >> 20
+    )]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The size of the state, in bytes.
+        size: u64,
+    },
+}
 
 /// A new state for a cache file. The file is unchanged until this is committed.
 #[derive(Debug)]
@@ -29,11 +44,12 @@ impl PreparedCache {
     /// # Errors
     /// [`CacheError`] if that fails. The old file is then unchanged.
     pub fn commit(self) -> Result<(), CacheError> {
-        self.0.commit().map_err(CacheError)
+        self.0.commit().map_err(CacheError::Unusable)
     }
 }
 
-/// A cache file is a few KiB, and some hundred KiB for ten thousand processes.
+/// A cache file is a few KiB, and some hundred KiB for ten thousand processes. A larger one is neither
+/// read nor written.
 const SIZE_LIMIT: u64 = 64 << 20;
 
 /// Only the owner reads and writes it.
@@ -61,7 +77,8 @@ impl CacheFile {
     /// # Errors
     /// [`CacheError`] if it is not a regular file of this user, or cannot be read.
     pub fn load(&self) -> Result<Option<Vec<u8>>, CacheError> {
-        let refused = |reason| CacheError(ReplaceError { path: self.path.clone(), reason });
+        let refused =
+            |reason| CacheError::Unusable(ReplaceError { path: self.path.clone(), reason });
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = match rustix::fs::open(&self.path, flags, Mode::empty()) {
             Ok(file) => file,
@@ -83,6 +100,31 @@ impl CacheFile {
     /// # Errors
     /// [`CacheError`] if it cannot be replaced.
     pub fn prepare(&self, bytes: &[u8], patience: Duration) -> Result<PreparedCache, CacheError> {
-        replace::prepare(&self.path, bytes, MODE, patience).map(PreparedCache).map_err(CacheError)
+        let size = bytes.len() as u64;
+        if size > SIZE_LIMIT {
+            return Err(CacheError::TooLarge { path: self.path.clone(), size });
+        }
+        let prepared = replace::prepare(&self.path, bytes, MODE, patience);
+        prepared.map(PreparedCache).map_err(CacheError::Unusable)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_not_be_read_is_not_written() -> Result<(), Box<dyn std::error::Error>> {
+        let dir = tempfile::tempdir()?;
+        let cache = CacheFile::new(dir.path(), "cache");
+        let largest = vec![1; usize::try_from(SIZE_LIMIT)?];
+        cache.prepare(&largest, Duration::ZERO)?.commit()?;
+        assert!(cache.load()?.is_some_and(|read| read == largest));
+        let larger = [&largest[..], &[1]].concat();
+        let refused = cache.prepare(&larger, Duration::ZERO).err().ok_or("written")?;
+        let text = refused.to_string();
+        assert!(text.contains("would have 65 MiB, and psstat reads at most 64 MiB"), "{text}");
+        assert!(cache.load()?.is_some_and(|read| read == largest), "the old file is unchanged");
+        Ok(())
     }
 }

@@ -7,6 +7,8 @@ use crate::support::fake_proc::{FakeProc, Process};
 use crate::support::limit::{self, Limited};
 use crate::support::{Job, Run, make_fifo, may_be_root, psstat, public_binary, skip};
 use psstat::machine::processors_online;
+use psstat_core::account::ledger::Member;
+use psstat_core::account::sets::{SetId, Sets};
 use psstat_core::model::units::{BootNanos, CpuNanos, Ticks};
 use psstat_core::state::State;
 use psstat_core::state::codec;
@@ -180,8 +182,8 @@ mod damage {
             assert_eq!(line.n_proc(), 3);
             line.p_cpu()
         };
-        let members = |state: &mut State, change: &dyn Fn(usize, &mut _)| {
-            let ledger = &mut state.accounts.groups.values_mut().next().unwrap().ledger;
+        let members = |state: &mut State, change: &dyn Fn(usize, &mut Member)| {
+            let ledger = &mut state.accounts.ledger;
             ledger.members.iter_mut().enumerate().for_each(|(index, member)| change(index, member));
         };
         // If a counter is lower than in the cache, the rate is zero, not negative.
@@ -190,15 +192,13 @@ mod damage {
             Some(0.0)
         );
         // No such group, no such process, other processes with the same pids.
-        assert_eq!(after(&|state| state.accounts.groups.clear()), None);
-        assert_eq!(
-            after(&|state| state
-                .accounts
-                .groups
-                .values_mut()
-                .for_each(|known| known.ledger.members.clear())),
-            None
-        );
+        let forget_groups = |state: &mut State| {
+            state.accounts.groups.clear();
+            state.accounts.sets = Sets::default();
+            members(state, &|_, m| m.groups = SetId::EMPTY);
+        };
+        assert_eq!(after(&forget_groups), None);
+        assert_eq!(after(&|state| state.accounts.ledger.members.clear()), None);
         assert_eq!(after(&|state| members(state, &|_, m| m.id.start = Ticks(7))), None);
         // A cycle of parents, and a process whose count is higher than that of all others.
         assert_eq!(

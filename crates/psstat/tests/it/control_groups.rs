@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "what goes wrong here fails a test")]
 
 mod machine;
+mod walk;
 
 use crate::stderr::assert_warning;
 use crate::support::{limit, may_be_root, public_binary};
@@ -346,7 +347,11 @@ fn a_unit_behind_a_closed_directory_has_no_line() {
     // Nor does one that another selector would find below it.
     let (names, stderr) = run(&["--systemd=all:closed*.slice", "--systemd=web:a"]);
     assert!(names.is_empty(), "{names:?}: {stderr}");
+    // The closed slice matters only to a selector that can find something in it.
     let (_, stderr) = run(&["--cgroup=web:system.slice/nginx.service", closed]);
+    assert!(stderr.starts_with("W! no line for web: control group "), "{stderr}");
+    let (names, stderr) = run(&["--cgroup=web:*/nginx.service", closed]);
+    assert_eq!(names, ["psstat,process_name=cron"], "{stderr}");
     let warnings: Vec<&str> = stderr.lines().collect();
     assert!(warnings[0].starts_with("W! no line for web: 2 control groups cannot be"), "{stderr}");
     assert!(warnings[0].contains("permission denied"), "{stderr}");

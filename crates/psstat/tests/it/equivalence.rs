@@ -6,7 +6,7 @@
 
 use crate::namespace;
 use crate::support::limit::{self, Limited};
-use crate::support::{copy_program, skip, skip_in_part};
+use crate::support::{self, copy_program, skip, skip_in_part};
 use psstat::blocking::reads::Reads;
 use psstat::cli::{self, Invocation};
 use psstat::deadline::Deadline;
@@ -235,13 +235,8 @@ fn read(sample: &Sample) -> usize {
 
 /// The members of each group.
 fn members(sample: &Sample) -> BTreeMap<(String, ProcId), Member> {
-    let groups = sample.state.accounts.groups.iter();
-    groups
-        .flat_map(|(label, known)| {
-            let key = |member: &Member| (label.as_str().to_owned(), member.id);
-            known.ledger.members.iter().map(move |member| (key(member), *member))
-        })
-        .collect()
+    let members = support::members::members(&sample.state.accounts).into_iter();
+    members.map(|(label, member)| ((label, member.id), member)).collect()
 }
 
 /// One job, sampled in both ways.
@@ -361,5 +356,5 @@ fn compare(storm: &Storm, samples: usize) -> [usize; 2] {
 }
 
 fn members_of(state: &State) -> usize {
-    state.accounts.groups.values().map(|known| known.ledger.members.len()).sum()
+    support::members::members(&state.accounts).len()
 }

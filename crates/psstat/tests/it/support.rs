@@ -5,6 +5,7 @@
 pub mod fake_proc;
 pub mod limit;
 pub mod line;
+pub mod members;
 pub mod skip;
 
 use fake_proc::FakeProc;

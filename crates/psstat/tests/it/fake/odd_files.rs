@@ -71,7 +71,7 @@ fn a_malformed_stat_is_refused() {
         ("no state", line(usual.replace(" S ", " ")), Warned),
         ("a parent below zero", line(usual.replace(" S 100 ", " S -1 ")), Warned),
         ("a parent beyond 32 bits", line(usual.replace(" S 100 ", " S 4294967296 ")), Warned),
-        ("a parent beyond all pids", line(usual.replace(" S 100 ", " S 4294967295 ")), Ignored),
+        ("a parent beyond all pids", line(usual.replace(" S 100 ", " S 4294967295 ")), Warned),
         ("itself as parent", line(usual.replace(" S 100 ", " S 200 ")), Ignored),
         ("another pid in front", line(usual.replacen("200", "7", 1)), Counted),
         (

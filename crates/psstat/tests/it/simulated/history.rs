@@ -24,7 +24,12 @@ pub enum Law {
     /// As [`Law::Any`], but a process moves to another control group only with its whole family:
     /// all descendants of a child of `init`.
     Families,
+    /// As [`Law::Any`], but there are many names, and most groups have none: they nest.
+    Nested,
 }
+
+/// The names of nested groups.
+const NESTED: &[&str] = &["w", "v", "u", "t", "s", "r", "q"];
 
 impl Law {
     /// The names that processes may take. Under [`Law::Lossless`] no process joins the group by one.
@@ -32,6 +37,7 @@ impl Law {
         match self {
             Law::Lossless | Law::NoNames => &["x", "y"],
             Law::Any | Law::Families => &["w", "v", "x"],
+            Law::Nested => NESTED,
         }
     }
 }
@@ -355,6 +361,12 @@ pub fn picks(law: Law) -> Vec<Pick> {
             by_name(None, &["w", "v"]),
             by_pid("named", Pid::new(4)),
         ],
+        Law::Nested => vec![
+            by_name(None, &NESTED[..5]),
+            by_name(None, &NESTED[3..]),
+            by_name(Some("named"), &NESTED[2..4]),
+            by_pid("pid", ROOT),
+        ],
     }
 }
 
@@ -377,6 +389,14 @@ pub fn beginning(law: Law) -> World {
     world.move_to(root, PATHS[0]);
     world.burn(root, 12_345, 23_456);
     world.fork(root).unwrap();
+    if law == Law::Nested {
+        let mut above = root;
+        for (name, work) in NESTED.iter().zip(1..) {
+            above = world.fork(above).unwrap();
+            world.exec(above, name);
+            world.burn(above, work * 7_000, work * 3_000);
+        }
+    }
     // An idle process that takes no pid from others.
     let idle = world.fork_with_pid(Pid::INIT, Pid::new(PID_MAX + 1)).unwrap();
     world.set_user(idle, 1);

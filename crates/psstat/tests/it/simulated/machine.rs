@@ -340,7 +340,7 @@ impl Kernel for Machine<'_> {
         }
         (!world.access.hides_hierarchy).then(|| {
             let groups = world.hierarchy().walk(wanted, &members);
-            Hierarchy { groups, unread: Vec::new(), has_units: true }
+            Hierarchy { groups, has_units: true, ..Hierarchy::default() }
         })
     }
 

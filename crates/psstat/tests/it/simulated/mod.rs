@@ -46,10 +46,12 @@ mod unmoved;
 mod unreadable;
 mod world;
 
+use crate::support::members::{kept, members};
 use access::Access;
 use machine::{Interruption, Machine, Setup};
 use oracle::{By, Pick, Span};
-use psstat_core::account::accounts::{Accounts, GroupAccount};
+use psstat_core::account::accounts::Accounts;
+use psstat_core::account::ledger::Member;
 use psstat_core::discovery::known::Known;
 use psstat_core::engine::{Engine, Sample, SampleError};
 use psstat_core::field::{Field, Fields};
@@ -204,8 +206,13 @@ impl Watch {
     }
 
     /// What is kept of each group.
-    fn groups(&self) -> BTreeMap<Label, GroupAccount> {
-        self.state.as_ref().map(|state| state.accounts.groups.clone()).unwrap_or_default()
+    fn kept(&self) -> BTreeMap<String, Vec<String>> {
+        self.state.as_ref().map(|state| kept(&state.accounts)).unwrap_or_default()
+    }
+
+    /// What is kept of the members, once for each of their groups, with the name of the group.
+    fn members(&self) -> Vec<(String, Member)> {
+        self.state.as_ref().map(|state| members(&state.accounts)).unwrap_or_default()
     }
 }
 

@@ -14,10 +14,8 @@ use super::world::{TICK, World};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{TestCaseResult, TestRunner};
-use psstat_core::account::accounts::GroupAccount;
 use psstat_core::discovery::clock_table;
 use psstat_core::discovery::tracker::{ROTATION, ROTATION_MINIMUM};
-use psstat_core::model::label::Label;
 use psstat_core::model::units::{BootNanos, Pid, ProcId};
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -292,11 +290,11 @@ impl Scene {
 type Members = BTreeMap<String, BTreeSet<(ProcId, Pid)>>;
 
 fn members(watch: &Watch) -> Members {
-    let of = |(label, known): (Label, GroupAccount)| {
-        let members = known.ledger.members.iter().map(|member| (member.id, member.parent));
-        (label.to_string(), members.collect())
-    };
-    watch.groups().into_iter().map(of).collect()
+    let mut members = Members::new();
+    for (label, member) in watch.members() {
+        members.entry(label).or_default().insert((member.id, member.parent));
+    }
+    members
 }
 
 /// What both watches reported and kept.
@@ -334,7 +332,7 @@ fn agree(scene: &Scene, both: &Both) -> TestCaseResult {
     let sample = scene.taken.len();
     let (lines, missed) = (&both.lines, both.missed());
     prop_assert!(both.lines_agree, "sample {sample}\n{lines}\nmissed: {missed:?}");
-    prop_assert_eq!(scene.full.groups(), scene.sparing.groups(), "sample {}", sample);
+    prop_assert_eq!(scene.full.kept(), scene.sparing.kept(), "sample {}", sample);
     Ok(())
 }
 

@@ -254,4 +254,50 @@ proptest! {
         nothing_counts_twice(&lived, &picks)?;
         conservation(&lived, &picks)?;
     }
+
+    #[test]
+    fn quiet_histories_of_nested_groups_are_reported_as_they_were(steps in quiet()) {
+        let (picks, lived) = all_ways(Law::Nested, &steps);
+        for lived in lived {
+            no_spikes(&lived, &picks)?;
+            totals_are_sums(&lived, &picks)?;
+            for_each_report(&lived, &picks, |group, at, line, truth| {
+                let processes = line.map_or(0, |line| line.processes);
+                prop_assert_eq!(processes, truth.living, "{}, sample {}", group.label, at);
+                if let Some(line) = line {
+                    let unknown = line.used.is_none();
+                    prop_assert_eq!(unknown, truth.unknown, "{}, sample {}", group.label, at);
+                }
+                Ok(())
+            })?;
+        }
+    }
+
+    #[test]
+    fn racy_histories_of_nested_groups_have_no_spikes(steps in racy()) {
+        let (picks, lived) = all_ways(Law::Nested, &steps);
+        for lived in lived {
+            no_spikes(&lived, &picks)?;
+            totals_are_sums(&lived, &picks)?;
+        }
+    }
+
+    /// A group is reported the same whatever other groups there are.
+    #[test]
+    fn nested_groups_do_not_change_each_other(steps in quiet(), has_clocks: bool) {
+        let picks = picks(Law::Nested);
+        let mut watches: Vec<Watch> = (0..picks.len()).map(|at| Watch::new(&picks[at..=at])).collect();
+        watches.push(Watch::new(&picks));
+        watches.iter_mut().for_each(|watch| watch.setup.has_clocks = has_clocks);
+        for sample in live(Law::Nested, &steps, &mut watches).samples {
+            let (all, alone) = sample.lines.split_last().unwrap();
+            // The first two selectors have groups in common; the others have one each.
+            for (label, line) in alone[2].iter().chain(&alone[3]) {
+                prop_assert_eq!(Some(line), all.get(label), "{}", label);
+            }
+            for (name, lines) in [("w", &alone[0]), ("v", &alone[0]), ("u", &alone[0]), ("r", &alone[1])] {
+                prop_assert_eq!(lines.get(name), all.get(name), "{}", name);
+            }
+        }
+    }
 }

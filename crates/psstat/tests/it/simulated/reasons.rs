@@ -37,12 +37,17 @@ fn each_member_has_a_reason(sample: &Sample) -> TestCaseResult {
     let processes = sample.snapshot.processes.len();
     for group in &sample.groups {
         for index in 0..processes {
-            let is_member = group.members.contains(&index);
+            let is_member = sample.membership.is_member(index, group.index);
             let mut reason = sample.reason(group, index);
             prop_assert_eq!(reason.is_some(), is_member, "{}: {}", group.label, index);
             for _ in 0..processes {
                 let Some(Reason::Child { parent }) = reason else { break };
-                prop_assert!(group.members.contains(&parent), "{}: {}", group.label, index);
+                prop_assert!(
+                    sample.membership.is_member(parent, group.index),
+                    "{}: {}",
+                    group.label,
+                    index
+                );
                 reason = sample.reason(group, parent);
             }
             let is_child = matches!(reason, Some(Reason::Child { .. }));

@@ -730,10 +730,9 @@ fn counted_at_first(what: impl FnOnce(&mut World, Pid) + Send + 'static) -> CpuN
     let mut watch = Watch::new(&[Pick { label: Some("root"), by: By::Pid(root) }]);
     let interruption = Interruption::new(2, move |world: &mut World| what(world, root));
     watch.sample_while(&mut world, vec![interruption]);
-    let groups = watch.groups();
-    let members: Vec<_> = groups.values().flat_map(|group| &group.ledger.members).collect();
+    let members = watch.members();
     assert_eq!(members.len(), 1);
-    members[0].amounts.own
+    members[0].1.amounts.own
 }
 
 /// The process runs on for longer than `stat` can be behind the clock.
