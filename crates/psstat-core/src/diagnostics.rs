@@ -164,7 +164,7 @@ pub enum Warning {
         proc: String,
     },
     /// Some files could not be read.
-    #[error("{count} {} cannot be read, such as {first}{}", what.name(), Cure(what, first))]
+    #[error("{}{first}{}", Examples(*what, *count), Cure(what, first))]
     Unreadable {
         /// What they are.
         what: What,
@@ -175,8 +175,8 @@ pub enum Warning {
     },
     /// Fields of some groups are left out, because some files could not be read.
     #[error(
-        "{count} {} cannot be read, such as {first}{}; {} left out of the lines of their groups",
-        what.name(), Cure(what, first), List(fields)
+        "{}{first}{}; {} left out of the lines of their groups",
+        Examples(*what, *count), Cure(what, first), List(fields)
     )]
     FieldsUnreadable {
         /// The files.
@@ -353,6 +353,19 @@ impl fmt::Display for Cure<'_> {
         match self.0.cure(&self.1.reason) {
             "" => Ok(()),
             cure => write!(f, ": {cure}"),
+        }
+    }
+}
+
+/// Writes how many files cannot be read, before the first of them. Nothing if it is the only one, because its
+/// path says what it is.
+struct Examples(What, usize);
+
+impl fmt::Display for Examples {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Examples(_, 1) => f.write_str("cannot read "),
+            Examples(what, count) => write!(f, "{count} {} cannot be read, such as ", what.name()),
         }
     }
 }

@@ -23,10 +23,12 @@ pub enum PidFileError {
     #[error("permission denied: let psstat's user read it")]
     Denied,
     /// It is a directory, a FIFO, a device or a socket, or a file of procfs or sysfs.
-    #[error("not a regular file outside of /proc and /sys")]
+    #[error(
+        "not a regular file, or a file of /proc or /sys: give the path of the file that the service writes"
+    )]
     NotRegular,
     /// Its first line is not a pid.
-    #[error("the first line is not a pid (1 to 4194304)")]
+    #[error("its first line is not a pid, a number from 1 to 4194304: is it the right file?")]
     Malformed,
     /// The file system does not answer.
     #[error("does not answer: psstat asks again in the next sample")]
