@@ -11,6 +11,7 @@
 //! | [`deadline`] | `--timeout` |
 //! | [`job`] | what to measure, where, and how |
 //! | [`sys`] | system calls, and what their errors mean |
+//! | [`privilege`] | capabilities that psstat has and its caller has not |
 //! | [`files`] | files outside `/proc` and `/sys`: cache, output, pid files, configuration |
 //! | [`settings`] | settings of the command line or the file, and the step to a job |
 //! | [`config`] | the configuration file |
@@ -34,6 +35,7 @@ pub mod files;
 pub mod job;
 pub mod machine;
 pub mod messages;
+pub mod privilege;
 pub mod procfs;
 pub mod settings;
 pub mod sys;

@@ -8,7 +8,6 @@ use psstat_core::model::buffer::Buffer;
 use psstat_core::model::read_error::{ReadError, Reason};
 use psstat_core::model::units::{Bytes, Pid, ProcId};
 use psstat_core::parse::{line, procfs as parse};
-use rustix::fs::AtFlags;
 
 /// Longer than any `stat` of the kernel. It lists all processors and interrupts.
 const STAT_LIMIT: usize = 16 * 1024 * 1024;
@@ -86,10 +85,8 @@ impl Procfs {
 
     /// Whether a process runs the same file as psstat. `false` if it cannot be found out.
     pub fn runs_own_executable(&self, pid: Pid) -> bool {
-        let file = |path: &FilePath| {
-            let stat = rustix::fs::statat(&self.dir, path.as_c_str(), AtFlags::empty()).ok()?;
-            Some((stat.st_dev, stat.st_ino))
-        };
+        let file =
+            |path: &FilePath| self.attributes(path).ok().map(|stat| (stat.st_dev, stat.st_ino));
         let own = file(&FilePath::of_system(c"self/exe"));
         own.is_some() && own == file(&FilePath::new(pid, "exe"))
     }

@@ -39,6 +39,7 @@ mod meter;
 mod namespaces;
 mod needs;
 mod nginx;
+mod privileges;
 mod resident;
 mod selecting;
 mod units;
