@@ -21,6 +21,7 @@
 //! | [`procfs`], [`cgroupfs`] | files below `/proc` and `/sys` |
 //! | [`clock`] | CPU clocks of processes |
 //! | [`machine`] | the machine that psstat runs on |
+//! | [`sandbox`] | what a resident process gives up |
 //! | [`commands`] | one file per command |
 
 pub mod cgroupfs;
@@ -37,5 +38,6 @@ pub mod machine;
 pub mod messages;
 pub mod privilege;
 pub mod procfs;
+pub mod sandbox;
 pub mod settings;
 pub mod sys;

@@ -130,6 +130,7 @@ impl<'a> Reader<'a> {
             sys: self.value("sys", file.sys.as_ref(), path)?,
             timeout: self.value("timeout", file.timeout.as_ref(), str::parse::<Period>)?,
             multi_threaded: file.multi_threaded,
+            sandbox: file.sandbox,
         })
     }
 
@@ -323,6 +324,7 @@ mod tests {
             sys = "/host/sys"
             timeout = "2s"
             multi_threaded = true
+            sandbox = false
 
             [tags]
             z = "1"
@@ -390,6 +392,7 @@ mod tests {
             sys: Some("/host/sys".into()),
             timeout: "2s".parse().ok(),
             multi_threaded: Some(true),
+            sandbox: Some(false),
         };
         assert_eq!(settings, expected);
         assert_eq!(read("fields = 'n_proc,p_cpu'").unwrap().fields, settings.fields);

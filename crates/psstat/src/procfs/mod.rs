@@ -20,6 +20,8 @@ mod system;
 use crate::error::OpenError;
 use crate::privilege::{Raised, Surplus};
 use file_path::FilePath;
+use psstat_core::model::buffer::Buffer;
+use psstat_core::model::units::Pid;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
@@ -85,4 +87,9 @@ impl Procfs {
     pub fn is_genuine(&self) -> bool {
         self.genuine
     }
+}
+
+/// Whether the procfs at a path shows process 1 to this thread.
+pub fn shows_init(path: &Path) -> bool {
+    Procfs::open(path).is_ok_and(|proc| proc.stat(Pid::INIT, &mut Buffer::default()).is_ok())
 }

@@ -41,5 +41,6 @@ mod needs;
 mod nginx;
 mod privileges;
 mod resident;
+mod sandbox;
 mod selecting;
 mod units;

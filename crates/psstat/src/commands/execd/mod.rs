@@ -13,13 +13,16 @@ pub use signals::Signals;
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::files::output::replace_file;
-use crate::job::Job;
+use crate::job::{Job, Mounts};
 use crate::machine::Machine;
 use crate::messages::{self, Messages};
+use crate::sandbox::{self, Remaining};
 use psstat_core::engine::Engine;
+use psstat_core::plan::Plan;
 use psstat_core::state::State;
 use requests::Requests;
 use std::collections::HashSet;
+use std::path::Path;
 
 /// Prints a sample per request until the end. Takes a first sample at once, to compare the first
 /// answer with.
@@ -28,7 +31,7 @@ use std::collections::HashSet;
 /// If the first sample cannot be taken or written, or standard output cannot be written. If a later
 /// sample fails, the error is printed and the process goes on.
 pub fn run(job: Job, signals: Signals) -> Result<(), Error> {
-    let Job { plan, mounts, output, interval, multi_threaded, timeout, .. } = job;
+    let Job { plan, mounts, output, interval, multi_threaded, sandbox, timeout, .. } = job;
     let mut requests = Requests::new(signals, interval);
     let machine = Machine::open(&mounts, multi_threaded, Deadline::after(timeout))?.resident();
     let mut engine = Engine::new(machine, plan).resident();
@@ -60,8 +63,21 @@ pub fn run(job: Job, signals: Signals) -> Result<(), Error> {
             Err(error) if is_first => return Err(error),
             Err(error) => messages::write_error(&error),
         }
+        if is_first && sandbox {
+            enter_sandbox(engine.plan(), &mounts, output.as_deref());
+        }
         if !requests.wait_for_one() {
             return Ok(());
         }
+    }
+}
+
+/// Gives up what is not needed any more. If the kernel refuses that, psstat measures all the same.
+fn enter_sandbox(plan: &Plan, mounts: &Mounts, output: Option<&Path>) {
+    if let Err(error) = sandbox::enter(Remaining { plan, mounts, output }) {
+        let mut messages = Messages::default();
+        messages
+            .warn(format!("psstat cannot restrict itself: {error}: --no-sandbox leaves it out"));
+        messages.write();
     }
 }
