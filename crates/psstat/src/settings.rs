@@ -270,8 +270,8 @@ pub struct Settings {
     pub timeout: Option<Period>,
     /// Whether `/proc` is read on several threads.
     pub multi_threaded: Option<bool>,
-    /// Whether a resident process restricts itself to what it needs.
-    pub sandbox: Option<bool>,
+    /// Whether a resident process keeps the rights that it does not need.
+    pub no_sandbox: Option<bool>,
 }
 
 impl Settings {
@@ -299,7 +299,7 @@ impl Settings {
             sys: self.sys.or(below.sys),
             timeout: self.timeout.or(below.timeout),
             multi_threaded: self.multi_threaded.or(below.multi_threaded),
-            sandbox: self.sandbox.or(below.sandbox),
+            no_sandbox: self.no_sandbox.or(below.no_sandbox),
         }
     }
 
@@ -357,7 +357,7 @@ impl Settings {
             output: self.output,
             interval: self.interval.map(Duration::from),
             multi_threaded: self.multi_threaded.unwrap_or_default(),
-            sandbox: self.sandbox.unwrap_or(true),
+            sandbox: !self.no_sandbox.unwrap_or_default(),
             timeout,
         })
     }

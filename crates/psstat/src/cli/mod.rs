@@ -195,7 +195,7 @@ impl JobArgs {
             sys: self.sys,
             timeout: self.timeout,
             multi_threaded: self.multi_threaded.then_some(true),
-            sandbox: self.no_sandbox.then_some(false),
+            no_sandbox: self.no_sandbox.then_some(true),
         })
     }
 }

@@ -26,7 +26,7 @@ const EXAMPLES: [(&str, &str, &str); 24] = [
     ("sys", STRING, "\"/host/sys\""),
     ("timeout", STRING, "\"10s\""),
     ("multi_threaded", BOOLEAN, "true"),
-    ("sandbox", BOOLEAN, "false"),
+    ("no_sandbox", BOOLEAN, "true"),
     ("name", STRING, "\"web\""),
     ("pid", NUMBER, "1"),
     ("pid_file", STRING, "\"/run/nginx.pid\""),

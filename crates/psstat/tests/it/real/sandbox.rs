@@ -92,7 +92,7 @@ fn has_landlock() -> bool {
 fn a_resident_restricts_itself_unless_told_not_to() {
     let fixture = Fixture::new();
     let config = fixture.path().join("psstat.toml");
-    fs::write(&config, "sandbox = false\n").expect("a file");
+    fs::write(&config, "no_sandbox = true\n").expect("a file");
     let config = format!("--config={}", config.display());
     let pid = format!("--pid=web:{}", std::process::id());
     let own = rustix::thread::no_new_privs().expect("prctl");
