@@ -3,6 +3,7 @@
 use crate::cli::UsageError;
 use crate::files::cache::CacheError;
 use crate::files::output::OutputError;
+use crate::privilege::PrivilegeError;
 use psstat_core::engine::SampleError;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,6 +15,9 @@ pub enum Error {
     /// The command line or the configuration file is wrong.
     #[error(transparent)]
     Usage(#[from] UsageError),
+    /// psstat runs with rights that it does not take.
+    #[error(transparent)]
+    Privilege(#[from] PrivilegeError),
     /// procfs cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),

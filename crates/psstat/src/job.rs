@@ -20,6 +20,8 @@ pub struct Job {
     pub interval: Option<Duration>,
     /// Whether `/proc` is read on several threads.
     pub multi_threaded: bool,
+    /// Whether a resident process restricts itself to what it needs.
+    pub sandbox: bool,
     /// How long a run may take.
     pub timeout: Duration,
 }

@@ -12,6 +12,7 @@
 //! | [`job`] | what to measure, where, and how |
 //! | [`sys`] | system calls, and what their errors mean |
 //! | [`blocking`] | reads that may never come back |
+//! | [`privilege`] | capabilities that psstat has and its caller has not |
 //! | [`files`] | files outside `/proc` and `/sys`: cache, output, pid files, configuration |
 //! | [`settings`] | settings of the command line or the file, and the step to a job |
 //! | [`config`] | the configuration file |
@@ -21,6 +22,7 @@
 //! | [`procfs`], [`cgroupfs`] | files below `/proc` and `/sys` |
 //! | [`clock`] | CPU clocks of processes |
 //! | [`machine`] | the machine that psstat runs on |
+//! | [`sandbox`] | what a resident process gives up |
 //! | [`commands`] | one file per command |
 
 pub mod blocking;
@@ -36,6 +38,8 @@ pub mod files;
 pub mod job;
 pub mod machine;
 pub mod messages;
+pub mod privilege;
 pub mod procfs;
+pub mod sandbox;
 pub mod settings;
 pub mod sys;

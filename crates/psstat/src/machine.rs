@@ -72,6 +72,7 @@ impl Machine {
         reads: Reads,
     ) -> Result<Machine, OpenError> {
         let proc = Procfs::open(&mounts.proc)?;
+        let proc = if mounts.is_proc_chosen { proc } else { proc.with_surplus() };
         let has_clocks = proc.shows_own_pid_namespace();
         let own = Pid::new(std::process::id());
         let constants = Constants {

@@ -7,7 +7,7 @@ use psstat::commands::sample::Interruptible;
 use psstat::commands::{check, completions, execd, man, sample};
 use psstat::error::Error;
 use psstat::files::output;
-use psstat::{environment, messages};
+use psstat::{environment, messages, privilege};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -17,7 +17,8 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Error> {
-    // Signals are handled before anything else, because they may come at any time. Telegraf signals
+    privilege::set_aside()?;
+    // Signals are handled before the command line is read, because they may come at any time. Telegraf signals
     // a resident process as soon as it has started it.
     let interruptible = Interruptible::install()?;
     let is_execd = std::env::args_os().nth(1).is_some_and(|arg| arg == cli::EXECD);

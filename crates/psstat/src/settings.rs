@@ -270,6 +270,8 @@ pub struct Settings {
     pub timeout: Option<Period>,
     /// Whether `/proc` is read on several threads.
     pub multi_threaded: Option<bool>,
+    /// Whether a resident process keeps the rights that it does not need.
+    pub no_sandbox: Option<bool>,
 }
 
 impl Settings {
@@ -297,6 +299,7 @@ impl Settings {
             sys: self.sys.or(below.sys),
             timeout: self.timeout.or(below.timeout),
             multi_threaded: self.multi_threaded.or(below.multi_threaded),
+            no_sandbox: self.no_sandbox.or(below.no_sandbox),
         }
     }
 
@@ -354,6 +357,7 @@ impl Settings {
             output: self.output,
             interval: self.interval.map(Duration::from),
             multi_threaded: self.multi_threaded.unwrap_or_default(),
+            sandbox: !self.no_sandbox.unwrap_or_default(),
             timeout,
         })
     }

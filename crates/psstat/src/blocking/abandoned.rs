@@ -14,13 +14,14 @@ pub(super) fn note() {
 /// end. The thread may keep the process alive for a while: not even SIGKILL ends a read that a FUSE server
 /// has begun to answer.
 pub fn give_up_output() {
-    let flags = OFlags::RDWR | OFlags::CLOEXEC;
+    // Nothing can be read or written by way of such a descriptor, so even a sandbox allows it.
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
     if !HAS_ABANDONED.load(Ordering::Relaxed) {
         return;
     }
-    if let Ok(null) = rustix::fs::open("/dev/null", flags, Mode::empty()) {
+    if let Ok(nothing) = rustix::fs::open("/", flags, Mode::empty()) {
         // If this fails, the readers see the end when the process has ended.
-        let _ = rustix::stdio::dup2_stdout(&null);
-        let _ = rustix::stdio::dup2_stderr(&null);
+        let _ = rustix::stdio::dup2_stdout(&nothing);
+        let _ = rustix::stdio::dup2_stderr(&nothing);
     }
 }

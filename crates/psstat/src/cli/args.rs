@@ -115,6 +115,7 @@ pub enum Command {
     about = EXECD_ABOUT,
     override_usage = "psstat execd [SELECTORS] [OPTIONS]",
     mut_arg("interval", |arg| arg.hide(false)),
+    mut_arg("no_sandbox", |arg| arg.hide(false)),
     mut_arg("wait", |arg| arg.hide(true)),
     mut_arg("cache_dir", |arg| arg.hide(true)),
     mut_arg("cache_name", |arg| arg.hide(true))
@@ -132,7 +133,8 @@ pub struct ExecdArgs {
     display_name = "psstat check",
     about = CHECK_ABOUT,
     override_usage = "psstat check [SELECTORS] [OPTIONS]",
-    mut_arg("interval", |arg| arg.hide(false))
+    mut_arg("interval", |arg| arg.hide(false)),
+    mut_arg("no_sandbox", |arg| arg.hide(false))
 )]
 #[group(skip)]
 pub struct CheckArgs {
@@ -223,6 +225,11 @@ pub struct JobArgs {
     /// Also take a sample at this interval
     #[arg(long, value_name = "DURATION", value_parser = text::<Period>(), hide = true)]
     pub interval: Option<Period>,
+
+    /// Keep all rights after the first sample. Without this option, psstat
+    /// keeps only those that it needs, as far as the kernel can do that
+    #[arg(long, hide = true, verbatim_doc_comment)]
+    pub no_sandbox: bool,
 
     /// Print version
     #[arg(short = 'v', long, action = ArgAction::Version)]

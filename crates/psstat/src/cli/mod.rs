@@ -139,6 +139,11 @@ fn refuse_options_of_others(kind: Kind, args: &JobArgs) -> Result<(), ArgumentEr
             option: "--interval",
             cure: "use psstat execd --interval, or --wait for one sample over that time",
         }),
+        Kind::Once if args.no_sandbox => Err(ArgumentError::NotTaken {
+            command: "psstat",
+            option: "--no-sandbox",
+            cure: "only psstat execd gives up rights: leave it out",
+        }),
         Kind::Execd if args.wait.is_some() => Err(ArgumentError::NotTaken {
             command: "psstat execd",
             option: "--wait",
@@ -190,6 +195,7 @@ impl JobArgs {
             sys: self.sys,
             timeout: self.timeout,
             multi_threaded: self.multi_threaded.then_some(true),
+            no_sandbox: self.no_sandbox.then_some(true),
         })
     }
 }

@@ -107,6 +107,7 @@ fn commands(definition: &Command) -> Roff {
         for arg in command.get_arguments().filter(|arg| !arg.is_hide_set() && !is_known(arg)) {
             let value = arg.get_value_names().unwrap_or_default().join(" ");
             let head = match arg.get_long() {
+                Some(long) if !arg.get_action().takes_values() => vec![bold(format!("--{long}"))],
                 Some(long) => vec![bold(format!("--{long}")), roman(" "), italic(value)],
                 None => vec![italic(value)],
             };
@@ -239,6 +240,7 @@ mod tests {
             ("DESCRIPTION", "Selectors with the same NAME make one group"),
             ("OTHER COMMANDS", "there is no cache file"),
             ("OTHER COMMANDS", "--interval"),
+            ("OTHER COMMANDS", "--no-sandbox"),
             ("FIELDS", "uptime"),
             ("FILES", "psstat.toml"),
             ("ENVIRONMENT", "HOST_PROC"),

@@ -22,6 +22,7 @@ pub struct File {
     pub sys: Option<Spanned<String>>,
     pub timeout: Option<Spanned<String>>,
     pub multi_threaded: Option<bool>,
+    pub no_sandbox: Option<bool>,
     #[serde(default)]
     pub tags: Tags,
     #[serde(default)]

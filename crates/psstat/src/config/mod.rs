@@ -130,6 +130,7 @@ impl<'a> Reader<'a> {
             sys: self.value("sys", file.sys.as_ref(), path)?,
             timeout: self.value("timeout", file.timeout.as_ref(), str::parse::<Period>)?,
             multi_threaded: file.multi_threaded,
+            no_sandbox: file.no_sandbox,
         })
     }
 
@@ -323,6 +324,7 @@ mod tests {
             sys = "/host/sys"
             timeout = "2s"
             multi_threaded = true
+            no_sandbox = true
 
             [tags]
             z = "1"
@@ -390,6 +392,7 @@ mod tests {
             sys: Some("/host/sys".into()),
             timeout: "2s".parse().ok(),
             multi_threaded: Some(true),
+            no_sandbox: Some(true),
         };
         assert_eq!(settings, expected);
         assert_eq!(read("fields = 'n_proc,p_cpu'").unwrap().fields, settings.fields);

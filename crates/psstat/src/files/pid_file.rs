@@ -4,8 +4,8 @@ use super::io_error;
 use psstat_core::model::pid_file::{PidFile, PidFileError};
 use psstat_core::parse::procfs as parse;
 use rustix::fs::{
-    AtFlags, CWD, FileType, FsWord, Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags, StatxFlags,
-    openat2, statx,
+    Access, AtFlags, CWD, FileType, FsWord, Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags,
+    StatxFlags, openat2, statx,
 };
 use rustix::io::Errno;
 use std::ffi::OsStr;
@@ -79,9 +79,11 @@ pub fn read(path: &Path) -> Result<PidFile, PidFileError> {
     // The same file, whatever the path leads to by now.
     let same = format!("/proc/self/fd/{}", seen.as_raw_fd());
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = rustix::fs::open(same, flags, Mode::empty()).map_err(|errno| match errno {
+    let file = rustix::fs::open(&same, flags, Mode::empty()).map_err(|errno| match errno {
         // The file is there. What is not there is `/proc`.
         Errno::NOENT => PidFileError::Failed("/proc is not mounted".to_owned()),
+        // Landlock forbids to open files, and does not change what access(2) says.
+        Errno::ACCESS if is_readable(&same) => PidFileError::Failed(GIVEN_UP.to_owned()),
         errno => explain(errno),
     })?;
     let mut text = Vec::new();
@@ -92,6 +94,15 @@ pub fn read(path: &Path) -> Result<PidFile, PidFileError> {
     let nanos = i64::try_from(stat.st_mtime_nsec).unwrap_or_default();
     let written = seconds.saturating_mul(1_000_000_000).saturating_add(nanos);
     Ok(PidFile { pid, written })
+}
+
+/// Why psstat may not open a file that its user may read: see [`sandbox`](crate::sandbox).
+const GIVEN_UP: &str = "it is now in a directory that psstat gave up at its start: restart psstat, or \
+                        start it with --no-sandbox";
+
+/// Whether the permissions of a file let psstat's user read it.
+fn is_readable(path: &str) -> bool {
+    rustix::fs::accessat(CWD, path, Access::READ_OK, AtFlags::EACCESS).is_ok()
 }
 
 /// Why a pid file cannot be opened.

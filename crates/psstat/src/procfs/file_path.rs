@@ -63,6 +63,12 @@ impl FilePath {
         FilePath { bytes }
     }
 
+    /// Whether only the owner of the process may open the file.
+    pub fn is_for_owner_only(&self) -> bool {
+        let path = self.as_c_str().to_bytes();
+        path.ends_with(b"/io") || path.ends_with(b"/fd")
+    }
+
     /// The path as a C string, for system calls.
     pub fn as_c_str(&self) -> &CStr {
         // Even the longest path leaves the last byte zero.

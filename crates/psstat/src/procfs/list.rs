@@ -5,6 +5,7 @@
 //! that. So listing all processes checks each entry, and returns the offset only if all agree.
 
 use super::Procfs;
+use super::file_path::FilePath;
 use crate::sys;
 use psstat_core::model::births::PidRange;
 use psstat_core::model::read_error::ReadError;
@@ -86,6 +87,8 @@ impl Procfs {
         // short range. On the stack, every page of a large buffer would be touched.
         let size = count.saturating_add(1).saturating_mul(ENTRY_SIZE).min(LARGEST_BUFFER);
         let mut space: Vec<u8> = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
+        // To list what `hidepid` hides.
+        let _raised = self.raise_for(&FilePath::of_system(c"."));
         let mut entries = RawDir::new(&self.dir, space.spare_capacity_mut());
         while let Some(entry) = entries.next() {
             let entry = entry.map_err(failed)?;

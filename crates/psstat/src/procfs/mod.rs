@@ -18,6 +18,10 @@ mod read;
 mod system;
 
 use crate::error::OpenError;
+use crate::privilege::{Raised, Surplus};
+use file_path::FilePath;
+use psstat_core::model::buffer::Buffer;
+use psstat_core::model::units::Pid;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
@@ -37,7 +41,14 @@ pub struct Procfs {
     genuine: bool,
     /// The device of the mount (`st_dev`).
     device: u64,
+    /// Whether this is the root of a mount.
+    is_root: bool,
+    /// Capabilities to read with that the caller of psstat has not.
+    surplus: Option<Surplus>,
 }
+
+/// `st_ino` of the root of a procfs (`PROC_ROOT_INO`, include/linux/proc_ns.h).
+const PROC_ROOT_INO: u64 = 1;
 
 impl Procfs {
     /// Opens the directory where procfs is mounted.
@@ -49,8 +60,29 @@ impl Procfs {
         let failed = |errno: Errno| OpenError { path: path.to_owned(), source: errno.into() };
         let dir = rustix::fs::open(path, flags, Mode::empty()).map_err(failed)?;
         let genuine = rustix::fs::fstatfs(&dir).map_err(failed)?.f_type as i64 == PROC_SUPER_MAGIC;
-        let device = rustix::fs::fstat(&dir).map_err(failed)?.st_dev;
-        Ok(Procfs { dir, path: path.to_owned(), genuine, device })
+        let stat = rustix::fs::fstat(&dir).map_err(failed)?;
+        Ok(Procfs {
+            dir,
+            path: path.to_owned(),
+            genuine,
+            device: stat.st_dev,
+            is_root: stat.st_ino == PROC_ROOT_INO,
+            surplus: None,
+        })
+    }
+
+    /// The same procfs, read with the capabilities that psstat has and its caller has not. Only the kernel's
+    /// procfs at `/proc` is read so: a directory that the caller names can contain links to any file.
+    pub fn with_surplus(mut self) -> Procfs {
+        if self.genuine && self.is_root && self.path == Path::new("/proc") {
+            self.surplus = Surplus::of_this_thread();
+        }
+        self
+    }
+
+    /// Raises the capability to read a file, if psstat has it and its caller has not.
+    fn raise_for(&self, path: &FilePath) -> Option<Raised> {
+        self.surplus.map(|surplus| surplus.raise(path.is_for_owner_only()))
     }
 
     /// Whether this is a procfs of the kernel. In a copy, the owner of a directory is the user who
@@ -58,4 +90,9 @@ impl Procfs {
     pub fn is_genuine(&self) -> bool {
         self.genuine
     }
+}
+
+/// Whether the procfs at a path shows process 1 to this thread.
+pub fn shows_init(path: &Path) -> bool {
+    Procfs::open(path).is_ok_and(|proc| proc.stat(Pid::INIT, &mut Buffer::default()).is_ok())
 }

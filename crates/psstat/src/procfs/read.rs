@@ -14,6 +14,12 @@ use std::os::fd::OwnedFd;
 impl Procfs {
     /// Opens a file.
     pub(super) fn open_file(&self, path: &FilePath) -> Result<OwnedFd, ReadError> {
+        let _raised = self.raise_for(path);
+        self.open_now(path)
+    }
+
+    /// Opens a file with the capabilities that are effective.
+    fn open_now(&self, path: &FilePath) -> Result<OwnedFd, ReadError> {
         // A copy of a procfs may contain a FIFO. Opening it must not block. For the files of the
         // kernel O_NONBLOCK has no effect.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -27,7 +33,9 @@ impl Procfs {
         path: &FilePath,
         buffer: &'b mut Buffer,
     ) -> Result<&'b [u8], ReadError> {
-        let file = self.open_file(path)?;
+        // Reading can need the capability again (`io`, `do_io_accounting`, fs/proc/base.c).
+        let _raised = self.raise_for(path);
+        let file = self.open_now(path)?;
         let count = retry(|| rustix::io::read(&file, &mut buffer.0[..]))
             .map_err(|errno| self.error(path, sys::reason(errno)))?;
         Ok(&buffer.0[..count])
@@ -76,7 +84,8 @@ impl Procfs {
         limit: usize,
         text: &mut Vec<u8>,
     ) -> Result<(), ReadError> {
-        let file = self.open_file(path)?;
+        let _raised = self.raise_for(path);
+        let file = self.open_now(path)?;
         fill(&file, limit, text).map_err(|errno| self.error(path, sys::reason(errno)))
     }
 
@@ -99,6 +108,7 @@ impl Procfs {
     ) -> Result<(), ReadError> {
         let failed = |errno: Errno| self.error(path, sys::reason(errno));
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let _raised = self.raise_for(path);
         let dir = retry(|| rustix::fs::openat(&self.dir, path.as_c_str(), flags, Mode::empty()))
             .map_err(failed)?;
         let mut space = [MaybeUninit::uninit(); 8 * 1024];
@@ -111,12 +121,14 @@ impl Procfs {
 
     /// Reads the attributes of a file: stat(2).
     pub(super) fn attributes(&self, path: &FilePath) -> Result<Stat, ReadError> {
+        let _raised = self.raise_for(path);
         rustix::fs::statat(&self.dir, path.as_c_str(), AtFlags::empty())
             .map_err(|errno| self.error(path, sys::reason(errno)))
     }
 
     /// Reads the target of a symbolic link.
     pub(super) fn link_target(&self, path: &FilePath) -> Result<Vec<u8>, ReadError> {
+        let _raised = self.raise_for(path);
         rustix::fs::readlinkat(&self.dir, path.as_c_str(), Vec::new())
             .map(std::ffi::CString::into_bytes)
             .map_err(|errno| self.error(path, sys::reason(errno)))

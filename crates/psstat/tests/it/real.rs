@@ -39,6 +39,8 @@ mod meter;
 mod namespaces;
 mod needs;
 mod nginx;
+mod privileges;
 mod resident;
+mod sandbox;
 mod selecting;
 mod units;

@@ -14,13 +14,16 @@ use super::relay::{self, Turn};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::files::output::replace_file;
-use crate::job::Job;
+use crate::job::{Job, Mounts};
 use crate::machine::Machine;
 use crate::messages::{self, Messages};
+use crate::sandbox::{self, Remaining};
 use psstat_core::engine::Engine;
+use psstat_core::plan::Plan;
 use psstat_core::state::State;
 use requests::Requests;
 use std::collections::HashSet;
+use std::path::Path;
 use std::sync::Arc;
 
 /// Prints a sample per request until the end. Takes a first sample at once, to compare the first
@@ -61,6 +64,8 @@ fn serve(turn: &Turn<Session>) -> Result<(), Error> {
     let first_deadline = Deadline::after(timeout);
     let machine = Machine::open(mounts, *multi_threaded, first_deadline, turn.reads())?;
     let mut engine = Engine::new(machine.resident(), plan.clone()).resident();
+    // Landlock holds for one thread, so a thread that takes over restricts itself too.
+    let mut is_free = session.job.sandbox;
     loop {
         let deadline = *session.deadline.get_or_insert_with(|| Deadline::after(timeout));
         engine.kernel_mut().set_deadline(deadline);
@@ -93,8 +98,21 @@ fn serve(turn: &Turn<Session>) -> Result<(), Error> {
             Err(error) if is_first => return Err(error),
             Err(error) => messages::write_error(&error),
         }
+        if std::mem::take(&mut is_free) {
+            enter_sandbox(engine.plan(), &job.mounts, job.output.as_deref());
+        }
         if !requests.wait_for_one() {
             return Ok(());
         }
+    }
+}
+
+/// Gives up what is not needed any more. If the kernel refuses that, psstat measures all the same.
+fn enter_sandbox(plan: &Plan, mounts: &Mounts, output: Option<&Path>) {
+    if let Err(error) = sandbox::enter(Remaining { plan, mounts, output }) {
+        let mut messages = Messages::default();
+        messages
+            .warn(format!("psstat cannot restrict itself: {error}: --no-sandbox leaves it out"));
+        messages.write();
     }
 }

@@ -1,0 +1,116 @@
+//! Capabilities that psstat has and its caller has not: those that setcap(8) gave to its file.
+//!
+//! The caller chooses the configuration file, the pid files and the output file. So psstat uses them with
+//! the rights of the caller: it makes no capability effective, except around a read below the real `/proc`
+//! that may need one ([`Surplus::raise`]). The names of the files that it reads there are its own: a pid and
+//! a fixed name.
+//!
+//! If psstat has no more rights than its caller, nothing changes. That is so if root runs it, or if the
+//! caller has its capabilities in its ambient set, as a unit with `AmbientCapabilities=` has
+//! (capabilities(7)).
+
+use rustix::io::Errno;
+use rustix::process::{DumpableBehavior, getegid, geteuid, getgid, getuid};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capabilities, capability_is_in_ambient_set, set_capabilities,
+};
+use thiserror::Error;
+
+/// Reads what only who may trace a process may read (`PTRACE_MODE_READ`, ptrace(2)): `exe`, `smaps_rollup`,
+/// `io`, and everything if `hidepid` hides the process.
+const TRACE: CapabilitySet = CapabilitySet::SYS_PTRACE;
+
+/// Opens a file that only its owner may open: `io`, and the directory `fd`.
+const OPEN: CapabilitySet = CapabilitySet::DAC_READ_SEARCH;
+
+/// Why psstat does not run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum PrivilegeError {
+    /// The effective user or group is not the real one.
+    #[error(
+        "psstat does not run setuid or setgid: its effective user or group is not the real one: remove the \
+         bit with chmod, and give it what it needs with setcap cap_sys_ptrace=ep"
+    )]
+    OtherUser,
+    /// The capabilities cannot be read or changed.
+    #[error("cannot give up capabilities: {}", std::io::Error::from(*.0))]
+    Capabilities(#[from] Errno),
+}
+
+/// Makes the capabilities ineffective that psstat has and its caller has not. Gives up for good those that
+/// it never needs. Call this before the command line and the environment are used, and before there are
+/// threads.
+///
+/// # Errors
+/// [`PrivilegeError`] if the program runs with the rights of another user, or the system refuses.
+pub fn set_aside() -> Result<(), PrivilegeError> {
+    // To change the ids would be wrong either way: whoever has dropped root's rights only for a while has
+    // them as the real user, and a setuid program has them as the effective one.
+    if getuid() != geteuid() || getgid() != getegid() {
+        return Err(PrivilegeError::OtherUser);
+    }
+    if getuid().is_root() {
+        return Ok(());
+    }
+    let permitted = capabilities(None)?.permitted;
+    if permitted.is_empty() || caller_has(permitted) {
+        return Ok(());
+    }
+    make_effective(permitted.intersection(TRACE.union(OPEN)), CapabilitySet::empty())?;
+    // The caller must not trace psstat, nor get its memory as a core dump. `fs.suid_dumpable` may allow it.
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    Ok(())
+}
+
+/// Whether the caller has these capabilities. What a program of another user than root gets without
+/// setcap(8) is the ambient set of its caller. The kernel clears that set where setcap(8) gave something.
+fn caller_has(permitted: CapabilitySet) -> bool {
+    let each = (0..u64::BITS).map(|bit| CapabilitySet::from_bits_retain(1 << bit));
+    let mut each = each.filter(|&capability| permitted.contains(capability));
+    // A kernel before 4.3 has no ambient sets.
+    each.all(|capability| capability_is_in_ambient_set(capability).unwrap_or(false))
+}
+
+/// Makes these capabilities of the calling thread effective, and no others.
+fn make_effective(permitted: CapabilitySet, effective: CapabilitySet) -> Result<(), Errno> {
+    let inheritable = CapabilitySet::empty();
+    set_capabilities(None, CapabilitySets { effective, permitted, inheritable })
+}
+
+/// The capabilities that were set aside.
+#[derive(Clone, Copy, Debug)]
+pub struct Surplus(CapabilitySet);
+
+impl Surplus {
+    /// What this thread has set aside. `None` if that is nothing.
+    pub fn of_this_thread() -> Option<Surplus> {
+        let sets = capabilities(None).ok()?;
+        let aside = sets.permitted.difference(sets.effective).intersection(TRACE.union(OPEN));
+        (!aside.is_empty() && sets.effective.is_empty()).then_some(Surplus(aside))
+    }
+
+    /// Makes the capability effective that reading a file of another user's process needs, until the result
+    /// is dropped: of the calling thread, and for nothing else than that read. With `opens_private`, also the
+    /// one to open a file that only its owner may open.
+    pub fn raise(self, opens_private: bool) -> Raised {
+        let wanted = if opens_private { TRACE.union(OPEN) } else { TRACE };
+        // If the system refuses, the read fails as it does for the caller.
+        let _ = make_effective(self.0, self.0.intersection(wanted));
+        Raised(self)
+    }
+}
+
+/// A capability is effective while this lives.
+#[derive(Debug)]
+#[must_use]
+pub struct Raised(Surplus);
+
+impl Drop for Raised {
+    fn drop(&mut self) {
+        let Surplus(permitted) = self.0;
+        if make_effective(permitted, CapabilitySet::empty()).is_err() {
+            // Nothing may go on with the capability.
+            std::process::abort();
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Which files may be opened: landlock(7).
+
+use super::remaining::Remaining;
+use crate::blocking::within::within;
+use crate::procfs;
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, BitFlags, PathBeneath, PathFd, Ruleset, RulesetAttr,
+    RulesetCreated, RulesetCreatedAttr, RulesetError, Scope,
+};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The newest version of Landlock that psstat knows. On an older kernel, the rules of its version hold.
+const NEWEST: ABI = ABI::V6;
+
+/// Where programs put their pid files, often in a directory that is removed while they do not run.
+const RUN: &str = "/run";
+
+/// How long to wait for the directories of pid files, which can be on a file server that does not answer.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+/// Allows to read procfs, sysfs and the directories of pid files, and to replace the output file. Forbids all
+/// other files, TCP, and signals to other processes. Does nothing if the kernel cannot do that, or if
+/// restricted reads would miss processes.
+pub fn restrict(remaining: Remaining<'_>) -> Result<(), RulesetError> {
+    let rules = rules(remaining)?;
+    if rules_hide_processes(&rules, &remaining.mounts.proc) {
+        return Ok(());
+    }
+    rules.restrict_self()?;
+    Ok(())
+}
+
+fn rules(remaining: Remaining<'_>) -> Result<RulesetCreated, RulesetError> {
+    let read = AccessFs::ReadFile | AccessFs::ReadDir;
+    let replace =
+        read | AccessFs::WriteFile | AccessFs::Truncate | AccessFs::MakeReg | AccessFs::RemoveFile;
+    let mut rules = Ruleset::default()
+        .handle_access(AccessFs::from_all(NEWEST))?
+        .handle_access(AccessNet::from_all(NEWEST))?
+        .scope(Scope::from_all(NEWEST))?
+        .create()?;
+    let mut readable = vec![
+        remaining.mounts.proc.clone(),
+        remaining.mounts.sys.clone(),
+        // A pid file is opened by way of `/proc/self/fd`.
+        PathBuf::from("/proc"),
+    ];
+    let pid_files = remaining.plan.pid_files();
+    let pid_files: Vec<PathBuf> = pid_files.map(|path| OsStr::from_bytes(path).into()).collect();
+    if !pid_files.is_empty() {
+        readable.push(PathBuf::from(RUN));
+        // What does not answer is left out: it can be used when psstat is started again.
+        let find = move || pid_files.iter().flat_map(|path| directories(path)).collect::<Vec<_>>();
+        readable.extend(within(PATIENCE, find).unwrap_or_default());
+    }
+    readable.sort_unstable();
+    readable.dedup();
+    for path in readable {
+        rules = allow(rules, &path, read)?;
+    }
+    match remaining.output.map(directory_of) {
+        Some(directory) => allow(rules, directory, replace),
+        None => Ok(rules),
+    }
+}
+
+/// The directory of a pid file, and if the file is a symbolic link, that of the file to which it leads. If a
+/// directory does not exist yet, the nearest one above it that does.
+fn directories(pid_file: &Path) -> Vec<PathBuf> {
+    let target = std::fs::canonicalize(pid_file).ok();
+    let paths = [Some(pid_file), target.as_deref()];
+    let existing =
+        |path: &Path| path.ancestors().skip(1).find(|above| existing(above)).map(non_empty);
+    fn existing(path: &Path) -> bool {
+        non_empty(path).is_dir()
+    }
+    fn non_empty(path: &Path) -> PathBuf {
+        if path.as_os_str().is_empty() { PathBuf::from(".") } else { path.to_owned() }
+    }
+    paths.into_iter().flatten().filter_map(existing).collect()
+}
+
+fn directory_of(file: &Path) -> &Path {
+    match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Adds a rule. A path that cannot be opened is left out: psstat could not use it either.
+fn allow(
+    rules: RulesetCreated,
+    path: &Path,
+    access: BitFlags<AccessFs>,
+) -> Result<RulesetCreated, RulesetError> {
+    match PathFd::new(path) {
+        Ok(directory) => rules.add_rule(PathBeneath::new(directory, access)),
+        Err(_) => Ok(rules),
+    }
+}
+
+/// Whether a process with these rules does not see process 1. If procfs is mounted with `hidepid`, it shows
+/// only processes that its reader may trace, which Landlock forbids. Tries it in a thread, because a
+/// restriction holds for a thread and cannot be taken back.
+fn rules_hide_processes(rules: &RulesetCreated, proc: &Path) -> bool {
+    let Ok(rules) = rules.try_clone() else { return true };
+    let proc = proc.to_owned();
+    let tried = std::thread::Builder::new()
+        .spawn(move || rules.restrict_self().is_ok() && procfs::shows_init(&proc));
+    let sees_init = tried.is_ok_and(|thread| thread.join().unwrap_or(false));
+    !sees_init
+}
