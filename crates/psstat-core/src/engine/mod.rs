@@ -28,7 +28,7 @@ use crate::model::read_error::ReadError;
 use crate::model::readings::Readings;
 use crate::model::report::Report;
 use crate::model::snapshot::Snapshot;
-use crate::model::units::{Bytes, CpuNanos, Hz, Pid, ProcId, WallNanos};
+use crate::model::units::{BootNanos, Bytes, CpuNanos, Hz, Pid, ProcId, WallNanos};
 use crate::plan::Plan;
 use crate::select::roots::{by_control_group, may_pick_below};
 use crate::select::selectors::NewRoots;
@@ -227,7 +227,7 @@ impl<K: Kernel> Engine<K> {
             last: accounts,
         };
         let readings = reader.read(members, &mut diagnostics).ok_or(SampleError::OutOfTime)?;
-        let machine = self.machine(memory, &start);
+        let machine = self.machine(memory, readings.cpu_read, &start);
         let observation = Observation {
             snapshot: &snapshot,
             readings: &readings,
@@ -448,10 +448,13 @@ impl<K: Kernel> Engine<K> {
         total.map_err(|error| diagnostics.add(Warning::MachineMemory(error))).ok()
     }
 
-    fn machine(&self, memory: Option<Bytes>, start: &Start<'_>) -> Machine {
+    /// What is known of the machine. `cpu_read` is when the CPU times of members were read.
+    fn machine(&self, memory: Option<Bytes>, cpu_read: BootNanos, start: &Start<'_>) -> Machine {
         let constants = self.kernel.constants();
         let is_short = start.last.is_some_and(|last| {
-            start.clocks.boot.since(last.accounts.taken) < SHORT.nanos(constants.hz).0
+            let by_counter = start.clocks.boot.since(last.accounts.taken);
+            let by_ledger = cpu_read.since(last.accounts.cpu_read);
+            by_counter.min(by_ledger) < SHORT.nanos(constants.hz).0
         });
         let needs_processors = is_short && self.plan.fields.need(Need::Processors);
         let processors = if needs_processors { self.kernel.processors_online() } else { None };

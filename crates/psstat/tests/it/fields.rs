@@ -214,7 +214,7 @@ fn a_malformed_file_omits_its_fields_and_nothing_else() {
         assert_eq!(keys(&lines[1]), ALL, "{what}");
         let kept: Vec<&str> = ALL.split(',').filter(|key| !left_out.contains(key)).collect();
         assert_eq!(keys(&lines[0]), kept.join(","), "{what}");
-        assert_warning(&run.stderr, &[&["1 ", named], left_out].concat());
+        assert_warning(&run.stderr, &[&["cannot read", named], left_out].concat());
 
         // After the repair, counters stay unknown for one more sample.
         let counted = |key: &&str| COUNTED.iter().any(|(other, _)| other == key);
@@ -313,7 +313,7 @@ fn an_unreadable_io_of_a_zombie_omits_nothing() {
     end(103, started);
     let (io, stderr) = counted();
     assert_eq!(io, None);
-    assert_warning(&stderr, &["1 ", "/103/io", "io_write"]);
+    assert_warning(&stderr, &["cannot read", "/103/io", "io_write"]);
 }
 
 #[test]
