@@ -17,12 +17,9 @@ use crate::error::Error;
 use crate::messages;
 use crate::sys::retry;
 use nix::sys::signal::{SigSet, Signal};
+use nix::sys::time::TimeSpec;
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use psstat_core::model::units::Pid;
-use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
-    timerfd_settime,
-};
-use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -57,7 +54,7 @@ struct Relay<S> {
     /// What the next thread needs to go on. `None` while a thread uses it.
     session: Mutex<Option<S>>,
     /// Wakes the thread that waits, while a sample is taken. `None` if none waits.
-    timer: Option<OwnedFd>,
+    timer: Option<TimerFd>,
     timeout: Duration,
     work: Work<S>,
 }
@@ -73,8 +70,8 @@ pub fn run<S: Send + 'static>(
     timeout: Duration,
     work: Work<S>,
 ) -> Result<(), Error> {
-    let flags = TimerfdFlags::CLOEXEC;
-    let timer = || timerfd_create(TimerfdClockId::Monotonic, flags).ok();
+    let flags = TimerFlags::TFD_CLOEXEC;
+    let timer = || TimerFd::new(ClockId::CLOCK_MONOTONIC, flags).ok();
     let timer = if can_block { timer() } else { None };
     let session = Mutex::new(Some(session));
     let turn = Turn {
@@ -128,13 +125,13 @@ impl<S: Send + 'static> Turn<S> {
     /// Wakes the thread that waits, again and again. Zero stops that.
     fn set_timer(&self, every: Duration) {
         let Some(timer) = &self.relay.timer else { return };
-        let every = Timespec {
-            tv_sec: i64::try_from(every.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: every.subsec_nanos().into(),
-        };
-        let times = Itimerspec { it_interval: every, it_value: every };
         // The file and the times are valid, so this does not fail.
-        let _ = timerfd_settime(timer, TimerfdTimerFlags::empty(), &times);
+        let _ = if every.is_zero() {
+            timer.unset()
+        } else {
+            let every = Expiration::Interval(TimeSpec::from_duration(every));
+            timer.set(every, TimerSetTimeFlags::empty())
+        };
     }
 
     /// Starts a thread that waits for this one to be stuck. If no thread can be made, this one goes on
