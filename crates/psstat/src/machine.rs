@@ -108,7 +108,7 @@ impl Machine {
 
     /// The same machine for any number of samples: it keeps the files of members open.
     pub fn resident(mut self) -> Machine {
-        self.files.raise_limit();
+        self.files.raise_limit(self.reads.takeovers());
         self.keeps_files_open = true;
         self
     }

@@ -20,8 +20,9 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use psstat_core::model::units::Pid;
+use std::cell::Cell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A read whose thread sleeps is abandoned after this long, or after a quarter of `--timeout`.
 const LONGEST_PATIENCE: Duration = Duration::from_millis(250);
@@ -30,8 +31,9 @@ const LONGEST_PATIENCE: Duration = Duration::from_millis(250);
 /// many processes that do not answer cost little more than one.
 const LATER: u32 = 5;
 
-/// A read is abandoned when it is still under way at this many looks in a row.
-const LOOKS: u32 = 2;
+/// A read is abandoned when it is still under way at this many looks in a row, so after two thirds of the
+/// patience at least.
+const LOOKS: u32 = 3;
 
 /// The signals that psstat handles. A thread that is stuck handles none, so threads that can be stuck
 /// leave them to the one that waits.
@@ -47,6 +49,8 @@ pub type Work<S> = fn(&Turn<S>) -> Result<(), Error>;
 pub struct Turn<S> {
     relay: Arc<Relay<S>>,
     reads: Reads,
+    /// Whether another thread waits for this one to be stuck.
+    is_watched: Cell<bool>,
 }
 
 #[derive(Debug)]
@@ -77,8 +81,8 @@ pub fn run<S: Send + 'static>(
     let turn = Turn {
         relay: Arc::new(Relay { session, timer, timeout, work }),
         reads: Reads::of_first_thread(),
+        is_watched: Cell::new(false),
     };
-    turn.let_another_wait();
     let result = work(&turn);
     while !turn.reads.is_current() {
         // Another thread ends the program.
@@ -101,6 +105,7 @@ impl<S: Send + 'static> Turn<S> {
     /// Takes a sample, and returns it with the session. `None` if the turn has passed to another thread
     /// meanwhile, which has the session.
     pub fn sample<T>(&self, session: S, sample: impl FnOnce() -> T) -> Option<(S, T)> {
+        self.let_another_wait();
         *self.session() = Some(session);
         self.set_timer(self.patience() / LOOKS);
         let taken = sample();
@@ -134,15 +139,16 @@ impl<S: Send + 'static> Turn<S> {
         };
     }
 
-    /// Starts a thread that waits for this one to be stuck. If no thread can be made, this one goes on
-    /// without.
+    /// Starts a thread that waits for this one to be stuck, unless one does. If no thread can be made, this
+    /// sample is taken without, and the next one tries again.
     fn let_another_wait(&self) {
-        if self.relay.timer.is_none() {
+        if self.relay.timer.is_none() || self.is_watched.get() {
             return;
         }
         let (relay, reads) = (Arc::clone(&self.relay), self.reads.clone());
         let started = std::thread::Builder::new().spawn(move || relay.wait_and_take_over(&reads));
         if started.is_ok() {
+            self.is_watched.set(true);
             // The new thread has not inherited this.
             let handled: SigSet = HANDLED.into_iter().collect();
             // The set is valid, so this does not fail.
@@ -156,8 +162,7 @@ impl<S: Send + 'static> Relay<S> {
     /// program.
     fn wait_and_take_over(self: Arc<Self>, reads: &Reads) {
         let Some(reads) = self.wait(reads) else { return };
-        let turn = Turn { relay: self, reads };
-        turn.let_another_wait();
+        let turn = Turn { relay: self, reads, is_watched: Cell::new(false) };
         let result = (turn.relay.work)(&turn);
         if turn.reads.is_current() {
             let status = messages::exit_status(&result);
@@ -170,28 +175,26 @@ impl<S: Send + 'static> Relay<S> {
     fn wait(&self, reads: &Reads) -> Option<Reads> {
         let timer = self.timer.as_ref()?;
         let mut last: Option<Reading> = None;
-        let mut looks = 0;
+        let (mut looks, mut since) = (0, Instant::now());
         loop {
             retry(|| rustix::io::read(timer, &mut [0; 8])).ok()?;
             let now = reads.under_way();
-            looks = if now.is_some() && now == last { looks + 1 } else { 1 };
+            if now.is_none() || now != last {
+                (looks, since) = (0, Instant::now());
+            }
+            looks += 1;
             last = now;
             let Some(reading) = &last else { continue };
-            if looks < LOOKS || (looks < self.looks_while_running() && runs(reading.thread)) {
+            // The kernel can need seconds to add up the memory of a large process. Then the thread runs, and
+            // is abandoned only when half of the time is up.
+            let is_busy = || since.elapsed() < self.timeout / 2 && runs(reading.thread);
+            if looks < LOOKS || is_busy() {
                 continue;
             }
             if let Some(reads) = reads.take_over(reading) {
                 return Some(reads);
             }
         }
-    }
-
-    /// The kernel can need seconds to add up the memory of a large process. Then the thread runs, and is
-    /// abandoned only when half of the time is up.
-    fn looks_while_running(&self) -> u32 {
-        let every = LONGEST_PATIENCE.min(self.timeout / 4) / LOOKS;
-        let looks = (self.timeout / 2).as_nanos() / every.as_nanos().max(1);
-        u32::try_from(looks).unwrap_or(u32::MAX)
     }
 }
 
