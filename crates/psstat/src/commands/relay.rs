@@ -175,7 +175,10 @@ impl<S: Send + 'static> Relay<S> {
         let mut last: Option<Reading> = None;
         let mut looks = 0;
         loop {
-            retry(|| rustix::io::read(timer, &mut [0; 8])).ok()?;
+            if retry(|| rustix::io::read(timer, &mut [0; 8])).is_err() {
+                // Signals need this thread.
+                std::thread::sleep(LONGEST_PATIENCE);
+            }
             let now = reads.under_way();
             looks = if now.is_some() && now == last { looks + 1 } else { 1 };
             last = now;
