@@ -135,10 +135,10 @@ pub enum Warning {
     /// A process, or a file server, does not answer.
     #[error("{0} does not answer: psstat goes on without it, and asks again in the next sample")]
     NoAnswer(String),
-    /// Processes were not asked, because others of the same user do not answer.
+    /// Processes were not asked, because too many others do not answer.
     #[error(
-        "{count} files, such as {first}, were not read, because other processes of the same user do not \
-         answer: psstat asks again in the next sample"
+        "{count} files, such as {first}, were not read, because too many other processes do not answer: \
+         psstat asks again in the next sample"
     )]
     NotAsked {
         /// How many.

@@ -1,5 +1,6 @@
-//! CPU clocks of processes (clock_getcpuclockid(3)).
+//! CPU clocks of processes (clock_getcpuclockid(3)), and the clocks of the machine.
 
+use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime};
 use psstat_core::model::units::{CpuNanos, Pid};
 use std::path::Path;
@@ -20,6 +21,13 @@ pub fn read(pid: Pid) -> Option<CpuNanos> {
     let seconds = u64::try_from(time.tv_sec()).ok()?;
     let nanos = u64::try_from(time.tv_nsec()).ok()?;
     Some(CpuNanos(seconds.checked_mul(1_000_000_000)?.checked_add(nanos)?))
+}
+
+/// The time of a clock of the machine, in nanoseconds.
+pub fn now(clock: ClockId) -> i128 {
+    // It fails only if the kernel has no such clock.
+    let time = clock_gettime(clock).unwrap_or(TimeSpec::new(0, 0));
+    i128::from(time.tv_sec()) * 1_000_000_000 + i128::from(time.tv_nsec())
 }
 
 /// The clock sources without which the scheduler's clock is not exact: it then stands still now and

@@ -10,6 +10,8 @@ use crate::files::pid_file;
 use crate::job::Mounts;
 use crate::procfs::fd_cache::FdCache;
 use crate::procfs::{self, Procfs};
+use crate::sys;
+use nix::time::ClockId;
 use psstat_core::kernel::{Clocks, Constants, Kernel, Wanted};
 use psstat_core::model::births::{Births, PidRange};
 use psstat_core::model::buffer::Buffer;
@@ -24,7 +26,6 @@ use psstat_core::model::units::{
     Amounts, BootNanos, Bytes, Count, CpuNanos, Hz, Pid, ProcId, Uid, WallNanos,
 };
 use psstat_core::parse::procfs as parse;
-use rustix::time::{ClockId, clock_gettime};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -76,8 +77,8 @@ impl Machine {
         let has_clocks = proc.shows_own_pid_namespace();
         let own = Pid::new(std::process::id());
         let constants = Constants {
-            hz: Hz(rustix::param::clock_ticks_per_second()),
-            page_size: rustix::param::page_size() as u64,
+            hz: Hz(sys::ticks_per_second()),
+            page_size: sys::page_size(),
             clocks_show_runs: has_clocks && clock::show_runs(own, &mounts.sys),
             boot_id: proc.boot_id(&mut Buffer::default()),
             proc_path: mounts.proc.display().to_string(),
@@ -107,7 +108,7 @@ impl Machine {
 
     /// The same machine for any number of samples: it keeps the files of members open.
     pub fn resident(mut self) -> Machine {
-        self.files.raise_limit();
+        self.files.raise_limit(self.reads.takeovers());
         self.keeps_files_open = true;
         self
     }
@@ -149,15 +150,11 @@ fn cpu_clock(has_clocks: bool, pid: Pid) -> Option<CpuNanos> {
 
 /// The time since boot (`CLOCK_BOOTTIME`, clock_gettime(2)).
 pub fn boot_now() -> BootNanos {
-    let now = clock_gettime(ClockId::Boottime);
-    let nanos = now.tv_sec as i128 * 1_000_000_000 + i128::from(now.tv_nsec);
-    BootNanos(u64::try_from(nanos).unwrap_or_default())
+    BootNanos(u64::try_from(clock::now(ClockId::CLOCK_BOOTTIME)).unwrap_or_default())
 }
 
 fn wall_now() -> WallNanos {
-    let now = clock_gettime(ClockId::Realtime);
-    let nanos = now.tv_sec as i128 * 1_000_000_000 + i128::from(now.tv_nsec);
-    WallNanos(i64::try_from(nanos).unwrap_or(i64::MAX))
+    WallNanos(i64::try_from(clock::now(ClockId::CLOCK_REALTIME)).unwrap_or(i64::MAX))
 }
 
 /// The number of processors that are online: `devices/system/cpu/online` below `sys`

@@ -1,5 +1,10 @@
-//! Repeats interrupted system calls, and classifies their errors.
+//! Repeats interrupted system calls, and classifies their errors; and what the kernel tells each process at its
+//! start.
+//!
+//! The latter, and the clocks of the machine, are asked of the C library. rustix would read
+//! `/proc/self/auxv` for them, which a psstat with file capabilities may not open, and panics.
 
+use nix::unistd::{SysconfVar, sysconf};
 use psstat_core::model::read_error::Reason;
 use rustix::io::Errno;
 
@@ -20,4 +25,18 @@ pub fn reason(errno: Errno) -> Reason {
         Errno::ACCESS | Errno::PERM => Reason::Denied,
         other => Reason::Failed(std::io::Error::from(other).to_string()),
     }
+}
+
+/// Clock ticks per second (sysconf(3)).
+pub fn ticks_per_second() -> u64 {
+    system_value(SysconfVar::CLK_TCK).unwrap_or(100)
+}
+
+/// Bytes per page.
+pub fn page_size() -> u64 {
+    system_value(SysconfVar::PAGE_SIZE).unwrap_or(4096)
+}
+
+fn system_value(variable: SysconfVar) -> Option<u64> {
+    sysconf(variable).ok().flatten().and_then(|value| u64::try_from(value).ok())
 }

@@ -1,7 +1,7 @@
 //! What a group did since the last sample, of what the kernel counts per process or per thread:
 //! storage traffic, major page faults, context switches.
 //!
-//! Each [`Rate`] has a [ledger] of its own, which is kept only if a field shows the
+//! Each [`Rate`] has a [ledger](super::ledger) of its own, which is kept only if a field shows the
 //! rate.
 //!
 //! *Example:* a process had read 4096 bytes at the last sample and has read 12288 now. The group

@@ -16,6 +16,7 @@ use crate::model::units::{Hz, Pid, ProcId, Ticks, Uid};
 use crate::select::roots::{self, Kind, Lookup, Root, Undecided, Unknown};
 use crate::select::selector::Source;
 use crate::select::selectors::{NewRoots, Selectors};
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::cell::OnceCell;
 
@@ -168,7 +169,8 @@ impl<K: Kernel> RootFinder<'_, K> {
         undecided.extend(found.undecided);
         let has_undecided = undecided.iter().any(|one| one.unknown == Unknown::Unreadable);
         let mut uncertain = lookup.doubt(&undecided, |root| self.pid(root), doubts);
-        uncertain.retain(|pid| !kept.iter().any(|kept| self.pid(kept.root) == *pid));
+        let kept: BTreeSet<Pid> = kept.iter().map(|undecided| self.pid(undecided.root)).collect();
+        uncertain.retain(|pid| !kept.contains(pid));
         FoundRoots { list, uncertain, has_undecided }
     }
 
@@ -323,17 +325,24 @@ impl<'l, K: Kernel> CountingLookup<'l, K> {
         let mut not_asked = Unreadable::default();
         let of_those = self.unanswered.iter().map(|(_, error)| error.clone());
         of_those.filter(|error| error.reason == Reason::NotAsked).for_each(|e| not_asked.add(e));
-        for (of, error) in &self.unanswered {
-            let cause = match (&error.reason, &not_asked.first) {
-                (Reason::NotAsked, Some(first)) => {
-                    Warning::NotAsked { count: not_asked.count, first: first.path.clone() }
-                }
-                _ => Warning::NoAnswer(error.path.clone()),
-            };
-            let may_be = undecided
-                .iter()
-                .filter(|one| one.unknown == Unknown::Unanswered && pid(one.root) == *of);
-            doubts.add(cause, may_be.map(|one| Subject::Unanswered(one.root)));
+        let mut silent: BTreeMap<Pid, &ReadError> = BTreeMap::new();
+        for (pid, error) in &self.unanswered {
+            if error.reason == Reason::NoAnswer {
+                silent.insert(*pid, error);
+            }
+        }
+        // There can be as many of them as there are processes.
+        let unanswered = undecided.iter().filter(|one| one.unknown == Unknown::Unanswered);
+        let (of_silent, others): (Vec<Root>, Vec<Root>) =
+            unanswered.map(|one| one.root).partition(|&root| silent.contains_key(&pid(root)));
+        for (of, error) in silent {
+            let may_be = of_silent.iter().filter(|&&root| pid(root) == of);
+            let may_be = may_be.map(|&root| Subject::Unanswered(root));
+            doubts.add(Warning::NoAnswer(error.path.clone()), may_be);
+        }
+        if let Unreadable { count, first: Some(first) } = not_asked {
+            let cause = Warning::NotAsked { count, first: first.path };
+            doubts.add(cause, others.into_iter().map(Subject::Unanswered));
         }
     }
 

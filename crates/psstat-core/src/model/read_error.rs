@@ -31,8 +31,8 @@ pub enum Reason {
     /// server.
     #[error("does not answer")]
     NoAnswer,
-    /// It was not tried, because other files of the same user do not answer.
-    #[error("not asked, because other files of its user do not answer")]
+    /// It was not tried, because too many other files do not answer.
+    #[error("not asked, because too many other files do not answer")]
     NotAsked,
     /// The content of the file is not what the kernel writes.
     #[error("unexpected content")]

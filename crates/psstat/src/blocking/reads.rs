@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// At most this many threads are abandoned at a time. Each keeps the memory of a sample, and each costs
+/// At most this many threads are abandoned at a time because of processes. Each keeps the memory of a sample, and each costs
 /// the sample in which it is abandoned 50 ms.
 const LIMIT: usize = 16;
 
@@ -17,6 +17,10 @@ const LIMIT_OF_USERS: usize = 12;
 
 /// At most this many of them because of processes of one ordinary user.
 const LIMIT_OF_USER: usize = 4;
+
+/// At most this many threads are abandoned at a time because of other files. They are usually on the same file
+/// server.
+const LIMIT_OF_FILES: usize = 4;
 
 /// What is read.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -95,16 +99,18 @@ impl Stuck {
         }
         let user = owner(pid);
         let count = |counts: &dyn Fn(Option<Uid>) -> bool| {
-            self.0.values().filter(|culprit| counts(culprit.owner)).count()
+            let processes = self.0.iter().filter(|(target, _)| target.pid().is_some());
+            processes.filter(|(_, culprit)| counts(culprit.owner)).count()
         };
         let is_users = user != ROOT
             && (count(&|owner| owner == user) >= LIMIT_OF_USER
                 || count(&|owner| owner != ROOT) >= LIMIT_OF_USERS);
-        is_users || self.is_full()
+        is_users || self.count(true) >= LIMIT
     }
 
-    fn is_full(&self) -> bool {
-        self.0.len() >= LIMIT
+    /// How many processes, or other files, do not answer.
+    fn count(&self, are_processes: bool) -> usize {
+        self.0.keys().filter(|target| target.pid().is_some() == are_processes).count()
     }
 }
 
@@ -139,6 +145,11 @@ impl Reads {
     /// The read that is under way.
     pub fn under_way(&self) -> Option<Reading> {
         self.state().current.clone()
+    }
+
+    /// How many threads have been abandoned before this one.
+    pub fn takeovers(&self) -> u64 {
+        self.turn
     }
 
     /// How much does not answer.
@@ -180,7 +191,12 @@ impl Reads {
     /// # Errors
     /// [`Unanswered`] if it does not answer, or it was not asked.
     pub fn of_file<T>(&self, path: &Path, read: impl FnOnce() -> T) -> Result<T, Unanswered> {
-        self.read(Target::File(path.to_owned()), "", |stuck| stuck.is_full(), read)
+        self.read(
+            Target::File(path.to_owned()),
+            "",
+            |stuck| stuck.count(false) >= LIMIT_OF_FILES,
+            read,
+        )
     }
 
     fn read<T>(
@@ -298,5 +314,16 @@ mod tests {
             add(&mut stuck, pid);
         }
         assert!(is_enough(&mut stuck, 9));
+    }
+
+    #[test]
+    fn files_do_not_count_as_processes() {
+        let mut stuck = Stuck::default();
+        for number in 0..LIMIT {
+            let culprit = Culprit { name: "", owner: None };
+            stuck.0.insert(Target::File(format!("/mnt/{number}").into()), culprit);
+        }
+        assert!(!stuck.is_enough(Pid::new(5), |_| Some(Uid(1))));
+        assert!(!stuck.is_enough(Pid::new(5), |_| None));
     }
 }

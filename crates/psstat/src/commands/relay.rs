@@ -17,14 +17,12 @@ use crate::error::Error;
 use crate::messages;
 use crate::sys::retry;
 use nix::sys::signal::{SigSet, Signal};
+use nix::sys::time::TimeSpec;
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use psstat_core::model::units::Pid;
-use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
-    timerfd_settime,
-};
-use std::os::fd::OwnedFd;
+use std::cell::Cell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A read whose thread sleeps is abandoned after this long, or after a quarter of `--timeout`.
 const LONGEST_PATIENCE: Duration = Duration::from_millis(250);
@@ -33,8 +31,9 @@ const LONGEST_PATIENCE: Duration = Duration::from_millis(250);
 /// many processes that do not answer cost little more than one.
 const LATER: u32 = 5;
 
-/// A read is abandoned when it is still under way at this many looks in a row.
-const LOOKS: u32 = 2;
+/// A read is abandoned when it is still under way at this many looks in a row, so after two thirds of the
+/// patience at least.
+const LOOKS: u32 = 3;
 
 /// The signals that psstat handles. A thread that is stuck handles none, so threads that can be stuck
 /// leave them to the one that waits.
@@ -50,6 +49,8 @@ pub type Work<S> = fn(&Turn<S>) -> Result<(), Error>;
 pub struct Turn<S> {
     relay: Arc<Relay<S>>,
     reads: Reads,
+    /// Whether another thread waits for this one to be stuck.
+    is_watched: Cell<bool>,
 }
 
 #[derive(Debug)]
@@ -57,7 +58,7 @@ struct Relay<S> {
     /// What the next thread needs to go on. `None` while a thread uses it.
     session: Mutex<Option<S>>,
     /// Wakes the thread that waits, while a sample is taken. `None` if none waits.
-    timer: Option<OwnedFd>,
+    timer: Option<TimerFd>,
     timeout: Duration,
     work: Work<S>,
 }
@@ -73,15 +74,15 @@ pub fn run<S: Send + 'static>(
     timeout: Duration,
     work: Work<S>,
 ) -> Result<(), Error> {
-    let flags = TimerfdFlags::CLOEXEC;
-    let timer = || timerfd_create(TimerfdClockId::Monotonic, flags).ok();
+    let flags = TimerFlags::TFD_CLOEXEC;
+    let timer = || TimerFd::new(ClockId::CLOCK_MONOTONIC, flags).ok();
     let timer = if can_block { timer() } else { None };
     let session = Mutex::new(Some(session));
     let turn = Turn {
         relay: Arc::new(Relay { session, timer, timeout, work }),
         reads: Reads::of_first_thread(),
+        is_watched: Cell::new(false),
     };
-    turn.let_another_wait();
     let result = work(&turn);
     while !turn.reads.is_current() {
         // Another thread ends the program.
@@ -104,6 +105,7 @@ impl<S: Send + 'static> Turn<S> {
     /// Takes a sample, and returns it with the session. `None` if the turn has passed to another thread
     /// meanwhile, which has the session.
     pub fn sample<T>(&self, session: S, sample: impl FnOnce() -> T) -> Option<(S, T)> {
+        self.let_another_wait();
         *self.session() = Some(session);
         self.set_timer(self.patience() / LOOKS);
         let taken = sample();
@@ -128,24 +130,25 @@ impl<S: Send + 'static> Turn<S> {
     /// Wakes the thread that waits, again and again. Zero stops that.
     fn set_timer(&self, every: Duration) {
         let Some(timer) = &self.relay.timer else { return };
-        let every = Timespec {
-            tv_sec: i64::try_from(every.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: every.subsec_nanos().into(),
-        };
-        let times = Itimerspec { it_interval: every, it_value: every };
         // The file and the times are valid, so this does not fail.
-        let _ = timerfd_settime(timer, TimerfdTimerFlags::empty(), &times);
+        let _ = if every.is_zero() {
+            timer.unset()
+        } else {
+            let every = Expiration::Interval(TimeSpec::from_duration(every));
+            timer.set(every, TimerSetTimeFlags::empty())
+        };
     }
 
-    /// Starts a thread that waits for this one to be stuck. If no thread can be made, this one goes on
-    /// without.
+    /// Starts a thread that waits for this one to be stuck, unless one does. If no thread can be made, this
+    /// sample is taken without, and the next one tries again.
     fn let_another_wait(&self) {
-        if self.relay.timer.is_none() {
+        if self.relay.timer.is_none() || self.is_watched.get() {
             return;
         }
         let (relay, reads) = (Arc::clone(&self.relay), self.reads.clone());
         let started = std::thread::Builder::new().spawn(move || relay.wait_and_take_over(&reads));
         if started.is_ok() {
+            self.is_watched.set(true);
             // The new thread has not inherited this.
             let handled: SigSet = HANDLED.into_iter().collect();
             // The set is valid, so this does not fail.
@@ -159,8 +162,7 @@ impl<S: Send + 'static> Relay<S> {
     /// program.
     fn wait_and_take_over(self: Arc<Self>, reads: &Reads) {
         let Some(reads) = self.wait(reads) else { return };
-        let turn = Turn { relay: self, reads };
-        turn.let_another_wait();
+        let turn = Turn { relay: self, reads, is_watched: Cell::new(false) };
         let result = (turn.relay.work)(&turn);
         if turn.reads.is_current() {
             let status = messages::exit_status(&result);
@@ -173,31 +175,29 @@ impl<S: Send + 'static> Relay<S> {
     fn wait(&self, reads: &Reads) -> Option<Reads> {
         let timer = self.timer.as_ref()?;
         let mut last: Option<Reading> = None;
-        let mut looks = 0;
+        let (mut looks, mut since) = (0, Instant::now());
         loop {
             if retry(|| rustix::io::read(timer, &mut [0; 8])).is_err() {
                 // Signals need this thread.
                 std::thread::sleep(LONGEST_PATIENCE);
             }
             let now = reads.under_way();
-            looks = if now.is_some() && now == last { looks + 1 } else { 1 };
+            if now.is_none() || now != last {
+                (looks, since) = (0, Instant::now());
+            }
+            looks += 1;
             last = now;
             let Some(reading) = &last else { continue };
-            if looks < LOOKS || (looks < self.looks_while_running() && runs(reading.thread)) {
+            // The kernel can need seconds to add up the memory of a large process. Then the thread runs, and
+            // is abandoned only when half of the time is up.
+            let is_busy = || since.elapsed() < self.timeout / 2 && runs(reading.thread);
+            if looks < LOOKS || is_busy() {
                 continue;
             }
             if let Some(reads) = reads.take_over(reading) {
                 return Some(reads);
             }
         }
-    }
-
-    /// The kernel can need seconds to add up the memory of a large process. Then the thread runs, and is
-    /// abandoned only when half of the time is up.
-    fn looks_while_running(&self) -> u32 {
-        let every = LONGEST_PATIENCE.min(self.timeout / 4) / LOOKS;
-        let looks = (self.timeout / 2).as_nanos() / every.as_nanos().max(1);
-        u32::try_from(looks).unwrap_or(u32::MAX)
     }
 }
 

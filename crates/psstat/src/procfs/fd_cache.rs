@@ -46,13 +46,16 @@ impl FdCache {
         FdCache { proc, files: RefCell::default(), capacity: capacity(limit) }
     }
 
-    /// Raises the limit on open files as far as this user may.
-    pub fn raise_limit(&mut self) {
+    /// Raises the limit on open files as far as this user may. Each cache that was `abandoned` before has
+    /// kept half of what was left.
+    pub fn raise_limit(&mut self, abandoned: u64) {
         let limit = getrlimit(Resource::Nofile);
         let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
         if setrlimit(Resource::Nofile, raised).is_ok() {
             self.capacity = capacity(limit.maximum);
         }
+        let halvings = u32::try_from(abandoned).unwrap_or(u32::MAX).saturating_add(1);
+        self.capacity = self.capacity.checked_shr(halvings).unwrap_or(0);
     }
 
     /// Keeps the files of these processes open from now on, as many as the capacity allows. Closes

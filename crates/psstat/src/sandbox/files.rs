@@ -4,8 +4,8 @@ use super::remaining::Remaining;
 use crate::blocking::within::within;
 use crate::procfs;
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, BitFlags, PathBeneath, PathFd, Ruleset, RulesetAttr,
-    RulesetCreated, RulesetCreatedAttr, RulesetError, Scope,
+    ABI, Access, AccessFs, AccessNet, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreated,
+    RulesetCreatedAttr, RulesetError, Scope,
 };
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -52,17 +52,22 @@ fn rules(remaining: Remaining<'_>) -> Result<RulesetCreated, RulesetError> {
     let pid_files: Vec<PathBuf> = pid_files.map(|path| OsStr::from_bytes(path).into()).collect();
     if !pid_files.is_empty() {
         readable.push(PathBuf::from(RUN));
-        // What does not answer is left out: it can be used when psstat is started again.
-        let find = move || pid_files.iter().flat_map(|path| directories(path)).collect::<Vec<_>>();
-        readable.extend(within(PATIENCE, find).unwrap_or_default());
     }
-    readable.sort_unstable();
-    readable.dedup();
-    for path in readable {
-        rules = allow(rules, &path, read)?;
+    let output = remaining.output.map(|file| directory_of(file).to_owned());
+    // What does not answer is left out: it can be used when psstat is started again.
+    let open = move || {
+        readable.extend(pid_files.iter().flat_map(|path| directories(path)));
+        readable.sort_unstable();
+        readable.dedup();
+        let readable: Vec<PathFd> = readable.iter().filter_map(open).collect();
+        (readable, output.as_ref().and_then(open))
+    };
+    let (readable, output) = within(PATIENCE, open).unwrap_or_default();
+    for directory in readable {
+        rules = rules.add_rule(PathBeneath::new(directory, read))?;
     }
-    match remaining.output.map(directory_of) {
-        Some(directory) => allow(rules, directory, replace),
+    match output {
+        Some(directory) => rules.add_rule(PathBeneath::new(directory, replace)),
         None => Ok(rules),
     }
 }
@@ -90,16 +95,9 @@ fn directory_of(file: &Path) -> &Path {
     }
 }
 
-/// Adds a rule. A path that cannot be opened is left out: psstat could not use it either.
-fn allow(
-    rules: RulesetCreated,
-    path: &Path,
-    access: BitFlags<AccessFs>,
-) -> Result<RulesetCreated, RulesetError> {
-    match PathFd::new(path) {
-        Ok(directory) => rules.add_rule(PathBeneath::new(directory, access)),
-        Err(_) => Ok(rules),
-    }
+/// Opens a directory for a rule. One that cannot be opened is left out: psstat could not use it either.
+fn open(path: &PathBuf) -> Option<PathFd> {
+    PathFd::new(path).ok()
 }
 
 /// Whether a process with these rules does not see process 1. If procfs is mounted with `hidepid`, it shows

@@ -32,15 +32,19 @@ pub enum SandboxError {
     Files(#[from] landlock::RulesetError),
 }
 
-/// Restricts this process to what remains to be done, for good. Call this after the first sample.
+/// Restricts this thread, and the process if it has no filter of system calls yet, to what remains to be done,
+/// for good. Call this after the first sample of the thread.
 ///
 /// # Errors
 /// [`SandboxError`] if the kernel has a restriction and refuses it. The others may be in force.
-pub fn enter(remaining: Remaining<'_>) -> Result<(), SandboxError> {
+pub fn enter(remaining: Remaining<'_>, has_filter: bool) -> Result<(), SandboxError> {
     rustix::thread::set_no_new_privs(true)
         .map_err(|errno| SandboxError::Privileges(errno.into()))?;
     if !remaining.asks_getent() && !remaining.traces() {
         files::restrict(remaining)?;
     }
-    Ok(system_calls::restrict(remaining)?)
+    if !has_filter {
+        system_calls::restrict(remaining)?;
+    }
+    Ok(())
 }

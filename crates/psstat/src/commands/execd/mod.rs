@@ -14,16 +14,14 @@ use super::relay::{self, Turn};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::files::output::replace_file;
-use crate::job::{Job, Mounts};
+use crate::job::Job;
 use crate::machine::Machine;
 use crate::messages::{self, Messages};
 use crate::sandbox::{self, Remaining};
 use psstat_core::engine::Engine;
-use psstat_core::plan::Plan;
 use psstat_core::state::State;
 use requests::Requests;
 use std::collections::HashSet;
-use std::path::Path;
 use std::sync::Arc;
 
 /// Prints a sample per request until the end. Takes a first sample at once, to compare the first
@@ -41,6 +39,7 @@ pub fn run(job: Job, signals: Signals) -> Result<(), Error> {
         deadline: None,
         already_reported: HashSet::new(),
         last: None,
+        has_filter: false,
     };
     relay::run(session, can_block, timeout, serve)
 }
@@ -54,6 +53,8 @@ struct Session {
     already_reported: HashSet<String>,
     /// What the next sample is compared with.
     last: Option<Arc<State>>,
+    /// Whether the filter of system calls is in force. It holds for all threads.
+    has_filter: bool,
 }
 
 /// Takes samples until the end, or until another thread takes over.
@@ -65,7 +66,7 @@ fn serve(turn: &Turn<Session>) -> Result<(), Error> {
     let machine = Machine::open(mounts, *multi_threaded, first_deadline, turn.reads())?;
     let mut engine = Engine::new(machine.resident(), plan.clone()).resident();
     // Landlock holds for one thread, so a thread that takes over restricts itself too.
-    let mut is_free = session.job.sandbox;
+    let mut is_unrestricted = session.job.sandbox;
     loop {
         let deadline = *session.deadline.get_or_insert_with(|| Deadline::after(timeout));
         engine.kernel_mut().set_deadline(deadline);
@@ -74,7 +75,7 @@ fn serve(turn: &Turn<Session>) -> Result<(), Error> {
         let Some((back, taken)) = taken else { return Ok(()) };
         session = back;
         session.deadline = None;
-        let Session { job, requests, already_reported, last, .. } = &mut session;
+        let Session { job, requests, already_reported, last, has_filter, .. } = &mut session;
         let is_first = last.is_none();
         let written = match taken {
             Err(error) => Err(Error::of_sample(error, timeout)),
@@ -98,8 +99,9 @@ fn serve(turn: &Turn<Session>) -> Result<(), Error> {
             Err(error) if is_first => return Err(error),
             Err(error) => messages::write_error(&error),
         }
-        if std::mem::take(&mut is_free) {
-            enter_sandbox(engine.plan(), &job.mounts, job.output.as_deref());
+        if std::mem::take(&mut is_unrestricted) {
+            let (plan, mounts, output) = (engine.plan(), &job.mounts, job.output.as_deref());
+            enter_sandbox(Remaining { plan, mounts, output }, std::mem::replace(has_filter, true));
         }
         if !requests.wait_for_one() {
             return Ok(());
@@ -108,8 +110,8 @@ fn serve(turn: &Turn<Session>) -> Result<(), Error> {
 }
 
 /// Gives up what is not needed any more. If the kernel refuses that, psstat measures all the same.
-fn enter_sandbox(plan: &Plan, mounts: &Mounts, output: Option<&Path>) {
-    if let Err(error) = sandbox::enter(Remaining { plan, mounts, output }) {
+fn enter_sandbox(remaining: Remaining<'_>, has_filter: bool) {
+    if let Err(error) = sandbox::enter(remaining, has_filter) {
         let mut messages = Messages::default();
         messages
             .warn(format!("psstat cannot restrict itself: {error}: --no-sandbox leaves it out"));
