@@ -209,8 +209,8 @@ impl Kernel for Machine {
         match &*known {
             Some((of, line)) if *of == parent => line.clone(),
             _ => {
-                let line = self.procfs().own_line();
-                *known = Some((parent, line.clone()));
+                let (line, is_whole) = self.procfs().own_line();
+                *known = is_whole.then(|| (parent, line.clone()));
                 line
             }
         }

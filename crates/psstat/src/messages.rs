@@ -6,6 +6,7 @@ use psstat_core::model::label::printable;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::collections::HashSet;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 /// The longest line, line feed included. Telegraf shows 512 bytes of the first line.
 const LINE_LIMIT: usize = 512;
@@ -42,6 +43,15 @@ impl Messages {
         self.warnings.extend(
             warnings.map(|warning| Message { key: warning.key(), text: warning.to_string() }),
         );
+    }
+
+    /// Adds the warnings of another sample that are not there yet.
+    pub fn add_others(&mut self, diagnostics: &Diagnostics) {
+        let known: HashSet<String> = self.warnings.iter().map(|known| known.key.clone()).collect();
+        let mut others = Messages::default();
+        others.add(diagnostics);
+        others.warnings.retain(|warning| !known.contains(&warning.key));
+        self.warnings.extend(others.warnings);
     }
 
     /// Drops the warnings that the last sample had too, and sets `already_reported` to the warnings
@@ -84,6 +94,9 @@ pub fn write_error(error: &crate::error::Error) {
 /// How long a line waits for room in a full pipe. Whoever does not read messages must not stop samples.
 const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
+/// How long to wait if the kernel refuses to poll, before it is asked again.
+const PAUSE: Duration = Duration::from_millis(10);
+
 /// Writes lines to standard error, until one does not find room. If standard error is closed, there is
 /// nowhere to report it.
 ///
@@ -92,8 +105,15 @@ fn write_lines(text: &str) {
     let stderr = rustix::stdio::stderr();
     for line in text.split_inclusive('\n') {
         let mut polled = [PollFd::new(&stderr, PollFlags::OUT)];
-        let has_room = retry(|| poll(&mut polled, Some(&PATIENCE))).is_ok_and(|ready| ready > 0);
-        if !has_room || retry(|| rustix::io::write(stderr, line.as_bytes())).is_err() {
+        let mut has_room = || retry(|| poll(&mut polled, Some(&PATIENCE)));
+        let has_room = has_room().or_else(|_| {
+            // For lack of memory, for example.
+            std::thread::sleep(PAUSE);
+            has_room()
+        });
+        if !has_room.is_ok_and(|ready| ready > 0)
+            || retry(|| rustix::io::write(stderr, line.as_bytes())).is_err()
+        {
             return;
         }
     }
@@ -126,6 +146,24 @@ mod tests {
         let long = line("E!", &"é".repeat(400));
         assert!(long.len() <= LINE_LIMIT && long.len() > LINE_LIMIT - 12, "{}", long.len());
         assert!(long.ends_with("...\n"));
+    }
+
+    #[test]
+    fn a_warning_of_both_samples_is_reported_once() {
+        use psstat_core::diagnostics::Warning;
+        let sample = |users: &[&str]| {
+            let mut diagnostics = Diagnostics::default();
+            for user in users {
+                diagnostics.add(Warning::UnknownUser((*user).to_owned()));
+            }
+            diagnostics
+        };
+        let mut messages = Messages::default();
+        messages.add(&sample(&["a", "b"]));
+        messages.add_others(&sample(&["b", "c"]));
+        let texts: Vec<&str> = messages.warnings.iter().map(|known| known.text.as_str()).collect();
+        assert_eq!(texts.len(), 3, "{texts:?}");
+        assert!(texts[2].contains('c'), "{texts:?}");
     }
 
     #[test]

@@ -38,6 +38,8 @@ pub struct Group {
     pub control_groups: Vec<PickedControlGroup>,
     /// Number of processes in its control groups that have no pid in this pid namespace.
     pub foreign: u64,
+    /// Whether some processes of its control groups could not be read.
+    pub has_unread: bool,
     /// Whether every descendant of a member is a member, except below those that belong to it without
     /// their children.
     pub by_descent: bool,
@@ -268,6 +270,11 @@ fn group(
         let below = &control_groups[picked.index..control_groups[picked.index].end];
         below.iter().map(|group| group.foreign).sum::<u64>()
     };
+    let has_unread = |picked: &PickedControlGroup| {
+        let below = &control_groups[picked.index..control_groups[picked.index].end];
+        let mut pids = below.iter().flat_map(|group| &group.pids);
+        pids.any(|pid| snapshot.unread.binary_search(pid).is_ok())
+    };
     Group {
         label,
         selector: draft.named_by.unwrap_or(draft.order),
@@ -275,6 +282,7 @@ fn group(
         by_descent,
         doubt: None,
         foreign: picked.iter().map(foreign).sum(),
+        has_unread: picked.iter().any(has_unread),
         control_groups: picked,
         roots,
         index,

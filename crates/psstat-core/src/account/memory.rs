@@ -3,7 +3,7 @@
 use crate::model::memory::{Footprint, MemoryMode, Statm};
 use crate::model::units::{Bytes, Pages};
 
-/// The memory of a group, in bytes.
+/// The memory of a group, in bytes. It is not known if the memory of a member could not be read.
 ///
 /// A proportional set size is added as it is. Resident and shared pages are added as the mode
 /// requires. If the mode is [`MemoryMode::Pss`] and only the pages of a member could be read, they
@@ -17,6 +17,7 @@ pub struct Sum {
     /// What is added up.
     added: Bytes,
     largest_shared: Bytes,
+    lacks_some: bool,
 }
 
 impl Sum {
@@ -24,6 +25,7 @@ impl Sum {
     pub fn add(&mut self, mode: MemoryMode, footprint: Footprint, page_size: u64) {
         match footprint {
             Footprint::None => {}
+            Footprint::Unreadable => self.lacks_some = true,
             Footprint::Proportional(share) => self.added += share,
             Footprint::Resident(Statm { resident, .. }) if mode == MemoryMode::Rss => {
                 self.added += resident.bytes(page_size);
@@ -42,11 +44,12 @@ impl Sum {
     pub fn join(&mut self, other: &Sum) {
         self.added += other.added;
         self.largest_shared = self.largest_shared.max(other.largest_shared);
+        self.lacks_some |= other.lacks_some;
     }
 
-    /// The memory of all.
-    pub fn total(&self) -> Bytes {
-        self.added + self.largest_shared
+    /// The memory of all. `None` if it is not known.
+    pub fn total(&self) -> Option<Bytes> {
+        (!self.lacks_some).then_some(self.added + self.largest_shared)
     }
 }
 
@@ -58,7 +61,7 @@ mod tests {
         mode: MemoryMode,
         footprints: impl IntoIterator<Item = Footprint>,
         page_size: u64,
-    ) -> Bytes {
+    ) -> Option<Bytes> {
         let [mut all, mut others] = [Sum::default(); 2];
         for (index, footprint) in footprints.into_iter().enumerate() {
             let sum = if index % 2 == 0 { &mut all } else { &mut others };
@@ -75,19 +78,29 @@ mod tests {
     #[test]
     fn the_mode_decides_how_shared_pages_count() {
         let workers = [resident(110, 100), resident(120, 100), resident(5, 4)];
-        assert_eq!(sum(MemoryMode::Rss, workers, 4096), Bytes(235 * 4096));
-        assert_eq!(sum(MemoryMode::SharedOnce, workers, 4096), Bytes((10 + 20 + 1 + 100) * 4096));
+        assert_eq!(sum(MemoryMode::Rss, workers, 4096), Some(Bytes(235 * 4096)));
+        let once = Bytes((10 + 20 + 1 + 100) * 4096);
+        assert_eq!(sum(MemoryMode::SharedOnce, workers, 4096), Some(once));
     }
 
     #[test]
     fn shared_once_replaces_an_unreadable_pss() {
         let mixed = [Footprint::Proportional(Bytes(1000)), resident(3, 2), resident(2, 1)];
-        assert_eq!(sum(MemoryMode::Pss, mixed, 4096), Bytes(1000 + (1 + 1 + 2) * 4096));
+        let expected = Bytes(1000 + (1 + 1 + 2) * 4096);
+        assert_eq!(sum(MemoryMode::Pss, mixed, 4096), Some(expected));
     }
 
     #[test]
     fn more_shared_than_resident_pages_do_not_underflow() {
-        assert_eq!(sum(MemoryMode::SharedOnce, [resident(3, 9)], 1), Bytes(3));
-        assert_eq!(sum(MemoryMode::SharedOnce, [Footprint::None], 1), Bytes(0));
+        assert_eq!(sum(MemoryMode::SharedOnce, [resident(3, 9)], 1), Some(Bytes(3)));
+        assert_eq!(sum(MemoryMode::SharedOnce, [Footprint::None], 1), Some(Bytes(0)));
+    }
+
+    #[test]
+    fn a_sum_with_an_unreadable_member_is_unknown() {
+        for mode in MemoryMode::ALL {
+            let members = [resident(3, 2), Footprint::Unreadable, resident(2, 1)];
+            assert_eq!(sum(mode, members, 4096), None);
+        }
     }
 }

@@ -393,7 +393,8 @@ impl Settling<'_> {
         if group.doubt.is_some() || (!group.named && processes == 0) {
             return None;
         }
-        let bytes = readings.footprints.as_ref().map(|_| summary.memory.total());
+        let footprints = readings.footprints.as_ref().filter(|_| !group.has_unread);
+        let bytes = footprints.and_then(|_| summary.memory.total());
         let is_whole = group.is_seen_whole();
         let open_files = readings.open_files.as_ref().filter(|_| is_whole);
         let age = |start: Ticks| snapshot.taken.since(BootNanos(start.nanos(machine.hz).0));

@@ -268,9 +268,10 @@ impl<K: Kernel> MemberReader<'_, K> {
         }
         match self.kernel.statm(pid) {
             Ok(statm) => Footprint::Resident(statm),
+            Err(error) if error.reason == Reason::Vanished => Footprint::None,
             Err(error) => {
                 errors.sizes.add(error);
-                Footprint::None
+                Footprint::Unreadable
             }
         }
     }

@@ -49,6 +49,8 @@ pub enum Footprint {
     /// No memory: the member is a zombie, or ended before it was read.
     #[default]
     None,
+    /// Its memory could not be read.
+    Unreadable,
     /// From `statm`.
     Resident(Statm),
     /// The proportional set size, from `smaps_rollup`.

@@ -47,8 +47,9 @@ impl Mounted {
     /// If no hierarchy is mounted, or it may not be read.
     pub fn open(sys: &Path, init: &[u8]) -> Result<Mounted, Errno> {
         let root = open_directory(rustix::fs::CWD, sys.join("fs/cgroup"))?;
-        let has =
-            |dir: &OwnedFd, name: &str| rustix::fs::statat(dir, name, AtFlags::empty()).is_ok();
+        let has = |dir: &OwnedFd, name: &str| {
+            retry(|| rustix::fs::statat(dir, name, AtFlags::empty())).is_ok()
+        };
         let mut accounting = None;
         for name in ["cpuacct", "cpu,cpuacct", "cpuacct,cpu"] {
             match open_directory(&root, name) {
@@ -149,12 +150,17 @@ fn subdirectories(dir: &OwnedFd, limit: usize) -> Result<Vec<Vec<u8>>, Errno> {
     while names.len() < limit
         && let Some(entry) = entries.next()
     {
-        let entry = entry?;
+        let entry = match entry {
+            Err(Errno::INTR) => continue,
+            entry => entry?,
+        };
         let name = entry.file_name();
         let is_directory = match entry.file_type() {
             FileType::Directory => true,
-            FileType::Unknown => rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)
-                .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_dir()),
+            FileType::Unknown => {
+                let stat = retry(|| rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW))?;
+                FileType::from_raw_mode(stat.st_mode).is_dir()
+            }
             _ => false,
         };
         if is_directory && !matches!(name.to_bytes(), b"." | b"..") {

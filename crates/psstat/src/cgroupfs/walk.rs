@@ -11,6 +11,7 @@
 //! only what the others leave.
 
 use super::{Mounted, is_gone, members, open_directory, subdirectories};
+use crate::sys::retry;
 use psstat_core::kernel::Wanted;
 use psstat_core::model::control_group::{ControlGroup, Hierarchy, UnreadDirectory};
 use psstat_core::model::read_error::{ReadError, Reason};
@@ -137,10 +138,17 @@ impl<'w> Walk<'w> {
             b"" => open_directory(&self.mounted.dir, "."),
             path => open_directory(&self.mounted.dir, path),
         };
-        let stat = match &opened {
-            Ok(directory) => rustix::fs::fstat(directory),
-            Err(errno) if is_gone(*errno) => return,
-            Err(_) => rustix::fs::statat(&self.mounted.dir, &path[..], AtFlags::SYMLINK_NOFOLLOW),
+        // Without its id, a group would count as one that was made since the last sample.
+        let opened =
+            opened.and_then(|directory| Ok((retry(|| rustix::fs::fstat(&directory))?, directory)));
+        let (stat, opened) = match opened {
+            Ok((stat, directory)) => (Ok(stat), Ok(directory)),
+            Err(errno) if is_gone(errno) => return,
+            Err(errno) => {
+                let flags = AtFlags::SYMLINK_NOFOLLOW;
+                let stat = retry(|| rustix::fs::statat(&self.mounted.dir, &path[..], flags));
+                (stat, Err(errno))
+            }
         };
         let (id, links) = stat.map_or((0, 0), |stat| (stat.st_ino, stat.st_nlink));
         self.found.has_units |= next.unit.is_some() && !path.is_empty();

@@ -177,7 +177,10 @@ impl<S: Send + 'static> Relay<S> {
         let mut last: Option<Reading> = None;
         let (mut looks, mut since) = (0, Instant::now());
         loop {
-            retry(|| rustix::io::read(timer, &mut [0; 8])).ok()?;
+            if retry(|| rustix::io::read(timer, &mut [0; 8])).is_err() {
+                // Signals need this thread.
+                std::thread::sleep(LONGEST_PATIENCE);
+            }
             let now = reads.under_way();
             if now.is_none() || now != last {
                 (looks, since) = (0, Instant::now());

@@ -8,6 +8,7 @@ use crate::files::{output, pid_file};
 use crate::job::{Baseline, Job};
 use crate::machine::{Machine, boot_now};
 use crate::messages::Messages;
+use psstat_core::diagnostics::Diagnostics;
 use psstat_core::engine::{Engine, Sample};
 use psstat_core::kernel::Kernel;
 use psstat_core::state::{State, codec};
@@ -23,7 +24,8 @@ pub fn run(job: Job, interruptible: Interruptible) -> Result<(), Error> {
     let can_block = job.plan.asks_processes() || pid_file::may_block(job.plan.pid_files());
     let timeout = job.timeout;
     let deadline = Deadline::after(timeout);
-    let session = Session { job, interruptible, deadline, last: None };
+    let earlier = Diagnostics::default();
+    let session = Session { job, interruptible, deadline, last: None, earlier };
     relay::run(session, can_block, timeout, sample_and_print)
 }
 
@@ -59,6 +61,8 @@ struct Session {
     deadline: Deadline,
     /// What the sample is compared with, once that is known.
     last: Option<Arc<State>>,
+    /// The warnings of the sample that it is compared with, if this run took that one.
+    earlier: Diagnostics,
 }
 
 fn sample_and_print(turn: &Turn<Session>) -> Result<(), Error> {
@@ -76,6 +80,8 @@ fn sample_and_print(turn: &Turn<Session>) -> Result<(), Error> {
     // A failure is reported alone, because Telegraf shows only the first line of standard error.
     let Some(Taken { session, sample, cache }) = taken? else { return Ok(()) };
     messages.add(&sample.diagnostics);
+    // What could not be read only then can be the reason why a value is missing now.
+    messages.add_others(&session.earlier);
     let text = session.job.plan.text(&sample.reports, sample.wall);
     // SIGTERM must not cut a line, nor come between the lines and the cache file: from here on both are
     // written to their end. The lines come first. If nobody gets them, the next run compares with the
@@ -181,10 +187,10 @@ impl Run<'_> {
         wait: std::time::Duration,
     ) -> Result<Option<Taken>, Error> {
         if session.last.is_none() {
-            // The warnings of the first sample are dropped, because the second has them too.
             let Some((back, first)) = self.sample(session)? else { return Ok(None) };
             session = back;
             session.last = Some(Arc::new(first.state));
+            session.earlier = first.diagnostics;
             std::thread::sleep(wait);
         }
         let taken = self.sample(session)?;

@@ -2,6 +2,7 @@
 //! atomically.
 
 use super::replace::{self, Prepared, Refusal, ReplaceError};
+use crate::sys::retry;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::File;
@@ -80,7 +81,7 @@ impl CacheFile {
         let refused =
             |reason| CacheError::Unusable(ReplaceError { path: self.path.clone(), reason });
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = match rustix::fs::open(&self.path, flags, Mode::empty()) {
+        let file = match retry(|| rustix::fs::open(&self.path, flags, Mode::empty())) {
             Ok(file) => file,
             Err(Errno::NOENT) => return Ok(None),
             Err(errno) => return Err(refused(Refusal::from(errno))),

@@ -2,6 +2,7 @@
 
 use super::io_error;
 use crate::blocking::within::within;
+use crate::sys::retry;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::File;
@@ -47,7 +48,7 @@ fn read_all(path: &Path) -> Result<String, ReadConfigError> {
     // `--config <(...)`, is read to its end.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let failed = |errno: Errno| io::Error::from(errno);
-    let file = rustix::fs::open(path, flags, Mode::empty()).map_err(failed)?;
+    let file = retry(|| rustix::fs::open(path, flags, Mode::empty())).map_err(failed)?;
     rustix::fs::fcntl_setfl(&file, OFlags::empty()).map_err(failed)?;
     let mut text = Vec::new();
     File::from(file).take(SIZE_LIMIT + 1).read_to_end(&mut text)?;

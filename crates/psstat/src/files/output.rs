@@ -2,14 +2,21 @@
 
 use super::io_error;
 use super::replace::{self, Prepared, ReplaceError};
+use crate::sys::retry;
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Mode;
-use std::io::{self, ErrorKind, Write};
+use rustix::io::Errno;
+use std::io;
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use thiserror::Error;
 
 /// Other users may read the file, because a collector often runs as another user.
 const MODE: Mode = Mode::RUSR.union(Mode::WUSR).union(Mode::RGRP).union(Mode::ROTH);
+
+/// How long to wait if the kernel refuses to poll.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Why a sample cannot be written.
 #[derive(Debug, Error)]
@@ -56,11 +63,23 @@ pub fn replace_file(path: &Path, text: &[u8], patience: Duration) -> Result<(), 
 ///
 /// # Errors
 /// [`OutputError::Stdout`] if it cannot be written for another reason, such as a full disk.
-pub fn print(text: &[u8]) -> Result<bool, OutputError> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(text).and_then(|()| stdout.flush()) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
-        Err(error) => Err(OutputError::Stdout(error)),
+pub fn print(mut text: &[u8]) -> Result<bool, OutputError> {
+    let stdout = rustix::stdio::stdout();
+    while !text.is_empty() {
+        match rustix::io::write(stdout, text) {
+            Ok(count) => text = &text[count..],
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => wait_for_room(stdout),
+            Err(Errno::PIPE) => return Ok(false),
+            Err(errno) => return Err(OutputError::Stdout(errno.into())),
+        }
+    }
+    Ok(true)
+}
+
+/// Waits for room in a pipe that does not block. Any process that shares the pipe can set `O_NONBLOCK`.
+fn wait_for_room(stdout: BorrowedFd<'_>) {
+    if retry(|| poll(&mut [PollFd::new(&stdout, PollFlags::OUT)], None)).is_err() {
+        std::thread::sleep(PAUSE);
     }
 }

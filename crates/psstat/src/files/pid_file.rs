@@ -1,6 +1,7 @@
 //! Pid files.
 
 use super::io_error;
+use crate::sys::retry;
 use psstat_core::model::pid_file::{PidFile, PidFileError};
 use psstat_core::parse::procfs as parse;
 use rustix::fs::{
@@ -68,10 +69,10 @@ fn device_of(path: &Path) -> Option<(u32, u32)> {
 /// # Errors
 /// [`PidFileError`] if the file cannot be read, or its first line is not a pid.
 pub fn read(path: &Path) -> Result<PidFile, PidFileError> {
-    let seen = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+    let seen = retry(|| rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()));
     let seen = seen.map_err(explain)?;
-    let stat = rustix::fs::fstat(&seen).map_err(explain)?;
-    let file_system = rustix::fs::fstatfs(&seen).map_err(explain)?;
+    let stat = retry(|| rustix::fs::fstat(&seen)).map_err(explain)?;
+    let file_system = retry(|| rustix::fs::fstatfs(&seen)).map_err(explain)?;
     let is_ordinary = !OF_THE_KERNEL.contains(&file_system.f_type);
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || !is_ordinary {
         return Err(PidFileError::NotRegular);
@@ -79,13 +80,14 @@ pub fn read(path: &Path) -> Result<PidFile, PidFileError> {
     // The same file, whatever the path leads to by now.
     let same = format!("/proc/self/fd/{}", seen.as_raw_fd());
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = rustix::fs::open(&same, flags, Mode::empty()).map_err(|errno| match errno {
-        // The file is there. What is not there is `/proc`.
-        Errno::NOENT => PidFileError::Failed("/proc is not mounted".to_owned()),
-        // Landlock forbids to open files, and does not change what access(2) says.
-        Errno::ACCESS if is_readable(&same) => PidFileError::Failed(GIVEN_UP.to_owned()),
-        errno => explain(errno),
-    })?;
+    let file =
+        retry(|| rustix::fs::open(&same, flags, Mode::empty())).map_err(|errno| match errno {
+            // The file is there. What is not there is `/proc`.
+            Errno::NOENT => PidFileError::Failed("/proc is not mounted".to_owned()),
+            // Landlock forbids to open files, and does not change what access(2) says.
+            Errno::ACCESS if is_readable(&same) => PidFileError::Failed(GIVEN_UP.to_owned()),
+            errno => explain(errno),
+        })?;
     let mut text = Vec::new();
     let read = File::from(file).take(SIZE_LIMIT).read_to_end(&mut text);
     read.map_err(|error| PidFileError::Failed(io_error::text(&error)))?;

@@ -12,10 +12,11 @@
 //! uses it.
 
 use super::io_error;
+use crate::sys::retry;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use std::fs::{File, Permissions, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -98,7 +99,9 @@ impl Prepared {
     pub fn commit(mut self) -> Result<(), ReplaceError> {
         let permissions = Permissions::from_mode(self.mode.bits());
         let done = self.file.set_permissions(permissions);
-        let done = done.and_then(|()| std::fs::rename(&self.new, &self.path));
+        let rename =
+            || retry(|| rustix::fs::rename(&self.new, &self.path)).map_err(io::Error::from);
+        let done = done.and_then(|()| rename());
         self.is_committed = done.is_ok();
         done.map_err(|error| ReplaceError { path: self.new.clone(), reason: error.into() })
     }
@@ -131,7 +134,7 @@ pub fn prepare(
     let refused = |path: &Path, reason| ReplaceError { path: path.to_owned(), reason };
 
     // rename(2) would replace a device, too.
-    match rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW) {
+    match retry(|| rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW)) {
         Ok(stat) => check_stat(&stat).map_err(|reason| refused(path, reason))?,
         Err(Errno::NOENT) => {}
         Err(errno) => return Err(refused(path, errno.into())),
@@ -158,7 +161,8 @@ fn lock(path: &Path, patience: Duration) -> Result<File, ReplaceError> {
     let flags =
         OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     loop {
-        let file = rustix::fs::open(path, flags, PRIVATE).map_err(|errno| refused(errno.into()))?;
+        let file = retry(|| rustix::fs::open(path, flags, PRIVATE))
+            .map_err(|errno| refused(errno.into()))?;
         check(&file).map_err(refused)?;
         let file = File::from(file);
         wait_for_lock(&file, patience).map_err(|refusal| {
@@ -179,15 +183,15 @@ fn lock(path: &Path, patience: Duration) -> Result<File, ReplaceError> {
 
 /// Whether the path still leads to that file.
 fn is_named(file: &File, path: &Path) -> bool {
-    let opened = rustix::fs::fstat(file);
-    let named = rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW);
+    let opened = retry(|| rustix::fs::fstat(file));
+    let named = retry(|| rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW));
     let (Ok(opened), Ok(named)) = (opened, named) else { return false };
     (opened.st_dev, opened.st_ino) == (named.st_dev, named.st_ino)
 }
 
 fn may_be_opened_by_others(file: &File) -> bool {
     let others = Mode::RWXG.union(Mode::RWXO);
-    rustix::fs::fstat(file).is_ok_and(|stat| stat.st_mode & others.bits() != 0)
+    retry(|| rustix::fs::fstat(file)).is_ok_and(|stat| stat.st_mode & others.bits() != 0)
 }
 
 /// Locks a file. Gives up after `patience`: a run that was stopped with SIGSTOP must not block all
@@ -197,6 +201,7 @@ fn wait_for_lock(file: &File, patience: Duration) -> Result<(), Refusal> {
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(()),
+            Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Interrupted => {}
             Err(TryLockError::Error(error)) => return Err(Refusal::Io(error)),
             Err(TryLockError::WouldBlock) if start.elapsed() > patience => {
                 return Err(Refusal::Locked);
@@ -211,7 +216,7 @@ fn wait_for_lock(file: &File, patience: Duration) -> Result<(), Refusal> {
 /// # Errors
 /// [`Refusal`] if it is not.
 pub fn check(file: impl AsFd) -> Result<(), Refusal> {
-    check_stat(&rustix::fs::fstat(file)?)
+    check_stat(&retry(|| rustix::fs::fstat(&file))?)
 }
 
 fn check_stat(stat: &Stat) -> Result<(), Refusal> {

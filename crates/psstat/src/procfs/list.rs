@@ -91,7 +91,10 @@ impl Procfs {
         let _raised = self.raise_for(&FilePath::of_system(c"."));
         let mut entries = RawDir::new(&self.dir, space.spare_capacity_mut());
         while let Some(entry) = entries.next() {
-            let entry = entry.map_err(failed)?;
+            let entry = match entry {
+                Err(Errno::INTR) => continue,
+                entry => entry.map_err(failed)?,
+            };
             if let Some(pid) = Pid::parse(entry.file_name().to_bytes())
                 && !visit(pid, entry.next_entry_cookie())
             {

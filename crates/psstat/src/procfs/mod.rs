@@ -19,16 +19,14 @@ mod system;
 
 use crate::error::OpenError;
 use crate::privilege::{Raised, Surplus};
+use crate::sys::retry;
 use file_path::FilePath;
 use psstat_core::model::buffer::Buffer;
 use psstat_core::model::units::Pid;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Mode, OFlags, PROC_SUPER_MAGIC};
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-
-/// `f_type` of a procfs (`PROC_SUPER_MAGIC`, include/uapi/linux/magic.h).
-const PROC_SUPER_MAGIC: i64 = 0x9fa0;
 
 /// The file of a process that has its proportional set size.
 pub const PSS_FILE: &str = "smaps_rollup";
@@ -58,9 +56,10 @@ impl Procfs {
     pub fn open(path: &Path) -> Result<Procfs, OpenError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let failed = |errno: Errno| OpenError { path: path.to_owned(), source: errno.into() };
-        let dir = rustix::fs::open(path, flags, Mode::empty()).map_err(failed)?;
-        let genuine = rustix::fs::fstatfs(&dir).map_err(failed)?.f_type as i64 == PROC_SUPER_MAGIC;
-        let stat = rustix::fs::fstat(&dir).map_err(failed)?;
+        let dir = retry(|| rustix::fs::open(path, flags, Mode::empty())).map_err(failed)?;
+        let file_system = retry(|| rustix::fs::fstatfs(&dir)).map_err(failed)?;
+        let genuine = file_system.f_type == PROC_SUPER_MAGIC;
+        let stat = retry(|| rustix::fs::fstat(&dir)).map_err(failed)?;
         Ok(Procfs {
             dir,
             path: path.to_owned(),

@@ -164,10 +164,11 @@ impl Procfs {
     /// # Errors
     /// [`ReadError`] if the attributes of the directory cannot be read.
     pub fn effective_user(&self, pid: Pid, buffer: &mut Buffer) -> Result<Uid, ReadError> {
-        if !self.genuine
-            && let Ok(uid) = self.read_and_parse(pid, "status", buffer, parse::status_effective_uid)
-        {
-            return Ok(uid);
+        if !self.genuine {
+            match self.read_and_parse(pid, "status", buffer, parse::status_effective_uid) {
+                Err(error) if error.reason == Reason::Vanished => {}
+                read => return read,
+            }
         }
         self.attributes(&FilePath::new(pid, "")).map(|stat| Uid(stat.st_uid))
     }

@@ -45,7 +45,7 @@ impl Procfs {
     /// file of its own over it, which shows another pid namespace.
     fn open_own_file(&self, path: &FilePath) -> Option<OwnedFd> {
         let file = self.open_file(path).ok()?;
-        let stat = rustix::fs::fstat(&file).ok()?;
+        let stat = retry(|| rustix::fs::fstat(&file)).ok()?;
         (stat.st_dev == self.device).then_some(file)
     }
 
@@ -114,7 +114,10 @@ impl Procfs {
         let mut space = [MaybeUninit::uninit(); 8 * 1024];
         let mut entries = RawDir::new(&dir, &mut space);
         while let Some(entry) = entries.next() {
-            visit(entry.map_err(failed)?.file_name().to_bytes());
+            match entry {
+                Err(Errno::INTR) => {}
+                entry => visit(entry.map_err(failed)?.file_name().to_bytes()),
+            }
         }
         Ok(())
     }
@@ -122,14 +125,14 @@ impl Procfs {
     /// Reads the attributes of a file: stat(2).
     pub(super) fn attributes(&self, path: &FilePath) -> Result<Stat, ReadError> {
         let _raised = self.raise_for(path);
-        rustix::fs::statat(&self.dir, path.as_c_str(), AtFlags::empty())
+        retry(|| rustix::fs::statat(&self.dir, path.as_c_str(), AtFlags::empty()))
             .map_err(|errno| self.error(path, sys::reason(errno)))
     }
 
     /// Reads the target of a symbolic link.
     pub(super) fn link_target(&self, path: &FilePath) -> Result<Vec<u8>, ReadError> {
         let _raised = self.raise_for(path);
-        rustix::fs::readlinkat(&self.dir, path.as_c_str(), Vec::new())
+        retry(|| rustix::fs::readlinkat(&self.dir, path.as_c_str(), Vec::new()))
             .map(std::ffi::CString::into_bytes)
             .map_err(|errno| self.error(path, sys::reason(errno)))
     }

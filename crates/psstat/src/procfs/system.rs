@@ -68,19 +68,24 @@ impl Procfs {
         self.shows_own_pid_namespace() && own.is_ok_and(|own| own != FIRST)
     }
 
-    /// psstat in this procfs, and its ancestors without process 1.
-    pub fn own_line(&self) -> Vec<ProcId> {
+    /// psstat in this procfs, and its ancestors without process 1; and whether these are all.
+    pub fn own_line(&self) -> (Vec<ProcId>, bool) {
         /// More than any line of shells, supervisors and collectors.
         const LONGEST: usize = 32;
         let mut buffer = Buffer::default();
         let mut line = Vec::new();
         let mut next = self.own_pid();
         while let Some(pid) = next.filter(|&pid| pid > Pid::INIT && line.len() < LONGEST) {
-            let Ok(stat) = self.stat(pid, &mut buffer) else { break };
-            line.push(ProcId { pid, start: stat.start });
-            next = Some(stat.parent);
+            let stat = again(|| {
+                let stat = self.stat(pid, &mut buffer)?;
+                Ok((stat.start, stat.parent))
+            });
+            let Ok((start, parent)) = stat else { return (line, false) };
+            line.push(ProcId { pid, start });
+            next = Some(parent);
         }
-        line
+        let is_whole = next.is_some() || !self.genuine;
+        (line, is_whole)
     }
 
     /// Whether a process runs an executable of the same path as psstat.
@@ -101,6 +106,11 @@ impl Procfs {
         if !self.genuine {
             return None;
         }
-        Pid::parse(&self.link_target(&FilePath::of_system(c"self")).ok()?)
+        Pid::parse(&again(|| self.link_target(&FilePath::of_system(c"self"))).ok()?)
     }
+}
+
+/// Reads again if that fails. The reason may be over at once, such as a lack of memory or of open files.
+fn again<T>(mut read: impl FnMut() -> Result<T, ReadError>) -> Result<T, ReadError> {
+    read().or_else(|_| read())
 }

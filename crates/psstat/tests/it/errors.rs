@@ -4,9 +4,11 @@
 
 use crate::stderr::{assert_line, assert_warning};
 use crate::support::fake_proc::{FakeProc, Process};
+use crate::support::limit::{self, Limited};
 use crate::support::{Job, Run, psstat, run};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Stdio};
 
@@ -317,6 +319,28 @@ mod streams {
             assert_eq!((run.status, run.stderr.as_str()), (Some(0), ""));
         }
         assert_eq!(job.run().line().n_proc(), 1);
+    }
+
+    /// Any process that shares the pipe can set `O_NONBLOCK`.
+    #[test]
+    fn a_pipe_that_does_not_block_gets_whole_lines() {
+        let tree = FakeProc::new();
+        for pid in 100..900 {
+            tree.write(format!("{pid}/stat"), Process::new(pid, 1, format!("p{pid}")).stat());
+            tree.write(format!("{pid}/statm"), "9 3 2 1 0 1 0\n");
+        }
+        let job = Job::new(&tree, ["--tag", &format!("x={}", "y".repeat(100)), "--pattern", "^p"]);
+        job.baseline();
+        let (reader, writer) = std::io::pipe().unwrap();
+        rustix::io::ioctl_fionbio(&writer, true).unwrap();
+        let mut run = job.command().stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+        // The pipe is full before it is read.
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        let mut text = Vec::new();
+        Limited::new(reader).read_to_end(&mut text).unwrap();
+        assert!(text.len() > 1 << 16, "it all fits in the pipe");
+        assert_eq!(crate::support::line::read(&text).len(), 800);
+        assert_eq!(limit::end(&mut run).code(), Some(0));
     }
 
     /// Runs psstat with redirections of the shell.

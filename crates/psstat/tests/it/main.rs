@@ -12,6 +12,7 @@
 //! | `formats` | docs/FORMATS.md holds, for every field and format |
 //! | `cache` | damaged, foreign, contended cache files |
 //! | `errors` | what each kind of error prints, where, and its exit status |
+//! | `faults` | every kind of system call fails, one at a time |
 //! | `completions` | the completions, as a real shell takes them |
 //! | `drop_in` | configurations of the original work, and docs/MIGRATION.md holds |
 //! | `control_groups` | directories that look like control groups, in every hierarchy, with every odd content |
@@ -39,6 +40,7 @@ mod equivalence;
 mod errors;
 mod execd;
 mod fake;
+mod faults;
 mod fields;
 mod formats;
 mod fuzz;

@@ -226,16 +226,51 @@ fn an_unreadable_meminfo_omits_p_mem() {
 }
 
 #[test]
-fn a_malformed_statm_causes_a_warning_and_counts_as_zero() {
+fn a_malformed_statm_causes_a_warning_and_leaves_the_memory_out() {
     for text in ["garbage", "1", "1 2", "1 -2 0", "1 99999999999999999999 0"] {
         let tree = FakeProc::new();
         tree.add(&Process { resident: 50, shared: 20, ..Process::new(100, 1, "root") });
         tree.add(&Process { resident: 70, ..Process::new(200, 100, "x") });
         tree.write("200/statm", text);
         let run = Job::new(&tree, ["--pid", "root:100"]).second_run();
-        assert_eq!((run.line().p_mem(), run.line().n_proc()), (Some(0.000_05), 2), "{text:?}");
+        assert_eq!((run.line().p_mem(), run.line().n_proc()), (None, 2), "{text:?}");
         assert_warning(&run.stderr, &["cannot read", "/200/statm"]);
     }
+}
+
+#[test]
+fn the_owner_of_a_copy_is_no_substitute_for_a_status_that_cannot_be_read() {
+    let tree = FakeProc::new();
+    let process = |pid| Process { effective_uid: 4321, ..Process::new(pid, 1, "x") };
+    tree.add_all(&[process(100), process(200)]);
+    let job = Job::new(&tree, ["--user", "u:4321"]);
+    assert_eq!(job.second_run().line().n_proc(), 2);
+    std::fs::remove_file(tree.file("200/status")).unwrap();
+    std::fs::create_dir(tree.file("200/status")).unwrap();
+    let run = job.run();
+    assert_eq!(run.lines(), []);
+    assert_warning(&run.stderr, &["u", "/200/status"]);
+}
+
+#[test]
+fn a_member_of_a_control_group_that_cannot_be_read_leaves_the_memory_out() {
+    let tree = FakeProc::new();
+    for pid in [100, 200] {
+        tree.add(&Process { resident: 5, ..Process::new(pid, 1, "x") });
+    }
+    let group = "sys/fs/cgroup/web";
+    tree.write(format!("{group}/cgroup.procs"), "100\n200\n");
+    tree.write(format!("{group}/cpu.stat"), "usage_usec 5\n");
+    tree.write("sys/fs/cgroup/cgroup.procs", "");
+    let sys = tree.file("sys");
+    let job = Job::new(&tree, ["--sys", sys.to_str().unwrap(), "--cgroup", "web:web"]);
+    let line = job.second_run().line();
+    assert_eq!((line.p_mem(), line.n_proc()), (Some(0.000_01), 2));
+    std::fs::remove_file(tree.file("200/stat")).unwrap();
+    std::fs::create_dir(tree.file("200/stat")).unwrap();
+    let run = job.run();
+    assert_eq!((run.line().p_mem(), run.line().n_proc()), (None, 2), "{run:?}");
+    assert_warning(&run.stderr, &["/200/stat"]);
 }
 
 #[test]

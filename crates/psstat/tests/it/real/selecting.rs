@@ -102,6 +102,11 @@ fn without_threads_one_reads() {
     let group = format!("root:{}", root.pid);
     let args = [&["--pid", &group, "--multi-threaded"][..], &AT_ONCE].concat();
     assert_eq!(psstat_through(&through, &copy, &args).only_line().processes, 1);
+    let config = fixture.path().join("config");
+    std::fs::write(&config, "timeout = \"1m\"\n").expect("written");
+    let config = config.to_str().expect("UTF-8");
+    let args = [&["--pid", &group, "--config", config][..], &AT_ONCE].concat();
+    assert_eq!(psstat_through(&through, &copy, &args).only_line().processes, 1);
 }
 
 #[test]

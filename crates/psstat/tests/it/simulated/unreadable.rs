@@ -97,6 +97,7 @@ pub fn without_fields(report: Option<&Report>, file: File) -> Option<Report> {
 fn lacks_fields(report: &Report, file: File) -> bool {
     let has = |rate| report.rates.contains_key(rate);
     match file {
+        File::Statm => report.bytes.is_none() && report.memory.is_none(),
         File::OpenFiles => report.open_files.is_none(),
         File::Storage => !has(&Rate::StorageRead) && !has(&Rate::StorageWrite),
         File::Faults => !has(&Rate::MajorFaults),
