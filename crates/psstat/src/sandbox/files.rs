@@ -56,6 +56,7 @@ fn rules(remaining: Remaining<'_>) -> Result<RulesetCreated, RulesetError> {
     let output = remaining.output.map(|file| directory_of(file).to_owned());
     // What does not answer is left out: it can be used when psstat is started again.
     let open = move || {
+        let mut readable = readable.clone();
         readable.extend(pid_files.iter().flat_map(|path| directories(path)));
         readable.sort_unstable();
         readable.dedup();
