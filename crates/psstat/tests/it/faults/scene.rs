@@ -5,10 +5,13 @@ use super::verdict::read_fields;
 use crate::support::fake_proc::{FakeProc, Process};
 use crate::support::limit::{self, Limited};
 use crate::support::{OWN_PROCESSES, Run, copy_program};
+use psstat::clock;
+use psstat_core::model::units::Pid;
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// What is measured, and what is right.
@@ -63,10 +66,11 @@ impl Scene {
         for pid in &members {
             let comm = format!("/proc/{pid}/comm");
             while fs::read_to_string(&comm).unwrap() != "fault-child\n" {
-                std::thread::sleep(std::time::Duration::from_millis(1));
+                std::thread::sleep(Duration::from_millis(1));
             }
         }
         members.push(parent.id());
+        members.iter().for_each(|&pid| wait_until_asleep(pid));
         fs::write(path("pid"), format!("{}\n", parent.id())).unwrap();
         let arguments = vec![
             format!("--pid-file=file:{}", path("pid").display()),
@@ -195,5 +199,21 @@ impl Drop for Scene {
             drop(parent.stdin.take());
             limit::end(parent);
         }
+    }
+}
+
+/// Waits until a process sleeps and has not run for a while, so that its CPU time stays what it is.
+fn wait_until_asleep(pid: u32) {
+    let begin = Instant::now();
+    let mut last = None;
+    loop {
+        let clock = clock::read(Pid::new(pid));
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        if stat.contains(") S ") && clock.is_some() && clock == last {
+            return;
+        }
+        assert!(begin.elapsed() < limit::LIMIT, "process {pid} does not sleep: {stat}");
+        last = clock;
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
