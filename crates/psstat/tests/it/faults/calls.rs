@@ -121,12 +121,22 @@ impl Fault {
     pub fn options(&self) -> Vec<String> {
         let Fault { call: Call { name, number, .. }, error } = self;
         let inject = format!("inject={name}:error={error}:when={number}");
-        ["--seccomp-bpf", "-e", &format!("trace={name}"), "-e", &inject].map(str::to_owned).into()
+        ["-y", "--seccomp-bpf", "-e", &format!("trace={name}"), "-e", &inject]
+            .map(str::to_owned)
+            .into()
+    }
+
+    /// The fault with what the call that failed was about, according to the log of strace. `None` if none
+    /// failed.
+    pub fn as_it_happened(&self, log: &str) -> Option<Fault> {
+        let line = log.lines().find(|line| line.contains("(INJECTED)"))?;
+        let call = Call { about: line.to_owned(), ..self.call.clone() };
+        Some(Fault { call, ..self.clone() })
     }
 
     /// Whether the error says that a control group is gone. If it is there again later, it is another one,
     /// and all that its counter shows has been used since.
-    fn removes_control_group(&self) -> bool {
+    pub fn removes_control_group(&self) -> bool {
         self.error == "ENOENT" && self.call.is_about("fs/cgroup")
     }
 
