@@ -240,28 +240,9 @@ impl<'f> Former<'f> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::process::{Life, Names, Process, Times};
-    use crate::model::units::{Pid, ProcId, Ticks};
+    use crate::account::tree::tests::processes;
+    use crate::model::process::Process;
     use proptest::prelude::*;
-
-    /// Makes processes, sorted by pid, from rows of pid, parent and start.
-    fn processes(table: &[(u32, u32, u64)]) -> Vec<Process> {
-        let comm = Names::default().id(b"x");
-        let mut processes: Vec<Process> = table
-            .iter()
-            .map(|&(pid, parent, start)| Process {
-                clock: None,
-                id: ProcId { pid: Pid::new(pid), start: Ticks(start) },
-                parent: Pid::new(parent),
-                times: Times::default(),
-                life: Life::Alive,
-                threads: 1,
-                comm,
-            })
-            .collect();
-        processes.sort_by_key(|process| process.id.pid);
-        processes
-    }
 
     /// The roots and all their descendants.
     fn descent(tree: &Tree, roots: &[usize]) -> Vec<usize> {

@@ -91,13 +91,13 @@ fn some(index: u32) -> Option<usize> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::model::process::{Life, Names, Times};
     use crate::model::units::{ProcId, Ticks};
 
     /// Makes processes, sorted by pid, from rows of pid, parent and start.
-    fn processes(table: &[(u32, u32, u64)]) -> Vec<Process> {
+    pub fn processes(table: &[(u32, u32, u64)]) -> Vec<Process> {
         let comm = Names::default().id(b"x");
         let mut processes: Vec<Process> = table
             .iter()
