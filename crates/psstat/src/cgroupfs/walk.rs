@@ -128,11 +128,7 @@ impl<'w> Walk<'w> {
     /// Looks at a directory.
     fn visit(&mut self, next: Next<'w>, tree: &mut Tree<'w>) {
         let above = next.above.map(|above| &self.seen[above]);
-        let mut path = above.map_or(Vec::new(), |above| above.path.clone());
-        if !path.is_empty() {
-            path.push(b'/');
-        }
-        path.extend_from_slice(&next.name);
+        let path = above.map_or(Vec::new(), |above| join(&above.path, &next.name));
         let was_inside = above.is_some_and(|above| above.inside);
         let opened = match path.as_slice() {
             b"" => open_directory(&self.mounted.dir, "."),
@@ -221,9 +217,7 @@ impl<'w> Walk<'w> {
             let next = Next { above: Some(index), name, position: below, unit, depth };
             if position != Position::Inside && below == Position::Inside {
                 // Only the one that it was given to makes directories there.
-                let mut path = self.seen[index].path.clone();
-                path.extend(if path.is_empty() { &b""[..] } else { b"/" });
-                path.extend_from_slice(&next.name);
+                let path = join(&self.seen[index].path, &next.name);
                 let next = VecDeque::from([next]);
                 self.trees.push_back(Tree { path, next, left: MOST_IN_TREE });
             } else {
@@ -239,8 +233,7 @@ impl<'w> Walk<'w> {
         if *inside || (self.wanted.units && (is_unit || position != Position::Inside)) {
             return true;
         }
-        let separator = if path.is_empty() { &b""[..] } else { b"/" };
-        let path = [path, separator, name].concat();
+        let path = join(path, name);
         (self.wanted.below)(&path) || !(self.wanted.pick)(&path, None).is_empty()
     }
 
@@ -311,6 +304,12 @@ impl<'w> Walk<'w> {
         self.found.groups = groups;
         self.found
     }
+}
+
+/// The path of the directory `name` in the one with that path. The path of the root is empty.
+fn join(path: &[u8], name: &[u8]) -> Vec<u8> {
+    let separator = if path.is_empty() { &b""[..] } else { b"/" };
+    [path, separator, name].concat()
 }
 
 fn is_below(path: &[u8], above: &[u8]) -> bool {
