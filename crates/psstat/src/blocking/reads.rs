@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// At most this many threads are abandoned at a time because of processes. Each keeps the memory of a sample, and each costs
-/// the sample in which it is abandoned 50 ms.
+/// At most this many threads are abandoned at a time because of processes. Each keeps the memory of a sample,
+/// and costs the sample in which it is abandoned up to 50 ms.
 const LIMIT: usize = 16;
 
 /// At most this many of them because of processes of ordinary users. So they cannot use up the limit.
@@ -98,19 +98,21 @@ impl Stuck {
             culprit.owner = culprit.owner.or_else(|| owner(target.pid()?));
         }
         let user = owner(pid);
-        let count = |counts: &dyn Fn(Option<Uid>) -> bool| {
-            let processes = self.0.iter().filter(|(target, _)| target.pid().is_some());
-            processes.filter(|(_, culprit)| counts(culprit.owner)).count()
-        };
+        let owners = || self.processes().map(|culprit| culprit.owner);
         let is_users = user != ROOT
-            && (count(&|owner| owner == user) >= LIMIT_OF_USER
-                || count(&|owner| owner != ROOT) >= LIMIT_OF_USERS);
-        is_users || self.count(true) >= LIMIT
+            && (owners().filter(|owner| *owner == user).count() >= LIMIT_OF_USER
+                || owners().filter(|owner| *owner != ROOT).count() >= LIMIT_OF_USERS);
+        is_users || owners().count() >= LIMIT
     }
 
-    /// How many processes, or other files, do not answer.
-    fn count(&self, are_processes: bool) -> usize {
-        self.0.keys().filter(|target| target.pid().is_some() == are_processes).count()
+    /// The processes that do not answer.
+    fn processes(&self) -> impl Iterator<Item = &Culprit> {
+        self.0.iter().filter(|(target, _)| target.pid().is_some()).map(|(_, culprit)| culprit)
+    }
+
+    /// How many files elsewhere do not answer.
+    fn count_files(&self) -> usize {
+        self.0.len() - self.processes().count()
     }
 }
 
@@ -191,12 +193,8 @@ impl Reads {
     /// # Errors
     /// [`Unanswered`] if it does not answer, or it was not asked.
     pub fn of_file<T>(&self, path: &Path, read: impl FnOnce() -> T) -> Result<T, Unanswered> {
-        self.read(
-            Target::File(path.to_owned()),
-            "",
-            |stuck| stuck.count(false) >= LIMIT_OF_FILES,
-            read,
-        )
+        let is_refused = |stuck: &mut Stuck| stuck.count_files() >= LIMIT_OF_FILES;
+        self.read(Target::File(path.to_owned()), "", is_refused, read)
     }
 
     fn read<T>(
