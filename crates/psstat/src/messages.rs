@@ -1,12 +1,11 @@
 //! Writes messages to standard error, with Telegraf's prefixes: `E! `, `W! `, `I! `.
 
-use crate::sys::retry;
+use crate::sys::{PAUSE, retry};
 use psstat_core::diagnostics::Diagnostics;
 use psstat_core::model::label::printable;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::collections::HashSet;
 use std::fmt::Write as _;
-use std::time::Duration;
 
 /// The longest line, line feed included. Telegraf shows 512 bytes of the first line.
 const LINE_LIMIT: usize = 512;
@@ -94,9 +93,6 @@ pub fn write_error(error: &crate::error::Error) {
 /// How long a line waits for room in a full pipe. Whoever does not read messages must not stop samples.
 const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
-/// How long to wait if the kernel refuses to poll, before it is asked again.
-const PAUSE: Duration = Duration::from_millis(10);
-
 /// Writes lines to standard error, until one does not find room. If standard error is closed, there is
 /// nowhere to report it.
 ///
@@ -107,7 +103,6 @@ fn write_lines(text: &str) {
         let mut polled = [PollFd::new(&stderr, PollFlags::OUT)];
         let mut has_room = || retry(|| poll(&mut polled, Some(&PATIENCE)));
         let has_room = has_room().or_else(|_| {
-            // For lack of memory, for example.
             std::thread::sleep(PAUSE);
             has_room()
         });

@@ -7,6 +7,7 @@
 use nix::unistd::{SysconfVar, sysconf};
 use psstat_core::model::read_error::Reason;
 use rustix::io::Errno;
+use std::time::Duration;
 
 /// Repeats a call while it fails with `EINTR`.
 pub fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
@@ -17,6 +18,9 @@ pub fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> 
         }
     }
 }
+
+/// How long to wait if the kernel refuses to poll, for lack of memory for example, before it is asked again.
+pub const PAUSE: Duration = Duration::from_millis(10);
 
 /// The reason for an error of opening or reading a file below `/proc` or `/sys`.
 pub fn reason(errno: Errno) -> Reason {

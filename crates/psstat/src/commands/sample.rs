@@ -15,6 +15,7 @@ use psstat_core::state::{State, codec};
 use signal_hook::consts::{SIGTERM, SIGXFSZ};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// Takes a sample and prints one line per group, or stores the first sample.
 ///
@@ -184,7 +185,7 @@ impl Run<'_> {
     fn after_waiting(
         mut self,
         mut session: Session,
-        wait: std::time::Duration,
+        wait: Duration,
     ) -> Result<Option<Taken>, Error> {
         if session.last.is_none() {
             let Some((back, first)) = self.sample(session)? else { return Ok(None) };

@@ -2,7 +2,7 @@
 
 use super::io_error;
 use super::replace::{self, Prepared, ReplaceError};
-use crate::sys::retry;
+use crate::sys::{PAUSE, retry};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Mode;
 use rustix::io::Errno;
@@ -14,9 +14,6 @@ use thiserror::Error;
 
 /// Other users may read the file, because a collector often runs as another user.
 const MODE: Mode = Mode::RUSR.union(Mode::WUSR).union(Mode::RGRP).union(Mode::ROTH);
-
-/// How long to wait if the kernel refuses to poll.
-const PAUSE: Duration = Duration::from_millis(10);
 
 /// Why a sample cannot be written.
 #[derive(Debug, Error)]
