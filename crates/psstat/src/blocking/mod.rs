@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `reads` | the one place that makes such reads: which one is under way, and what does not answer |
 //! | `abandoned` | what a program with an abandoned thread must do before it ends |
-//! | `within` | one such read at the start of the program |
+//! | `within` | one such read that no sample makes |
 //!
 //! `commands::relay` abandons the thread.
 

@@ -1,4 +1,4 @@
-//! One read at the start of the program, when there is no sample yet.
+//! One read that no sample makes.
 
 use super::abandoned;
 use std::sync::mpsc;

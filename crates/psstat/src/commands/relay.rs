@@ -7,9 +7,9 @@
 //! sample anew. It does not ask that process before the read has come back.
 //!
 //! *Example:* `psstat execd --cmdline web:gunicorn` reads `/proc/123/cmdline`, and the kernel does not answer.
-//! After 250 ms the sample begins anew without process 123. The line of `web` is printed, and
-//! `W! /proc/123/cmdline does not answer`. The abandoned thread costs nothing but its memory. When it comes
-//! back, the next sample reads process 123 again, and the thread ends.
+//! After 250 ms at most, the sample begins anew without process 123. The line of `web` is printed, and
+//! `W! /proc/123/cmdline does not answer`. The abandoned thread keeps the memory and the open files of its
+//! sample until it comes back. The next sample then reads process 123 again.
 
 use crate::blocking::abandoned;
 use crate::blocking::reads::{Reading, Reads};
