@@ -247,10 +247,17 @@ pub enum Warning {
     /// Some members of control groups have no pid in this pid namespace.
     #[error(
         "{0} members of control groups are in another pid namespace: set --proc or HOST_PROC to the \
-         procfs of the host; until then they count in n_proc and in CPU time but not in memory, and \
-         all other fields of their groups are left out"
+         procfs of the host; until then they count in n_proc and in CPU time, and all other fields of \
+         their groups are left out"
     )]
     ForeignMembers(u64),
+    /// `/proc` hides some members of control groups (hidepid).
+    #[error(
+        "procfs hides {0} members of control groups (hidepid): run psstat as root, or add its user to \
+         the group of the mount option gid=, or mount procfs with hidepid=0; until then they count in \
+         n_proc and in CPU time, and all other fields of their groups are left out"
+    )]
+    HiddenMembers(u64),
     /// A pid file cannot be read, or has no pid.
     #[error("pid file {}: {error}", Printable(path))]
     PidFile {
@@ -320,6 +327,7 @@ impl Warning {
             }
             Warning::NotAsked { .. } => "not asked".into(),
             Warning::ForeignMembers(_) => "foreign members".into(),
+            Warning::HiddenMembers(_) => "hidden members".into(),
             Warning::TooManyGroups(_) => "too many groups".into(),
             _ => self.to_string(),
         }

@@ -36,10 +36,9 @@ pub struct Group {
     pub size: usize,
     /// The control groups that selectors picked, none of them below another.
     pub control_groups: Vec<PickedControlGroup>,
-    /// Number of processes in its control groups that have no pid in this pid namespace.
+    /// Number of processes in its control groups that cannot be read: they have no pid in this pid
+    /// namespace, `/proc` hides them, or their `stat` could not be read.
     pub foreign: u64,
-    /// Whether some processes of its control groups could not be read.
-    pub has_unread: bool,
     /// Whether every descendant of a member is a member, except below those that belong to it without
     /// their children.
     pub by_descent: bool,
@@ -270,11 +269,6 @@ fn group(
         let below = &control_groups[picked.index..control_groups[picked.index].end];
         below.iter().map(|group| group.foreign).sum::<u64>()
     };
-    let has_unread = |picked: &PickedControlGroup| {
-        let below = &control_groups[picked.index..control_groups[picked.index].end];
-        let mut pids = below.iter().flat_map(|group| &group.pids);
-        pids.any(|pid| snapshot.unread.binary_search(pid).is_ok())
-    };
     Group {
         label,
         selector: draft.named_by.unwrap_or(draft.order),
@@ -282,7 +276,6 @@ fn group(
         by_descent,
         doubt: None,
         foreign: picked.iter().map(foreign).sum(),
-        has_unread: picked.iter().any(has_unread),
         control_groups: picked,
         roots,
         index,

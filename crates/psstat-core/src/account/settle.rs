@@ -393,9 +393,10 @@ impl Settling<'_> {
         if group.doubt.is_some() || (!group.named && processes == 0) {
             return None;
         }
-        let footprints = readings.footprints.as_ref().filter(|_| !group.has_unread);
-        let bytes = footprints.and_then(|_| summary.memory.total());
+        // A sum over some of the processes would look like the sum over all.
         let is_whole = group.is_seen_whole();
+        let footprints = readings.footprints.as_ref().filter(|_| is_whole);
+        let bytes = footprints.and_then(|_| summary.memory.total());
         let open_files = readings.open_files.as_ref().filter(|_| is_whole);
         let age = |start: Ticks| snapshot.taken.since(BootNanos(start.nanos(machine.hz).0));
         let per_second = |count: Count| count.0 as f64 * 1e9 / elapsed as f64;

@@ -15,8 +15,8 @@ use crate::select::systemd;
 use alloc::borrow::ToOwned;
 use alloc::vec::Vec;
 
-/// Warns of processes and control groups that cannot be seen. If processes `are_hidden`, counts those
-/// that control groups list and `/proc` hides.
+/// Warns of processes and control groups that cannot be seen, among them those that `/proc` hides if
+/// processes `are_hidden`. Counts the processes that control groups list and nobody could read.
 pub fn warn_of_unseen(
     plan: &Plan,
     control_groups: &mut [ControlGroup],
@@ -25,10 +25,28 @@ pub fn warn_of_unseen(
     diagnostics: &mut Diagnostics,
 ) {
     warn_of_missing(plan, control_groups, diagnostics);
-    if !are_hidden {
-        warn_of_foreign(plan, control_groups, diagnostics);
+    let lacks_them =
+        |field: &Field| !matches!(field, Field::Processes | Field::CpuShare | Field::CpuTime);
+    let is_complete = !plan.fields.as_slice().iter().any(lacks_them);
+    let mut warn = |count: u64, warning: fn(u64) -> Warning| {
+        if count > 0 && !is_complete {
+            diagnostics.add(warning(count));
+        }
+    };
+    let foreign = control_groups.iter().map(|group| group.foreign).sum();
+    warn(foreign, Warning::ForeignMembers);
+    let is_unread = |&&pid: &&Pid| {
+        (are_hidden && snapshot.find(pid).is_none()) || snapshot.unread.binary_search(&pid).is_ok()
+    };
+    let mut unread = 0;
+    for group in control_groups {
+        let in_group = group.pids.iter().filter(is_unread).count() as u64;
+        group.foreign += in_group;
+        unread += in_group;
     }
-    count_unread(control_groups, snapshot, are_hidden);
+    if are_hidden {
+        warn(unread, Warning::HiddenMembers);
+    }
 }
 
 /// The warning that `/proc` hides processes (hidepid), if it does. Every pid namespace has a process 1,
@@ -67,17 +85,6 @@ pub fn warn_of_container(
     }
 }
 
-/// Counts the processes that control groups list as foreign members if they could not be read, or if
-/// `/proc` hides processes and does not show them.
-fn count_unread(control_groups: &mut [ControlGroup], snapshot: &Snapshot, are_hidden: bool) {
-    let is_unread = |&&pid: &&Pid| {
-        (are_hidden && snapshot.find(pid).is_none()) || snapshot.unread.binary_search(&pid).is_ok()
-    };
-    for group in control_groups {
-        group.foreign += group.pids.iter().filter(is_unread).count() as u64;
-    }
-}
-
 /// Warns of units and control groups that are selected by their exact name and do not exist. A
 /// selector with a group name needs no warning, because its line has `n_proc=0`. Without one there
 /// is no line, and a misspelled name would go unnoticed.
@@ -97,15 +104,5 @@ fn warn_of_missing(plan: &Plan, control_groups: &[ControlGroup], diagnostics: &m
             }
             _ => {}
         }
-    }
-}
-
-/// Warns of members that have no pid in this pid namespace, if a field needs their files.
-fn warn_of_foreign(plan: &Plan, control_groups: &[ControlGroup], diagnostics: &mut Diagnostics) {
-    let foreign: u64 = control_groups.iter().map(|group| group.foreign).sum();
-    let lacks_them =
-        |field: &Field| !matches!(field, Field::Processes | Field::CpuShare | Field::CpuTime);
-    if foreign > 0 && plan.fields.as_slice().iter().any(lacks_them) {
-        diagnostics.add(Warning::ForeignMembers(foreign));
     }
 }

@@ -141,6 +141,27 @@ fn hidden_processes_are_warned_of_with_the_cure() {
     }
 }
 
+/// `cgroup.procs` lists hidden processes too. The memory of those that are shown is not that of all.
+#[test]
+fn a_control_group_with_hidden_members_has_no_partial_sums() {
+    if !needs::namespaces() {
+        return;
+    }
+    for option in ["hidepid=2", "hidepid=1"] {
+        let further = ["--cgroup=all:/", "--fields=p_cpu,p_mem,mem,n_proc,n_thread"];
+        let said = in_hiding(option, "65534", &further);
+        println!("{option}: {}", said.stderr);
+        // Without control groups in sight there is no line, and a warning that says so.
+        if let Some(line) = said.lines.iter().find(|line| line.name == "all") {
+            let fields = line.values.rsplit_once(' ').expect("fields").1;
+            let is_known =
+                |field: &str| field.starts_with("p_cpu=") || field.starts_with("n_proc=");
+            assert!(fields.split(',').all(is_known), "{option}: {fields}");
+            assert!(said.stderr.contains("procfs hides "), "{option}: {}", said.stderr);
+        }
+    }
+}
+
 #[test]
 fn the_cures_for_hidden_processes_work() {
     if !needs::namespaces() {
