@@ -251,6 +251,18 @@ pub enum Warning {
          their groups are left out"
     )]
     ForeignMembers(u64),
+    /// The groups hold more memory than the machine has, because shared pages count several times.
+    #[error(
+        "p_mem of {} is above 1: with --memory {mode}, memory that processes share counts several times; \
+         --memory auto counts it once",
+        Labels(groups)
+    )]
+    MoreThanMachine {
+        /// The groups.
+        groups: Vec<Label>,
+        /// The name of the mode.
+        mode: &'static str,
+    },
     /// `/proc` hides some members of control groups (hidepid).
     #[error(
         "procfs hides {0} members of control groups (hidepid): run psstat as root, or add its user to \
@@ -328,6 +340,7 @@ impl Warning {
             Warning::NotAsked { .. } => "not asked".into(),
             Warning::ForeignMembers(_) => "foreign members".into(),
             Warning::HiddenMembers(_) => "hidden members".into(),
+            Warning::MoreThanMachine { .. } => "more than the machine".into(),
             Warning::TooManyGroups(_) => "too many groups".into(),
             _ => self.to_string(),
         }

@@ -144,7 +144,7 @@ static TABLE: [Row; 13] = [
         metric: "psstat_memory_bytes",
         metric_type: MetricType::Gauge,
         help: "Bytes of physical memory that the group holds.",
-        needs: &[Need::Memory],
+        needs: &[Need::Memory, Need::MachineMemory],
         keeps_state: false,
         rate: None,
         value: |report| Value::count(report.bytes?.0),

@@ -3,7 +3,7 @@
 use crate::model::births::{Births, PidRange};
 use crate::model::buffer::Buffer;
 use crate::model::control_group::Hierarchy;
-use crate::model::memory::Statm;
+use crate::model::memory::{MachineMemory, MemoryAccount, Proportional, Statm};
 use crate::model::pid_file::{PidFile, PidFileError};
 use crate::model::process::Stat;
 use crate::model::read_error::ReadError;
@@ -153,7 +153,37 @@ pub trait Kernel {
     ///
     /// # Errors
     /// If the file cannot be read.
-    fn pss(&self, pid: Pid) -> Result<Bytes, ReadError>;
+    fn proportional(&self, pid: Pid) -> Result<Proportional, ReadError>;
+
+    /// Reads the huge pages that a process maps: `HugetlbPages` in `/proc/PID/status`.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    fn huge_pages(&self, pid: Pid) -> Result<Bytes, ReadError>;
+
+    /// The path of the control group of a process in the hierarchy of the memory controller. `None` if
+    /// there is none.
+    ///
+    /// # Errors
+    /// If `/proc/PID/cgroup` cannot be read.
+    fn memory_path(&self, pid: Pid) -> Result<Option<Vec<u8>>, ReadError>;
+
+    /// The path of the control group that accounts the memory of the processes in the one with that
+    /// path: the same, or the next above it for which the memory controller is enabled. `None` if there is
+    /// none.
+    fn accounted_by(&self, path: &[u8]) -> Option<Vec<u8>>;
+
+    /// Reads the account of a control group. `visit` is called with each process in it and below it,
+    /// `None` for a process that has no pid here, and stops the reading if it returns false. `None` if it did,
+    /// or there are too many groups.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    fn memory_account(
+        &self,
+        path: &[u8],
+        visit: &mut dyn FnMut(Option<Pid>) -> bool,
+    ) -> Result<Option<MemoryAccount>, ReadError>;
 
     /// Reads `/proc/PID/cmdline` into `line`, arguments joined by one space.
     ///
@@ -218,11 +248,11 @@ pub trait Kernel {
     /// [`PidFileError`] if no pid can be read from it.
     fn pid_file(&self, path: &[u8]) -> Result<PidFile, PidFileError>;
 
-    /// The memory of the machine: `MemTotal` in `/proc/meminfo` (proc_meminfo(5)).
+    /// The memory of the machine (`/proc/meminfo`).
     ///
     /// # Errors
     /// If the file cannot be read.
-    fn mem_total(&self) -> Result<Bytes, ReadError>;
+    fn machine_memory(&self) -> Result<MachineMemory, ReadError>;
 
     /// The number of processors that are online. `None` if it cannot be read.
     fn processors_online(&self) -> Option<u64>;

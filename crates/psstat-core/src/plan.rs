@@ -78,7 +78,8 @@ impl Plan {
 
     /// Whether a sample can read files of processes whose reading can block for ever.
     pub fn asks_processes(&self) -> bool {
-        let reads_maps = self.memory == MemoryMode::Pss && self.fields.need(Need::Memory);
+        let reads_maps = matches!(self.memory, MemoryMode::Auto | MemoryMode::Pss)
+            && self.fields.need(Need::Memory);
         let reads_fields = self.fields.need(Need::Storage) || self.fields.need(Need::OpenFiles);
         let asks = |selector: &Selector| {
             selector.conditions.cmdline.is_some() || selector.conditions.exe.is_some()

@@ -1,7 +1,7 @@
 //! The machine that psstat runs on: [`Kernel`], implemented with procfs and cgroupfs.
 
 use crate::blocking::reads::{Reads, Stuck, Unanswered};
-use crate::cgroupfs;
+use crate::cgroupfs::{self, memory::MemoryAccounts};
 use crate::clock;
 use crate::deadline::Deadline;
 use crate::environment;
@@ -16,7 +16,7 @@ use psstat_core::kernel::{Clocks, Constants, Kernel, Wanted};
 use psstat_core::model::births::{Births, PidRange};
 use psstat_core::model::buffer::Buffer;
 use psstat_core::model::control_group::Hierarchy;
-use psstat_core::model::memory::Statm;
+use psstat_core::model::memory::{MachineMemory, MemoryAccount, Proportional, Statm};
 use psstat_core::model::pid_file::{PidFile, PidFileError};
 use psstat_core::model::process::Stat;
 use psstat_core::model::read_error::{ReadError, Reason};
@@ -26,7 +26,7 @@ use psstat_core::model::units::{
     Amounts, BootNanos, Bytes, Count, CpuNanos, Hz, Pid, ProcId, Uid, WallNanos,
 };
 use psstat_core::parse::procfs as parse;
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::num::NonZero;
@@ -55,6 +55,8 @@ pub struct Machine {
     own_line: RefCell<Option<(Option<rustix::process::Pid>, Vec<ProcId>)>>,
     /// When getent(1) was last asked for each user.
     asked_for_users: RefCell<BTreeMap<String, Instant>>,
+    /// The hierarchy of control groups that accounts memory, when it was first needed.
+    memory_accounts: OnceCell<MemoryAccounts>,
     /// Buffers to read into.
     scratch: RefCell<Buffer>,
     text: RefCell<Vec<u8>>,
@@ -101,6 +103,7 @@ impl Machine {
             keeps_files_open: false,
             asked_for_users: RefCell::default(),
             own_line: RefCell::default(),
+            memory_accounts: OnceCell::new(),
             scratch: RefCell::default(),
             text: RefCell::default(),
         })
@@ -120,6 +123,16 @@ impl Machine {
 
     fn procfs(&self) -> &Procfs {
         self.files.procfs()
+    }
+
+    /// The hierarchy that accounts memory. `None` if there is none. It is looked for again in each sample
+    /// that needs it until it is found.
+    fn memory_accounts(&self) -> Option<&MemoryAccounts> {
+        if let Some(accounts) = self.memory_accounts.get() {
+            return Some(accounts);
+        }
+        let accounts = MemoryAccounts::open(&self.sys)?;
+        Some(self.memory_accounts.get_or_init(|| accounts))
     }
 
     /// Reads the file `name` of a process, which can block.
@@ -288,9 +301,31 @@ impl Kernel for Machine {
         self.files.statm(pid, &mut self.scratch.borrow_mut())
     }
 
-    fn pss(&self, pid: Pid) -> Result<Bytes, ReadError> {
-        let read = || self.procfs().pss(pid, &mut self.scratch.borrow_mut());
+    fn proportional(&self, pid: Pid) -> Result<Proportional, ReadError> {
+        let read = || self.procfs().proportional(pid, &mut self.scratch.borrow_mut());
         self.ask(pid, procfs::PSS_FILE, read)
+    }
+
+    fn huge_pages(&self, pid: Pid) -> Result<Bytes, ReadError> {
+        self.procfs().huge_pages(pid, &mut self.text.borrow_mut())
+    }
+
+    fn memory_path(&self, pid: Pid) -> Result<Option<Vec<u8>>, ReadError> {
+        let Some(accounts) = self.memory_accounts() else { return Ok(None) };
+        let mut buffer = self.scratch.borrow_mut();
+        self.procfs().cgroup(pid, &mut buffer).map(|text| accounts.path_of(text))
+    }
+
+    fn accounted_by(&self, path: &[u8]) -> Option<Vec<u8>> {
+        self.memory_accounts()?.accounted_by(path)
+    }
+
+    fn memory_account(
+        &self,
+        path: &[u8],
+        visit: &mut dyn FnMut(Option<Pid>) -> bool,
+    ) -> Result<Option<MemoryAccount>, ReadError> {
+        self.memory_accounts().map_or(Ok(None), |accounts| accounts.read(path, visit))
     }
 
     fn cmdline(&self, pid: Pid, line: &mut Vec<u8>) -> Result<(), ReadError> {
@@ -343,8 +378,8 @@ impl Kernel for Machine {
         self.reads.of_file(path, || pid_file::read(path)).unwrap_or(Err(PidFileError::NoAnswer))
     }
 
-    fn mem_total(&self) -> Result<Bytes, ReadError> {
-        self.procfs().mem_total(&mut self.scratch.borrow_mut())
+    fn machine_memory(&self) -> Result<MachineMemory, ReadError> {
+        self.procfs().machine_memory(&mut self.scratch.borrow_mut())
     }
 
     fn processors_online(&self) -> Option<u64> {

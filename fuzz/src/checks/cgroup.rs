@@ -1,14 +1,14 @@
 //! The files of cgroupfs, and `/proc/PID/cgroup`. The first byte chooses one.
 
 use super::naive::{number, number_after};
-use psstat_core::model::units::{CpuNanos, Pid};
+use psstat_core::model::units::{Bytes, CpuNanos, Pid};
 use psstat_core::parse::cgroupfs as parse;
 use std::collections::BTreeSet;
 
 /// Checks the parser of that file. Returns whether it accepts the bytes.
 pub fn check(bytes: &[u8]) -> bool {
     let Some((&choice, text)) = bytes.split_first() else { return false };
-    match choice % 4 {
+    match choice % 6 {
         0 => check_path(text),
         1 => {
             let (pids, foreign) = parse::cgroup_procs(text);
@@ -24,12 +24,23 @@ pub fn check(bytes: &[u8]) -> bool {
             assert_eq!(parsed, naive.map(|micros| CpuNanos(micros.saturating_mul(1000))));
             parsed.is_some()
         }
+        4 | 5 => check_memory(text, choice % 6 == 5),
         _ => {
             let parsed = parse::cpuacct_usage(text);
             assert_eq!(parsed, number(text.trim_ascii()).map(CpuNanos));
             parsed.is_some()
         }
     }
+}
+
+/// The account of memory, on v1 or v2.
+fn check_memory(text: &[u8], is_v1: bool) -> bool {
+    let parsed = parse::memory_stat(text, is_v1);
+    let keys = if is_v1 { ["total_rss ", "total_mapped_file "] } else { ["anon ", "file_mapped "] };
+    let [anonymous, mapped] = keys.map(|key| number_after(text, key).map(Bytes));
+    assert_eq!(parsed.map(|account| account.anonymous), anonymous.filter(|_| mapped.is_some()));
+    assert_eq!(parsed.map(|account| account.mapped), mapped.filter(|_| anonymous.is_some()));
+    parsed.is_some()
 }
 
 /// Of all lines that count, the path is in the one of the highest rank.
@@ -53,8 +64,11 @@ fn check_path(text: &[u8]) -> bool {
     let best = paths.iter().map(|&(rank, _)| rank).max();
     let naive = paths.iter().find(|&&(rank, _)| Some(rank) == best).map(|&(_, path)| path);
     assert_eq!(parsed, naive);
-    if let Some(path) = parsed {
-        assert!(!path.starts_with(b".."), "{path:?} leaves the hierarchy");
+    for is_v1 in [false, true] {
+        let memory = parse::memory_path(text, is_v1);
+        let leaves = |path: &[u8]| path == b".." || path.starts_with(b"../");
+        let leaving = [parsed, memory].into_iter().flatten().find(|path| leaves(path));
+        assert_eq!(leaving, None, "leaves the hierarchy");
     }
     let root = parse::manager_root(text);
     let expected = parsed.and_then(|path| path.strip_suffix(b"/init.scope")).unwrap_or_default();
@@ -66,7 +80,7 @@ fn check_path(text: &[u8]) -> bool {
 fn inside(path: &[u8]) -> &[u8] {
     let path = path.strip_suffix(b" (deleted)").unwrap_or(path);
     let mut path = path.strip_prefix(b"/").unwrap_or(path);
-    while path.starts_with(b"..") {
+    while path == b".." || path.starts_with(b"../") {
         path = path[2..].strip_prefix(b"/").unwrap_or(&path[2..]);
     }
     path

@@ -14,7 +14,9 @@ use psstat_core::model::births::{Births, PidRange};
 use psstat_core::model::buffer::Buffer;
 use psstat_core::model::control_group::{Hierarchy, UnreadDirectory};
 use psstat_core::model::label::Label;
-use psstat_core::model::memory::{MemoryMode, Statm};
+use psstat_core::model::memory::{
+    MachineMemory, MemoryAccount, MemoryMode, Proportional, Split, Statm,
+};
 use psstat_core::model::pid_file::{PidFile, PidFileError};
 use psstat_core::model::process::Stat;
 use psstat_core::model::read_error::{ReadError, Reason};
@@ -483,8 +485,56 @@ impl Kernel for Machine {
         })
     }
 
-    fn pss(&self, pid: Pid) -> Result<Size, ReadError> {
-        self.read(pid, 2, |process| Size(process.resident))
+    fn proportional(&self, pid: Pid) -> Result<Proportional, ReadError> {
+        self.read(pid, 2, |process| {
+            let Process { resident, shared, start, own, .. } = *process;
+            let split = Split {
+                anonymous: Size(resident),
+                mapped: Size(shared),
+                anonymous_shared: Size(start),
+                anonymous_shared_whole: Size(own),
+            };
+            let split = (process.threads != 2).then_some(split);
+            Proportional { total: Size(resident), split, shared_huge: Size(shared) }
+        })
+    }
+
+    fn huge_pages(&self, pid: Pid) -> Result<Size, ReadError> {
+        self.read(pid, 0, |process| Size(process.shared))
+    }
+
+    fn memory_path(&self, pid: Pid) -> Result<Option<Vec<u8>>, ReadError> {
+        self.read(pid, 6, |process| Some(PATHS[process.control_group].into()))
+    }
+
+    fn accounted_by(&self, path: &[u8]) -> Option<Vec<u8>> {
+        let is_accounted = !(self.counters as usize + path.len()).is_multiple_of(5);
+        is_accounted.then(|| path.to_vec())
+    }
+
+    fn memory_account(
+        &self,
+        path: &[u8],
+        visit: &mut dyn FnMut(Option<Pid>) -> bool,
+    ) -> Result<Option<MemoryAccount>, ReadError> {
+        let is_inside =
+            |process: &Process| PATHS[process.control_group].as_bytes().starts_with(path);
+        let processes = self.processes.borrow();
+        let inside = processes.iter().filter(|(_, process)| is_inside(process));
+        let pids: Vec<Pid> = inside.map(|(&pid, _)| pid).collect();
+        drop(processes);
+        let foreign = (0..self.foreign.min(1)).map(|_| None);
+        if !pids.into_iter().map(Some).chain(foreign).all(visit) {
+            return Ok(None);
+        }
+        match self.counters % 7 {
+            0 => Machine::error(Pid::NONE, Reason::Denied),
+            1 => Ok(None),
+            _ => {
+                let anonymous = Size(self.counters.rotate_left(path.len() as u32));
+                Ok(Some(MemoryAccount { anonymous, mapped: Size(self.counters >> 16) }))
+            }
+        }
     }
 
     fn cmdline(&self, pid: Pid, line: &mut Vec<u8>) -> Result<(), ReadError> {
@@ -570,9 +620,12 @@ impl Kernel for Machine {
         self.pid_file.clone()
     }
 
-    fn mem_total(&self) -> Result<Size, ReadError> {
+    fn machine_memory(&self) -> Result<MachineMemory, ReadError> {
         match self.memory {
-            Some(memory) => Ok(Size(memory)),
+            Some(memory) => {
+                let huge_in_use = Size(if memory % 3 == 0 { memory / 2 } else { 0 });
+                Ok(MachineMemory { total: Size(memory), huge_in_use })
+            }
             None => Machine::error(Pid::NONE, Reason::Missing),
         }
     }

@@ -11,5 +11,6 @@ pub mod memory;
 pub mod rates;
 pub mod sets;
 pub mod settle;
+pub mod sharing;
 pub mod totals;
 pub mod tree;

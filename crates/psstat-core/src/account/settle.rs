@@ -9,14 +9,15 @@ use super::group::Group;
 use super::ledger::{Ledger, Member, Settled, Settlement};
 use super::link::Link;
 use super::membership::Membership;
-use super::memory;
+use super::memory::{self, Accounted};
 use super::rates::{self, Before, Counted, Done};
 use super::sets::{SetId, Sets};
 use super::totals;
 use crate::field::Need;
 use crate::model::label::Label;
+use crate::model::memory::{Footprint, MachineMemory};
 use crate::model::process::{Life, Process};
-use crate::model::readings::{self, Readings};
+use crate::model::readings::{self, AccountedGroup, Readings};
 use crate::model::report::{Rate, Report};
 use crate::model::snapshot::Snapshot;
 use crate::model::units::{Amounts, BootNanos, Bytes, Count, CpuNanos, Hz, Ticks};
@@ -32,10 +33,8 @@ use core::time::Duration;
 pub struct Machine {
     /// Ticks per second.
     pub hz: Hz,
-    /// Bytes per page.
-    pub page_size: u64,
-    /// Total memory. `None` if no field needs it, or it could not be read.
-    pub memory: Option<Bytes>,
+    /// Its memory. `None` if no field needs it, or it could not be read.
+    pub memory: Option<MachineMemory>,
     /// Number of processors, if it limits the CPU rate: see [`SHORT`].
     pub processors: Option<u64>,
 }
@@ -88,7 +87,9 @@ pub fn settle(
         groups.iter().map(|group| (numbers.get(&group.label).copied(), group.named)).collect();
     let sets_then = before.map_or(&nothing, |before| &before.sets);
     let link = Link::new(sets_then, &observation.membership.sets, &linked, groups_then);
-    let settling = Settling { plan, groups, observation, before, link: &link };
+    let accounted = accounted(observation.readings, groups.len());
+    let (accounted, link) = (&accounted[..], &link);
+    let settling = Settling { plan, groups, observation, before, link, accounted };
     let cpu = settling.cpu();
     let rates = settling.rates();
     let summaries = settling.summaries();
@@ -128,6 +129,24 @@ pub fn settle(
     Outcome { reports, accounts, left_out }
 }
 
+/// For each of so many groups: its members that are all the processes of a control group.
+fn accounted(readings: &Readings, groups: usize) -> Vec<Vec<Accounted>> {
+    let mut of_groups = vec![Vec::new(); groups];
+    for AccountedGroup { account, members, groups, .. } in &readings.accounted {
+        let mut accounted = Accounted { account: *account, ..Accounted::default() };
+        let footprints = readings.footprints.as_ref();
+        for &member in members {
+            if let Some(Footprint::Known(share)) =
+                footprints.and_then(|all| readings.at(all, member))
+            {
+                accounted.add(share);
+            }
+        }
+        groups.iter().for_each(|&group| of_groups[group as usize].push(accounted));
+    }
+    of_groups
+}
+
 /// Identifies a selector in other samples.
 fn key(plan: &Plan, selector: usize) -> u64 {
     selector::hash(&plan.selectors[selector].key())
@@ -141,6 +160,8 @@ struct Settling<'s> {
     observation: Observation<'s>,
     before: Option<&'s Accounts>,
     link: &'s Link<'s>,
+    /// For each group, by its number: its members that are all the processes of a control group.
+    accounted: &'s [Vec<Accounted>],
 }
 
 /// The CPU time of the members that no counter includes.
@@ -295,7 +316,7 @@ impl Settling<'_> {
 
     /// What the members of each group are and have now.
     fn summaries(&self) -> Vec<Summary> {
-        let Observation { snapshot, readings, membership, machine, .. } = self.observation;
+        let Observation { snapshot, readings, membership, .. } = self.observation;
         let mut of_sets = vec![Summary::default(); membership.sets.count()];
         for (process, (index, groups)) in
             snapshot.processes.iter().zip(membership.members.iter().enumerate())
@@ -314,7 +335,7 @@ impl Settling<'_> {
             summary.started = summary.started.into_iter().chain([process.id.start]).min();
             let footprints = readings.footprints.as_ref();
             if let Some(footprint) = footprints.and_then(|all| readings.at(all, index)) {
-                summary.memory.add(self.plan.memory, *footprint, machine.page_size);
+                summary.memory.add(self.plan.memory, footprint);
             }
             let open_files = readings.open_files.as_ref();
             if let Some(open_files) = open_files.and_then(|all| readings.at(all, index)) {
@@ -396,7 +417,10 @@ impl Settling<'_> {
         // A sum over some of the processes would look like the sum over all.
         let is_whole = group.is_seen_whole();
         let footprints = readings.footprints.as_ref().filter(|_| is_whole);
-        let bytes = footprints.and_then(|_| summary.memory.total());
+        let bytes = footprints.and_then(|_| {
+            let accounted = self.accounted[group.index].iter();
+            summary.memory.total(self.plan.memory, accounted, machine.memory)
+        });
         let open_files = readings.open_files.as_ref().filter(|_| is_whole);
         let age = |start: Ticks| snapshot.taken.since(BootNanos(start.nanos(machine.hz).0));
         let per_second = |count: Count| count.0 as f64 * 1e9 / elapsed as f64;
@@ -405,7 +429,7 @@ impl Settling<'_> {
             label: group.label.clone(),
             selector: group.selector,
             cpu,
-            memory: bytes.and_then(|bytes| fraction(bytes, machine.memory)),
+            memory: bytes.and_then(|bytes| fraction(bytes, machine.memory?.total)),
             processes,
             bytes,
             threads: is_whole.then_some(summary.threads),
@@ -428,8 +452,7 @@ fn rate(used: CpuNanos, elapsed: u64, machine: &Machine) -> Option<f64> {
     Some(ceiling.map_or(rate, |processors| rate.min(processors as f64)))
 }
 
-/// `part` as a fraction of `whole`. `None` if the whole is not known.
-fn fraction(part: Bytes, whole: Option<Bytes>) -> Option<f64> {
-    let whole = whole.filter(|&whole| whole > Bytes(0))?;
-    Some(part.0 as f64 / whole.0 as f64)
+/// `part` as a fraction of `whole`. `None` if the whole is 0.
+fn fraction(part: Bytes, whole: Bytes) -> Option<f64> {
+    (whole > Bytes(0)).then(|| part.0 as f64 / whole.0 as f64)
 }

@@ -3,5 +3,6 @@
 pub mod clock_table;
 pub mod control_groups;
 pub mod known;
+pub mod known_memory;
 pub mod scan;
 pub mod tracker;

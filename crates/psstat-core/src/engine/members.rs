@@ -11,7 +11,6 @@ use crate::discovery::scan;
 use crate::field::Need;
 use crate::kernel::Kernel;
 use crate::model::buffer::Buffer;
-use crate::model::memory::{Footprint, MemoryMode};
 use crate::model::process::{Life, Process};
 use crate::model::read_error::{ReadError, Reason, Unreadable};
 use crate::model::readings::{Reading, Readings, Storage, Threads};
@@ -19,7 +18,6 @@ use crate::model::report::Rate;
 use crate::model::snapshot::Snapshot;
 use crate::model::units::{BootNanos, Count, CpuNanos, Ticks};
 use crate::plan::Plan;
-use alloc::string::String;
 use alloc::vec::Vec;
 
 /// Reads the members of one sample.
@@ -47,9 +45,6 @@ impl<K: Kernel> MemberReader<'_, K> {
         let fields = &self.plan.fields;
         let (own_times, cpu_read) = self.own_times(&members)?;
         let mut readings = Readings { members, own_times, cpu_read, ..Readings::default() };
-        if self.last.is_some() && fields.need(Need::Memory) {
-            readings.footprints = self.footprints(&readings.members, diagnostics);
-        }
         if self.last.is_some() && fields.need(Need::OpenFiles) {
             readings.open_files = self.open_files(&readings.members, diagnostics);
         }
@@ -234,48 +229,6 @@ impl<K: Kernel> MemberReader<'_, K> {
         diagnostics.add(Warning::FieldsUnreadable { what, count, first, fields });
     }
 
-    /// The memory of each member.
-    fn footprints(
-        &self,
-        members: &[usize],
-        diagnostics: &mut Diagnostics,
-    ) -> Option<Vec<Footprint>> {
-        let mut errors = MemoryErrors::default();
-        let footprints = self.each(members, Need::Memory, diagnostics, |process| {
-            if process.life != Life::Alive {
-                return Footprint::None;
-            }
-            self.footprint(process, &mut errors)
-        })?;
-        for path in errors.unanswered {
-            diagnostics.add(Warning::NoAnswer(path));
-        }
-        diagnostics.add_unreadable(What::ProportionalSizes, errors.proportional);
-        diagnostics.add_unreadable(What::Sizes, errors.sizes);
-        Some(footprints)
-    }
-
-    fn footprint(&self, process: &Process, errors: &mut MemoryErrors) -> Footprint {
-        let pid = process.id.pid;
-        if self.plan.memory == MemoryMode::Pss {
-            match self.kernel.pss(pid) {
-                Ok(pss) => return Footprint::Proportional(pss),
-                Err(error) if error.reason == Reason::NoAnswer => {
-                    errors.unanswered.push(error.path);
-                }
-                Err(error) => errors.proportional.add(error),
-            }
-        }
-        match self.kernel.statm(pid) {
-            Ok(statm) => Footprint::Resident(statm),
-            Err(error) if error.reason == Reason::Vanished => Footprint::None,
-            Err(error) => {
-                errors.sizes.add(error);
-                Footprint::Unreadable
-            }
-        }
-    }
-
     /// How many file descriptors each member has open.
     fn open_files(
         &self,
@@ -318,15 +271,6 @@ impl<K: Kernel> MemberReader<'_, K> {
             }
         }
     }
-}
-
-/// Why the memory of some members could not be read.
-#[derive(Default)]
-struct MemoryErrors {
-    sizes: Unreadable,
-    proportional: Unreadable,
-    /// The files that do not answer.
-    unanswered: Vec<String>,
 }
 
 /// Sorts what was read in another `order` into the order of the members.

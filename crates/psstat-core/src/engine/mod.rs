@@ -4,6 +4,8 @@
 mod doubts;
 mod hierarchy;
 mod members;
+mod memory;
+mod memory_accounts;
 mod named_groups;
 mod roots;
 mod warnings;
@@ -17,18 +19,20 @@ use crate::account::settle::{self, Machine, Observation, Outcome, SHORT};
 use crate::account::tree::Tree;
 use crate::diagnostics::{Diagnostics, Warning};
 use crate::discovery::known::{Known, Unmoved};
+use crate::discovery::known_memory::KnownMemory;
 use crate::discovery::scan::{self, Scan};
 use crate::discovery::tracker::{self, LastSample, Listed, PidTracker};
-use crate::field::Need;
+use crate::field::{Field, Need};
 use crate::kernel::{Clocks, Kernel, Wanted};
 use crate::model::births::Births;
 use crate::model::control_group::{ControlGroup, Hierarchy};
+use crate::model::memory::MachineMemory;
 use crate::model::process::Process;
 use crate::model::read_error::ReadError;
 use crate::model::readings::Readings;
 use crate::model::report::Report;
 use crate::model::snapshot::Snapshot;
-use crate::model::units::{BootNanos, Bytes, CpuNanos, Hz, Pid, ProcId, WallNanos};
+use crate::model::units::{BootNanos, CpuNanos, Hz, Pid, ProcId, WallNanos};
 use crate::plan::Plan;
 use crate::select::roots::{by_control_group, may_pick_below};
 use crate::select::selectors::NewRoots;
@@ -38,6 +42,7 @@ use alloc::vec::Vec;
 use core::cell::OnceCell;
 use doubts::Doubts;
 use members::MemberReader;
+use memory::{MemoryRead, MemoryReader};
 use roots::{FoundRoots, PickedPid, RootFinder};
 use thiserror::Error;
 
@@ -226,7 +231,13 @@ impl<K: Kernel> Engine<K> {
             membership: &membership,
             last: accounts,
         };
-        let readings = reader.read(members, &mut diagnostics).ok_or(SampleError::OutOfTime)?;
+        let mut readings = reader.read(members, &mut diagnostics).ok_or(SampleError::OutOfTime)?;
+        let known_memory = self.read_memory(
+            (&snapshot, &membership, groups.len()),
+            (last, memory),
+            &mut readings,
+            &mut diagnostics,
+        );
         let machine = self.machine(memory, readings.cpu_read, &start);
         let observation = Observation {
             snapshot: &snapshot,
@@ -240,6 +251,7 @@ impl<K: Kernel> Engine<K> {
         if !left_out.is_empty() {
             diagnostics.add(Warning::TooManyGroups(left_out));
         }
+        warnings::warn_of_memory(&self.plan, &reports, &mut diagnostics);
         let mut known = self.known(&roots, &snapshot, &readings.members);
         known.read_again(accounts.heirs());
         if let Some(last) = last {
@@ -256,7 +268,7 @@ impl<K: Kernel> Engine<K> {
         };
         Ok(Sample {
             wall: start.clocks.wall,
-            state: State { boot_id, accounts, tracker, known },
+            state: State { boot_id, accounts, tracker, known, memory: known_memory },
             snapshot,
             tree,
             control_groups,
@@ -439,17 +451,58 @@ impl<K: Kernel> Engine<K> {
         Known::of(snapshot, members, roots.picked_by(&self.plan.selectors, snapshot))
     }
 
-    /// The memory of the machine, if a field shows a fraction of it.
-    fn machine_memory(&self, diagnostics: &mut Diagnostics) -> Option<Bytes> {
+    /// Reads the memory of the members, if a field shows it. Returns what to remember of it. The first sample
+    /// reports nothing, so it reads no memory.
+    fn read_memory(
+        &self,
+        (snapshot, membership, groups): (&Snapshot, &Membership, usize),
+        (last, machine): (Option<&State>, Option<MachineMemory>),
+        readings: &mut Readings,
+        diagnostics: &mut Diagnostics,
+    ) -> KnownMemory {
+        let Some(last) = last.filter(|_| self.plan.fields.need(Need::Memory)) else {
+            return KnownMemory::default();
+        };
+        let reader = MemoryReader {
+            plan: &self.plan,
+            kernel: &self.kernel,
+            snapshot,
+            membership,
+            groups,
+            machine,
+            known: &last.memory,
+        };
+        let Some(read) = reader.read(&readings.members, diagnostics) else {
+            return last.memory.clone();
+        };
+        let MemoryRead { footprints, accounted, known } = read;
+        readings.footprints = Some(footprints);
+        readings.accounted = accounted;
+        known
+    }
+
+    /// The memory of the machine, if a field shows a fraction of it or is limited by it.
+    fn machine_memory(&self, diagnostics: &mut Diagnostics) -> Option<MachineMemory> {
         if !self.plan.fields.need(Need::MachineMemory) {
             return None;
         }
-        let total = self.kernel.mem_total();
-        total.map_err(|error| diagnostics.add(Warning::MachineMemory(error))).ok()
+        let memory = self.kernel.machine_memory();
+        let shows_fraction = self.plan.fields.as_slice().contains(&Field::MemoryShare);
+        let warn = |error| {
+            if shows_fraction {
+                diagnostics.add(Warning::MachineMemory(error));
+            }
+        };
+        memory.map_err(warn).ok()
     }
 
     /// What is known of the machine. `cpu_read` is when the CPU times of members were read.
-    fn machine(&self, memory: Option<Bytes>, cpu_read: BootNanos, start: &Start<'_>) -> Machine {
+    fn machine(
+        &self,
+        memory: Option<MachineMemory>,
+        cpu_read: BootNanos,
+        start: &Start<'_>,
+    ) -> Machine {
         let constants = self.kernel.constants();
         let is_short = start.last.is_some_and(|last| {
             let by_counter = start.clocks.boot.since(last.accounts.taken);
@@ -458,7 +511,7 @@ impl<K: Kernel> Engine<K> {
         });
         let needs_processors = is_short && self.plan.fields.need(Need::Processors);
         let processors = if needs_processors { self.kernel.processors_online() } else { None };
-        Machine { hz: constants.hz, page_size: constants.page_size, memory, processors }
+        Machine { hz: constants.hz, memory, processors }
     }
 }
 

@@ -7,6 +7,7 @@ use crate::kernel::Kernel;
 use crate::model::buffer::Buffer;
 use crate::model::control_group::ControlGroup;
 use crate::model::label::Label;
+use crate::model::report::Report;
 use crate::model::snapshot::Snapshot;
 use crate::model::units::Pid;
 use crate::plan::Plan;
@@ -82,6 +83,19 @@ pub fn warn_of_container(
     let mut pids = Vec::new();
     if !groups.is_empty() && kernel.is_contained() && kernel.pids(&mut pids).is_ok() {
         diagnostics.add(Warning::OnlyContainer { groups, processes: pids.len() });
+    }
+}
+
+/// Warns of groups that hold more memory than the machine has, according to the mode.
+pub fn warn_of_memory(plan: &Plan, reports: &[Report], diagnostics: &mut Diagnostics) {
+    if !plan.fields.as_slice().contains(&Field::MemoryShare) {
+        return;
+    }
+    let is_too_much = |report: &&Report| report.memory.is_some_and(|share| share > 1.0);
+    let groups = reports.iter().filter(is_too_much).map(|report| report.label.clone());
+    let groups: Vec<Label> = groups.collect();
+    if !groups.is_empty() {
+        diagnostics.add(Warning::MoreThanMachine { groups, mode: plan.memory.name() });
     }
 }
 

@@ -1,7 +1,7 @@
 //! What was read of the members of groups besides their `stat`. Each part but CPU time is read only if
 //! a field needs it.
 
-use super::memory::Footprint;
+use super::memory::{Footprint, MemoryAccount};
 use super::units::{Amounts, BootNanos, Count, CpuNanos, Pid};
 use alloc::vec::Vec;
 
@@ -42,6 +42,19 @@ pub struct Storage {
 /// Thread id and count of each thread of a process.
 pub type Threads = Vec<(Pid, Count)>;
 
+/// A control group whose processes are all members of the same groups.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountedGroup {
+    /// Its path in the hierarchy of the memory controller.
+    pub path: Vec<u8>,
+    /// Its account.
+    pub account: MemoryAccount,
+    /// Its processes that have memory: indices in the snapshot, sorted.
+    pub members: Vec<usize>,
+    /// The groups that all of them belong to, by their numbers.
+    pub groups: Vec<u32>,
+}
+
 /// What was read of the members. A part that no field needs, or that could not be finished in
 /// time, is `None`.
 #[derive(Clone, Debug, Default)]
@@ -54,6 +67,8 @@ pub struct Readings {
     pub cpu_read: BootNanos,
     /// Memory.
     pub footprints: Option<Vec<Footprint>>,
+    /// The control groups whose account counts instead of the memory of their members.
+    pub accounted: Vec<AccountedGroup>,
     /// Number of open file descriptors.
     pub open_files: Option<Vec<Reading<u64>>>,
     /// Storage traffic.

@@ -191,6 +191,11 @@ impl Bytes {
     pub fn from_kib(kib: u64) -> Bytes {
         Bytes(kib.saturating_mul(1024))
     }
+
+    /// What is left without `other`. 0 if that is larger.
+    pub fn less(self, other: Bytes) -> Bytes {
+        Bytes(self.0.saturating_sub(other.0))
+    }
 }
 
 impl Add for Bytes {

@@ -1,7 +1,8 @@
 //! Parsers for the files of cgroupfs, and for `/proc/PID/cgroup` (cgroups(7)).
 
 use super::line::{Words, line_after, number};
-use crate::model::units::{CpuNanos, Pid};
+use crate::model::memory::MemoryAccount;
+use crate::model::units::{Bytes, CpuNanos, Pid};
 use alloc::vec::Vec;
 
 /// Parses the control group of a process in `/proc/PID/cgroup` (cgroups(7)). Returns the path in
@@ -21,11 +22,7 @@ pub fn cgroup_path(text: &[u8]) -> Option<&[u8]> {
         else {
             continue;
         };
-        let path = path.strip_suffix(b" (deleted)").unwrap_or(path);
-        let mut path = path.strip_prefix(b"/").unwrap_or(path);
-        while let Some(inside) = path.strip_prefix(b"..") {
-            path = inside.strip_prefix(b"/").unwrap_or(inside);
-        }
+        let path = below_root(path);
         let mut controllers = controllers.split(|&byte| byte == b',');
         let rank = if number == b"0" {
             4
@@ -43,6 +40,19 @@ pub fn cgroup_path(text: &[u8]) -> Option<&[u8]> {
         }
     }
     best.map(|(_, path)| path)
+}
+
+/// A path in `/proc/PID/cgroup`, without a slash at either end, and without the `..` that lead out of the
+/// reader's root.
+fn below_root(path: &[u8]) -> &[u8] {
+    let path = path.strip_suffix(b" (deleted)").unwrap_or(path);
+    let mut path = path.strip_prefix(b"/").unwrap_or(path);
+    while let Some(inside) = path.strip_prefix(b"..")
+        && (inside.is_empty() || inside.starts_with(b"/"))
+    {
+        path = inside.strip_prefix(b"/").unwrap_or(inside);
+    }
+    path
 }
 
 /// Finds the directory that systemd uses as the root of its units, given `/proc/1/cgroup`. systemd
@@ -83,6 +93,30 @@ pub fn cpuacct_usage(text: &[u8]) -> Option<CpuNanos> {
     number(text).map(CpuNanos)
 }
 
+/// Finds the control group that accounts the memory of a process, in `/proc/PID/cgroup` (cgroups(7)):
+/// the path in the line of the controller `memory` on v1, in the line `0::` on v2. Without a slash at
+/// either end; empty for the root. `None` if it is not listed.
+///
+/// The path of a process outside the reader's root begins with `/..`, which is removed.
+pub fn memory_path(text: &[u8], is_v1: bool) -> Option<&[u8]> {
+    text.split(|&byte| byte == b'\n').find_map(|line| {
+        let mut parts = line.splitn(3, |&byte| byte == b':');
+        let (number, controllers, path) = (parts.next()?, parts.next()?, parts.next()?);
+        let mut controllers = controllers.split(|&byte| byte == b',');
+        let is_it = if is_v1 { controllers.any(|name| name == b"memory") } else { number == b"0" };
+        is_it.then(|| below_root(path))
+    })
+}
+
+/// Parses `memory.stat`: the memory of a control group and all below it (cgroup-v2.rst;
+/// cgroup-v1/memory.rst). `None` if a line is missing.
+pub fn memory_stat(text: &[u8], is_v1: bool) -> Option<MemoryAccount> {
+    let keys: [&[u8]; 2] =
+        if is_v1 { [b"total_rss ", b"total_mapped_file "] } else { [b"anon ", b"file_mapped "] };
+    let [anonymous, mapped] = keys.map(|key| Words(line_after(text, key)?).number().map(Bytes));
+    Some(MemoryAccount { anonymous: anonymous?, mapped: mapped? })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,6 +139,7 @@ mod tests {
         assert_eq!(path("3:memory:/elsewhere\n0::/\n").unwrap(), "");
         assert_eq!(path("0::/../../system.slice/x.service\n").unwrap(), "system.slice/x.service");
         assert_eq!(path("0::/..\n").unwrap(), "");
+        assert_eq!(path("0::/..a/b\n").unwrap(), "..a/b");
         assert_eq!(path("0::/gone.service (deleted)\n").unwrap(), "gone.service");
         assert_eq!(path(""), None);
     }
@@ -129,6 +164,22 @@ mod tests {
         assert_eq!(cpuacct_usage(b""), None);
     }
 
+    #[test]
+    fn the_memory_of_a_control_group_is_parsed() {
+        let listed = b"9:name=systemd:/a\n4:cpu,memory:/b:c (deleted)\n0::/../d\n";
+        assert_eq!(memory_path(listed, true), Some(&b"b:c"[..]));
+        assert_eq!(memory_path(listed, false), Some(&b"d"[..]));
+        assert_eq!(memory_path(b"0::/\n", true), None);
+        let v2 = b"anon 4096\nfile 9\nkernel 3\nfile_mapped 8192\n";
+        let account = MemoryAccount { anonymous: Bytes(4096), mapped: Bytes(8192) };
+        assert_eq!(memory_stat(v2, false), Some(account));
+        assert_eq!(memory_stat(v2, true), None);
+        let v1 =
+            b"rss 1\nmapped_file 2\ntotal_rss 4096\ntotal_rss_huge 7\ntotal_mapped_file 8192\n";
+        assert_eq!(memory_stat(v1, true), Some(account));
+        assert_eq!(memory_stat(b"anon 4096\n", false), None);
+    }
+
     proptest! {
         #[test]
         fn arbitrary_bytes_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
@@ -136,6 +187,10 @@ mod tests {
             let _ = manager_root(&bytes);
             let _ = cgroup_procs(&bytes);
             let _ = cpu_stat_usage(&bytes);
+            for is_v1 in [false, true] {
+                let _ = memory_path(&bytes, is_v1);
+                let _ = memory_stat(&bytes, is_v1);
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 //! kernel writes.
 
 use super::line::{Words, decimal, kib_line, line_after};
-use crate::model::memory::Statm;
+use crate::model::memory::{MachineMemory, Proportional, Split, Statm};
 use crate::model::process::Stat;
 use crate::model::readings::Storage;
 use crate::model::units::{Amounts, Bytes, Count, CpuNanos, Pages, Pid, Ticks, Uid};
@@ -92,13 +92,44 @@ pub fn statm(line: &[u8]) -> Option<Statm> {
 
 /// Parses the proportional set size (PSS) in `/proc/PID/smaps_rollup`. Each page counts divided by
 /// the number of processes that map it (proc_pid_smaps(5)).
-pub fn smaps_rollup_pss(text: &[u8]) -> Option<Bytes> {
-    kib_line(text, b"Pss:")
+pub fn smaps_rollup(text: &[u8]) -> Option<Proportional> {
+    let line = |key: &[u8]| kib_line(text, key);
+    let split = || {
+        let anonymous = line(b"Pss_Anon:")?;
+        let own = line(b"Private_Dirty:")?;
+        let whole = line(b"Anonymous:")?;
+        Some(Split {
+            anonymous,
+            mapped: line(b"Pss_File:")? + line(b"Pss_Shmem:")?,
+            anonymous_shared: anonymous.less(own),
+            anonymous_shared_whole: whole.less(own),
+        })
+    };
+    Some(Proportional {
+        total: line(b"Pss:")?,
+        split: split(),
+        shared_huge: line(b"Shared_Hugetlb:").unwrap_or_default(),
+    })
 }
 
-/// Parses `MemTotal` in `/proc/meminfo`, the memory of the machine (proc_meminfo(5)).
-pub fn mem_total(text: &[u8]) -> Option<Bytes> {
-    kib_line(text, b"MemTotal:")
+/// Parses the memory of the machine in `/proc/meminfo` (proc_meminfo(5)). A kernel without huge pages has no
+/// lines for them.
+pub fn meminfo(text: &[u8]) -> Option<MachineMemory> {
+    let line = |key: &[u8]| kib_line(text, key);
+    let free = || {
+        let pages = Words(line_after(text, b"HugePages_Free:")?).number()?;
+        let size = line(b"Hugepagesize:")?;
+        Some(Bytes(size.0.saturating_mul(pages)))
+    };
+    let reserved = line(b"Hugetlb:").unwrap_or_default();
+    let huge_in_use = reserved.less(free().unwrap_or_default());
+    Some(MachineMemory { total: line(b"MemTotal:")?, huge_in_use })
+}
+
+/// Parses the huge pages (hugetlbfs) that a process maps, in `/proc/PID/status` (proc_pid_status(5)).
+/// `None` if there is no such line: a kernel thread has none.
+pub fn status_huge_pages(text: &[u8]) -> Option<Bytes> {
+    kib_line(text, b"HugetlbPages:")
 }
 
 /// Parses the effective user in `/proc/PID/status` (proc_pid_status(5)). The line `Uid:` has the
@@ -231,7 +262,7 @@ mod tests {
         }
         assert_eq!(statm(b"1 2\n"), None);
         assert_eq!(statm(b"1 x 3\n"), None);
-        assert_eq!(mem_total(b"MemFree: 3 kB\n"), None);
+        assert_eq!(meminfo(b"MemFree: 3 kB\n"), None);
     }
 
     #[test]
@@ -240,14 +271,34 @@ mod tests {
             statm(b"100 20 3 4 0 6 0\n"),
             Some(Statm { resident: Pages(20), shared: Pages(3) })
         );
-        assert_eq!(
-            mem_total(b"MemTotal:       16316932 kB\nMemFree: 1 kB\n").unwrap().0,
-            16708538368
-        );
+        let memory = meminfo(b"MemTotal:       16316932 kB\nMemFree: 1 kB\n").unwrap();
+        let total = Bytes(16_316_932 * 1024);
+        assert_eq!(memory, MachineMemory { total, huge_in_use: Bytes(0) });
+        let text = b"MemTotal: 9000 kB\nHugePages_Total: 3\nHugePages_Free: 1\n\
+                     Hugepagesize: 2048 kB\nHugetlb: 6144 kB\n";
+        assert_eq!(meminfo(text).unwrap().huge_in_use, Bytes(4096 * 1024));
         let rollup =
             b"560a-7ffd ---p 00000000 00:00 0    [rollup]\nRss: 9 kB\nPss: 5 kB\nPss_Dirty: 1 kB\n";
-        assert_eq!(smaps_rollup_pss(rollup), Some(Bytes(5 * 1024)));
-        assert_eq!(smaps_rollup_pss(b""), None, "a kernel thread has none");
+        let total = Bytes(5 * 1024);
+        let old = Proportional { total, split: None, shared_huge: Bytes(0) };
+        assert_eq!(smaps_rollup(rollup), Some(old));
+        assert_eq!(smaps_rollup(b""), None, "a kernel thread has none");
+        let text = [
+            &rollup[..],
+            b"Pss_Anon: 30 kB\nPss_File: 4 kB\nPss_Shmem: 3 kB\nPrivate_Dirty: 10 kB\n\
+              Anonymous: 90 kB\nShared_Hugetlb: 2048 kB\nPrivate_Hugetlb: 1 kB\n",
+        ];
+        let kib = |kib: u64| Bytes(kib * 1024);
+        let split = Split {
+            anonymous: kib(30),
+            mapped: kib(7),
+            anonymous_shared: kib(20),
+            anonymous_shared_whole: kib(80),
+        };
+        let new = Proportional { total, split: Some(split), shared_huge: kib(2048) };
+        assert_eq!(smaps_rollup(&text.concat()), Some(new));
+        assert_eq!(status_huge_pages(b"VmSwap: 1 kB\nHugetlbPages:\t 4 kB\n"), Some(kib(4)));
+        assert_eq!(status_huge_pages(b"Name:\tx\n"), None);
     }
 
     #[test]
@@ -335,8 +386,9 @@ mod tests {
             let _ = major_faults(&bytes);
             let _ = io(&bytes);
             let _ = switches(&bytes);
-            let _ = mem_total(&bytes);
-            let _ = smaps_rollup_pss(&bytes);
+            let _ = meminfo(&bytes);
+            let _ = status_huge_pages(&bytes);
+            let _ = smaps_rollup(&bytes);
             let _ = status_effective_uid(&bytes);
             let _ = pid_file(&bytes);
             let _ = cpu_list(&bytes);

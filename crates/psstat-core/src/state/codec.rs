@@ -29,12 +29,23 @@
 //!   debts    count, then for each, by rising group: group, heir, owed
 //! rates      count, then for each, by rising number: number, members and debts as above
 //! totals     count, then for each: label, nanoseconds used, last seen
+//! memory     turn
+//!   paths    count, then for each: length, bytes
+//!   members  count, then for each, by rising pid: difference to the pid before, start as above, the control
+//!            group that accounts it (0 if unknown, 1 if none, else the index of its path plus 2), huge pages
+//!            (0 if unknown, else the clock plus 1, then bytes), `smaps_rollup` (0 if it was not read, 1 if it
+//!            cannot be read, else 2, then seven sizes in bytes, the number of relatives and the CPU time)
+//!   accounts count, then for each, by rising path: index of the path, hash of the members, hash of their
+//!            clocks (0 if unknown, else 1 and the hash), bytes, then 0 for nothing, or 1 and two sizes in bytes, or 2 and the pid and start of a stranger
 //! ```
 //!
 //! Numbers are unsigned LEB128: seven bits per byte, the lowest bits first, and the top bit set in
 //! all bytes but the last. A start is twice the difference to the one before it, or one less than twice
 //! the distance if it is earlier: processes with pids near each other often started near each other.
 //! Groups and totals are sorted by label.
+
+mod memory;
+mod primitives;
 
 use super::State;
 use crate::account::accounts::{Accounts, GroupAccount};
@@ -47,13 +58,14 @@ use crate::discovery::tracker::PidTracker;
 use crate::model::label::Label;
 use crate::model::process::{Life, Names, Process, Times};
 use crate::model::report::Rate;
-use crate::model::units::{Amounts, BootNanos, CpuNanos, Pid, ProcId, Ticks};
+use crate::model::units::{Amounts, BootNanos, CpuNanos, ProcId, Ticks};
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
+use primitives::{Reader, put, put_bytes, put_pid_after, put_start};
 use thiserror::Error;
 
 const MAGIC: &[u8; 8] = b"psstat\r\n";
-const VERSION: u16 = 5;
+const VERSION: u16 = 6;
 const HEADER: usize = MAGIC.len() + 2 + 4;
 
 /// Why bytes could not be decoded to a state.
@@ -123,6 +135,7 @@ pub fn encode(state: &State) -> Vec<u8> {
         put(&mut bytes, total.used.0);
         put(&mut bytes, total.seen.0);
     }
+    memory::put_memory(&mut bytes, &state.memory);
     let checksum = crc32fast::hash(&bytes[HEADER..]);
     bytes[HEADER - 4..HEADER].copy_from_slice(&checksum.to_le_bytes());
     bytes
@@ -146,14 +159,6 @@ pub fn decode(bytes: &[u8]) -> Result<State, DecodeError> {
     let mut reader = Reader(body);
     let state = reader.state().ok_or(DecodeError::Damaged)?;
     if reader.0.is_empty() { Ok(state) } else { Err(DecodeError::Damaged) }
-}
-
-fn put(bytes: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        bytes.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    bytes.push(number as u8);
 }
 
 fn put_tracker(bytes: &mut Vec<u8>, tracker: &PidTracker) {
@@ -223,26 +228,6 @@ fn put_ledger<Q: Quantity>(bytes: &mut Vec<u8>, ledger: &Ledger<Q>) {
     }
 }
 
-/// Puts a pid that is larger than the `last`, which it becomes.
-fn put_pid_after(bytes: &mut Vec<u8>, last: &mut u32, pid: Pid) {
-    put(bytes, u64::from(pid.number() - *last));
-    *last = pid.number();
-}
-
-/// Puts a start as its difference to the `last`, which it becomes.
-fn put_start(bytes: &mut Vec<u8>, last: &mut u64, start: Ticks) {
-    let step = start.0.wrapping_sub(*last).cast_signed();
-    put(bytes, ((step << 1) ^ (step >> 63)).cast_unsigned());
-    *last = start.0;
-}
-
-fn put_bytes(bytes: &mut Vec<u8>, text: &[u8]) {
-    put(bytes, text.len() as u64);
-    bytes.extend_from_slice(text);
-}
-
-struct Reader<'a>(&'a [u8]);
-
 impl Reader<'_> {
     fn state(&mut self) -> Option<State> {
         let boot_id = self.bytes()?.to_vec();
@@ -282,20 +267,7 @@ impl Reader<'_> {
             let total = Total { used: CpuNanos(self.number()?), seen: BootNanos(self.number()?) };
             accounts.totals.insert(label, total);
         }
-        Some(State { boot_id, accounts, tracker, known })
-    }
-
-    /// How many of `count` entries there can be, if each has at least so many bytes.
-    fn at_most(&self, count: u64, bytes: usize) -> usize {
-        usize::try_from(count).unwrap_or(usize::MAX).min(self.0.len() / bytes)
-    }
-
-    fn flag(&mut self) -> Option<bool> {
-        match self.number()? {
-            0 => Some(false),
-            1 => Some(true),
-            _ => None,
-        }
+        Some(State { boot_id, accounts, tracker, known, memory: self.memory()? })
     }
 
     fn tracker(&mut self) -> Option<PidTracker> {
@@ -412,55 +384,13 @@ impl Reader<'_> {
         }
         Some(ledger)
     }
-
-    /// A pid that is larger than the `last`, which it becomes.
-    fn pid_after(&mut self, last: &mut u32) -> Option<Pid> {
-        let step = self.number()?;
-        *last = u32::try_from(u64::from(*last).checked_add(step)?).ok()?;
-        (step > 0 && *last <= Pid::MAX.number()).then_some(Pid::new(*last))
-    }
-
-    /// A start, given the `last`, which it becomes.
-    fn start_after(&mut self, last: &mut u64) -> Option<Ticks> {
-        let number = self.number()?;
-        let step = (number >> 1).cast_signed() ^ -(number & 1).cast_signed();
-        *last = last.wrapping_add(step.cast_unsigned());
-        Some(Ticks(*last))
-    }
-
-    fn pid(&mut self) -> Option<Pid> {
-        Pid::checked(self.number()?)
-    }
-
-    fn bytes(&mut self) -> Option<&[u8]> {
-        let length = usize::try_from(self.number()?).ok()?;
-        let (text, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(text)
-    }
-
-    fn number(&mut self) -> Option<u64> {
-        let mut number = 0u64;
-        for shift in (0..64).step_by(7) {
-            let (&byte, rest) = self.0.split_first()?;
-            self.0 = rest;
-            let bits = u64::from(byte & 0x7f);
-            number |= bits << shift;
-            if bits << shift >> shift != bits {
-                return None;
-            }
-            if byte & 0x80 == 0 {
-                return Some(number);
-            }
-        }
-        None
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::process::NameId;
+    use crate::model::units::Pid;
     use core::fmt;
     use proptest::prelude::*;
 
@@ -596,8 +526,9 @@ mod tests {
         let boot_id = proptest::collection::vec(any::<u8>(), 0..40);
         let watched = proptest::collection::vec(any::<u64>(), 0..3);
         let tracker = proptest::option::of(tracker());
-        (boot_id, any::<u64>(), watched, tracker, known(), accounts, totals).prop_map(
-            |(boot_id, taken, watched, tracker, known, accounts, totals)| {
+        let known = (known(), memory::tests::memory());
+        (boot_id, any::<u64>(), watched, tracker, known, accounts, totals).prop_map(
+            |(boot_id, taken, watched, tracker, (known, memory), accounts, totals)| {
                 let (groups, sets, ledger, rates) = accounts;
                 State {
                     boot_id,
@@ -613,6 +544,7 @@ mod tests {
                     },
                     tracker,
                     known,
+                    memory,
                 }
             },
         )

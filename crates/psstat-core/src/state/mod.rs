@@ -4,6 +4,7 @@ pub mod codec;
 
 use crate::account::accounts::Accounts;
 use crate::discovery::known::Known;
+use crate::discovery::known_memory::KnownMemory;
 use crate::discovery::tracker::PidTracker;
 use alloc::vec::Vec;
 
@@ -19,4 +20,6 @@ pub struct State {
     pub tracker: Option<PidTracker>,
     /// What need not be read again as long as it does not run.
     pub known: Known,
+    /// What is remembered of the memory of members.
+    pub memory: KnownMemory,
 }

@@ -1,14 +1,15 @@
 //! Control groups: where their hierarchies are mounted, their processes, and the CPU time they have
 //! used.
 //!
-//! | mounted | processes | CPU time |
-//! |---|---|---|
-//! | v2 | `fs/cgroup` | `cpu.stat` |
-//! | hybrid | `fs/cgroup/unified` | `cpu.stat` there, else as v1 |
-//! | v1 | `fs/cgroup/systemd` | `cpuacct.usage` in `fs/cgroup/cpuacct` |
+//! | mounted | processes | CPU time | memory |
+//! |---|---|---|---|
+//! | v2 | `fs/cgroup` | `cpu.stat` | `memory.stat` |
+//! | hybrid | `fs/cgroup/unified` | `cpu.stat` there, else as v1 | as v1, else `memory.stat` there |
+//! | v1 | `fs/cgroup/systemd` | `cpuacct.usage` in `fs/cgroup/cpuacct` | `memory.stat` in `fs/cgroup/memory` |
 //!
 //! See cgroups(7), and Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/ of the kernel.
 
+pub mod memory;
 pub mod walk;
 
 use crate::sys::{self, retry};

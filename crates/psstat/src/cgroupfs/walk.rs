@@ -307,7 +307,7 @@ impl<'w> Walk<'w> {
 }
 
 /// The path of the directory `name` in the one with that path. The path of the root is empty.
-fn join(path: &[u8], name: &[u8]) -> Vec<u8> {
+pub(super) fn join(path: &[u8], name: &[u8]) -> Vec<u8> {
     let separator = if path.is_empty() { &b""[..] } else { b"/" };
     [path, separator, name].concat()
 }

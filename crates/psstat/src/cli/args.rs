@@ -45,8 +45,9 @@ A process selected by --pattern, --cmdline, --exe or --user may have a parent ou
 When such a process ends, the CPU time that it used since the last sample is lost, because the
 kernel passes it on to the parent. To count it, use --systemd or --cgroup, or select the parent.
 
-With --memory shared-once, memory that a parent and its forked children share copy-on-write counts
-once per process. With --memory pss it counts once.
+--memory auto counts each page once. Forked processes have memory in common. psstat sees that if they
+are all the processes of a control group, as those of a systemd service are, or if it may read their
+memory maps: as root, or with CAP_SYS_PTRACE. Otherwise each process counts it.
 
 The first run stores a baseline and prints no line. Later runs print lines. --wait 1s prints lines
 at once.
@@ -171,8 +172,8 @@ pub struct JobArgs {
     #[arg(long, value_name = "NAME", value_parser = text::<CacheName>(), verbatim_doc_comment)]
     pub cache_name: Option<CacheName>,
 
-    /// How memory is measured: rss, shared-once or pss
-    /// [default: shared-once]
+    /// How memory is measured: auto, shared-once, pss or rss
+    /// [default: auto]
     #[arg(
         long,
         value_name = "MODE",
@@ -246,8 +247,8 @@ where
 }
 
 /// Reads a value that is one of these names.
-fn one_of<T>(
-    names: [&'static str; 3],
+fn one_of<T, const N: usize>(
+    names: [&'static str; N],
     named: fn(&str) -> Option<T>,
 ) -> impl TypedValueParser<Value = T>
 where

@@ -47,7 +47,7 @@ mod tests {
             summary(&job),
             "valid; psstat would measure\n  web: pattern nginx\n    tags: host=tengu, env=x\n  (by \
              their own names): pid 7\n    tags: host=tengu, env=x\n  fields: p_cpu, p_mem, n_proc; \
-             memory: shared-once\n"
+             memory: auto\n"
         );
     }
 }

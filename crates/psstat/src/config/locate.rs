@@ -19,7 +19,7 @@ const EXAMPLES: [(&str, &str, &str); 24] = [
     ("wait", STRING, "\"1s\""),
     ("interval", STRING, "\"10s\""),
     ("fields", "a list of strings", "[\"p_cpu\", \"n_proc\"]"),
-    ("memory", STRING, "\"shared-once\""),
+    ("memory", STRING, "\"auto\""),
     ("format", STRING, "\"influx\""),
     ("output", STRING, "\"/var/lib/psstat.prom\""),
     ("proc", STRING, "\"/host/proc\""),

@@ -423,7 +423,7 @@ mod tests {
         ("fields = [1]", 1, "fields", "as in fields = [\"p_cpu\", \"n_proc\"]"),
         ("fields = ['cpu']", 1, "\"cpu\"", "the fields are p_cpu"),
         ("fields = []", 1, "fields []", "it names no field"),
-        ("memory = 'most'", 1, "memory 'most'", "use rss, shared-once or pss"),
+        ("memory = 'most'", 1, "memory 'most'", "use auto, shared-once, pss or rss"),
         ("format = 'xml'", 1, "format 'xml'", "use influx, json or prometheus"),
         ("timeout = '1'", 1, "timeout '1'", "write durations as 500ms"),
         ("wait = '0s'", 1, "wait '0s'", "it must be longer than 0"),

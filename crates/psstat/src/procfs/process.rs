@@ -5,7 +5,7 @@
 use super::Procfs;
 use super::file_path::FilePath;
 use psstat_core::model::buffer::Buffer;
-use psstat_core::model::memory::Statm;
+use psstat_core::model::memory::{Proportional, Split, Statm};
 use psstat_core::model::process::Stat;
 use psstat_core::model::read_error::{ReadError, Reason};
 use psstat_core::model::readings::Storage;
@@ -45,13 +45,23 @@ impl Procfs {
     /// # Errors
     /// [`ReadError`] if the file cannot be read or parsed; [`Reason::Denied`] if the process belongs
     /// to another user.
-    pub fn pss(&self, pid: Pid, buffer: &mut Buffer) -> Result<Bytes, ReadError> {
+    pub fn proportional(&self, pid: Pid, buffer: &mut Buffer) -> Result<Proportional, ReadError> {
         let path = FilePath::new(pid, super::PSS_FILE);
         let text = self.read(&path, buffer)?;
         if text.is_empty() {
-            return Ok(Bytes(0));
+            return Ok(Proportional { split: Some(Split::default()), ..Proportional::default() });
         }
-        parse::smaps_rollup_pss(text).ok_or_else(|| self.error(&path, Reason::Malformed))
+        parse::smaps_rollup(text).ok_or_else(|| self.error(&path, Reason::Malformed))
+    }
+
+    /// Reads the huge pages that a process maps in `status`, into `text`. Zero for a kernel thread, and on
+    /// a kernel without huge pages.
+    ///
+    /// # Errors
+    /// [`ReadError`] if the file cannot be read.
+    pub fn huge_pages(&self, pid: Pid, text: &mut Vec<u8>) -> Result<Bytes, ReadError> {
+        self.read_up_to(&FilePath::new(pid, "status"), STATUS_LIMIT, text)?;
+        Ok(parse::status_huge_pages(text).unwrap_or_default())
     }
 
     /// Reads the first 256 KiB of `cmdline` into `line`, arguments joined by one

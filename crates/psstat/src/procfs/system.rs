@@ -5,8 +5,9 @@ use super::file_path::FilePath;
 use psstat_core::discovery::tracker;
 use psstat_core::model::births::Births;
 use psstat_core::model::buffer::Buffer;
+use psstat_core::model::memory::MachineMemory;
 use psstat_core::model::read_error::{ReadError, Reason};
-use psstat_core::model::units::{Bytes, Pid, ProcId};
+use psstat_core::model::units::{Pid, ProcId};
 use psstat_core::parse::{line, procfs as parse};
 
 /// Longer than any `stat` of the kernel. It lists all processors and interrupts.
@@ -37,14 +38,14 @@ impl Procfs {
         Some(Births { newest, tasks, pid_max, forks })
     }
 
-    /// The memory of the machine: `MemTotal` of `meminfo` (proc_meminfo(5)).
+    /// The memory of the machine, from `meminfo` (proc_meminfo(5)).
     ///
     /// # Errors
     /// [`ReadError`] if the file cannot be read; [`Reason::Malformed`] if it has no `MemTotal`.
-    pub fn mem_total(&self, buffer: &mut Buffer) -> Result<Bytes, ReadError> {
+    pub fn machine_memory(&self, buffer: &mut Buffer) -> Result<MachineMemory, ReadError> {
         let path = FilePath::of_system(c"meminfo");
         let text = self.read(&path, buffer)?;
-        parse::mem_total(text).ok_or_else(|| self.error(&path, Reason::Malformed))
+        parse::meminfo(text).ok_or_else(|| self.error(&path, Reason::Malformed))
     }
 
     /// Identifies this boot of the machine: `sys/kernel/random/boot_id` (random(4)). Empty if there is no

@@ -1,5 +1,6 @@
 //! What a job still does after its first sample.
 
+use crate::cgroupfs::memory::MemoryAccounts;
 use crate::job::Mounts;
 use psstat_core::field::Need;
 use psstat_core::model::memory::MemoryMode;
@@ -36,8 +37,17 @@ impl Remaining<'_> {
             selector.source == Source::All || selector.conditions.exe.is_some()
         };
         let Plan { selectors, fields, memory, .. } = self.plan;
+        let reads_rollups = match memory {
+            // The kernel accounts the memory of a control group as a whole.
+            MemoryMode::Auto => {
+                !selectors.iter().all(Selector::takes_control_groups)
+                    || MemoryAccounts::open(&self.mounts.sys).is_none()
+            }
+            MemoryMode::Pss => true,
+            MemoryMode::SharedOnce | MemoryMode::Rss => false,
+        };
         selectors.iter().any(reads_exe)
-            || (*memory == MemoryMode::Pss && fields.need(Need::Memory))
+            || (reads_rollups && fields.need(Need::Memory))
             || fields.need(Need::Storage)
     }
 }

@@ -392,7 +392,7 @@ fn a_check_measures_nothing() {
          \x20   tags: host=tengu\n\
          \x20 db: pid_file /run/db.pid\n\
          \x20   tags: host=tengu\n\
-         \x20 fields: p_cpu, p_mem, n_proc; memory: shared-once\n"
+         \x20 fields: p_cpu, p_mem, n_proc; memory: auto\n"
     );
 }
 
@@ -413,7 +413,7 @@ fn the_cause_is_in_the_line_even_if_the_value_is_long() {
     let long = "é".repeat(2000);
     for (text, cause) in [
         (format!("[[group]]\npattern = '{long}('\n"), "unclosed group"),
-        (format!("memory = '{long}'\n[[group]]\npid = 1\n"), "use rss, shared-once or pss"),
+        (format!("memory = '{long}'\n[[group]]\npid = 1\n"), "use auto, shared-once, pss or rss"),
         (format!("[[group]]\n'{long}' = 1\n"), "the keys are name, pid"),
         (format!("[tags]\n'{long}' = ''\n[[group]]\npid = 1\n"), "the value is empty"),
         (format!("[tags]\n'{long}' = 1\n[[group]]\npid = 1\n"), "this is of type integer"),
@@ -423,7 +423,7 @@ fn the_cause_is_in_the_line_even_if_the_value_is_long() {
     }
     run([format!("--pid={long}")]).assert_failed(2, "not a pid");
     run([format!("--tag={long}")]).assert_failed(2, "write it as KEY=VALUE");
-    run([format!("--memory={long}")]).assert_failed(2, "use rss, shared-once or pss");
+    run([format!("--memory={long}")]).assert_failed(2, "use auto, shared-once, pss or rss");
 }
 
 /// The example that ships.

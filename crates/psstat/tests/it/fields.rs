@@ -491,7 +491,8 @@ fn uptime_is_that_of_the_oldest_process() {
 fn a_value_beyond_64_bits_is_omitted() {
     let tree = usual();
     tree.write("101/statm", format!("9 {} 0 1 0 1 0\n", u64::MAX / 4096));
-    let run = job(&tree, "n_proc,mem").second_run();
+    let args = ["--pid", "web:100", "--fields", "n_proc,mem", "--memory=rss"];
+    let run = Job::new(&tree, args).second_run();
     assert_eq!(keys(&run.line()), "n_proc");
 }
 

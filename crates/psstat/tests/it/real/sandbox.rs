@@ -167,7 +167,8 @@ fn a_pid_file_that_leads_elsewhere_later_is_refused() {
     let (file, target) = (directory.join("web.pid"), elsewhere.join("web.pid"));
     fs::write(&file, server.pid.to_string()).expect("a pid file");
     fs::write(&target, server.pid.to_string()).expect("a pid file");
-    let args = ["--pid-file", &format!("web:{}", file.display()), "--pid=own:1"];
+    let file_of_web = format!("web:{}", file.display());
+    let args = ["--pid-file", &file_of_web, "--pid=own:1", "--memory=shared-once"];
     let mut psstat = Watched::start(&[], &args);
     psstat.request();
     assert_eq!((psstat.line().name.as_str(), psstat.line().name.as_str()), ("web", "own"));

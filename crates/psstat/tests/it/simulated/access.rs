@@ -61,6 +61,8 @@ pub struct Access {
     pub shows_only: Option<u32>,
     /// No hierarchy of control groups can be read.
     pub hides_hierarchy: bool,
+    /// No `smaps_rollup` may be read.
+    pub hides_rollups: bool,
     /// `/proc/meminfo` cannot be read.
     pub hides_memory: bool,
 }

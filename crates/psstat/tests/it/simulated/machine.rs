@@ -8,12 +8,13 @@
 //! microsecond. Its memory and open files follow from its number.
 
 use super::access::File;
+use super::pages::PAGE;
 use super::world::{HZ, Life, Task, World};
 use psstat_core::kernel::{Clocks, Constants, Kernel, Wanted};
 use psstat_core::model::births::{Births, PidRange};
 use psstat_core::model::buffer::Buffer;
 use psstat_core::model::control_group::Hierarchy;
-use psstat_core::model::memory::Statm;
+use psstat_core::model::memory::{MachineMemory, MemoryAccount, Proportional, Split, Statm};
 use psstat_core::model::pid_file::{PidFile, PidFileError};
 use psstat_core::model::process::Stat;
 use psstat_core::model::read_error::{ReadError, Reason};
@@ -53,6 +54,8 @@ pub struct Setup {
     /// Whether the CPU clock of a process and its `stat` are one reading. Then nothing happens
     /// between them, and as much is read with clocks as without.
     pub counts_processes: bool,
+    /// Whether the memory of control groups is accounted.
+    pub accounts_memory: bool,
 }
 
 impl Default for Setup {
@@ -63,6 +66,7 @@ impl Default for Setup {
             has_clocks: true,
             time: usize::MAX,
             counts_processes: false,
+            accounts_memory: false,
         }
     }
 }
@@ -271,13 +275,77 @@ impl Kernel for Machine<'_> {
     }
 
     fn statm(&self, pid: Pid) -> Result<Statm, ReadError> {
-        let memory =
-            |task: &Task| if task.zombie { Statm::default() } else { memory_of(task.life) };
-        self.read(pid, File::Statm, |_, task| memory(task))
+        self.read(pid, File::Statm, |world, task| {
+            if task.zombie {
+                return Statm::default();
+            }
+            let Statm { resident, shared } = memory_of(task.life);
+            let pages = world.pages.of(task.life).len() as u64 * (PAGE / 4096);
+            Statm { resident: Pages(resident.0 + pages), shared }
+        })
     }
 
-    fn pss(&self, pid: Pid) -> Result<Bytes, ReadError> {
-        self.read_living(pid, File::Statm, |task| memory_of(task.life).resident.bytes(4096))
+    fn proportional(&self, pid: Pid) -> Result<Proportional, ReadError> {
+        let denied =
+            ReadError { path: format!("/proc/{pid}/smaps_rollup"), reason: Reason::Denied };
+        self.read(pid, File::Statm, |world, task| {
+            world.rollups.set(world.rollups.get() + 1);
+            if world.access.hides_rollups {
+                return Err(denied);
+            }
+            let statm = memory_of(task.life);
+            let [own, mapped] = [statm.anonymous(), statm.mapped()].map(|pages| pages.bytes(4096));
+            let mut split = Split { anonymous: own, mapped, ..Split::default() };
+            for page in world.pages.of(task.life) {
+                let mappers = world.pages.mappers(page) as u64;
+                split.anonymous += Bytes(PAGE / mappers);
+                if mappers > 1 {
+                    split.anonymous_shared += Bytes(PAGE / mappers);
+                    split.anonymous_shared_whole += Bytes(PAGE);
+                }
+            }
+            let total = split.anonymous + mapped;
+            Ok(Proportional { total, split: Some(split), ..Proportional::default() })
+        })?
+    }
+
+    fn huge_pages(&self, pid: Pid) -> Result<Bytes, ReadError> {
+        self.read_living(pid, File::Statm, |_| Bytes(0))
+    }
+
+    fn memory_path(&self, pid: Pid) -> Result<Option<Vec<u8>>, ReadError> {
+        let is_accounted = self.setup.accounts_memory;
+        self.read(pid, File::ControlGroup, |_, task| {
+            is_accounted.then(|| task.control_group.as_bytes().to_vec())
+        })
+    }
+
+    /// The controller is enabled for units.
+    fn accounted_by(&self, path: &[u8]) -> Option<Vec<u8>> {
+        path.split(|&byte| byte == b'/').next().map(<[u8]>::to_vec)
+    }
+
+    fn memory_account(
+        &self,
+        path: &[u8],
+        visit: &mut dyn FnMut(Option<Pid>) -> bool,
+    ) -> Result<Option<MemoryAccount>, ReadError> {
+        let is_inside = |other: &str| {
+            let rest = other.as_bytes().strip_prefix(path);
+            rest.is_some_and(|rest| path.is_empty() || rest.is_empty() || rest[0] == b'/')
+        };
+        let (pids, account) = self.with_world(|world| {
+            let inside = world.tasks().iter();
+            let inside: Vec<(&Pid, &Task)> =
+                inside.filter(|(_, task)| !task.zombie && is_inside(task.control_group)).collect();
+            let own = |task: &Task| memory_of(task.life).anonymous().bytes(4096).0;
+            let own: u64 = inside.iter().map(|(_, task)| own(task)).sum();
+            let anonymous = Bytes(world.pages.charged_to(is_inside) * PAGE + own);
+            let pids: Vec<Pid> = inside.into_iter().map(|(&pid, _)| pid).collect();
+            (pids, MemoryAccount { anonymous, mapped: Bytes(0) })
+        });
+        let is_whole = pids.into_iter().all(|pid| visit(Some(pid)));
+        Ok(is_whole.then_some(account))
     }
 
     fn cmdline(&self, pid: Pid, line: &mut Vec<u8>) -> Result<(), ReadError> {
@@ -351,11 +419,10 @@ impl Kernel for Machine<'_> {
         })
     }
 
-    fn mem_total(&self) -> Result<Bytes, ReadError> {
+    fn machine_memory(&self) -> Result<MachineMemory, ReadError> {
         let denied = ReadError { path: "/proc/meminfo".to_owned(), reason: Reason::Denied };
-        self.with_world(|world| {
-            (!world.access.hides_memory).then_some(Bytes(1 << 30)).ok_or(denied)
-        })
+        let memory = MachineMemory { total: Bytes(1 << 36), huge_in_use: Bytes(0) };
+        self.with_world(|world| (!world.access.hides_memory).then_some(memory).ok_or(denied))
     }
 
     fn processors_online(&self) -> Option<u64> {

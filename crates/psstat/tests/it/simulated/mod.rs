@@ -19,6 +19,8 @@
 //! | `unreadable` | what may not be read changes nothing in other groups |
 //! | `time_outs` | a sample that ran out of time loses nothing |
 //! | `unmoved` | reading only what has run gives the same result as reading everything |
+//! | `pages` | the anonymous memory of a world, page by page |
+//! | `memory` | memory is counted once, whatever shows it |
 //! | `of_bytes` | histories that a fuzzer makes up, and what holds in them |
 //! | `rules` | for each rule of the accounting, a history that fails without it |
 //!
@@ -33,8 +35,10 @@ mod counters;
 mod hierarchy;
 mod history;
 mod machine;
+mod memory;
 pub mod of_bytes;
 mod oracle;
+mod pages;
 mod partial;
 mod pid_files;
 mod properties;

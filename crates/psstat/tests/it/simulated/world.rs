@@ -30,9 +30,11 @@
 
 use super::access::Access;
 use super::hierarchy::Hierarchy;
+use super::pages::Pages;
 use psstat_core::model::pid_file::{PidFile, PidFileError};
 use psstat_core::model::process::Stat;
 use psstat_core::model::units::{Amounts, BootNanos, CpuNanos, Hz, Pid, Ticks};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
@@ -176,6 +178,10 @@ pub struct World {
     hierarchy: Hierarchy,
     /// What psstat may read.
     pub access: Access,
+    /// Anonymous memory.
+    pub pages: Pages,
+    /// How many times a `smaps_rollup` was read.
+    pub rollups: Cell<usize>,
     /// Pid files, by path.
     pub pid_files: BTreeMap<&'static str, Result<PidFile, PidFileError>>,
 }
@@ -212,6 +218,8 @@ impl World {
             log: vec![Event::Forked { pid: Pid::INIT, parent: None, comm, now: 0 }],
             hierarchy: Hierarchy::default(),
             access: Access::default(),
+            pages: Pages::default(),
+            rollups: Cell::new(0),
             pid_files: BTreeMap::new(),
         }
     }
@@ -270,6 +278,11 @@ impl World {
     /// How many processes there have been since boot.
     pub fn lives(&self) -> Life {
         self.lives
+    }
+
+    /// Whether a process is a child of another.
+    pub fn is_child(&self, pid: Pid, of: Pid) -> bool {
+        self.tasks[&pid].parent == of
     }
 
     fn pids_where(&self, holds: impl Fn(&Task) -> bool) -> Vec<Pid> {
@@ -385,6 +398,7 @@ impl World {
             reaper: None,
         };
         self.log.push(event);
+        self.pages.fork(self.tasks[&parent].life, life);
         self.tasks.insert(pid, child);
     }
 
@@ -502,6 +516,7 @@ impl World {
         let (life, mut reaper) = (task.life, task.reaper.unwrap_or(task.parent));
         let is_decided = task.reaper.is_some();
         self.log.push(Event::Ended { life });
+        self.pages.release(life);
         while !is_decided && !self.tasks[&reaper].subreaper {
             reaper = self.tasks[&reaper].parent;
         }
