@@ -16,7 +16,7 @@ use crate::model::units::{Hz, Pid, ProcId, Ticks, Uid};
 use crate::select::roots::{self, Kind, Lookup, Root, Undecided, Unknown};
 use crate::select::selector::Source;
 use crate::select::selectors::{NewRoots, Selectors};
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::cell::OnceCell;
 
@@ -95,7 +95,7 @@ impl FoundRoots {
         let are_read = selectors.select_by_files() && selectors.new_roots() == NewRoots::ByRunning;
         let among_all = |root: &&Root| are_read && selectors[root.selector].source == Source::All;
         let mut among_all: Vec<Root> = self.list.iter().filter(among_all).copied().collect();
-        among_all.sort_unstable_by_key(|root| (root.process, root.selector));
+        roots::sort(&mut among_all);
         move |process| {
             let pid = snapshot.processes[process].id.pid;
             if !are_read || self.uncertain.binary_search(&pid).is_ok() {
@@ -169,8 +169,9 @@ impl<K: Kernel> RootFinder<'_, K> {
         undecided.extend(found.undecided);
         let has_undecided = undecided.iter().any(|one| one.unknown == Unknown::Unreadable);
         let mut uncertain = lookup.doubt(&undecided, |root| self.pid(root), doubts);
-        let kept: BTreeSet<Pid> = kept.iter().map(|undecided| self.pid(undecided.root)).collect();
-        uncertain.retain(|pid| !kept.contains(pid));
+        let mut kept: Vec<Pid> = kept.iter().map(|undecided| self.pid(undecided.root)).collect();
+        kept.sort_unstable();
+        uncertain.retain(|pid| kept.binary_search(pid).is_err());
         FoundRoots { list, uncertain, has_undecided }
     }
 

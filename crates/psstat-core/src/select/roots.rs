@@ -306,6 +306,11 @@ pub fn among_all<'k>(
     picked
 }
 
+/// Sorts roots by process, and those of one process by selector.
+pub fn sort(roots: &mut [Root]) {
+    roots.sort_unstable_by_key(|root| (root.process, root.selector));
+}
+
 /// Picks the candidates that meet the conditions of their selector.
 pub fn among(
     mut candidates: Vec<Root>,
@@ -317,7 +322,7 @@ pub fn among(
         return Picked { roots: candidates, undecided: Vec::new() };
     }
     let conditional = Conditional::new(selectors, snapshot);
-    candidates.sort_by_key(|root| (root.process, root.selector));
+    sort(&mut candidates);
     candidates.dedup();
     let mut picked = Picked::default();
     for of_process in candidates.chunk_by(|one, other| one.process == other.process) {
