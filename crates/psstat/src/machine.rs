@@ -210,8 +210,8 @@ impl Kernel for Machine {
         }
     }
 
-    fn is_psstat(&self, pid: Pid) -> bool {
-        self.ask(pid, "exe", || self.procfs().runs_own_executable(pid)).unwrap_or(false)
+    fn is_psstat(&self, pid: Pid) -> Result<bool, ReadError> {
+        self.ask(pid, "exe", || self.procfs().runs_own_executable(pid))
     }
 
     fn pids(&self, pids: &mut Vec<Pid>) -> Result<Option<i64>, ReadError> {
