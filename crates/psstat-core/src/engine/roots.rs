@@ -202,14 +202,26 @@ impl<K: Kernel> RootFinder<'_, K> {
         doubts: &mut Doubts,
     ) {
         let subject = Subject::Selector(picked.selector);
-        let error = self.kernel.stat(picked.pid, &mut Buffer::default()).err();
-        match (self.hidden, error.filter(|error| error.reason != Reason::Vanished)) {
-            (Some(hidden), _) => doubts.add(hidden.clone(), [subject]),
-            (None, Some(first)) => {
-                let warning = Warning::Unreadable { what: What::Processes, count: 1, first };
+        if let Some(hidden) = self.hidden {
+            doubts.add(hidden.clone(), [subject]);
+            return;
+        }
+        // If it could not be read a moment ago, that counts, whatever a second reading would show.
+        let Snapshot { unread, unreadable, .. } = self.snapshot;
+        let unreadable = if unread.binary_search(&picked.pid).is_ok() {
+            unreadable.clone()
+        } else {
+            let mut now = Unreadable::default();
+            let error = self.kernel.stat(picked.pid, &mut Buffer::default()).err();
+            error.into_iter().for_each(|error| now.add(error));
+            now
+        };
+        match unreadable {
+            Unreadable { count, first: Some(first) } => {
+                let warning = Warning::Unreadable { what: What::Processes, count, first };
                 doubts.add(warning, [subject]);
             }
-            (None, None) => diagnostics.add(self.not_running(picked)),
+            Unreadable { first: None, .. } => diagnostics.add(self.not_running(picked)),
         }
     }
 
