@@ -88,7 +88,10 @@ pub trait Kernel {
     fn own_line(&self) -> Vec<ProcId>;
 
     /// Whether a process runs the same executable as psstat.
-    fn is_psstat(&self, pid: Pid) -> bool;
+    ///
+    /// # Errors
+    /// If the link to its executable cannot be read.
+    fn is_psstat(&self, pid: Pid) -> Result<bool, ReadError>;
 
     /// Replaces `pids` by the pids of all processes, sorted. Returns the offset to call
     /// [`Kernel::pids_from`] with, or `None` if the list can only be read from its beginning.

@@ -4,6 +4,7 @@
 use crate::emit::Format;
 use crate::emit::emission::Emission;
 use crate::field::{Fields, Need};
+use crate::model::collect;
 use crate::model::label::{Label, Tags};
 use crate::model::memory::MemoryMode;
 use crate::model::report::Report;
@@ -111,7 +112,7 @@ fn tags_of(selectors: &[Selector], common: &[(Label, Label)]) -> Vec<Tags> {
         }
     }
     let of_groups: BTreeMap<&Label, Tags> =
-        of_groups.into_iter().map(|(name, own)| (name, with_own(common, own))).collect();
+        collect::map(of_groups.into_iter().map(|(name, own)| (name, with_own(common, own))));
     let tags = |selector: &Selector| match &selector.name {
         Some(name) => of_groups[name].clone(),
         None => with_own(common, &selector.tags),

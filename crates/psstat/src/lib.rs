@@ -13,6 +13,7 @@
 //! | [`sys`] | system calls, and what their errors mean |
 //! | [`blocking`] | reads that may never come back |
 //! | [`privilege`] | capabilities that psstat has and its caller has not |
+//! | [`users`] | passwd(5) and getent(1) |
 //! | [`files`] | files outside `/proc` and `/sys`: cache, output, pid files, configuration |
 //! | [`settings`] | settings of the command line or the file, and the step to a job |
 //! | [`config`] | the configuration file |
@@ -43,3 +44,4 @@ pub mod procfs;
 pub mod sandbox;
 pub mod settings;
 pub mod sys;
+pub mod users;

@@ -4,13 +4,13 @@ use crate::blocking::reads::{Reads, Stuck, Unanswered};
 use crate::cgroupfs::{self, memory::MemoryAccounts};
 use crate::clock;
 use crate::deadline::Deadline;
-use crate::environment;
 use crate::error::OpenError;
 use crate::files::pid_file;
 use crate::job::Mounts;
 use crate::procfs::fd_cache::FdCache;
 use crate::procfs::{self, Procfs};
 use crate::sys;
+use crate::users::{self, Getent};
 use nix::time::ClockId;
 use psstat_core::kernel::{Clocks, Constants, Kernel, Wanted};
 use psstat_core::model::births::{Births, PidRange};
@@ -27,12 +27,10 @@ use psstat_core::model::units::{
 };
 use psstat_core::parse::procfs as parse;
 use std::cell::{OnceCell, RefCell};
-use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::num::NonZero;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 /// The machine that psstat runs on.
 #[derive(Debug)]
@@ -53,10 +51,9 @@ pub struct Machine {
     has_clocks: bool,
     /// The processes that run psstat, and the parent of psstat when they were found.
     own_line: RefCell<Option<(Option<rustix::process::Pid>, Vec<ProcId>)>>,
-    /// When getent(1) was last asked for each user.
-    asked_for_users: RefCell<BTreeMap<String, Instant>>,
     /// The hierarchy of control groups that accounts memory, when it was first needed.
     memory_accounts: OnceCell<MemoryAccounts>,
+    getent: Getent,
     /// Buffers to read into.
     scratch: RefCell<Buffer>,
     text: RefCell<Vec<u8>>,
@@ -101,12 +98,17 @@ impl Machine {
             reads,
             readers,
             keeps_files_open: false,
-            asked_for_users: RefCell::default(),
+            getent: Getent::default(),
             own_line: RefCell::default(),
             memory_accounts: OnceCell::new(),
             scratch: RefCell::default(),
             text: RefCell::default(),
         })
+    }
+
+    /// The same machine. It asks for users by way of `getent`, which remembers what was asked.
+    pub fn with_getent(self, getent: &Getent) -> Machine {
+        Machine { getent: getent.clone(), ..self }
     }
 
     /// The same machine for any number of samples: it keeps the files of members open.
@@ -196,20 +198,12 @@ impl Kernel for Machine {
     }
 
     fn find_user(&self, name: &str) -> Option<Uid> {
-        /// Asking for a user costs as much as some samples.
-        const ASK_EVERY: Duration = Duration::from_secs(60);
-        let passwd = environment::passwd();
-        let local = self.reads.of_file(&passwd, || environment::find_local_user(name));
+        let local = self.reads.of_file(&users::passwd(), || users::find_local(name));
         if let Ok(Some(uid)) = local {
             return Some(uid);
         }
-        let mut asked = self.asked_for_users.borrow_mut();
-        if asked.get(name).is_some_and(|asked| asked.elapsed() < ASK_EVERY) {
-            return None;
-        }
-        asked.insert(name.to_owned(), Instant::now());
         // The sample needs the rest of its time for what is known.
-        environment::ask_for_user(name, self.deadline.time_left() / 4)
+        self.getent.find(name, self.deadline.time_left() / 4, || self.out_of_time())
     }
 
     fn is_contained(&self) -> bool {
@@ -229,8 +223,8 @@ impl Kernel for Machine {
         }
     }
 
-    fn is_psstat(&self, pid: Pid) -> bool {
-        self.ask(pid, "exe", || self.procfs().runs_own_executable(pid)).unwrap_or(false)
+    fn is_psstat(&self, pid: Pid) -> Result<bool, ReadError> {
+        self.ask(pid, "exe", || self.procfs().runs_own_executable(pid))
     }
 
     fn pids(&self, pids: &mut Vec<Pid>) -> Result<Option<i64>, ReadError> {

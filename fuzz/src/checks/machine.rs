@@ -427,8 +427,8 @@ impl Kernel for Machine {
         self.own_line.clone()
     }
 
-    fn is_psstat(&self, pid: Pid) -> bool {
-        self.own_line.iter().any(|own| own.pid == pid)
+    fn is_psstat(&self, pid: Pid) -> Result<bool, ReadError> {
+        Ok(self.own_line.iter().any(|own| own.pid == pid))
     }
 
     fn pids(&self, pids: &mut Vec<Pid>) -> Result<Option<i64>, ReadError> {

@@ -2,12 +2,12 @@
 
 use super::group::{Group, own_label};
 use super::membership::Membership;
+use crate::model::collect;
 use crate::model::label::Label;
 use crate::model::process::Life;
 use crate::model::snapshot::Snapshot;
 use crate::select::roots::Root;
 use crate::select::selectors::Selectors;
-use alloc::collections::BTreeMap;
 use core::cell::OnceCell;
 
 /// Something that makes it impossible to say who belongs to some groups.
@@ -55,8 +55,7 @@ pub fn apply(
         living.get_or_init(|| membership.count(count, is_alive))[group.index] > 0
     };
     let labels = groups.iter().enumerate();
-    let labels: BTreeMap<Label, usize> =
-        labels.map(|(index, group)| (group.label.clone(), index)).collect();
+    let labels = collect::map(labels.map(|(index, group)| (group.label.clone(), index)));
     for Doubt { subject, cause } in doubts {
         let about = |group: &mut Group| {
             group.doubt.get_or_insert(*cause);

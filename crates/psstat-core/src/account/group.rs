@@ -235,8 +235,10 @@ fn drafts(
         }
     }
     let mut drafts: Vec<(Label, Draft)> = drafts.into_iter().collect();
-    // The sort is stable: groups of one selector stay in the order of their names.
-    drafts.sort_by_key(|(_, draft)| draft.order);
+    // Groups of one selector are in the order of their names.
+    drafts.sort_unstable_by(|(one, draft), (other, after)| {
+        (draft.order, one).cmp(&(after.order, other))
+    });
     drafts
 }
 

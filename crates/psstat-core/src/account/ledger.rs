@@ -161,7 +161,7 @@ impl<Q> Ledger<Q> {
         for debt in &mut self.debts {
             debt.group = groups[debt.group as usize];
         }
-        self.debts.sort_by_key(|debt| debt.group);
+        sort_by_group(&mut self.debts);
     }
 
     fn debts_of(&self, group: u32) -> &[Debt<Q>] {
@@ -169,6 +169,11 @@ impl<Q> Ledger<Q> {
         let length = self.debts[from..].partition_point(|debt| debt.group == group);
         &self.debts[from..from + length]
     }
+}
+
+/// Sorts debts by group. Those of one group stay in their order.
+fn sort_by_group<Q>(debts: &mut [Debt<Q>]) {
+    debts.sort_by_key(|debt| debt.group);
 }
 
 /// Index of the member with that pid in `members`, which are sorted by pid.
@@ -321,7 +326,7 @@ impl<Q: Quantity> Settlement<'_, Q> {
             settled.used = None;
         }
         debts.retain(|debt: &Debt<Q>| !settled[debt.group as usize].is_left_out);
-        debts.sort_by_key(|debt| debt.group);
+        sort_by_group(&mut debts);
         (settled, debts)
     }
 

@@ -93,7 +93,7 @@ impl<'l> Link<'l> {
                 *least = depth.min(*least);
             }
             let mut groups: Vec<usize> = (0..self.groups.len()).collect();
-            groups.sort_by_key(|&group| (!self.is_named[group], least[group]));
+            groups.sort_unstable_by_key(|&group| (!self.is_named[group], least[group], group));
             groups
         })
     }

@@ -17,7 +17,6 @@ use crate::model::report::Rate;
 use crate::model::snapshot::Snapshot;
 use crate::model::units::{Amounts, Count, Pid, ProcId, Ticks};
 use alloc::borrow::Cow;
-use alloc::collections::BTreeSet;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -197,9 +196,11 @@ fn after_exec<'l>(before: &'l Ledger<Count>, now: &[Member<Count>]) -> Cow<'l, L
     };
     let threads = || before.members.iter().filter(|member| is_thread(member));
     let stay = |thread: &&Member<Count>| find(thread.id.pid).is_some_and(|now| now.id == thread.id);
-    let stayed: BTreeSet<Pid> = threads().filter(stay).map(|thread| thread.parent).collect();
+    let mut stayed: Vec<Pid> = threads().filter(stay).map(|thread| thread.parent).collect();
+    stayed.sort_unstable();
     let mut ledger = Cow::Borrowed(before);
-    for thread in threads().filter(|thread| !stayed.contains(&thread.parent)) {
+    let ended = |thread: &&Member<Count>| stayed.binary_search(&thread.parent).is_err();
+    for thread in threads().filter(ended) {
         let first = thread.parent;
         let Ok(index) = ledger.members.binary_search_by_key(&first, |member| member.id.pid) else {
             continue;

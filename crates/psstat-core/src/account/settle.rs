@@ -14,6 +14,7 @@ use super::rates::{self, Before, Counted, Done};
 use super::sets::{SetId, Sets};
 use super::totals;
 use crate::field::Need;
+use crate::model::collect;
 use crate::model::label::Label;
 use crate::model::memory::{Footprint, MachineMemory};
 use crate::model::process::{Life, Process};
@@ -23,7 +24,7 @@ use crate::model::snapshot::Snapshot;
 use crate::model::units::{Amounts, BootNanos, Bytes, Count, CpuNanos, Hz, Ticks};
 use crate::plan::Plan;
 use crate::select::selector;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -81,10 +82,9 @@ pub fn settle(
 ) -> Outcome {
     let nothing = Sets::default();
     let groups_then = before.map_or(0, |before| before.groups.len());
-    let numbers: BTreeMap<&Label, u32> =
-        before.into_iter().flat_map(|before| before.groups.keys()).zip(0..).collect();
+    let then: Vec<&Label> = before.into_iter().flat_map(|before| before.groups.keys()).collect();
     let linked: Vec<(Option<u32>, bool)> =
-        groups.iter().map(|group| (numbers.get(&group.label).copied(), group.named)).collect();
+        groups.iter().map(|group| (number(&then, &group.label), group.named)).collect();
     let sets_then = before.map_or(&nothing, |before| &before.sets);
     let link = Link::new(sets_then, &observation.membership.sets, &linked, groups_then);
     let accounted = accounted(observation.readings, groups.len());
@@ -145,6 +145,11 @@ fn accounted(readings: &Readings, groups: usize) -> Vec<Vec<Accounted>> {
         groups.iter().for_each(|&group| of_groups[group as usize].push(accounted));
     }
     of_groups
+}
+
+/// The place of a label among `labels`, which are sorted.
+fn number(labels: &[&Label], label: &Label) -> Option<u32> {
+    labels.binary_search(&label).ok().map(|place| place as u32)
 }
 
 /// Identifies a selector in other samples.
@@ -311,7 +316,7 @@ impl Settling<'_> {
             let done = rates::settle(rate, counted, (ledger, since), self.link, &known)?;
             Some((rate, done))
         };
-        shown.filter_map(settle).collect()
+        collect::map(shown.filter_map(settle))
     }
 
     /// What the members of each group are and have now.
@@ -375,22 +380,18 @@ impl Settling<'_> {
         for ((group, counters), settled) in self.groups.iter().zip(counters).zip(&settled) {
             if is_kept[group.index] {
                 let rates = rates.iter().filter(|(_, done)| done.is_kept[group.index]);
-                let rates: BTreeSet<Rate> = rates.map(|(&rate, _)| rate).collect();
+                let rates = collect::set(rates.map(|(&rate, _)| rate));
                 let has_ledger = !settled.is_left_out;
                 let by_descent = group.by_descent;
                 let account = GroupAccount { by_descent, has_ledger, counters, rates };
                 groups.insert(group.label.clone(), account);
             }
         }
-        let numbers: BTreeMap<&Label, u32> = groups.keys().zip(0..).collect();
-        let numbers: Vec<u32> = self
-            .groups
-            .iter()
-            .map(|group| numbers.get(&group.label).copied().unwrap_or_default())
-            .collect();
+        let kept: Vec<&Label> = groups.keys().collect();
+        let numbers = self.groups.iter().map(|group| number(&kept, &group.label));
+        let numbers: Vec<u32> = numbers.map(Option::unwrap_or_default).collect();
         let (sets, new_ids) = membership.sets.compact(ids.into_iter(), &numbers);
-        let mut rates: BTreeMap<Rate, Ledger<Count>> =
-            rates.into_iter().map(|(rate, done)| (rate, done.ledger)).collect();
+        let mut rates = collect::map(rates.into_iter().map(|(rate, done)| (rate, done.ledger)));
         ledger.renumber(&new_ids, &numbers);
         rates.values_mut().for_each(|ledger| ledger.renumber(&new_ids, &numbers));
         Accounts {
@@ -437,7 +438,7 @@ impl Settling<'_> {
             open_files: open_files.and_then(|_| summary.open_files.total()),
             uptime: is_whole.then(|| Duration::from_nanos(summary.started.map_or(0, age))),
             cpu_time,
-            rates: counts.map(|&(rate, count)| (rate, per_second(count))).collect(),
+            rates: collect::map(counts.map(|&(rate, count)| (rate, per_second(count)))),
         })
     }
 }

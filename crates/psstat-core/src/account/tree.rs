@@ -91,7 +91,7 @@ fn some(index: u32) -> Option<usize> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::model::process::{Life, Names, Times};
     use crate::model::units::{ProcId, Ticks};

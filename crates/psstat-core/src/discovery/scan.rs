@@ -132,19 +132,16 @@ pub fn reread_early_children(
     has_waited: impl Fn(&Process) -> bool,
 ) {
     let is_member = |index: usize| members.binary_search(&index).is_ok();
-    let mut stale: Vec<usize> = members
-        .iter()
-        .copied()
-        .filter(|&child| {
-            tree.parent(child).is_some_and(|parent| {
-                is_member(parent)
-                    && !snapshot.was_read_before(parent, child)
-                    && core::iter::successors(Some(parent), |&above| tree.parent(above))
-                        .take(snapshot.processes.len())
-                        .any(|above| is_member(above) && has_waited(&snapshot.processes[above]))
-            })
+    let mut waiting = Waiting { known: Vec::new(), tree };
+    let has_waited = |above: usize| is_member(above) && has_waited(&snapshot.processes[above]);
+    let mut is_early = |&child: &usize| {
+        tree.parent(child).is_some_and(|parent| {
+            is_member(parent)
+                && !snapshot.was_read_before(parent, child)
+                && waiting.has_waited(parent, &has_waited)
         })
-        .collect();
+    };
+    let mut stale: Vec<usize> = members.iter().copied().filter(|child| is_early(child)).collect();
     if stale.is_empty() {
         return;
     }
@@ -152,7 +149,7 @@ pub fn reread_early_children(
     let mut done = vec![false; snapshot.processes.len()];
     // Topmost first: a process below another stale one is reached from that one.
     let depths = tree.depths();
-    stale.sort_by_key(|&index| depths[index]);
+    stale.sort_unstable_by_key(|&index| (depths[index], index));
     for top in stale {
         let mut below = vec![top];
         while let Some(index) = below.pop() {
@@ -174,5 +171,78 @@ pub fn reread_early_children(
             }
             below.extend(tree.children(index).filter(|&child| is_member(child)));
         }
+    }
+}
+
+/// Which processes have waited for a child, or are below one that has. What is known of one process is kept,
+/// so that each is asked once, also in a long line of descendants.
+struct Waiting<'t> {
+    /// For each process. Empty if nothing is known yet.
+    known: Vec<Option<bool>>,
+    tree: &'t Tree,
+}
+
+impl Waiting<'_> {
+    /// Whether a process or one of its ancestors has waited. `of_itself` returns whether a process has. In a
+    /// cycle, which the parents in a fabricated procfs can form, each is taken to have waited.
+    fn has_waited(&mut self, process: usize, of_itself: &impl Fn(usize) -> bool) -> bool {
+        let Waiting { known, tree } = self;
+        known.resize(tree.count(), None);
+        let mut line = Vec::new();
+        let mut next = Some(process);
+        let has_waited = loop {
+            let Some(above) = next else { break false };
+            if let Some(known) = known[above] {
+                break known;
+            }
+            // This value is found again only in a cycle.
+            known[above] = Some(true);
+            line.push(above);
+            if of_itself(above) {
+                break true;
+            }
+            next = tree.parent(above);
+        };
+        line.into_iter().for_each(|below| known[below] = Some(has_waited));
+        has_waited
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::account::tree::tests::processes;
+    use core::cell::Cell;
+
+    /// A line of descendants in which each process has a smaller pid than its parent.
+    fn line(length: u32) -> Tree {
+        let parent = |pid| if pid == length { 0 } else { pid + 1 };
+        let table: Vec<_> = (1..=length).map(|pid| (pid, parent(pid), 5)).collect();
+        Tree::new(&processes(&table))
+    }
+
+    #[test]
+    fn each_process_of_a_long_line_is_asked_once() {
+        let tree = line(1000);
+        for waited in [None, Some(0), Some(600), Some(999)] {
+            let asked = Cell::new(0);
+            let of_itself = |process| {
+                asked.set(asked.get() + 1);
+                waited == Some(process)
+            };
+            let mut waiting = Waiting { known: Vec::new(), tree: &tree };
+            for process in 0..1000 {
+                let is_below = waited.is_some_and(|waited| process <= waited);
+                assert_eq!(waiting.has_waited(process, &of_itself), is_below, "{process}");
+            }
+            assert!(asked.get() <= 1000, "{} questions", asked.get());
+        }
+    }
+
+    #[test]
+    fn the_search_for_a_process_that_has_waited_ends_in_a_cycle() {
+        let tree = Tree::new(&processes(&[(5, 6, 1), (6, 5, 1), (7, 6, 1)]));
+        let mut waiting = Waiting { known: Vec::new(), tree: &tree };
+        assert!([2, 0, 1].map(|process| waiting.has_waited(process, &|_| false)) == [true; 3]);
     }
 }

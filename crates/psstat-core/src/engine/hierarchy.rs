@@ -28,7 +28,7 @@ pub fn doubt(
     let of_groups = groups.iter().filter_map(|group| group.error.as_ref());
     let mut errors: Vec<&ReadError> =
         of_groups.chain(unread.iter().map(|directory| &directory.error)).collect();
-    errors.sort_by(|one, other| one.path.cmp(&other.path));
+    errors.sort_unstable_by(|one, other| one.path.cmp(&other.path));
     errors.dedup();
     if let Some(&first) = errors.first() {
         let mut subjects = Vec::new();

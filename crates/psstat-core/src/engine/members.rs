@@ -104,7 +104,7 @@ impl<K: Kernel> MemberReader<'_, K> {
         let fields = &self.plan.fields;
         let mut order: Vec<usize> = (0..readings.members.len()).collect();
         let depths = self.tree.depths();
-        order.sort_by_key(|&index| depths[readings.members[index]]);
+        order.sort_unstable_by_key(|&index| (depths[readings.members[index]], index));
         let members: Vec<usize> = order.iter().map(|&index| readings.members[index]).collect();
         if fields.need(Need::Storage) {
             let storage = self.counts(Need::Storage, &members, diagnostics, |process| {

@@ -16,9 +16,9 @@ use crate::model::units::{Hz, Pid, ProcId, Ticks, Uid};
 use crate::select::roots::{self, Kind, Lookup, Root, Undecided, Unknown};
 use crate::select::selector::Source;
 use crate::select::selectors::{NewRoots, Selectors};
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::cell::OnceCell;
+use core::cell::{OnceCell, RefCell};
 
 /// If a process started this long after its pid file was written, in nanoseconds, the file is
 /// probably stale. Normally the process writes the file itself, after its start. One second covers
@@ -95,7 +95,7 @@ impl FoundRoots {
         let are_read = selectors.select_by_files() && selectors.new_roots() == NewRoots::ByRunning;
         let among_all = |root: &&Root| are_read && selectors[root.selector].source == Source::All;
         let mut among_all: Vec<Root> = self.list.iter().filter(among_all).copied().collect();
-        among_all.sort_unstable_by_key(|root| (root.process, root.selector));
+        roots::sort(&mut among_all);
         move |process| {
             let pid = snapshot.processes[process].id.pid;
             if !are_read || self.uncertain.binary_search(&pid).is_ok() {
@@ -134,15 +134,20 @@ impl<K: Kernel> RootFinder<'_, K> {
         doubts: &mut Doubts,
     ) -> FoundRoots {
         let RootFinder { selectors, snapshot, .. } = *self;
-        let own_line = OnceCell::new();
-        let is_own = |process: &Process| self.is_own(process, &own_line);
+        let own =
+            Own { kernel: self.kernel, line: OnceCell::new(), unanswered: RefCell::default() };
+        let is_own = |process: &Process| own.is(process, snapshot.names.text(process.comm));
         let mut lookup = CountingLookup::new(self.kernel);
         let known = |pid: Pid| self.unmoved.picked_by(pid);
         let among_all = roots::among_all(selectors, snapshot, is_own, known, &mut lookup);
         let by_pid = |picked: &PickedPid| roots::by_pid(picked.selector, picked.pid, snapshot);
-        let mut candidates = roots::in_control_groups(selectors, snapshot, control_groups, is_own);
-        candidates.extend(picked.iter().filter_map(by_pid));
-        let found = roots::among(candidates, selectors, snapshot, &mut lookup);
+        let candidates = roots::in_control_groups(selectors, snapshot, control_groups);
+        let mut found = roots::among(candidates, selectors, snapshot, is_own, &mut lookup);
+        let candidates = picked.iter().filter_map(by_pid).collect();
+        // A pid may be that of psstat.
+        let is_own = |_: &Process| Ok(false);
+        found.extend(roots::among(candidates, selectors, snapshot, is_own, &mut lookup));
+        lookup.add_unanswered(own.unanswered.into_inner());
         let is_undecided = |root| found.undecided.iter().any(|undecided| undecided.root == root);
         for picked in picked {
             match by_pid(picked) {
@@ -169,8 +174,9 @@ impl<K: Kernel> RootFinder<'_, K> {
         undecided.extend(found.undecided);
         let has_undecided = undecided.iter().any(|one| one.unknown == Unknown::Unreadable);
         let mut uncertain = lookup.doubt(&undecided, |root| self.pid(root), doubts);
-        let kept: BTreeSet<Pid> = kept.iter().map(|undecided| self.pid(undecided.root)).collect();
-        uncertain.retain(|pid| !kept.contains(pid));
+        let mut kept: Vec<Pid> = kept.iter().map(|undecided| self.pid(undecided.root)).collect();
+        kept.sort_unstable();
+        uncertain.retain(|pid| kept.binary_search(pid).is_err());
         FoundRoots { list, uncertain, has_undecided }
     }
 
@@ -196,26 +202,27 @@ impl<K: Kernel> RootFinder<'_, K> {
         doubts: &mut Doubts,
     ) {
         let subject = Subject::Selector(picked.selector);
-        let error = self.kernel.stat(picked.pid, &mut Buffer::default()).err();
-        match (self.hidden, error.filter(|error| error.reason != Reason::Vanished)) {
-            (Some(hidden), _) => doubts.add(hidden.clone(), [subject]),
-            (None, Some(first)) => {
-                let warning = Warning::Unreadable { what: What::Processes, count: 1, first };
+        if let Some(hidden) = self.hidden {
+            doubts.add(hidden.clone(), [subject]);
+            return;
+        }
+        // If it could not be read a moment ago, that counts, whatever a second reading would show.
+        let Snapshot { unread, unreadable, .. } = self.snapshot;
+        let unreadable = if unread.binary_search(&picked.pid).is_ok() {
+            unreadable.clone()
+        } else {
+            let mut now = Unreadable::default();
+            let error = self.kernel.stat(picked.pid, &mut Buffer::default()).err();
+            error.into_iter().for_each(|error| now.add(error));
+            now
+        };
+        match unreadable {
+            Unreadable { count, first: Some(first) } => {
+                let warning = Warning::Unreadable { what: What::Processes, count, first };
                 doubts.add(warning, [subject]);
             }
-            (None, None) => diagnostics.add(self.not_running(picked)),
+            Unreadable { first: None, .. } => diagnostics.add(self.not_running(picked)),
         }
-    }
-
-    /// Whether a process is psstat, runs it (a shell, `sudo`, `timeout`, Telegraf), or is another psstat.
-    /// Their command lines contain the patterns that psstat looks for.
-    fn is_own(&self, process: &Process, own_line: &OnceCell<Vec<ProcId>>) -> bool {
-        /// How the names of programs that may be psstat begin.
-        const NAME: &[u8] = b"psstat";
-        let pid = process.id.pid;
-        let name = self.snapshot.names.text(process.comm);
-        own_line.get_or_init(|| self.kernel.own_line()).contains(&process.id)
-            || (name.starts_with(NAME) && self.kernel.is_psstat(pid))
     }
 
     fn pid_file(&self, picked: &PickedPid) -> Option<&Vec<u8>> {
@@ -263,6 +270,37 @@ fn date_of(start: Ticks, clocks: Clocks, hz: Hz) -> i64 {
     clocks.wall.0.saturating_sub(boot).saturating_add(since_boot)
 }
 
+/// Finds the processes that are psstat, that run it (a shell, `sudo`, `timeout`, Telegraf), or that are
+/// another psstat. Their command lines contain the patterns that psstat looks for.
+struct Own<'o, K> {
+    kernel: &'o K,
+    line: OnceCell<Vec<ProcId>>,
+    /// The errors of processes that do not answer.
+    unanswered: RefCell<Vec<(Pid, ReadError)>>,
+}
+
+impl<K: Kernel> Own<'_, K> {
+    /// Whether a process with that name is one of them. One whose executable may not be read is none: it
+    /// belongs to another user.
+    fn is(&self, process: &Process, name: &[u8]) -> Result<bool, Unknown> {
+        /// How the names of programs that may be psstat begin.
+        const NAME: &[u8] = b"psstat";
+        if self.line.get_or_init(|| self.kernel.own_line()).contains(&process.id) {
+            return Ok(true);
+        }
+        if !name.starts_with(NAME) {
+            return Ok(false);
+        }
+        match self.kernel.is_psstat(process.id.pid) {
+            Err(error) if error.reason.is_unanswered() => {
+                self.unanswered.borrow_mut().push((process.id.pid, error));
+                Err(Unknown::Unanswered)
+            }
+            known => Ok(known.unwrap_or(false)),
+        }
+    }
+}
+
 /// Looks up attributes of processes, and counts those that cannot be read.
 struct CountingLookup<'l, K> {
     kernel: &'l K,
@@ -287,6 +325,12 @@ impl<'l, K: Kernel> CountingLookup<'l, K> {
             unanswered: Vec::new(),
             uncertain: Vec::new(),
         }
+    }
+
+    /// Adds errors of processes that do not answer.
+    fn add_unanswered(&mut self, errors: Vec<(Pid, ReadError)>) {
+        self.uncertain.extend(errors.iter().map(|(pid, _)| *pid));
+        self.unanswered.extend(errors);
     }
 
     /// Adds a doubt for each process that is `undecided` because an attribute could not be read.

@@ -3,6 +3,7 @@
 
 pub mod births;
 pub mod buffer;
+pub mod collect;
 pub mod control_group;
 pub mod label;
 pub mod memory;

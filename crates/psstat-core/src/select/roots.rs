@@ -41,18 +41,35 @@ pub struct Undecided {
 }
 
 impl Picked {
-    /// Takes back what was added of a process since there were `before` so many, if it `is_own`. That is
-    /// asked only of what was picked, because it costs more than to match a name.
+    /// Takes back what was added of a process since there were `before` so many, if it `is_own`. If that is
+    /// not known, nobody knows whether the process is a root. That is asked only of what was picked, because
+    /// it costs more than to match a name.
     fn forget_own(
         &mut self,
         before: (usize, usize),
         process: &Process,
-        is_own: impl Fn(&Process) -> bool,
+        is_own: impl Fn(&Process) -> Result<bool, Unknown>,
     ) {
-        if (self.roots.len(), self.undecided.len()) != before && is_own(process) {
-            self.roots.truncate(before.0);
-            self.undecided.truncate(before.1);
+        if (self.roots.len(), self.undecided.len()) == before {
+            return;
         }
+        match is_own(process) {
+            Ok(false) => {}
+            Ok(true) => {
+                self.roots.truncate(before.0);
+                self.undecided.truncate(before.1);
+            }
+            Err(unknown) => {
+                let undecided = |root| Undecided { root, kind: Kind::Exe, unknown };
+                self.undecided.extend(self.roots.drain(before.0..).map(undecided));
+            }
+        }
+    }
+
+    /// Adds what another collection has.
+    pub fn extend(&mut self, other: Picked) {
+        self.roots.extend(other.roots);
+        self.undecided.extend(other.undecided);
     }
 }
 
@@ -258,7 +275,7 @@ impl<'c, 'a, L: Lookup> Candidate<'c, 'a, L> {
 pub fn among_all<'k>(
     selectors: &Selectors,
     snapshot: &Snapshot,
-    is_own: impl Fn(&Process) -> bool,
+    is_own: impl Fn(&Process) -> Result<bool, Unknown>,
     picked_by: impl Fn(Pid) -> Option<&'k [usize]>,
     lookup: &mut impl Lookup,
 ) -> Picked {
@@ -306,39 +323,47 @@ pub fn among_all<'k>(
     picked
 }
 
-/// Picks the candidates that meet the conditions of their selector.
+/// Sorts roots by process, and those of one process by selector.
+pub fn sort(roots: &mut [Root]) {
+    roots.sort_unstable_by_key(|root| (root.process, root.selector));
+}
+
+/// Picks the candidates that meet the conditions of their selector. `is_own` is as for [`among_all`].
 pub fn among(
     mut candidates: Vec<Root>,
     selectors: &Selectors,
     snapshot: &Snapshot,
+    is_own: impl Fn(&Process) -> Result<bool, Unknown>,
     lookup: &mut impl Lookup,
 ) -> Picked {
     if candidates.iter().all(|root| selectors[root.selector].conditions.is_empty()) {
         return Picked { roots: candidates, undecided: Vec::new() };
     }
     let conditional = Conditional::new(selectors, snapshot);
-    candidates.sort_by_key(|root| (root.process, root.selector));
+    sort(&mut candidates);
     candidates.dedup();
     let mut picked = Picked::default();
     for of_process in candidates.chunk_by(|one, other| one.process == other.process) {
         if lookup.out_of_time() {
             break;
         }
-        let mut candidate = Candidate::new(&conditional, lookup, of_process[0].process);
+        let before = (picked.roots.len(), picked.undecided.len());
+        let process = of_process[0].process;
+        let mut candidate = Candidate::new(&conditional, lookup, process);
         for root in of_process {
             candidate.judge(root.selector, &mut picked);
         }
+        picked.forget_own(before, &snapshot.processes[process], &is_own);
     }
     picked
 }
 
 /// Returns the processes in the control groups of selectors that have conditions. They are
-/// candidates: their conditions are not checked. `is_own` is as for [`among_all`].
+/// candidates: their conditions are not checked.
 pub fn in_control_groups(
     selectors: &Selectors,
     snapshot: &Snapshot,
     control_groups: &[ControlGroup],
-    is_own: impl Fn(&Process) -> bool,
 ) -> Vec<Root> {
     let mut candidates = Vec::new();
     for (index, top) in control_groups.iter().enumerate() {
@@ -348,7 +373,6 @@ pub fn in_control_groups(
             }
             let pids = control_groups[index..top.end].iter().flat_map(|below| &below.pids);
             let indices = pids.filter_map(|&pid| snapshot.find(pid));
-            let indices = indices.filter(|&index| !is_own(&snapshot.processes[index]));
             candidates.extend(indices.map(|process| Root { selector, process }));
         }
     }
@@ -525,7 +549,8 @@ mod tests {
         ]);
         let mut lookup = CountingLookup::new(&processes);
         let roots =
-            among_all(&selectors, &snapshot(&processes), |_| false, |_| None, &mut lookup).roots;
+            among_all(&selectors, &snapshot(&processes), |_| Ok(false), |_| None, &mut lookup)
+                .roots;
         assert_eq!(picked(&roots), [(0, 0), (0, 1), (1, 1), (1, 3), (1, 4)]);
     }
 
@@ -533,7 +558,7 @@ mod tests {
     fn psstat_is_never_a_root() {
         let (processes, selectors) =
             ([NGINX, NGINX], selectors(vec![of_all(Some("nginx"), None, None)]));
-        let own = |process: &Process| process.id.pid == Pid::new(1);
+        let own = |process: &Process| Ok(process.id.pid == Pid::new(1));
         let mut lookup = CountingLookup::new(&processes);
         let roots = among_all(&selectors, &snapshot(&processes), own, |_| None, &mut lookup).roots;
         assert_eq!(picked(&roots), [(1, 0)]);
@@ -548,7 +573,8 @@ mod tests {
         ]);
         let mut lookup = CountingLookup::new(&processes);
         let roots =
-            among_all(&selectors, &snapshot(&processes), |_| false, |_| None, &mut lookup).roots;
+            among_all(&selectors, &snapshot(&processes), |_| Ok(false), |_| None, &mut lookup)
+                .roots;
         assert_eq!(picked(&roots), [(0, 0)]);
         let first = Pid::new(1);
         let once = BTreeMap::from([((first, "cmdline"), 1), ((first, "exe"), 1)]);
@@ -566,10 +592,10 @@ mod tests {
         let all = vec![candidate(0, 0), candidate(1, 0), candidate(0, 1)];
         let snapshot = snapshot(&processes);
         let mut lookup = CountingLookup::new(&processes);
-        let roots = among(all, &selectors, &snapshot, &mut lookup).roots;
+        let roots = among(all, &selectors, &snapshot, |_| Ok(false), &mut lookup).roots;
         assert_eq!(picked(&roots), [(0, 1), (1, 0)]);
         let mut lookup = CountingLookup::new(&processes);
-        among(vec![candidate(1, 2)], &selectors, &snapshot, &mut lookup);
+        among(vec![candidate(1, 2)], &selectors, &snapshot, |_| Ok(false), &mut lookup);
         assert!(lookup.lookups.is_empty());
     }
 
@@ -587,12 +613,31 @@ mod tests {
             ..ControlGroup::default()
         };
         let groups = [group(1, &[0, 1], 2), group(2, &[], 2), group(3, &[], 3)];
-        let candidates = |own: u32| {
-            let is_own = |process: &Process| process.id.pid == Pid::new(own);
-            picked(&in_control_groups(&selectors, &snapshot(&processes), &groups, is_own))
+        let candidates = in_control_groups(&selectors, &snapshot(&processes), &groups);
+        assert_eq!(picked(&candidates), [(0, 0), (1, 0)]);
+    }
+
+    #[test]
+    fn a_process_that_may_be_psstat_may_be_a_root() {
+        let processes = [NGINX, NGINX, NGINX];
+        let selectors = selectors(vec![of_all(Some("nginx"), None, None)]);
+        let snapshot = snapshot(&processes);
+        let own = |process: &Process| match process.id.pid.number() {
+            1 => Ok(true),
+            2 => Err(Unknown::Unanswered),
+            _ => Ok(false),
         };
-        assert_eq!(candidates(9), [(0, 0), (1, 0)]);
-        assert_eq!(candidates(2), [(0, 0)]);
+        let candidates = (0..3).map(|process| Root { selector: 0, process }).collect();
+        let mut lookup = CountingLookup::new(&processes);
+        for found in [
+            among_all(&selectors, &snapshot, own, |_| None, &mut lookup),
+            among(candidates, &selectors, &snapshot, own, &mut lookup),
+        ] {
+            assert_eq!(picked(&found.roots), [(2, 0)]);
+            let root = Root { selector: 0, process: 1 };
+            let undecided = Undecided { root, kind: Kind::Exe, unknown: Unknown::Unanswered };
+            assert_eq!(found.undecided, [undecided]);
+        }
     }
 
     fn attributes() -> impl Strategy<Value = Attributes> {
@@ -676,7 +721,7 @@ mod tests {
             let selectors = Selectors::new(selectors).unwrap();
             let snapshot = snapshot(&processes);
             let mut lookup = CountingLookup::new(&processes);
-            let found = among_all(&selectors, &snapshot, |_| false, |_| None, &mut lookup);
+            let found = among_all(&selectors, &snapshot, |_| Ok(false), |_| None, &mut lookup);
             prop_assert_eq!(picked(&found.roots), expected);
             let undecided: Vec<Root> = found.undecided.iter().map(|one| one.root).collect();
             prop_assert_eq!(picked(&undecided), unknown);

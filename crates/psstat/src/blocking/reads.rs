@@ -144,6 +144,13 @@ impl Reads {
         Some(Reads { shared: Arc::clone(&self.shared), turn, thread: own_thread() })
     }
 
+    /// This thread takes over from the one that reads, whatever it does, to end the program.
+    pub fn take_over_at_end(&self) -> Reads {
+        abandoned::note();
+        let turn = self.shared.turn.fetch_add(1, Ordering::AcqRel) + 1;
+        Reads { shared: Arc::clone(&self.shared), turn, thread: own_thread() }
+    }
+
     /// The read that is under way.
     pub fn under_way(&self) -> Option<Reading> {
         self.state().current.clone()

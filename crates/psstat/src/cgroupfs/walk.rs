@@ -285,7 +285,7 @@ impl<'w> Walk<'w> {
         // A name contains no byte 0, so that each group comes before those below it, and these before
         // the next one beside it.
         let end_names = |byte: &u8| if *byte == b'/' { 0 } else { *byte };
-        groups.sort_by(|one, other| {
+        groups.sort_unstable_by(|one, other| {
             one.path.iter().map(end_names).cmp(other.path.iter().map(end_names))
         });
         let mut above: Vec<usize> = Vec::new();

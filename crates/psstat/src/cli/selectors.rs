@@ -189,7 +189,7 @@ impl FromArgMatches for SelectorArgs {
             let indices = matches.indices_of(kind.option()).into_iter().flatten();
             typed.extend(indices.zip(values).map(|(index, value)| (index, kind, value.clone())));
         }
-        typed.sort_by_key(|&(index, ..)| index);
+        typed.sort_unstable_by_key(|&(index, ..)| index);
         Ok(SelectorArgs(typed.into_iter().map(|(_, kind, value)| (kind, value)).collect()))
     }
 

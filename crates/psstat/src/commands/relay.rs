@@ -13,6 +13,7 @@
 
 use crate::blocking::abandoned;
 use crate::blocking::reads::{Reading, Reads};
+use crate::deadline::Stop;
 use crate::error::Error;
 use crate::messages;
 use crate::sys::retry;
@@ -34,6 +35,10 @@ const LATER: u32 = 5;
 /// A read is abandoned when it is still under way at this many looks in a row, so after two thirds of the
 /// patience at least.
 const LOOKS: u32 = 3;
+
+/// A sample that goes on for this long after the program was told to end is abandoned. Telegraf waits one
+/// second for the end.
+const PATIENCE_AT_END: Duration = Duration::from_millis(400);
 
 /// The signals that psstat handles. A thread that is stuck handles none, so threads that can be stuck
 /// leave them to the one that waits.
@@ -60,26 +65,33 @@ struct Relay<S> {
     /// Wakes the thread that waits, while a sample is taken. `None` if none waits.
     timer: Option<TimerFd>,
     timeout: Duration,
+    stop: Stop,
     work: Work<S>,
 }
 
-/// Does the work. If `can_block`, another thread waits, and goes on if this one is stuck in a read. A
-/// sample may take as long as `timeout`.
+/// When another thread goes on.
+#[derive(Debug)]
+pub struct Watch {
+    /// Whether the work makes reads that can block. If not, no other thread waits.
+    pub can_block: bool,
+    /// How long a sample may take.
+    pub timeout: Duration,
+    /// Whether the program has been told to end. Then a sample that does not end is abandoned.
+    pub stop: Stop,
+}
+
+/// Does the work. If it can block, another thread waits, and goes on if this one is stuck in a read.
 ///
 /// # Errors
 /// The error of the work.
-pub fn run<S: Send + 'static>(
-    session: S,
-    can_block: bool,
-    timeout: Duration,
-    work: Work<S>,
-) -> Result<(), Error> {
+pub fn run<S: Send + 'static>(session: S, watch: Watch, work: Work<S>) -> Result<(), Error> {
+    let Watch { can_block, timeout, stop } = watch;
     let flags = TimerFlags::TFD_CLOEXEC;
     let timer = || TimerFd::new(ClockId::CLOCK_MONOTONIC, flags).ok();
     let timer = if can_block { timer() } else { None };
     let session = Mutex::new(Some(session));
     let turn = Turn {
-        relay: Arc::new(Relay { session, timer, timeout, work }),
+        relay: Arc::new(Relay { session, timer, timeout, stop, work }),
         reads: Reads::of_first_thread(),
         is_watched: Cell::new(false),
     };
@@ -99,7 +111,9 @@ impl<S: Send + 'static> Turn<S> {
 
     /// Takes the session, at the beginning of the work. `None` if the turn has passed to another thread.
     pub fn begin(&self) -> Option<S> {
-        self.session().take()
+        let mut session = self.session();
+        // Another thread takes the turn while it holds this lock, so nothing comes in between.
+        if self.reads.is_current() { session.take() } else { None }
     }
 
     /// Takes a sample, and returns it with the session. `None` if the turn has passed to another thread
@@ -176,10 +190,17 @@ impl<S: Send + 'static> Relay<S> {
         let timer = self.timer.as_ref()?;
         let mut last: Option<Reading> = None;
         let (mut looks, mut since) = (0, Instant::now());
+        let mut told: Option<Instant> = None;
         loop {
             if retry(|| rustix::io::read(timer, &mut [0; 8])).is_err() {
                 // Signals need this thread.
                 std::thread::sleep(LONGEST_PATIENCE);
+            }
+            if self.stop.is_set()
+                && told.get_or_insert_with(Instant::now).elapsed() >= PATIENCE_AT_END
+                && let Some(reads) = self.end(reads)
+            {
+                return Some(reads);
             }
             let now = reads.under_way();
             if now.is_none() || now != last {
@@ -198,6 +219,15 @@ impl<S: Send + 'static> Relay<S> {
                 return Some(reads);
             }
         }
+    }
+}
+
+impl<S> Relay<S> {
+    /// Takes the turn in the middle of a sample, to end the program. `None` if none is being taken: then the
+    /// thread that has the session ends the program.
+    fn end(&self, reads: &Reads) -> Option<Reads> {
+        let session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        session.is_some().then(|| reads.take_over_at_end())
     }
 }
 

@@ -1,13 +1,14 @@
 //! `psstat`: takes one sample (Telegraf exec).
 
-use super::relay::{self, Turn};
-use crate::deadline::Deadline;
+use super::relay::{self, Turn, Watch};
+use crate::deadline::{Deadline, Stop};
 use crate::error::Error;
 use crate::files::cache::{CacheFile, PreparedCache};
 use crate::files::{output, pid_file};
 use crate::job::{Baseline, Job};
 use crate::machine::{Machine, boot_now};
 use crate::messages::Messages;
+use crate::users::Getent;
 use psstat_core::diagnostics::Diagnostics;
 use psstat_core::engine::{Engine, Sample};
 use psstat_core::kernel::Kernel;
@@ -26,8 +27,10 @@ pub fn run(job: Job, interruptible: Interruptible) -> Result<(), Error> {
     let timeout = job.timeout;
     let deadline = Deadline::after(timeout);
     let earlier = Diagnostics::default();
-    let session = Session { job, interruptible, deadline, last: None, earlier };
-    relay::run(session, can_block, timeout, sample_and_print)
+    let getent = Getent::default();
+    let session = Session { job, interruptible, deadline, getent, last: None, earlier };
+    // SIGTERM ends the process by itself.
+    relay::run(session, Watch { can_block, timeout, stop: Stop::default() }, sample_and_print)
 }
 
 /// Whether SIGTERM ends the process, with status 0.
@@ -60,6 +63,7 @@ struct Session {
     job: Job,
     interruptible: Interruptible,
     deadline: Deadline,
+    getent: Getent,
     /// What the sample is compared with, once that is known.
     last: Option<Arc<State>>,
     /// The warnings of the sample that it is compared with, if this run took that one.
@@ -69,7 +73,9 @@ struct Session {
 fn sample_and_print(turn: &Turn<Session>) -> Result<(), Error> {
     let Some(session) = turn.begin() else { return Ok(()) };
     let Job { plan, mounts, multi_threaded, .. } = &session.job;
-    let machine = Machine::open(mounts, *multi_threaded, session.deadline, turn.reads())?;
+    let deadline = session.deadline.clone();
+    let machine = Machine::open(mounts, *multi_threaded, deadline, turn.reads())?;
+    let machine = machine.with_getent(&session.getent);
     let run = Run { turn, engine: Engine::new(machine, plan.clone()) };
     let mut messages = Messages::default();
     let taken = match session.job.baseline.clone() {

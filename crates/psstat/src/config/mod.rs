@@ -158,7 +158,7 @@ impl<'a> Reader<'a> {
 
     fn tags(self, tags: file::Tags) -> Result<TagList, ConfigError> {
         let mut tags: Vec<(Spanned<String>, Spanned<String>)> = tags.into_iter().collect();
-        tags.sort_by_key(|(key, _)| key.span().start);
+        tags.sort_unstable_by_key(|(key, _)| key.span().start);
         let mut list = TagList::default();
         for (key, value) in tags {
             if value.get_ref().contains('\0') {
@@ -234,7 +234,7 @@ impl<'a> Reader<'a> {
         ];
         let given = all.into_iter().filter_map(|(key, start, source)| Some((start?, key, source?)));
         let mut given: Vec<(usize, &'static str, Source)> = given.collect();
-        given.sort_by_key(|&(start, ..)| start);
+        given.sort_unstable_by_key(|&(start, ..)| start);
         if let [(_, first, _), (start, second, _), ..] = given[..] {
             return Err(self.error(start, Problem::TwoSources { first, second }));
         }

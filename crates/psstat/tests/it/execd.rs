@@ -3,8 +3,9 @@
 
 use crate::namespace;
 use crate::stderr::assert_warnings;
+use crate::support::fake_proc::{FakeProc, Process};
 use crate::support::limit::{self, Limited};
-use crate::support::{OWN_PROCESSES, copy_program, is_installed, skip, skip_in_part};
+use crate::support::{OWN_PROCESSES, copy_program, is_installed, make_fifo, skip, skip_in_part};
 use rustix::process::{Signal, kill_process};
 use std::collections::BTreeMap;
 use std::fs;
@@ -400,6 +401,75 @@ fn sigterm_and_sigint_end_it() {
         psstat.await_handlers();
         psstat.signal(signal);
         psstat.wait().assert_clean();
+    }
+}
+
+/// SIGTERM ends it within a second, also in the middle of a sample.
+#[test]
+fn a_slow_getent_does_not_delay_the_end() {
+    let directory = directory();
+    let getent = directory.path().join("getent");
+    let asked = directory.path().join("asked");
+    fs::write(&getent, format!("#!/bin/sh\necho >>{}\nexec sleep 1000\n", asked.display()))
+        .expect("written");
+    fs::set_permissions(&getent, fs::Permissions::from_mode(0o755)).expect("ours");
+    let users = (0..20).map(|number| format!("--user=u{number}:psstat-no-such-user-{number}"));
+    for cause in ["--pid=1", "--cmdline=w:^no process$"] {
+        let script = "mount --bind \"$0\" /usr/bin/getent && exec \"$@\"";
+        let mut command = Command::new("unshare");
+        command.args(["-m", "/bin/sh", "-c", script]).arg(&getent).arg(PSSTAT);
+        command.args(["execd", "--host=", "--timeout=60s", cause]).args(users.clone());
+        let mut psstat = Resident::of(&mut command);
+        let begin = Instant::now();
+        while !asked.exists() {
+            if psstat.child.try_wait().expect("a child").is_some() {
+                skip("it needs root, mount namespaces and getent");
+                return;
+            }
+            assert!(begin.elapsed() < PATIENCE, "getent was not asked");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let stdout = psstat.stdout();
+        psstat.terminate().assert_clean();
+        assert_eq!(whole_lines(stdout), []);
+        fs::remove_file(&asked).expect("written");
+    }
+}
+
+/// To open a FIFO that nobody writes to takes for ever.
+#[test]
+fn a_sample_that_never_ends_does_not_delay_the_end() {
+    let tree = FakeProc::new();
+    tree.add(&Process::new(1, 0, "init"));
+    let sys = directory();
+    let procs = sys.path().join("fs/cgroup/a/cgroup.procs");
+    fs::create_dir_all(procs.parent().expect("a directory")).expect("made");
+    let mut psstat = Command::new(PSSTAT);
+    psstat.args(["execd", "--host=", "--timeout=60s", "--cgroup=a:/a", "--cmdline=w:x", "--proc"]);
+    psstat.arg(tree.path()).arg("--sys").arg(sys.path());
+    for is_first in [true, false] {
+        if is_first {
+            make_fifo(&procs);
+        } else {
+            fs::write(&procs, "").expect("written");
+        }
+        let mut psstat = Resident::of(&mut psstat);
+        let lines = psstat.lines();
+        psstat.await_handlers();
+        if !is_first {
+            psstat.request();
+            assert_eq!([next(&lines), next(&lines)].map(|line| line.name), ["a", "w"]);
+            fs::remove_file(&procs).expect("written");
+            make_fifo(&procs);
+            psstat.request();
+        }
+        wait_for("psstat to open the FIFO", || {
+            let wait = fs::read_to_string(format!("/proc/{}/wchan", psstat.child.id()));
+            wait.is_ok_and(|wait| wait == "wait_for_partner")
+        });
+        psstat.terminate().assert_clean();
+        assert_eq!(lines.recv_timeout(PATIENCE), Err(RecvTimeoutError::Disconnected));
+        fs::remove_file(&procs).expect("made");
     }
 }
 

@@ -16,6 +16,8 @@ mod support {
 use limit::{LIMIT, Limited};
 use skip::skip;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -170,7 +172,10 @@ struct Resident {
 
 impl Resident {
     fn start(args: &[&str]) -> Resident {
-        let mut command = psstat(&[&["execd"], args].concat());
+        Resident::of(psstat(&[&["execd"], args].concat()))
+    }
+
+    fn of(mut command: Command) -> Resident {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("psstat");
         let requests = child.stdin.take().expect("a pipe");
@@ -243,6 +248,74 @@ fn execd_goes_on_and_asks_again_later() {
     assert!(resident.line().contains("process_name=down p_cpu=0,p_mem=0,n_proc=0i "));
     let stderr = resident.end();
     assert_eq!(stderr.matches(&culprit).count(), 1, "it is named once: {stderr}");
+}
+
+/// Runs a command where getent(1) is a program that knows nobody, and writes a line to `log` when it is asked.
+/// `None` if that cannot be had here.
+#[track_caller]
+fn with_getent(directory: &Path, log: &Path, command: &Command) -> Option<Command> {
+    let getent = directory.join("getent");
+    std::fs::write(&getent, format!("#!/bin/sh\necho >>{}\nexit 2\n", log.display()))
+        .expect("written");
+    std::fs::set_permissions(&getent, PermissionsExt::from_mode(0o755)).expect("ours");
+    let mut inside = Command::new("unshare");
+    inside
+        .args(["-m", "/bin/sh", "-c", "mount --bind \"$0\" /usr/bin/getent && exec \"$@\""])
+        .arg(getent);
+    let mut tried = Command::new(inside.get_program());
+    let tried = limit::output(tried.args(inside.get_args()).arg("true"));
+    if !tried.is_ok_and(|tried| tried.status.success()) {
+        skip("it needs root, mount namespaces and getent");
+        return None;
+    }
+    inside.arg(command.get_program()).args(command.get_args());
+    inside.env("HOST_PROC", "/proc").env_remove("HOST_SYS");
+    Some(inside)
+}
+
+#[test]
+fn a_thread_that_takes_over_knows_which_users_were_asked_for() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let log = directory.path().join("log");
+    let Some(_silent) = Silent::start(1) else { return };
+    let other = Other::start();
+    let user = "--user=his:psstat-no-such-user";
+    let command = psstat(&["execd", "--cmdline", &other.regex, user]);
+    let Some(command) = with_getent(directory.path(), &log, &command) else { return };
+    let mut resident = Resident::of(command);
+    for _ in 0..2 {
+        resident.request();
+        assert!(resident.line().contains("process_name=other "));
+    }
+    assert!(resident.is_stuck(), "the first thread was abandoned");
+    let asked = std::fs::read_to_string(&log).expect("getent was asked");
+    assert_eq!(asked, "\n", "it is asked once a minute");
+    resident.end();
+}
+
+#[test]
+fn a_thread_that_cannot_open_the_machine_tries_again_at_the_next_request() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let proc = directory.path().join("proc");
+    let link = || std::os::unix::fs::symlink("/proc", &proc).expect("a link");
+    let other = Other::start();
+    link();
+    let path = proc.to_str().expect("UTF-8");
+    let mut resident = Resident::start(&["--cmdline", &other.regex, "--proc", path]);
+    let mut messages = BufReader::new(Limited::new(resident.child.stderr.take().expect("a pipe")));
+    resident.request();
+    assert!(resident.line().contains("process_name=other "));
+    let Some(_silent) = Silent::start(1) else { return };
+    std::fs::remove_file(&proc).expect("a link");
+    resident.request();
+    let mut message = String::new();
+    messages.read_line(&mut message).expect("a line");
+    assert!(message.starts_with("E! ") && message.contains(path), "{message}");
+    link();
+    resident.request();
+    assert!(resident.line().contains("process_name=other "));
+    assert!(resident.is_stuck(), "the first thread was abandoned");
+    resident.end();
 }
 
 #[test]

@@ -10,14 +10,15 @@ mod signals;
 
 pub use signals::Signals;
 
-use super::relay::{self, Turn};
-use crate::deadline::Deadline;
+use super::relay::{self, Turn, Watch};
+use crate::deadline::{Deadline, Stop};
 use crate::error::Error;
 use crate::files::output::replace_file;
 use crate::job::Job;
 use crate::machine::Machine;
 use crate::messages::{self, Messages};
 use crate::sandbox::{self, Remaining};
+use crate::users::Getent;
 use psstat_core::engine::Engine;
 use psstat_core::state::State;
 use requests::Requests;
@@ -33,7 +34,10 @@ use std::sync::Arc;
 pub fn run(job: Job, signals: Signals) -> Result<(), Error> {
     let can_block = job.plan.asks_processes() || job.plan.pid_files().next().is_some();
     let timeout = job.timeout;
+    let stop = signals.stop.clone();
     let session = Session {
+        stop: stop.clone(),
+        getent: Getent::default(),
         requests: Requests::new(signals, job.interval),
         job,
         deadline: None,
@@ -41,13 +45,16 @@ pub fn run(job: Job, signals: Signals) -> Result<(), Error> {
         last: None,
         has_filter: false,
     };
-    relay::run(session, can_block, timeout, serve)
+    relay::run(session, Watch { can_block, timeout, stop }, serve)
 }
 
 /// What another thread needs to go on.
 struct Session {
     job: Job,
     requests: Requests,
+    /// Whether a signal has told psstat to end.
+    stop: Stop,
+    getent: Getent,
     /// When the sample that is being taken must end.
     deadline: Option<Deadline>,
     already_reported: HashSet<String>,
@@ -60,21 +67,25 @@ struct Session {
 /// Takes samples until the end, or until another thread takes over.
 fn serve(turn: &Turn<Session>) -> Result<(), Error> {
     let Some(mut session) = turn.begin() else { return Ok(()) };
-    let Job { plan, mounts, multi_threaded, timeout, .. } = &session.job;
-    let timeout = *timeout;
-    let first_deadline = Deadline::after(timeout);
-    let machine = Machine::open(mounts, *multi_threaded, first_deadline, turn.reads())?;
-    let mut engine = Engine::new(machine.resident(), plan.clone()).resident();
+    let timeout = session.job.timeout;
+    let Some(machine) = open(turn, &mut session)? else { return Ok(()) };
+    let mut engine = Engine::new(machine.resident(), session.job.plan.clone()).resident();
     // Landlock holds for one thread, so a thread that takes over restricts itself too.
     let mut is_unrestricted = session.job.sandbox;
     loop {
-        let deadline = *session.deadline.get_or_insert_with(|| Deadline::after(timeout));
-        engine.kernel_mut().set_deadline(deadline);
+        let stop = session.stop.clone();
+        let deadline = || Deadline::after(timeout).or_stop(&stop);
+        let deadline = session.deadline.get_or_insert_with(deadline).clone();
+        engine.kernel_mut().set_deadline(deadline.clone());
         let last = session.last.clone();
         let taken = turn.sample(session, || engine.sample(last.as_deref()));
         let Some((back, taken)) = taken else { return Ok(()) };
         session = back;
         session.deadline = None;
+        if taken.is_err() && session.stop.is_set() {
+            // The sample was given up.
+            return Ok(());
+        }
         let Session { job, requests, already_reported, last, has_filter, .. } = &mut session;
         let is_first = last.is_none();
         let written = match taken {
@@ -105,6 +116,27 @@ fn serve(turn: &Turn<Session>) -> Result<(), Error> {
         }
         if !requests.wait_for_one() {
             return Ok(());
+        }
+    }
+}
+
+/// Opens the machine. A thread that has taken over tries again at the next request if that fails. `None` at the
+/// end.
+fn open(turn: &Turn<Session>, session: &mut Session) -> Result<Option<Machine>, Error> {
+    loop {
+        if session.stop.is_set() {
+            return Ok(None);
+        }
+        let Job { mounts, multi_threaded, timeout, .. } = &session.job;
+        let deadline = Deadline::after(*timeout);
+        match Machine::open(mounts, *multi_threaded, deadline, turn.reads()) {
+            Ok(machine) => return Ok(Some(machine.with_getent(&session.getent))),
+            Err(error) if session.last.is_none() => return Err(error.into()),
+            Err(error) => messages::write_error(&error.into()),
+        }
+        session.deadline = None;
+        if !session.requests.wait_for_one() {
+            return Ok(None);
         }
     }
 }

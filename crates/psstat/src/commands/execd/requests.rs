@@ -29,13 +29,13 @@ impl Requests {
 
     /// Whether the process has been told to end: by a signal, or by the end of standard input.
     pub fn have_ended(&self) -> bool {
-        self.has_ended
+        self.has_ended || self.signals.stop.is_set()
     }
 
     /// Waits for a request, and takes all that have arrived as one. Returns `false` at the end.
     pub fn wait_for_one(&mut self) -> bool {
         loop {
-            if self.has_ended {
+            if self.have_ended() {
                 return false;
             }
             if self.is_due() || std::mem::take(&mut self.is_requested) {
@@ -146,13 +146,14 @@ fn timespec(time: Duration) -> Timespec {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::deadline::Stop;
     use std::os::unix::net::UnixStream;
 
     #[test]
     fn a_late_sample_does_not_shift_the_next_interval() {
         let interval = Duration::from_secs(10);
         let pair = || UnixStream::pair().expect("a pair of sockets").0;
-        let signals = Signals { request: pair(), end: pair() };
+        let signals = Signals { request: pair(), end: pair(), stop: Stop::default() };
         let mut requests = Requests::new(signals, Some(interval));
         assert!(!requests.is_due());
         for (late, steps) in [(0, 1), (9, 1), (11, 2), (35, 4)] {

@@ -1,6 +1,7 @@
 //! Signals, each turned into a byte on a socket, so that poll(2) can wait for signals and standard
 //! input together.
 
+use crate::deadline::Stop;
 use crate::error::Error;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use std::os::unix::net::UnixStream;
@@ -12,6 +13,8 @@ pub struct Signals {
     pub(super) request: UnixStream,
     /// Readable after SIGTERM and SIGINT.
     pub(super) end: UnixStream,
+    /// Is set by SIGTERM and SIGINT too, and can be asked at any time.
+    pub(super) stop: Stop,
 }
 
 impl Signals {
@@ -29,10 +32,13 @@ impl Signals {
             }
             Ok(receiver)
         };
-        Ok(Signals {
-            request: listen(&[SIGHUP, SIGUSR1, SIGUSR2]).map_err(Error::Signals)?,
-            end: listen(&[SIGTERM, SIGINT]).map_err(Error::Signals)?,
-        })
+        let request = listen(&[SIGHUP, SIGUSR1, SIGUSR2]).map_err(Error::Signals)?;
+        let end = listen(&[SIGTERM, SIGINT]).map_err(Error::Signals)?;
+        let stop = Stop::default();
+        for signal in [SIGTERM, SIGINT] {
+            signal_hook::flag::register(signal, stop.flag()).map_err(Error::Signals)?;
+        }
+        Ok(Signals { request, end, stop })
     }
 }
 

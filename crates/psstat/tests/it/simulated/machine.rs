@@ -207,8 +207,8 @@ impl Kernel for Machine<'_> {
         Vec::new()
     }
 
-    fn is_psstat(&self, _: Pid) -> bool {
-        false
+    fn is_psstat(&self, pid: Pid) -> Result<bool, ReadError> {
+        self.exe(pid).map(|path| path == b"/bin/psstat")
     }
 
     fn pids(&self, pids: &mut Vec<Pid>) -> Result<Option<i64>, ReadError> {

@@ -1,6 +1,8 @@
 //! Pid files are followed, and those that name no process are warned of.
 
 use super::Watch;
+use super::access::File;
+use super::machine::Interruption;
 use super::oracle::{By, Pick};
 use super::world::{TICK, World};
 use psstat_core::diagnostics::Warning;
@@ -98,4 +100,31 @@ fn a_process_that_started_after_its_pid_file_is_warned_of() {
     let (path, pid, comm) = (PATH.into(), scene.pid, b"init".to_vec());
     let expected = Warning::StalePidFile { path, pid, comm, seconds: 3 };
     assert_eq!((processes, warnings(&sample)), (Some(1), vec![expected]));
+}
+
+/// Its `stat` cannot be read up to some moment of the sample.
+#[test]
+fn a_process_that_cannot_be_read_is_not_called_dead() {
+    let mut unread = 0;
+    for after in 0..12 {
+        let mut scene = Scene::new();
+        scene.sample(file(scene.pid, STARTED));
+        let life = scene.world.tasks()[&scene.pid].life;
+        scene.watch.access.denied.insert((life, File::Stat));
+        let open = Interruption::new(after, |world| world.access.denied.clear());
+        let seen = scene.watch.sample_while(&mut scene.world, vec![open]);
+        match warnings(&seen.sample)[..] {
+            [] => assert_eq!(seen.lines["w"].processes, 1, "{after}"),
+            [Warning::NoLine { ref cause, .. }] => {
+                unread += 1;
+                assert!(
+                    matches!(**cause, Warning::Unreadable { count: 1, .. }),
+                    "{after}: {cause:?}"
+                );
+                assert!(seen.lines.is_empty(), "{after}");
+            }
+            ref others => panic!("{after}: {others:?}"),
+        }
+    }
+    assert!((1..12).contains(&unread), "{unread}");
 }

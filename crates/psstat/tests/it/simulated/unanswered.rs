@@ -3,6 +3,7 @@
 
 use super::Watch;
 use super::access::File;
+use super::counters::A_SERVICES;
 use super::history::{Law, in_sight, live, quiet_with_control_groups};
 use super::oracle::{By, Pick};
 use super::properties::config;
@@ -112,6 +113,36 @@ fn a_root_that_falls_silent_stays_a_root() {
         // It runs, so that it is looked at again.
         scene.world.burn(server, TICK, 0);
         assert_eq!(scene.sample().0, Some(1));
+    }
+}
+
+/// Another running psstat is never a root. Its executable tells whether a process is one, if its name begins
+/// so.
+#[test]
+fn a_silent_process_may_be_another_psstat() {
+    const NAMES: &[&str] = &["psstat", "psstat-web"];
+    const SERVICE: &str = "system.slice/a.service";
+    let in_group = By::NameInUnits("psstat-web", "a.service", A_SERVICES);
+    for by in [By::Name(NAMES), in_group] {
+        for is_resident in [false, true] {
+            let mut scene = Scene::new(is_resident);
+            scene.watch =
+                Watch { is_resident, ..Watch::new(&[Pick { label: Some("cmdline"), by }]) };
+            scene.world.make_control_group(SERVICE);
+            let own = scene.world.fork(Pid::INIT).unwrap();
+            scene.world.exec(own, "psstat");
+            scene.sample();
+            assert_eq!(scene.sample().0, Some(0), "{by:?}");
+            let web = scene.world.fork(Pid::INIT).unwrap();
+            scene.world.exec(web, "psstat-web");
+            scene.world.move_to(web, SERVICE);
+            scene.silence(web);
+            let (processes, sample) = scene.sample();
+            assert_eq!(processes, None, "{by:?}");
+            assert!(is_warned_of_no_line(&sample, "cmdline") && is_named(&sample, web), "{by:?}");
+            scene.watch.access.silent.clear();
+            assert_eq!(scene.sample().0, Some(1), "{by:?}");
+        }
     }
 }
 
