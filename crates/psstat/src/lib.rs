@@ -19,6 +19,7 @@
 //! | [`cli`] | the command line |
 //! | [`environment`] | what the meaning of command line and file depends on |
 //! | [`error`], [`messages`] | standard error |
+//! | [`ending`] | how the program ends |
 //! | [`procfs`], [`cgroupfs`] | files below `/proc` and `/sys` |
 //! | [`clock`] | CPU clocks of processes |
 //! | [`machine`] | the machine that psstat runs on |
@@ -32,6 +33,7 @@ pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod deadline;
+pub mod ending;
 pub mod environment;
 pub mod error;
 pub mod files;

@@ -62,8 +62,9 @@ const EXECD_ABOUT: &str = "\
 Stay resident for Telegraf's execd. Take one sample for each line feed on standard input, and for
 each SIGHUP, SIGUSR1 or SIGUSR2. The baseline is taken at the start, so the first request prints
 lines too; their p_cpu covers the time since the start. End when standard input ends: with
-/dev/null, at once. By hand, press Enter for a sample and Ctrl-D to end. The state between samples
-is kept in memory; there is no cache file";
+/dev/null, at once. With --interval, only the end of a pipe, a socket or a terminal ends it. By hand,
+press Enter for a sample and Ctrl-D to end. The state between samples is kept in memory; there is no
+cache file";
 
 const CHECK_ABOUT: &str = "\
 Check the command line and the configuration file, and show what they would measure. Measure

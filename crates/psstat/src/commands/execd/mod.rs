@@ -2,7 +2,8 @@
 //!
 //! A request is a line feed on standard input, SIGHUP, SIGUSR1, SIGUSR2, or the end of an interval.
 //! All requests that arrive during a sample are answered together by one more sample. The process
-//! ends at the end of standard input, at SIGTERM or SIGINT, or when nobody reads its output.
+//! ends at the end of standard input, at SIGTERM or SIGINT, or when nobody reads its output. With an
+//! interval, the end of standard input ends it only if that is a pipe, a socket or a terminal.
 
 mod output;
 mod requests;
