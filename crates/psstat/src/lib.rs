@@ -9,6 +9,7 @@
 //! | module | what it owns |
 //! |---|---|
 //! | [`deadline`] | `--timeout` |
+//! | [`mistakes`] | settings that cannot do what was meant |
 //! | [`job`] | what to measure, where, and how |
 //! | [`sys`] | system calls, and what their errors mean |
 //! | [`blocking`] | reads that may never come back |
@@ -40,6 +41,7 @@ pub mod files;
 pub mod job;
 pub mod machine;
 pub mod messages;
+pub mod mistakes;
 pub mod privilege;
 pub mod procfs;
 pub mod sandbox;

@@ -1,5 +1,6 @@
 //! Writes messages to standard error, with Telegraf's prefixes: `E! `, `W! `, `I! `.
 
+use crate::mistakes::Mistake;
 use crate::sys::{PAUSE, retry};
 use psstat_core::diagnostics::Diagnostics;
 use psstat_core::model::label::printable;
@@ -29,6 +30,11 @@ impl Messages {
     /// Adds a warning.
     pub fn warn(&mut self, text: String) {
         self.warnings.push(Message { key: text.clone(), text });
+    }
+
+    /// Adds a warning for each of these mistakes.
+    pub fn warn_of(&mut self, mistakes: &[Mistake]) {
+        mistakes.iter().for_each(|mistake| self.warn(mistake.to_string()));
     }
 
     /// Adds information.

@@ -62,9 +62,9 @@ const EXECD_ABOUT: &str = "\
 Stay resident for Telegraf's execd. Take one sample for each line feed on standard input, and for
 each SIGHUP, SIGUSR1 or SIGUSR2. The baseline is taken at the start, so the first request prints
 lines too; their p_cpu covers the time since the start. End when standard input ends: with
-/dev/null, at once. With --interval, only the end of a pipe, a socket or a terminal ends it. By hand,
-press Enter for a sample and Ctrl-D to end. The state between samples is kept in memory; there is no
-cache file";
+/dev/null, at once. With --interval, end only with a pipe, a socket or a terminal. By hand, press
+Enter for a sample and Ctrl-D to end. The state between samples is kept in memory; there is no cache
+file, and --cache-dir and --cache-name are ignored with a warning";
 
 const CHECK_ABOUT: &str = "\
 Check the command line and the configuration file, and show what they would measure. Measure
@@ -117,6 +117,7 @@ pub enum Command {
     override_usage = "psstat execd [SELECTORS] [OPTIONS]",
     mut_arg("interval", |arg| arg.hide(false)),
     mut_arg("no_sandbox", |arg| arg.hide(false)),
+    mut_arg("timeout", |arg| arg.help("Give up on a sample after this long [default: 4s]")),
     mut_arg("wait", |arg| arg.hide(true)),
     mut_arg("cache_dir", |arg| arg.hide(true)),
     mut_arg("cache_name", |arg| arg.hide(true))

@@ -80,6 +80,8 @@ fn sample_and_print(turn: &Turn<Session>) -> Result<(), Error> {
     };
     // A failure is reported alone, because Telegraf shows only the first line of standard error.
     let Some(Taken { session, sample, cache }) = taken? else { return Ok(()) };
+    // Mistakes come first: whatever else is mended, they stay.
+    messages.warn_of(&session.job.mistakes);
     messages.add(&sample.diagnostics);
     // What could not be read only then can be the reason why a value is missing now.
     messages.add_others(&session.earlier);

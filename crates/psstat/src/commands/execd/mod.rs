@@ -82,6 +82,9 @@ fn serve(turn: &Turn<Session>) -> Result<(), Error> {
             Err(error) => Err(Error::of_sample(error, timeout)),
             Ok(sample) => {
                 let mut messages = Messages::default();
+                if is_first {
+                    messages.warn_of(&job.mistakes);
+                }
                 messages.add(&sample.diagnostics);
                 messages.drop_repeated(already_reported);
                 messages.write();
