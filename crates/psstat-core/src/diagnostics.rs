@@ -205,8 +205,22 @@ pub enum Warning {
     #[error("--systemd {0}: no such unit is running (see systemctl list-units)")]
     NoUnit(String),
     /// A control group that is selected by its exact path does not exist.
-    #[error("--cgroup {0}: no such control group (see systemd-cgls)")]
+    #[error(
+        "--cgroup {0}: no such control group: paths begin below the root, as those in /proc/PID/cgroup do"
+    )]
     NoControlGroup(String),
+    /// No control group matches a glob.
+    #[error(
+        "--cgroup {0}: no control group matches now: a glob matches the whole path below the root, as \
+         /proc/PID/cgroup shows it"
+    )]
+    NoMatchingControlGroup(String),
+    /// A unit that is selected by its exact name does not run, and no file says how to run it.
+    #[error(
+        "--systemd {0}: no such unit is running, and there is no unit file of that name: is the name \
+         right? (see systemctl list-unit-files)"
+    )]
+    NoUnitFile(String),
     /// Control groups cannot be read.
     #[error("{}control group {first}{}", Such(*count), DeniedCure(first))]
     ControlGroups {

@@ -23,10 +23,14 @@ pub fn surroundings() -> Surroundings {
 /// How long to wait for getent(1). It may ask a server that does not answer.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// A directory of the host, if this variable of the environment says where it is.
+pub fn host_directory(variable: &str) -> Option<PathBuf> {
+    std::env::var_os(variable).filter(|directory| !directory.is_empty()).map(PathBuf::from)
+}
+
 /// The path of passwd(5), below `HOST_ETC` if that is set.
 pub fn passwd() -> PathBuf {
-    let etc = std::env::var_os("HOST_ETC").filter(|dir| !dir.is_empty());
-    PathBuf::from(etc.unwrap_or_else(|| "/etc".into())).join("passwd")
+    host_directory("HOST_ETC").unwrap_or_else(|| "/etc".into()).join("passwd")
 }
 
 /// Looks up a user in passwd(5), below `HOST_ETC` if that is set.

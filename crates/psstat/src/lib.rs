@@ -19,6 +19,7 @@
 //! | [`config`] | the configuration file |
 //! | [`cli`] | the command line |
 //! | [`environment`] | what the meaning of command line and file depends on |
+//! | [`unit_files`] | the unit files of systemd |
 //! | [`error`], [`messages`] | standard error |
 //! | [`ending`] | how the program ends |
 //! | [`procfs`], [`cgroupfs`] | files below `/proc` and `/sys` |
@@ -47,3 +48,4 @@ pub mod procfs;
 pub mod sandbox;
 pub mod settings;
 pub mod sys;
+pub mod unit_files;

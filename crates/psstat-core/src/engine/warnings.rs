@@ -11,8 +11,6 @@ use crate::model::snapshot::Snapshot;
 use crate::model::units::Pid;
 use crate::plan::Plan;
 use crate::select::selector::Source;
-use crate::select::systemd;
-use alloc::borrow::ToOwned;
 use alloc::vec::Vec;
 
 /// Warns of processes and control groups that cannot be seen. If processes `are_hidden`, counts those
@@ -24,7 +22,6 @@ pub fn warn_of_unseen(
     are_hidden: bool,
     diagnostics: &mut Diagnostics,
 ) {
-    warn_of_missing(plan, control_groups, diagnostics);
     if !are_hidden {
         warn_of_foreign(plan, control_groups, diagnostics);
     }
@@ -75,28 +72,6 @@ fn count_unread(control_groups: &mut [ControlGroup], snapshot: &Snapshot, are_hi
     };
     for group in control_groups {
         group.foreign += group.pids.iter().filter(is_unread).count() as u64;
-    }
-}
-
-/// Warns of units and control groups that are selected by their exact name and do not exist. A
-/// selector with a group name needs no warning, because its line has `n_proc=0`. Without one there
-/// is no line, and a misspelled name would go unnoticed.
-fn warn_of_missing(plan: &Plan, control_groups: &[ControlGroup], diagnostics: &mut Diagnostics) {
-    let selectors = plan.selectors.iter().enumerate();
-    for (index, selector) in selectors.filter(|(_, selector)| selector.name.is_none()) {
-        if control_groups.iter().any(|group| group.selectors.contains(&index)) {
-            continue;
-        }
-        match &selector.source {
-            Source::Unit(id) if !systemd::is_glob(id) => {
-                diagnostics.add(Warning::NoUnit(id.clone()));
-            }
-            Source::ControlGroup(path) if !systemd::is_glob(path) => {
-                let path = if path.is_empty() { "/" } else { path };
-                diagnostics.add(Warning::NoControlGroup(path.to_owned()));
-            }
-            _ => {}
-        }
     }
 }
 

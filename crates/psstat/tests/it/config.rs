@@ -368,7 +368,7 @@ fn a_command_may_come_after_its_options() {
     let config = Config::new("[[group]]\nname = 'web'\npattern = 'nginx'\n");
     let proc = format!("--proc={}", tree.path().display());
     // It ends at once, because standard input has ended.
-    let run = run([&config.option(), &proc, "--timeout=5m", "execd", "--interval=1h"]);
+    let run = run([&config.option(), &proc, "--timeout=5m", "execd", "--no-sandbox"]);
     assert_eq!((run.status, run.stdout.as_slice(), run.stderr.as_str()), (Some(0), &b""[..], ""));
 }
 
