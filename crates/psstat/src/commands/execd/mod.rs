@@ -14,7 +14,7 @@ pub use signals::Signals;
 use super::relay::{self, Turn};
 use crate::deadline::Deadline;
 use crate::error::Error;
-use crate::files::output::replace_file;
+use crate::files::output::{check_output, replace_file};
 use crate::job::Job;
 use crate::machine::Machine;
 use crate::messages::{self, Messages};
@@ -91,6 +91,8 @@ fn serve(turn: &Turn<Session>) -> Result<(), Error> {
                 let text = job.plan.text(&sample.reports, sample.wall);
                 *last = Some(Arc::new(sample.state));
                 match &job.output {
+                    // There is nothing to write yet. A mistake shows now and not after an hour.
+                    Some(path) if is_first => check_output(path).map_err(Error::from),
                     Some(path) => replace_file(path, text.as_bytes(), deadline.time_left())
                         .map_err(Error::from),
                     None if output::print(text.as_bytes(), requests)? => Ok(()),
