@@ -48,6 +48,10 @@ kernel passes it on to the parent. To count it, use --systemd or --cgroup, or se
 With --memory shared-once, memory that a parent and its forked children share copy-on-write counts
 once per process. With --memory pss it counts once.
 
+The environment variables HOST_PROC, HOST_SYS and HOST_ETC say where the host's /proc, /sys and /etc
+are mounted in a container. In HOST_ETC, psstat looks up users (passwd) and unit files; HOST_ROOT and
+HOST_RUN are for unit files only.
+
 The first run stores a baseline and prints no line. Later runs print lines. --wait 1s prints lines
 at once.
 
