@@ -71,7 +71,7 @@ fn sample_and_print(turn: &Turn<Session>) -> Result<(), Error> {
     let Job { plan, mounts, multi_threaded, .. } = &session.job;
     let machine = Machine::open(mounts, *multi_threaded, session.deadline, turn.reads())?;
     let run = Run { turn, engine: Engine::new(machine, plan.clone()) };
-    let mut messages = Messages::default();
+    let mut messages = Messages::about(&session.job.mounts);
     let taken = match session.job.baseline.clone() {
         Baseline::Cache { dir, name } => {
             run.with_cache(session, &CacheFile::new(&dir, &name), &mut messages)

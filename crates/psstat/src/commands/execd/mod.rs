@@ -81,7 +81,7 @@ fn serve(turn: &Turn<Session>) -> Result<(), Error> {
         let written = match taken {
             Err(error) => Err(Error::of_sample(error, timeout)),
             Ok(sample) => {
-                let mut messages = Messages::default();
+                let mut messages = Messages::about(&job.mounts);
                 if is_first {
                     messages.warn_of(&job.mistakes);
                 }
