@@ -19,8 +19,8 @@ pub fn follow_aliases(
     control_groups: &[ControlGroup],
 ) -> (bool, Vec<usize>) {
     let is_absent = |&(index, _): &(usize, _)| !is_found(index, control_groups);
-    let unit = |(index, source)| match source {
-        &Source::Unit(ref id) if !systemd::is_glob(id) => Some((index, id.clone())),
+    let unit = |(index, source): (usize, &Source)| match source {
+        Source::Unit(id) if !systemd::is_glob(id) => Some((index, id.clone())),
         _ => None,
     };
     let sources = selectors.iter().map(|selector| &selector.source).enumerate();
