@@ -48,9 +48,9 @@ kernel passes it on to the parent. To count it, use --systemd or --cgroup, or se
 With --memory shared-once, memory that a parent and its forked children share copy-on-write counts
 once per process. With --memory pss it counts once.
 
-The environment variables HOST_PROC, HOST_SYS and HOST_ETC say where the host's /proc, /sys and /etc
-are mounted in a container. In HOST_ETC, psstat looks up users (passwd) and unit files; HOST_ROOT and
-HOST_RUN are for unit files only.
+The environment variables HOST_PROC, HOST_SYS and HOST_ETC say where the host's /proc, /sys and
+/etc are mounted in a container. In HOST_ETC, psstat looks up users (passwd) and unit files;
+HOST_ROOT and HOST_RUN are for unit files only.
 
 The first run stores a baseline and prints no line. Later runs print lines. --wait 1s prints lines
 at once.
@@ -67,8 +67,8 @@ Stay resident for Telegraf's execd. Take one sample for each line feed on standa
 each SIGHUP, SIGUSR1 or SIGUSR2. The baseline is taken at the start, so the first request prints
 lines too; their p_cpu covers the time since the start. End when standard input ends: with
 /dev/null, at once. With --interval, end only with a pipe, a socket or a terminal. By hand, press
-Enter for a sample and Ctrl-D to end. The state between samples is kept in memory; there is no cache
-file, and --cache-dir and --cache-name are ignored with a warning";
+Enter for a sample and Ctrl-D to end. The state between samples is kept in memory, and
+there is no cache file; --cache-dir and --cache-name are ignored with a warning";
 
 const CHECK_ABOUT: &str = "\
 Check the command line and the configuration file, and show what they would measure. Measure
