@@ -99,7 +99,7 @@ impl What {
         const AS_ROOT: &str = "run psstat as root";
         match (reason, self) {
             (Reason::Denied, What::Processes) => {
-                "run psstat as root, or mount procfs with hidepid=0"
+                "run psstat as root, or give it CAP_SYS_PTRACE, or mount procfs with hidepid=0"
             }
             (Reason::Denied, What::Executables) => "run psstat as root, or give it CAP_SYS_PTRACE",
             (Reason::Denied, What::ProportionalSizes) => {
@@ -108,7 +108,7 @@ impl What {
             }
             // The file belongs to the owner of the process, and the kernel also requires the right
             // to trace the process (fs/proc/base.c).
-            (Reason::Denied, What::StorageTraffic) => {
+            (Reason::Denied, What::StorageTraffic | What::OpenFiles) => {
                 "run psstat as root, or give it CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE"
             }
             (Reason::Denied, _) => AS_ROOT,
@@ -156,8 +156,8 @@ pub enum Warning {
     },
     /// `/proc` shows only some of the processes.
     #[error(
-        "{proc} hides processes of other users (hidepid): run psstat as root, or add its user to \
-         the group of the mount option gid=, or mount procfs with hidepid=0"
+        "{proc} hides processes of other users (hidepid): run psstat as root, or give it CAP_SYS_PTRACE, \
+         or add its user to the group of the mount option gid=, or mount procfs with hidepid=0"
     )]
     HiddenProcesses {
         /// Where procfs is mounted.
@@ -205,8 +205,22 @@ pub enum Warning {
     #[error("--systemd {0}: no such unit is running (see systemctl list-units)")]
     NoUnit(String),
     /// A control group that is selected by its exact path does not exist.
-    #[error("--cgroup {0}: no such control group (see systemd-cgls)")]
+    #[error(
+        "--cgroup {0}: no such control group: paths begin below the root, as those in /proc/PID/cgroup do"
+    )]
     NoControlGroup(String),
+    /// No control group matches a glob.
+    #[error(
+        "--cgroup {0}: no control group matches now: a glob matches the whole path below the root, as \
+         /proc/PID/cgroup shows it"
+    )]
+    NoMatchingControlGroup(String),
+    /// A unit that is selected by its exact name does not run, and no file says how to run it.
+    #[error(
+        "--systemd {0}: no such unit is running, and there is no unit file of that name: is the name \
+         right? (see systemctl list-unit-files)"
+    )]
+    NoUnitFile(String),
     /// Control groups cannot be read.
     #[error("{}control group {first}{}", Such(*count), DeniedCure(first))]
     ControlGroups {
@@ -324,6 +338,20 @@ pub enum Warning {
 }
 
 impl Warning {
+    /// What of processes may not be read, if a capability would allow it.
+    pub fn needs_capability(&self) -> Option<What> {
+        match self {
+            Warning::HiddenProcesses { .. } => Some(What::Processes),
+            Warning::NoLine { cause, .. } => cause.needs_capability(),
+            Warning::Unreadable { what, first, .. }
+            | Warning::FieldsUnreadable { what, first, .. } => {
+                let is_denied = first.reason == Reason::Denied;
+                (is_denied && what.cure(&Reason::Denied).contains("CAP_")).then_some(*what)
+            }
+            _ => None,
+        }
+    }
+
     /// Identifies the warning among those of other samples: it stays the same while the numbers in
     /// the text change.
     pub fn key(&self) -> String {

@@ -43,6 +43,19 @@ pub struct Constants {
     pub sys_path: String,
 }
 
+/// What is known about the file of a systemd unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UnitFile {
+    /// There is one.
+    Exists,
+    /// The name is an alias of the unit with this id.
+    Alias(String),
+    /// There is none.
+    Missing,
+    /// It cannot be found out.
+    Unknown,
+}
+
 /// Returns the indices of the selectors that pick a control group, given its path and the id of its
 /// unit.
 pub type Pick<'a> = &'a dyn Fn(&[u8], Option<&[u8]>) -> Vec<usize>;
@@ -244,6 +257,11 @@ pub trait Kernel {
 
     /// The control groups that are wanted, and all below them. `None` if no hierarchy can be read.
     fn control_groups(&self, wanted: Wanted<'_>) -> Option<Hierarchy>;
+
+    /// What is known about the file of a unit.
+    fn unit_file(&self, _id: &str) -> UnitFile {
+        UnitFile::Unknown
+    }
 
     /// Reads a pid file.
     ///

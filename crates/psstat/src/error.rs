@@ -2,6 +2,7 @@
 
 use crate::cli::UsageError;
 use crate::files::cache::CacheError;
+use crate::files::io_error;
 use crate::files::output::OutputError;
 use crate::privilege::PrivilegeError;
 use psstat_core::engine::SampleError;
@@ -37,7 +38,7 @@ pub enum Error {
     #[error(transparent)]
     Output(#[from] OutputError),
     /// The signal handlers cannot be installed.
-    #[error("cannot handle signals: {0}")]
+    #[error("cannot handle signals: {}", io_error::text(.0))]
     Signals(#[source] std::io::Error),
 }
 
@@ -62,8 +63,9 @@ impl Error {
 /// Why procfs cannot be opened.
 #[derive(Debug, Error)]
 #[error(
-    "cannot open {}: {source}: set --proc or HOST_PROC to where procfs is mounted",
-    path.display()
+    "cannot open {}: {}: set --proc or HOST_PROC to where procfs is mounted",
+    path.display(),
+    io_error::text(source)
 )]
 pub struct OpenError {
     /// The directory.

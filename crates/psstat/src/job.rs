@@ -1,6 +1,7 @@
 //! A job: what to measure, where, and how. The command line and the configuration file become a job
 //! by way of [`Settings`](crate::settings::Settings).
 
+use crate::mistakes::Mistake;
 use psstat_core::plan::Plan;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -24,6 +25,8 @@ pub struct Job {
     pub sandbox: bool,
     /// How long a run may take.
     pub timeout: Duration,
+    /// Settings that cannot do what was meant.
+    pub mistakes: Vec<Mistake>,
 }
 
 /// Where procfs and sysfs are mounted.

@@ -9,6 +9,7 @@
 //! | module | what it owns |
 //! |---|---|
 //! | [`deadline`] | `--timeout` |
+//! | [`mistakes`] | settings that cannot do what was meant |
 //! | [`job`] | what to measure, where, and how |
 //! | [`sys`] | system calls, and what their errors mean |
 //! | [`blocking`] | reads that may never come back |
@@ -19,7 +20,9 @@
 //! | [`config`] | the configuration file |
 //! | [`cli`] | the command line |
 //! | [`environment`] | what the meaning of command line and file depends on |
+//! | [`unit_files`] | the unit files of systemd |
 //! | [`error`], [`messages`] | standard error |
+//! | [`ending`] | how the program ends |
 //! | [`procfs`], [`cgroupfs`] | files below `/proc` and `/sys` |
 //! | [`clock`] | CPU clocks of processes |
 //! | [`machine`] | the machine that psstat runs on |
@@ -33,15 +36,19 @@ pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod deadline;
+pub mod ending;
 pub mod environment;
 pub mod error;
 pub mod files;
+pub mod host;
 pub mod job;
 pub mod machine;
 pub mod messages;
+pub mod mistakes;
 pub mod privilege;
 pub mod procfs;
 pub mod sandbox;
 pub mod settings;
 pub mod sys;
+pub mod unit_files;
 pub mod users;

@@ -10,9 +10,10 @@ use crate::job::Mounts;
 use crate::procfs::fd_cache::FdCache;
 use crate::procfs::{self, Procfs};
 use crate::sys;
+use crate::unit_files::UnitFiles;
 use crate::users::{self, Getent};
 use nix::time::ClockId;
-use psstat_core::kernel::{Clocks, Constants, Kernel, Wanted};
+use psstat_core::kernel::{Clocks, Constants, Kernel, UnitFile, Wanted};
 use psstat_core::model::births::{Births, PidRange};
 use psstat_core::model::buffer::Buffer;
 use psstat_core::model::control_group::Hierarchy;
@@ -365,6 +366,10 @@ impl Kernel for Machine {
         // The sample needs the rest of its time for what is known.
         let end = Deadline::after(self.deadline.time_left() / 4);
         cgroupfs::walk::walk(&hierarchy, wanted, &|| end.has_passed()).ok()
+    }
+
+    fn unit_file(&self, id: &str) -> UnitFile {
+        UnitFiles::of_machine(&self.sys).map_or(UnitFile::Unknown, |files| files.find(id))
     }
 
     fn pid_file(&self, path: &[u8]) -> Result<PidFile, PidFileError> {

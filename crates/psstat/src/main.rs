@@ -1,19 +1,18 @@
 //! From the command line to the exit status.
 
-use psstat::blocking::abandoned;
 use psstat::cli::{self, Invocation};
 use psstat::commands::execd::Signals;
 use psstat::commands::sample::Interruptible;
 use psstat::commands::{check, completions, execd, man, sample};
 use psstat::error::Error;
 use psstat::files::output;
-use psstat::{environment, messages, privilege};
+use psstat::{ending, environment, privilege};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let status = messages::exit_status(&run());
-    abandoned::give_up_output();
-    ExitCode::from(status)
+    // Until the command line is understood, this word decides whether it is Telegraf's execd that reads.
+    ending::leave_time_to_read(std::env::args_os().any(|arg| arg == cli::EXECD));
+    ExitCode::from(ending::end(&run()))
 }
 
 fn run() -> Result<(), Error> {
@@ -23,7 +22,9 @@ fn run() -> Result<(), Error> {
     let interruptible = Interruptible::install()?;
     let is_execd = std::env::args_os().nth(1).is_some_and(|arg| arg == cli::EXECD);
     let signals = is_execd.then(Signals::install).transpose()?;
-    match cli::parse(std::env::args_os(), &environment::surroundings())? {
+    let invocation = cli::parse(std::env::args_os(), &environment::surroundings())?;
+    ending::leave_time_to_read(matches!(invocation, Invocation::Execd(_)));
+    match invocation {
         Invocation::Print(text) => Ok(output::print(text.as_bytes()).map(|_| ())?),
         Invocation::Once(job) => sample::run(*job, interruptible),
         Invocation::Execd(job) => {

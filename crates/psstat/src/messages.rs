@@ -1,7 +1,10 @@
 //! Writes messages to standard error, with Telegraf's prefixes: `E! `, `W! `, `I! `.
 
+use crate::job::Mounts;
+use crate::mistakes::Mistake;
+use crate::privilege;
 use crate::sys::{PAUSE, retry};
-use psstat_core::diagnostics::Diagnostics;
+use psstat_core::diagnostics::{Diagnostics, Warning, What};
 use psstat_core::model::label::printable;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::collections::HashSet;
@@ -14,6 +17,8 @@ const LINE_LIMIT: usize = 512;
 /// first line.
 #[derive(Debug, Default)]
 pub struct Messages {
+    /// Whether somebody has said where procfs is.
+    is_proc_chosen: bool,
     warnings: Vec<Message>,
     information: Vec<String>,
 }
@@ -26,9 +31,19 @@ struct Message {
 }
 
 impl Messages {
+    /// No messages yet, of a run that reads these.
+    pub fn about(mounts: &Mounts) -> Messages {
+        Messages { is_proc_chosen: mounts.is_proc_chosen, ..Messages::default() }
+    }
+
     /// Adds a warning.
     pub fn warn(&mut self, text: String) {
         self.warnings.push(Message { key: text.clone(), text });
+    }
+
+    /// Adds a warning for each of these mistakes.
+    pub fn warn_of(&mut self, mistakes: &[Mistake]) {
+        mistakes.iter().for_each(|mistake| self.warn(mistake.to_string()));
     }
 
     /// Adds information.
@@ -38,16 +53,17 @@ impl Messages {
 
     /// Adds the warnings of a sample.
     pub fn add(&mut self, diagnostics: &Diagnostics) {
-        let warnings = diagnostics.iter();
-        self.warnings.extend(
-            warnings.map(|warning| Message { key: warning.key(), text: warning.to_string() }),
-        );
+        let is_proc_chosen = self.is_proc_chosen;
+        self.warnings.extend(diagnostics.iter().map(|warning| Message {
+            key: warning.key(),
+            text: with_shortage(warning, is_proc_chosen),
+        }));
     }
 
     /// Adds the warnings of another sample that are not there yet.
     pub fn add_others(&mut self, diagnostics: &Diagnostics) {
         let known: HashSet<String> = self.warnings.iter().map(|known| known.key.clone()).collect();
-        let mut others = Messages::default();
+        let mut others = Messages { is_proc_chosen: self.is_proc_chosen, ..Messages::default() };
         others.add(diagnostics);
         others.warnings.retain(|warning| !known.contains(&warning.key));
         self.warnings.extend(others.warnings);
@@ -71,6 +87,18 @@ impl Messages {
             text.push_str(&line("I!", &information));
         }
         write_lines(&text);
+    }
+}
+
+/// The text of a warning, and if psstat may not use a right that it was given, why.
+fn with_shortage(warning: &Warning, is_proc_chosen: bool) -> String {
+    let opens_private = |what| matches!(what, What::StorageTraffic | What::OpenFiles);
+    let shortage = warning
+        .needs_capability()
+        .and_then(|what| privilege::shortage(is_proc_chosen, opens_private(what)));
+    match shortage {
+        Some(shortage) => format!("{warning} ({shortage})"),
+        None => warning.to_string(),
     }
 }
 
@@ -145,7 +173,6 @@ mod tests {
 
     #[test]
     fn a_warning_of_both_samples_is_reported_once() {
-        use psstat_core::diagnostics::Warning;
         let sample = |users: &[&str]| {
             let mut diagnostics = Diagnostics::default();
             for user in users {

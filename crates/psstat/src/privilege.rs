@@ -77,6 +77,50 @@ fn make_effective(permitted: CapabilitySet, effective: CapabilitySet) -> Result<
     set_capabilities(None, CapabilitySets { effective, permitted, inheritable })
 }
 
+/// Why psstat may not trace a process although somebody has given it the right to, and what to do. `None` if
+/// nobody has, so that the usual advice holds. `opens_private` says whether it also opens what only the owner of a process may open;
+/// `is_proc_chosen`, whether somebody has said where procfs is.
+pub fn shortage(is_proc_chosen: bool, opens_private: bool) -> Option<&'static str> {
+    let sets = capabilities(None).ok()?;
+    let has = |capability| sets.permitted.contains(capability);
+    if getuid().is_root() && !has(TRACE) {
+        Some(
+            "psstat runs as root without CAP_SYS_PTRACE: give it to the container, as with docker run \
+             --cap-add SYS_PTRACE",
+        )
+    } else if has(TRACE) && opens_private && !has(OPEN) {
+        Some("psstat has CAP_SYS_PTRACE, and lacks CAP_DAC_READ_SEARCH")
+    } else if has(TRACE) && !sets.effective.contains(TRACE) && is_proc_chosen {
+        Some(
+            "psstat has CAP_SYS_PTRACE, and does not use it with --proc or HOST_PROC: leave these out, or \
+             give it to the caller (AmbientCapabilities=)",
+        )
+    } else if has(TRACE) {
+        Some(
+            "psstat has that right, and the kernel refuses all the same, as it does for process 1 of some \
+              containers",
+        )
+    } else if file_has(TRACE) {
+        Some(
+            "setcap(8) gave its file CAP_SYS_PTRACE, and that has no effect, because of NoNewPrivileges= or \
+             a mount with nosuid: use AmbientCapabilities=",
+        )
+    } else {
+        None
+    }
+}
+
+/// Whether setcap(8) gave a capability to the file of this program (`struct vfs_cap_data`,
+/// include/uapi/linux/capability.h).
+fn file_has(capability: CapabilitySet) -> bool {
+    let mut data = [0; 24];
+    let size = rustix::fs::getxattr("/proc/self/exe", "security.capability", &mut data);
+    let [_, _, _, _, permitted @ ..] = data;
+    let [one, two, three, four, ..] = permitted;
+    let permitted = u32::from_le_bytes([one, two, three, four]);
+    size.is_ok_and(|size| size >= 8) && u64::from(permitted) & capability.bits() != 0
+}
+
 /// The capabilities that were set aside.
 #[derive(Clone, Copy, Debug)]
 pub struct Surplus(CapabilitySet);

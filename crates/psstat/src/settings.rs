@@ -4,6 +4,7 @@
 
 use crate::files::config::ReadConfigError;
 use crate::job::{Baseline, Job, Mounts};
+use crate::mistakes::{self, Mistake};
 use psstat_core::emit::Format;
 use psstat_core::field::{Field, Fields};
 use psstat_core::model::label::{Label, excerpt};
@@ -272,6 +273,8 @@ pub struct Settings {
     pub multi_threaded: Option<bool>,
     /// Whether a resident process keeps the rights that it does not need.
     pub no_sandbox: Option<bool>,
+    /// What was found to be wrong with them already.
+    pub mistakes: Vec<Mistake>,
 }
 
 impl Settings {
@@ -282,8 +285,11 @@ impl Settings {
             selector.tags.retain(|(key, _)| !self.sets_tag(key));
         }
         selectors.extend(self.selectors);
+        let mut mistakes = below.mistakes;
+        mistakes.extend(self.mistakes);
         Settings {
             selectors,
+            mistakes,
             // `--host` also overrides a tag `host` of the file.
             tags: self.tags.over(below.tags, self.host.is_some()),
             host: self.host.or(below.host),
@@ -312,7 +318,19 @@ impl Settings {
     ///
     /// # Errors
     /// [`JobError`] if the settings contradict each other, or select nothing.
-    pub fn job(self, surroundings: &Surroundings) -> Result<Job, JobError> {
+    pub fn job(mut self, surroundings: &Surroundings) -> Result<Job, JobError> {
+        let mount = |given: Option<PathBuf>, variable: &Option<OsString>, default: &str| {
+            given
+                .or_else(|| variable.clone().filter(|dir| !dir.is_empty()).map(PathBuf::from))
+                .unwrap_or_else(|| PathBuf::from(default))
+        };
+        let mounts = Mounts {
+            is_proc_chosen: self.proc.is_some()
+                || surroundings.host_proc.as_ref().is_some_and(|path| !path.is_empty()),
+            proc: mount(self.proc, &surroundings.host_proc, "/proc"),
+            sys: mount(self.sys, &surroundings.host_sys, "/sys"),
+        };
+        self.mistakes.extend(mistakes::correct(&mut self.selectors, &mounts.sys));
         let fields = self.fields.map_or_else(Fields::default, |FieldList(fields)| fields);
         let key = job_key(&self.selectors, &fields);
         let host = Label::new(self.host.as_ref().unwrap_or(&surroundings.host));
@@ -340,19 +358,10 @@ impl Settings {
                 name: self.cache_name.map_or_else(default_name, |CacheName(name)| name),
             },
         };
-        let mount = |given: Option<PathBuf>, variable: &Option<OsString>, default: &str| {
-            given
-                .or_else(|| variable.clone().filter(|dir| !dir.is_empty()).map(PathBuf::from))
-                .unwrap_or_else(|| PathBuf::from(default))
-        };
         Ok(Job {
             plan,
-            mounts: Mounts {
-                is_proc_chosen: self.proc.is_some()
-                    || surroundings.host_proc.as_ref().is_some_and(|path| !path.is_empty()),
-                proc: mount(self.proc, &surroundings.host_proc, "/proc"),
-                sys: mount(self.sys, &surroundings.host_sys, "/sys"),
-            },
+            mounts,
+            mistakes: self.mistakes,
             baseline,
             output: self.output,
             interval: self.interval.map(Duration::from),

@@ -1,5 +1,6 @@
 //! Users: passwd(5) and getent(1).
 
+use crate::host;
 use nix::sys::signal::{SigSet, SigmaskHow};
 use psstat_core::model::units::Uid;
 use std::collections::BTreeMap;
@@ -17,8 +18,7 @@ const ASK_EVERY: Duration = Duration::from_secs(60);
 
 /// The path of passwd(5), below `HOST_ETC` if that is set.
 pub fn passwd() -> PathBuf {
-    let etc = std::env::var_os("HOST_ETC").filter(|dir| !dir.is_empty());
-    PathBuf::from(etc.unwrap_or_else(|| "/etc".into())).join("passwd")
+    host::directory("HOST_ETC").unwrap_or_else(|| "/etc".into()).join("passwd")
 }
 
 /// Looks up a user in passwd(5), below `HOST_ETC` if that is set.

@@ -6,6 +6,7 @@ mod hierarchy;
 mod members;
 mod memory;
 mod memory_accounts;
+mod missing;
 mod named_groups;
 mod roots;
 mod warnings;
@@ -111,6 +112,8 @@ struct Start<'s> {
     births: Option<Births>,
     /// The control groups that selectors pick. `None` if no hierarchy can be read.
     control_groups: Option<Hierarchy>,
+    /// The selectors of units that have no file.
+    without_file: Vec<usize>,
     /// The processes that selectors pick by pid.
     picked: Vec<PickedPid>,
 }
@@ -195,7 +198,14 @@ impl<K: Kernel> Engine<K> {
         if !is_mounted {
             watched.clear();
         }
+        let has_units = hierarchy.has_units;
         let mut control_groups = hierarchy.groups;
+        let circumstances = missing::Circumstances {
+            without_file: &start.without_file,
+            has_units,
+            is_first: last.is_none(),
+        };
+        missing::warn(&self.plan, &control_groups, &circumstances, &mut diagnostics);
         warnings::warn_of_unseen(
             &self.plan,
             &mut control_groups,
@@ -281,22 +291,37 @@ impl<K: Kernel> Engine<K> {
     }
 
     fn start<'s>(
-        &self,
+        &mut self,
         last: Option<&'s State>,
         diagnostics: &mut Diagnostics,
         doubts: &mut Doubts,
     ) -> Start<'s> {
-        let selectors = &self.plan.selectors;
         let clocks = self.kernel.clocks();
         let interval = last.map_or(0, |last| clocks.boot.since(last.accounts.taken));
-        let births = if selectors.select_processes() { self.kernel.births(interval) } else { None };
-        let control_groups = if selectors.select_control_groups() {
-            self.with_wanted(|wanted| self.kernel.control_groups(wanted))
-        } else {
-            Some(Hierarchy::default())
-        };
+        let selects_processes = self.plan.selectors.select_processes();
+        let births = if selects_processes { self.kernel.births(interval) } else { None };
+        let (control_groups, without_file) = self.find_control_groups();
+        let selectors = &self.plan.selectors;
         let picked = roots::picked_pids(selectors, &self.kernel, diagnostics, doubts);
-        Start { clocks, last, births, control_groups, picked }
+        Start { clocks, last, births, control_groups, without_file, picked }
+    }
+
+    /// Finds the control groups that selectors pick, and the selectors of units that have no file.
+    fn find_control_groups(&mut self) -> (Option<Hierarchy>, Vec<usize>) {
+        if !self.plan.selectors.select_control_groups() {
+            return (Some(Hierarchy::default()), Vec::new());
+        }
+        let mut found = self.with_wanted(|wanted| self.kernel.control_groups(wanted));
+        let Some(with_units) = found.as_ref().filter(|found| found.has_units) else {
+            return (found, Vec::new());
+        };
+        let selectors = &mut self.plan.selectors;
+        let (has_changed, without_file) =
+            missing::follow_aliases(selectors, &self.kernel, &with_units.groups);
+        if has_changed {
+            found = self.with_wanted(|wanted| self.kernel.control_groups(wanted));
+        }
+        (found, without_file)
     }
 
     fn with_wanted<T>(&self, call: impl FnOnce(Wanted<'_>) -> T) -> T {

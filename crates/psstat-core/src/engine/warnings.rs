@@ -12,8 +12,6 @@ use crate::model::snapshot::Snapshot;
 use crate::model::units::Pid;
 use crate::plan::Plan;
 use crate::select::selector::Source;
-use crate::select::systemd;
-use alloc::borrow::ToOwned;
 use alloc::vec::Vec;
 
 /// Warns of processes and control groups that cannot be seen, among them those that `/proc` hides if
@@ -25,7 +23,6 @@ pub fn warn_of_unseen(
     are_hidden: bool,
     diagnostics: &mut Diagnostics,
 ) {
-    warn_of_missing(plan, control_groups, diagnostics);
     let lacks_them =
         |field: &Field| !matches!(field, Field::Processes | Field::CpuShare | Field::CpuTime);
     let is_complete = !plan.fields.as_slice().iter().any(lacks_them);
@@ -96,27 +93,5 @@ pub fn warn_of_memory(plan: &Plan, reports: &[Report], diagnostics: &mut Diagnos
     let groups: Vec<Label> = groups.collect();
     if !groups.is_empty() {
         diagnostics.add(Warning::MoreThanMachine { groups, mode: plan.memory.name() });
-    }
-}
-
-/// Warns of units and control groups that are selected by their exact name and do not exist. A
-/// selector with a group name needs no warning, because its line has `n_proc=0`. Without one there
-/// is no line, and a misspelled name would go unnoticed.
-fn warn_of_missing(plan: &Plan, control_groups: &[ControlGroup], diagnostics: &mut Diagnostics) {
-    let selectors = plan.selectors.iter().enumerate();
-    for (index, selector) in selectors.filter(|(_, selector)| selector.name.is_none()) {
-        if control_groups.iter().any(|group| group.selectors.contains(&index)) {
-            continue;
-        }
-        match &selector.source {
-            Source::Unit(id) if !systemd::is_glob(id) => {
-                diagnostics.add(Warning::NoUnit(id.clone()));
-            }
-            Source::ControlGroup(path) if !systemd::is_glob(path) => {
-                let path = if path.is_empty() { "/" } else { path };
-                diagnostics.add(Warning::NoControlGroup(path.to_owned()));
-            }
-            _ => {}
-        }
     }
 }

@@ -22,11 +22,20 @@ pub enum PidFileError {
     /// psstat's user may not read it.
     #[error("permission denied: let psstat's user read it")]
     Denied,
-    /// It is a directory, a FIFO, a device or a socket, or a file of procfs or sysfs.
+    /// It is a directory.
+    #[error("it is a directory: give the path of the file in it that the service writes")]
+    Directory,
+    /// It is a FIFO, a device or a socket.
     #[error(
-        "not a regular file, or a file of /proc or /sys: give the path of the file that the service writes"
+        "it is a FIFO, a device or a socket: give the path of the ordinary file that the service writes"
     )]
     NotRegular,
+    /// It is a file in which the kernel shows itself.
+    #[error(
+        "it is a file of the kernel, as those in /proc and /sys are: give the path of the file that the \
+         service writes"
+    )]
+    OfKernel,
     /// Its first line is not a pid.
     #[error("its first line is not a pid, a number from 1 to 4194304: is it the right file?")]
     Malformed,

@@ -3,6 +3,7 @@
 use super::matcher::{Matcher, PatternError};
 use super::selector::{Conditions, Selector, Source, User};
 use crate::model::units::Uid;
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Index;
@@ -33,6 +34,8 @@ pub struct Selectors {
     pub units: Matcher,
     /// The globs to match against paths of control groups.
     pub control_groups: Matcher,
+    /// The ids that names of units stand for where these are aliases, by the index of the selector.
+    aliases: BTreeMap<usize, String>,
 }
 
 impl Selectors {
@@ -59,6 +62,7 @@ impl Selectors {
             exes: Matcher::of_globs(of(|selector| selector.conditions.exe.as_ref()))?,
             units: Matcher::of_globs(units)?,
             control_groups: Matcher::of_globs(control_groups)?,
+            aliases: BTreeMap::new(),
             list,
         })
     }
@@ -89,6 +93,29 @@ impl Selectors {
             }
         }
         unknown
+    }
+
+    /// Makes a selector of a unit pick the unit with this id instead of the one that it names, or that one
+    /// again. Returns whether that changes what it picks.
+    pub fn set_alias(&mut self, selector: usize, id: Option<String>) -> bool {
+        if self.aliases.get(&selector) == id.as_ref() {
+            return false;
+        }
+        match id {
+            Some(id) => self.aliases.insert(selector, id),
+            None => self.aliases.remove(&selector),
+        };
+        let unit = |(index, selector): (usize, &'_ Selector)| match &selector.source {
+            Source::Unit(glob) => Some((index, self.aliases.get(&index).unwrap_or(glob).clone())),
+            _ => None,
+        };
+        let globs: Vec<(usize, String)> = self.list.iter().enumerate().filter_map(unit).collect();
+        match Matcher::of_globs(globs.iter().map(|(index, glob)| (*index, glob.as_str()))) {
+            Ok(units) => self.units = units,
+            // An id that is no valid glob is that of no unit.
+            Err(_) => return false,
+        }
+        true
     }
 
     /// Whether a selector picks processes, and not a whole control group.

@@ -104,6 +104,42 @@ fn has_type(id: &[u8]) -> bool {
     TYPES.iter().any(|ending| id.len() > ending.len() && id.ends_with(ending))
 }
 
+/// The type of a unit with its dot, as in `.service`. `None` if the id has none.
+pub fn type_of(id: &str) -> Option<&str> {
+    has_type(id.as_bytes()).then(|| id.rfind('.')).flatten().map(|dot| &id[dot..])
+}
+
+/// The id of a unit that a template makes: `NAME@INSTANCE.TYPE` (systemd.unit(5)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Template<'i> {
+    name: &'i str,
+    instance: &'i str,
+    /// With its dot.
+    of_type: &'i str,
+}
+
+impl<'i> Template<'i> {
+    /// The parts of an id. `None` if it is not that of an instance.
+    pub fn of(id: &'i str) -> Option<Template<'i>> {
+        let of_type = type_of(id)?;
+        let (name, instance) = id.strip_suffix(of_type)?.split_once('@')?;
+        (!instance.is_empty()).then_some(Template { name, instance, of_type })
+    }
+
+    /// The name of the template's file.
+    pub fn file_name(&self) -> String {
+        let Template { name, of_type, .. } = self;
+        format!("{name}@{of_type}")
+    }
+
+    /// The same instance of another template. `None` if that is not the file of a template.
+    pub fn instance_of(&self, file: &str) -> Option<String> {
+        let Template { instance, of_type, .. } = self;
+        let name = file.strip_suffix(of_type)?.strip_suffix('@')?;
+        Some(format!("{name}@{instance}{of_type}"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,6 +160,20 @@ mod tests {
         ] {
             assert_eq!(expand(name), meaning);
         }
+    }
+
+    #[test]
+    fn an_instance_has_a_template() {
+        let parts = |id| Template::of(id).map(|template| template.file_name());
+        assert_eq!(parts("postgresql@15-main.service").as_deref(), Some("postgresql@.service"));
+        assert_eq!(parts("a@b@c.timer").as_deref(), Some("a@.timer"));
+        for id in ["nginx.service", "postgresql@.service", "postgresql@15", ".service"] {
+            assert_eq!(parts(id), None, "{id}");
+        }
+        let template = Template::of("pg@15.service").unwrap();
+        assert_eq!(template.instance_of("sql@.service").as_deref(), Some("sql@15.service"));
+        assert_eq!(template.instance_of("sql.service"), None);
+        assert_eq!((type_of("a.b.socket"), type_of(".service")), (Some(".socket"), None));
     }
 
     /// The units in a path, from the root down.

@@ -8,7 +8,7 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `reads` | the one place that makes such reads: which one is under way, and what does not answer |
-//! | `abandoned` | what a program with an abandoned thread must do before it ends |
+//! | `abandoned` | whether a thread was abandoned |
 //! | `within` | one such read that no sample makes |
 //!
 //! `commands::relay` abandons the thread.

@@ -49,6 +49,10 @@ kernel passes it on to the parent. To count it, use --systemd or --cgroup, or se
 are all the processes of a control group, as those of a systemd service are, or if it may read their
 memory maps: as root, or with CAP_SYS_PTRACE. Otherwise each process counts it.
 
+The environment variables HOST_PROC, HOST_SYS and HOST_ETC say where the host's /proc, /sys and
+/etc are mounted in a container. In HOST_ETC, psstat looks up users (passwd) and unit files;
+HOST_ROOT and HOST_RUN are for unit files only.
+
 The first run stores a baseline and prints no line. Later runs print lines. --wait 1s prints lines
 at once.
 
@@ -63,8 +67,9 @@ const EXECD_ABOUT: &str = "\
 Stay resident for Telegraf's execd. Take one sample for each line feed on standard input, and for
 each SIGHUP, SIGUSR1 or SIGUSR2. The baseline is taken at the start, so the first request prints
 lines too; their p_cpu covers the time since the start. End when standard input ends: with
-/dev/null, at once. By hand, press Enter for a sample and Ctrl-D to end. The state between samples
-is kept in memory; there is no cache file";
+/dev/null, at once. With --interval, end only with a pipe, a socket or a terminal. By hand, press
+Enter for a sample and Ctrl-D to end. The state between samples is kept in memory, and
+there is no cache file; --cache-dir and --cache-name are ignored with a warning";
 
 const CHECK_ABOUT: &str = "\
 Check the command line and the configuration file, and show what they would measure. Measure
@@ -117,6 +122,7 @@ pub enum Command {
     override_usage = "psstat execd [SELECTORS] [OPTIONS]",
     mut_arg("interval", |arg| arg.hide(false)),
     mut_arg("no_sandbox", |arg| arg.hide(false)),
+    mut_arg("timeout", |arg| arg.help("Give up on a sample after this long [default: 4s]")),
     mut_arg("wait", |arg| arg.hide(true)),
     mut_arg("cache_dir", |arg| arg.hide(true)),
     mut_arg("cache_name", |arg| arg.hide(true))

@@ -8,6 +8,7 @@ mod spelling;
 
 use crate::config;
 use crate::job::Job;
+use crate::mistakes::Mistake;
 use crate::settings::{Settings, Surroundings, TagError, TagList};
 use args::{CheckArgs, Cli, Command, ExecdArgs, JobArgs};
 use clap::{CommandFactory, FromArgMatches};
@@ -102,8 +103,10 @@ enum Kind {
 fn meant(kind: Kind, typed: Vec<JobArgs>, surroundings: &Surroundings) -> Result<Job, UsageError> {
     let mut config = None;
     let mut settings = Settings::default();
+    let mut options_without_effect = Vec::new();
     for args in typed {
         refuse_options_of_others(kind, &args)?;
+        options_without_effect.extend(cache_options(&args));
         config = args.config.clone().or(config);
         settings = args.settings(surroundings)?.over(settings);
     }
@@ -111,6 +114,7 @@ fn meant(kind: Kind, typed: Vec<JobArgs>, surroundings: &Surroundings) -> Result
         settings = with_file(settings, &path, surroundings)?;
     }
     if kind == Kind::Execd {
+        settings.mistakes.extend(options_without_effect);
         // The file may be for other kinds of jobs too.
         settings.wait = None;
     }
@@ -153,6 +157,15 @@ fn refuse_options_of_others(kind: Kind, args: &JobArgs) -> Result<(), ArgumentEr
     }
 }
 
+/// A mistake for each option that `psstat execd` takes and does not need.
+fn cache_options(args: &JobArgs) -> impl Iterator<Item = Mistake> {
+    let dir = args.cache_dir.as_ref().map(|_| "--cache-dir");
+    let name = args.cache_name.as_ref().map(|_| "--cache-name");
+    let reason = "it keeps its state in memory and has no cache file";
+    let of = move |option| Mistake::NoEffect { command: "psstat execd", option, reason };
+    [dir, name].into_iter().flatten().map(of)
+}
+
 /// Refuses the options of jobs before a command that takes none.
 fn refuse_options(job: &JobArgs, command: &'static str) -> Result<(), UsageError> {
     if *job == JobArgs::default() {
@@ -172,6 +185,11 @@ impl JobArgs {
                 reason,
             };
             kind.selector(value, surroundings).map_err(bad)
+        });
+        let with_space = self.selectors.0.iter().filter(|(kind, value)| kind.has_space(value));
+        let with_space = with_space.map(|(kind, value)| Mistake::Space {
+            option: format!("--{}", kind.option()),
+            typed: shortened(value),
         });
         let mut tags = TagList::default();
         for tag in &self.tags {
@@ -196,6 +214,7 @@ impl JobArgs {
             timeout: self.timeout,
             multi_threaded: self.multi_threaded.then_some(true),
             no_sandbox: self.no_sandbox.then_some(true),
+            mistakes: with_space.collect(),
         })
     }
 }
@@ -555,6 +574,46 @@ tags = { env = 'live', tier = '1' }
             assert!(error.contains(option) && error.contains("does not take"), "{error}");
         }
         assert_eq!(summary(&["check", "--pid=7", "--wait=1s", "--interval=1s"]).lines().count(), 1);
+    }
+
+    #[test]
+    fn the_help_of_a_command_names_only_its_own_options() {
+        let help = |command: &str| match parsed(&[command, "--help"]) {
+            Ok(Invocation::Print(text)) => text,
+            other => panic!("{command}: {other:?}"),
+        };
+        let (execd, check) = (help("execd"), help("check"));
+        assert!(execd.contains("[default: 4s]") && !execd.contains("--wait"), "{execd}");
+        assert!(check.contains("[default: 4s plus --wait]"), "{check}");
+    }
+
+    #[test]
+    fn a_space_after_the_name_is_a_mistake() {
+        for (selector, is_mistake) in [
+            ("--pattern=web: nginx", true),
+            ("--user=web: www-data", true),
+            ("--pid-file=web: /run/nginx.pid", true),
+            ("--pattern= nginx", false),
+            ("--pattern=: nginx", false),
+            ("--pattern=web:nginx worker", false),
+            ("--pid-file=web a:/run/nginx.pid", false),
+        ] {
+            let mistakes = job_of(&[selector]).mistakes;
+            let has_space = |mistake: &Mistake| matches!(mistake, Mistake::Space { .. });
+            assert_eq!(mistakes.iter().any(has_space), is_mistake, "{selector}: {mistakes:?}");
+        }
+    }
+
+    #[test]
+    fn a_resident_ignores_cache_options_with_a_warning() {
+        let mistakes = |args: &[&str]| match parsed(args) {
+            Ok(Invocation::Execd(job)) => job.mistakes.len(),
+            other => panic!("{args:?}: {other:?}"),
+        };
+        assert_eq!(mistakes(&["execd", "--pid=1", "--cache-dir=/x", "--cache-name=y"]), 2);
+        assert_eq!(mistakes(&["--cache-dir=/x", "execd", "--pid=1"]), 1);
+        assert_eq!(mistakes(&["execd", "--config=web.toml"]), 0, "the file is for others too");
+        assert!(job_of(&["--pid=1", "--cache-dir=/x"]).mistakes.is_empty());
     }
 
     #[test]

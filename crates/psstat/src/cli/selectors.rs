@@ -145,6 +145,12 @@ impl SelectorKind {
         })
     }
 
+    /// Whether there is a name, and the value after it begins with a space.
+    pub fn has_space(self, typed: &OsStr) -> bool {
+        let split = self.split(typed);
+        split.is_ok_and(|(name, value)| name.is_some() && value.as_bytes().starts_with(b" "))
+    }
+
     /// Splits `NAME:VALUE`.
     fn split(self, typed: &OsStr) -> Result<(Option<&str>, &OsStr), ValueError> {
         match typed.to_str() {

@@ -3,14 +3,18 @@
 use crate::error::Error;
 use crate::files::output;
 use crate::job::Job;
+use crate::messages::Messages;
 
-/// Prints what the job would measure. That there is a job means that command line and file are
+/// Prints what the job would measure, and warns of mistakes. That there is a job means that command line and file are
 /// valid.
 ///
 /// # Errors
 /// If standard output cannot be written.
 pub fn run(job: &Job) -> Result<(), Error> {
     output::print(summary(job).as_bytes())?;
+    let mut messages = Messages::default();
+    messages.warn_of(&job.mistakes);
+    messages.write();
     Ok(())
 }
 

@@ -166,7 +166,12 @@ fn context() -> Roff {
             ("HOST_SYS", "Mount point of sysfs, unless --sys is given."),
             (
                 "HOST_ETC",
-                "Directory of the passwd file in which users are looked up, instead of /etc.",
+                "Directory of the passwd file in which users are looked up, and of unit files, \
+                 instead of /etc.",
+            ),
+            (
+                "HOST_ROOT, HOST_RUN",
+                "Directories in which unit files are looked up, instead of / and /run.",
             ),
         ],
     );

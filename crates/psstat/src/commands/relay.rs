@@ -11,11 +11,10 @@
 //! `W! /proc/123/cmdline does not answer`. The abandoned thread keeps the memory and the open files of its
 //! sample until it comes back. The next sample then reads process 123 again.
 
-use crate::blocking::abandoned;
 use crate::blocking::reads::{Reading, Reads};
 use crate::deadline::Stop;
+use crate::ending;
 use crate::error::Error;
-use crate::messages;
 use crate::sys::retry;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::time::TimeSpec;
@@ -179,9 +178,7 @@ impl<S: Send + 'static> Relay<S> {
         let turn = Turn { relay: self, reads, is_watched: Cell::new(false) };
         let result = (turn.relay.work)(&turn);
         if turn.reads.is_current() {
-            let status = messages::exit_status(&result);
-            abandoned::give_up_output();
-            std::process::exit(status.into());
+            std::process::exit(ending::end(&result).into());
         }
     }
 

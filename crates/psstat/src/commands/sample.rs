@@ -77,7 +77,7 @@ fn sample_and_print(turn: &Turn<Session>) -> Result<(), Error> {
     let machine = Machine::open(mounts, *multi_threaded, deadline, turn.reads())?;
     let machine = machine.with_getent(&session.getent);
     let run = Run { turn, engine: Engine::new(machine, plan.clone()) };
-    let mut messages = Messages::default();
+    let mut messages = Messages::about(&session.job.mounts);
     let taken = match session.job.baseline.clone() {
         Baseline::Cache { dir, name } => {
             run.with_cache(session, &CacheFile::new(&dir, &name), &mut messages)
@@ -86,6 +86,8 @@ fn sample_and_print(turn: &Turn<Session>) -> Result<(), Error> {
     };
     // A failure is reported alone, because Telegraf shows only the first line of standard error.
     let Some(Taken { session, sample, cache }) = taken? else { return Ok(()) };
+    // Mistakes come first: whatever else is mended, they stay.
+    messages.warn_of(&session.job.mistakes);
     messages.add(&sample.diagnostics);
     // What could not be read only then can be the reason why a value is missing now.
     messages.add_others(&session.earlier);

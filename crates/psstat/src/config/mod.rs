@@ -131,6 +131,7 @@ impl<'a> Reader<'a> {
             timeout: self.value("timeout", file.timeout.as_ref(), str::parse::<Period>)?,
             multi_threaded: file.multi_threaded,
             no_sandbox: file.no_sandbox,
+            mistakes: Vec::new(),
         })
     }
 
@@ -393,6 +394,7 @@ mod tests {
             timeout: "2s".parse().ok(),
             multi_threaded: Some(true),
             no_sandbox: Some(true),
+            mistakes: Vec::new(),
         };
         assert_eq!(settings, expected);
         assert_eq!(read("fields = 'n_proc,p_cpu'").unwrap().fields, settings.fields);

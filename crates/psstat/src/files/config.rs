@@ -3,7 +3,7 @@
 use super::io_error;
 use crate::blocking::within::within;
 use crate::sys::retry;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io::{self, Read};
@@ -23,6 +23,18 @@ pub enum ReadConfigError {
     /// Its file system does not answer.
     #[error("does not answer: is it on a file server that is down?")]
     NoAnswer,
+    /// It is a directory.
+    #[error("it is a directory: give the path of a file in it")]
+    Directory,
+    /// It is a socket.
+    #[error("it is a socket: give the path of a file")]
+    Socket,
+    /// It is a device without an end.
+    #[error("it is a device: give the path of a file")]
+    Device,
+    /// It is a FIFO, and nothing came from it.
+    #[error("it is a FIFO, and nobody writes to it: give the path of a file")]
+    EmptyFifo,
     /// It is too long to be a configuration file.
     #[error("longer than 1 MiB: is that the right file?")]
     TooLong,
@@ -48,12 +60,25 @@ fn read_all(path: &Path) -> Result<String, ReadConfigError> {
     // `--config <(...)`, is read to its end.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let failed = |errno: Errno| io::Error::from(errno);
-    let file = retry(|| rustix::fs::open(path, flags, Mode::empty())).map_err(failed)?;
+    let opened = retry(|| rustix::fs::open(path, flags, Mode::empty()));
+    let file = opened.map_err(|errno| match errno {
+        Errno::NXIO => ReadConfigError::Socket,
+        errno => failed(errno).into(),
+    })?;
+    let kind = retry(|| rustix::fs::fstat(&file)).map_err(failed)?;
+    let kind = FileType::from_raw_mode(kind.st_mode);
+    if kind == FileType::Directory {
+        return Err(ReadConfigError::Directory);
+    }
     rustix::fs::fcntl_setfl(&file, OFlags::empty()).map_err(failed)?;
     let mut text = Vec::new();
     File::from(file).take(SIZE_LIMIT + 1).read_to_end(&mut text)?;
-    if text.len() as u64 > SIZE_LIMIT {
-        return Err(ReadConfigError::TooLong);
+    match kind {
+        FileType::CharacterDevice | FileType::BlockDevice if text.len() as u64 > SIZE_LIMIT => {
+            Err(ReadConfigError::Device)
+        }
+        _ if text.len() as u64 > SIZE_LIMIT => Err(ReadConfigError::TooLong),
+        FileType::Fifo if text.is_empty() => Err(ReadConfigError::EmptyFifo),
+        _ => String::from_utf8(text).map_err(|_| ReadConfigError::NotUtf8),
     }
-    String::from_utf8(text).map_err(|_| ReadConfigError::NotUtf8)
 }

@@ -1,7 +1,7 @@
 //! Writes samples to standard output, or to a file that each sample replaces.
 
 use super::io_error;
-use super::replace::{self, Prepared, ReplaceError};
+use super::replace::{self, Prepared, Refusal, ReplaceError};
 use crate::sys::{PAUSE, retry};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Mode;
@@ -19,7 +19,7 @@ const MODE: Mode = Mode::RUSR.union(Mode::WUSR).union(Mode::RGRP).union(Mode::RO
 #[derive(Debug, Error)]
 pub enum OutputError {
     /// The file of `--output` cannot be replaced.
-    #[error("cannot write --output {}: {}: {}", path.display(), reason(path, source), cure(path))]
+    #[error("cannot write --output {}: {}: {}", path.display(), reason(path, source), cure(path, source))]
     File {
         /// The file.
         path: PathBuf,
@@ -36,10 +36,13 @@ fn reason(path: &Path, error: &ReplaceError) -> String {
     if error.path == path { error.reason.to_string() } else { error.to_string() }
 }
 
-fn cure(path: &Path) -> &'static str {
+fn cure(path: &Path, error: &ReplaceError) -> &'static str {
     match path.to_str() {
         Some("/dev/stdout" | "/dev/fd/1" | "/proc/self/fd/1") => {
             "leave out --output for standard output"
+        }
+        _ if matches!(error.reason, Refusal::GivenUp) => {
+            "restart psstat, or start it with --no-sandbox, which lets it use the new directory"
         }
         _ => "fix that, or choose another file",
     }
@@ -53,6 +56,14 @@ pub fn replace_file(path: &Path, text: &[u8], patience: Duration) -> Result<(), 
     replace::prepare(path, text, MODE, patience)
         .and_then(Prepared::commit)
         .map_err(|source| OutputError::File { path: path.to_owned(), source })
+}
+
+/// Checks that a file can be replaced, as far as that shows without writing.
+///
+/// # Errors
+/// [`OutputError::File`] if it cannot.
+pub fn check_output(path: &Path) -> Result<(), OutputError> {
+    replace::check_path(path).map_err(|source| OutputError::File { path: path.to_owned(), source })
 }
 
 /// Writes `text` to standard output. Returns `false` if the reader has closed its end, which is not

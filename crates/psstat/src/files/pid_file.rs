@@ -73,9 +73,13 @@ pub fn read(path: &Path) -> Result<PidFile, PidFileError> {
     let seen = seen.map_err(explain)?;
     let stat = retry(|| rustix::fs::fstat(&seen)).map_err(explain)?;
     let file_system = retry(|| rustix::fs::fstatfs(&seen)).map_err(explain)?;
-    let is_ordinary = !OF_THE_KERNEL.contains(&file_system.f_type);
-    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || !is_ordinary {
-        return Err(PidFileError::NotRegular);
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Directory => return Err(PidFileError::Directory),
+        FileType::RegularFile if OF_THE_KERNEL.contains(&file_system.f_type) => {
+            return Err(PidFileError::OfKernel);
+        }
+        FileType::RegularFile => {}
+        _ => return Err(PidFileError::NotRegular),
     }
     // The same file, whatever the path leads to by now.
     let same = format!("/proc/self/fd/{}", seen.as_raw_fd());

@@ -13,7 +13,7 @@
 
 use super::io_error;
 use crate::sys::retry;
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
+use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use std::fs::{File, Permissions, TryLockError};
 use std::io::{self, ErrorKind, Write};
@@ -57,6 +57,10 @@ pub enum Refusal {
     /// Its directory does not exist.
     #[error("its directory does not exist")]
     NoDirectory,
+    /// Its directory has taken the place of the one that psstat may still write to: see
+    /// [`sandbox`](crate::sandbox).
+    #[error("its directory was replaced after psstat had given up all others")]
+    GivenUp,
     /// Another run of psstat has locked it.
     #[error("another run of psstat has locked it")]
     Locked,
@@ -133,17 +137,17 @@ pub fn prepare(
     let new = PathBuf::from(new);
     let refused = |path: &Path, reason| ReplaceError { path: path.to_owned(), reason };
 
-    // rename(2) would replace a device, too.
-    match retry(|| rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW)) {
-        Ok(stat) => check_stat(&stat).map_err(|reason| refused(path, reason))?,
-        Err(Errno::NOENT) => {}
-        Err(errno) => return Err(refused(path, errno.into())),
-    }
+    check_old(path)?;
     let file = lock(&new, patience.min(LOCK_PATIENCE)).map_err(|error| {
         match error.reason {
             // The directory is that of both files, and the caller knows this one.
             Refusal::NoDirectory => refused(path, Refusal::NoDirectory),
-            _ => error,
+            Refusal::Io(error)
+                if Errno::from_io_error(&error) == Some(Errno::ACCESS) && was_given_up(&new) =>
+            {
+                refused(path, Refusal::GivenUp)
+            }
+            reason => ReplaceError { reason, ..error },
         }
     })?;
     let mut prepared = Prepared { file, new, path: path.to_owned(), mode, is_committed: false };
@@ -153,6 +157,41 @@ pub fn prepare(
         Ok(()) => Ok(prepared),
         Err(error) => Err(refused(&prepared.new, Refusal::Io(error))),
     }
+}
+
+/// Checks that the file at `path` can be replaced or created, as far as that shows without writing.
+///
+/// # Errors
+/// [`ReplaceError`] if it cannot.
+pub fn check_path(path: &Path) -> Result<(), ReplaceError> {
+    check_old(path)?;
+    let allowed = access_to_directory_of(path);
+    allowed.map_err(|errno| ReplaceError { path: path.to_owned(), reason: errno.into() })
+}
+
+/// Checks what is at `path`, if anything is. rename(2) would replace a device, too.
+fn check_old(path: &Path) -> Result<(), ReplaceError> {
+    let checked = match retry(|| rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW)) {
+        Ok(stat) => check_stat(&stat),
+        Err(Errno::NOENT) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    };
+    checked.map_err(|reason| ReplaceError { path: path.to_owned(), reason })
+}
+
+/// Whether the permissions of its directory let psstat's user create a file.
+fn access_to_directory_of(path: &Path) -> Result<(), Errno> {
+    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+    let directory = directory.unwrap_or(Path::new("."));
+    let access = Access::WRITE_OK | Access::EXEC_OK;
+    retry(|| rustix::fs::accessat(CWD, directory, access, AtFlags::EACCESS))
+}
+
+/// Whether a file may not be created although the permissions of its directory allow it. Landlock forbids
+/// that, and does not change what access(2) says.
+fn was_given_up(path: &Path) -> bool {
+    let named = retry(|| rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW));
+    named.is_err_and(|errno| errno == Errno::NOENT) && access_to_directory_of(path).is_ok()
 }
 
 /// Opens or creates the file at `path` and locks it.

@@ -350,16 +350,21 @@ fn a_file_that_cannot_be_read_is_an_error() {
     let directory = tempfile::tempdir().unwrap();
     let option = |name: &str| format!("--config={}", directory.path().join(name).display());
     run([option("none")]).assert_failed(2, "No such file");
-    run([option("")]).assert_failed(2, "Is a directory");
+    run([option("")]).assert_failed(2, "it is a directory: give the path of a file");
     fs::write(directory.path().join("binary"), b"host = '\xff'").unwrap();
     run([option("binary")]).assert_failed(2, "not UTF-8");
-    run(["--config", "/dev/zero"]).assert_failed(2, "longer than 1 MiB");
+    run(["--config", "/dev/zero"]).assert_failed(2, "it is a device");
     fs::write(directory.path().join("empty"), "").unwrap();
     run([option("empty")]).assert_failed(2, "empty: nothing to measure: add a [[group]]");
     run(["--config"]).assert_failed(2, "--config needs a value");
     run(["--config="]).assert_failed(2, "--config needs a value");
     crate::support::make_fifo(&directory.path().join("fifo"));
-    run([option("fifo")]).assert_failed(2, "nothing to measure");
+    run([option("fifo")]).assert_failed(2, "it is a FIFO, and nobody writes to it");
+    let _socket = std::os::unix::net::UnixListener::bind(directory.path().join("socket")).unwrap();
+    run([option("socket")]).assert_failed(2, "it is a socket");
+    fs::write(directory.path().join("long"), "#".repeat((1 << 20) + 1)).unwrap();
+    run([option("long")]).assert_failed(2, "longer than 1 MiB");
+    assert_eq!(run(["check", "--pid=1", "--config=/dev/null"]).status, Some(0));
 }
 
 #[test]
@@ -368,7 +373,7 @@ fn a_command_may_come_after_its_options() {
     let config = Config::new("[[group]]\nname = 'web'\npattern = 'nginx'\n");
     let proc = format!("--proc={}", tree.path().display());
     // It ends at once, because standard input has ended.
-    let run = run([&config.option(), &proc, "--timeout=5m", "execd", "--interval=1h"]);
+    let run = run([&config.option(), &proc, "--timeout=5m", "execd", "--no-sandbox"]);
     assert_eq!((run.status, run.stdout.as_slice(), run.stderr.as_str()), (Some(0), &b""[..], ""));
 }
 

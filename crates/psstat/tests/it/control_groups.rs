@@ -5,7 +5,7 @@
 mod machine;
 mod walk;
 
-use crate::stderr::assert_warning;
+use crate::stderr::{assert_warning, assert_warnings};
 use crate::support::{limit, may_be_root, public_binary};
 use machine::{Machine, Mounted, Process, REFERENCE_MILLIS};
 use std::fs;
@@ -372,6 +372,86 @@ fn without_any_unit_in_sight_units_have_no_line() {
         assert!(first.starts_with("W! no line for web: no systemd unit is in sight"), "{sample:?}");
         assert!(first.contains("HOST_SYS"), "{sample:?}");
     }
+}
+
+#[test]
+fn without_any_unit_in_sight_the_advice_is_not_systemctl() {
+    let machine = Machine::new(Mounted::V2);
+    machine.add_unit_files(&["nginx.service"]);
+    machine.remove("init.scope");
+    let sample = machine.sample(&["--systemd=nginx"]);
+    assert_warning(&sample.stderr, &["no systemd unit is in sight", "--cgroup", "HOST_SYS"]);
+    assert!(!sample.stderr.contains("systemctl"), "{sample:?}");
+}
+
+// ---- What does not exist ------------------------------------------------------------------------
+
+#[test]
+fn an_alias_means_the_unit_that_its_link_leads_to() {
+    for mounted in [Mounted::V2, Mounted::Hybrid, Mounted::V1] {
+        let machine = with_services(mounted);
+        machine.add_unit_files(&["nginx.service", "worker@.service"]);
+        machine.add_alias("web.service", "nginx.service");
+        machine.add_alias("job@.service", "worker@.service");
+        machine.put("system.slice/system-worker.slice/worker@a.service", &[30]);
+        let selectors = ["--systemd=web", "--systemd=job:job@a", "--systemd=stopped:job@b"];
+        let mut job = machine.job(&selectors);
+        job.sample();
+        machine.has_used(NGINX, 10, 700);
+        let sample = job.sample();
+        assert_eq!(sample.counts(), [("nginx", 2), ("job", 1), ("stopped", 0)], "{mounted:?}");
+        assert_eq!((sample.used("nginx"), &*sample.stderr), (Some(700), ""), "{mounted:?}");
+    }
+}
+
+#[test]
+fn a_unit_without_a_file_is_reported_with_and_without_a_name() {
+    let machine = with_services(Mounted::V2);
+    machine.add_unit_files(&["nginx.service", "stopped.service", "worker@.service"]);
+    let all = [
+        "--systemd=web:ngnix",
+        "--systemd=cron",
+        "--systemd=down:stopped",
+        "--systemd=template:worker@a",
+        "--systemd=session-9.scope",
+        "--systemd=bakcup.timer",
+        "--systemd=apahce",
+    ];
+    let sample = machine.sample(&all);
+    let no_file = "no unit file of that name";
+    let expected: [&[&str]; 4] = [
+        &["--systemd ngnix.service", no_file],
+        &["--systemd session-9.scope", "systemctl list-units"],
+        &["--systemd bakcup.timer", "systemctl list-units"],
+        &["--systemd apahce.service", no_file],
+    ];
+    assert_warnings(&sample.stderr, &expected);
+    assert_eq!(sample.count("web"), 0);
+    // cron has no file and runs. Where nobody knows systemd's directories, nothing is said of files.
+    let without_directories = with_services(Mounted::V2);
+    assert!(!without_directories.sample(&all).stderr.contains(no_file));
+}
+
+#[test]
+fn a_control_group_that_is_not_there_is_reported_in_the_first_sample() {
+    let machine = with_services(Mounted::V2);
+    let mut job = machine.job(&[
+        "--cgroup=web:nginx.service",
+        "--cgroup=all:*.scoop",
+        "--cgroup=system.slice/none",
+        "--cgroup=cron:system.slice/cr*",
+    ]);
+    let first = job.sample().stderr;
+    let first: String =
+        first.split_inclusive('\n').filter(|line| line.starts_with("W! ")).collect();
+    let unnamed: &[&str] = &["--cgroup system.slice/none", "/proc/PID/cgroup"];
+    let named: [&[&str]; 2] =
+        [&["--cgroup nginx.service", "/proc/PID/cgroup"], &["--cgroup *.scoop", "whole path"]];
+    assert_warnings(&first, &[named[0], named[1], unnamed]);
+    // A service may be stopped. Its line says so.
+    let sample = job.sample();
+    assert_eq!(sample.counts(), [("web", 0), ("all", 0), ("cron", 1)]);
+    assert_warnings(&sample.stderr, &[unnamed]);
 }
 
 // ---- CPU time -----------------------------------------------------------------------------------

@@ -230,6 +230,15 @@ mod parts {
     use super::*;
 
     #[test]
+    fn a_missing_procfs_is_reported_in_plain_words() {
+        let run = run(["--wait=1ms", "--pid=1", "--proc=/no such directory"]);
+        run.assert_failed(
+            1,
+            "cannot open /no such directory: No such file or directory: set --proc",
+        );
+    }
+
+    #[test]
     fn a_fault_of_one_selector_does_not_affect_the_others() {
         let tree = tree();
         let directory = tempfile::tempdir().unwrap();

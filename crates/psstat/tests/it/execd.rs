@@ -1,6 +1,8 @@
 //! `psstat execd`, used as Telegraf uses it: it answers each request with a whole sample, and ends
 //! when it is told to.
 
+mod ending;
+
 use crate::namespace;
 use crate::stderr::assert_warnings;
 use crate::support::fake_proc::{FakeProc, Process};

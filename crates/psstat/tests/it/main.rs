@@ -19,6 +19,7 @@
 //! | `systemd` | a real systemd in namespaces, in every mode of control groups |
 //! | `equivalence` | looking at some processes finds what looking at all finds |
 //! | `execd` | the resident job, driven as Telegraf drives it |
+//! | `mistakes` | settings that cannot do what was meant |
 //! | `packages` | the .deb and the .rpm, and what README says to do with them |
 //! | `architecture` | no import cycles, and other rules that the compiler does not hold |
 //! | `stderr` | the form of lines on standard error |
@@ -44,6 +45,7 @@ mod faults;
 mod fields;
 mod formats;
 mod fuzz;
+mod mistakes;
 mod names;
 mod namespace;
 mod packages;

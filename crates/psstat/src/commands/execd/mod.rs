@@ -2,7 +2,8 @@
 //!
 //! A request is a line feed on standard input, SIGHUP, SIGUSR1, SIGUSR2, or the end of an interval.
 //! All requests that arrive during a sample are answered together by one more sample. The process
-//! ends at the end of standard input, at SIGTERM or SIGINT, or when nobody reads its output.
+//! ends at the end of standard input, at SIGTERM or SIGINT, or when nobody reads its output. With an
+//! interval, the end of standard input ends it only if that is a pipe, a socket or a terminal.
 
 mod output;
 mod requests;
@@ -13,7 +14,7 @@ pub use signals::Signals;
 use super::relay::{self, Turn, Watch};
 use crate::deadline::{Deadline, Stop};
 use crate::error::Error;
-use crate::files::output::replace_file;
+use crate::files::output::{check_output, replace_file};
 use crate::job::Job;
 use crate::machine::Machine;
 use crate::messages::{self, Messages};
@@ -91,13 +92,18 @@ fn serve(turn: &Turn<Session>) -> Result<(), Error> {
         let written = match taken {
             Err(error) => Err(Error::of_sample(error, timeout)),
             Ok(sample) => {
-                let mut messages = Messages::default();
+                let mut messages = Messages::about(&job.mounts);
+                if is_first {
+                    messages.warn_of(&job.mistakes);
+                }
                 messages.add(&sample.diagnostics);
                 messages.drop_repeated(already_reported);
                 messages.write();
                 let text = job.plan.text(&sample.reports, sample.wall);
                 *last = Some(Arc::new(sample.state));
                 match &job.output {
+                    // There is nothing to write yet. A mistake shows now and not after an hour.
+                    Some(path) if is_first => check_output(path).map_err(Error::from),
                     Some(path) => replace_file(path, text.as_bytes(), deadline.time_left())
                         .map_err(Error::from),
                     None if output::print(text.as_bytes(), requests)? => Ok(()),

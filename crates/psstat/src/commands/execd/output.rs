@@ -7,8 +7,8 @@ use rustix::io::Errno;
 use std::time::{Duration, Instant};
 
 /// How long to wait for a slow reader after the end of input or a signal to end. Telegraf waits one
-/// second for the whole process to end.
-const GRACE: Duration = Duration::from_millis(700);
+/// second for the whole process to end, and that includes the wait in [`ending`](crate::ending).
+const GRACE: Duration = Duration::from_millis(600);
 
 /// A pipe that poll(2) calls writable has room for this many bytes (pipe(7)).
 const PIPE_BUF: usize = 4096;

@@ -2,7 +2,9 @@
 
 use super::signals::{Signals, drain};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::FileType;
 use rustix::io::Errno;
+use std::io::IsTerminal;
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
@@ -13,6 +15,10 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub struct Requests {
     signals: Signals,
     interval: Option<Duration>,
+    /// Whether standard input can still bring requests.
+    has_input: bool,
+    /// Whether the end of standard input ends the process.
+    ends_with_input: bool,
     /// When the interval ends. `None` if there is no interval, or it ends later than the clock can
     /// count.
     due: Option<Instant>,
@@ -24,7 +30,19 @@ impl Requests {
     /// No requests yet. The first interval begins now.
     pub fn new(signals: Signals, interval: Option<Duration>) -> Requests {
         let due = interval.and_then(|interval| Instant::now().checked_add(interval));
-        Requests { signals, interval, due, is_requested: false, has_ended: false }
+        // Whoever is at the other end of such an input has gone. Any other input, such as /dev/null, says
+        // nothing when it ends.
+        let ends_with_input = interval.is_none() || has_other_end(rustix::stdio::stdin());
+        let (is_requested, has_ended) = (false, false);
+        Requests {
+            signals,
+            interval,
+            has_input: true,
+            ends_with_input,
+            due,
+            is_requested,
+            has_ended,
+        }
     }
 
     /// Whether the process has been told to end: by a signal, or by the end of standard input.
@@ -67,11 +85,13 @@ impl Requests {
         let stdin = rustix::stdio::stdin();
         let timeout = timeout.map(timespec);
         let mut polled = vec![
-            PollFd::new(&stdin, PollFlags::IN),
             PollFd::new(&self.signals.request, PollFlags::IN),
             PollFd::new(&self.signals.end, PollFlags::IN),
         ];
         polled.extend(output.as_ref().map(|output| PollFd::new(output, PollFlags::OUT)));
+        let room = 2;
+        let input = polled.len();
+        polled.extend(self.has_input.then(|| PollFd::new(&stdin, PollFlags::IN)));
         match poll(&mut polled, timeout.as_ref()) {
             Ok(_) => {}
             // The next call finds the byte that the signal wrote.
@@ -83,7 +103,8 @@ impl Requests {
             }
         }
         let is_ready = |index: usize| polled.get(index).is_some_and(|fd| !fd.revents().is_empty());
-        let [input, request, end, room] = [0, 1, 2, 3].map(is_ready);
+        let [request, end, input] = [0, 1, input].map(is_ready);
+        let room = output.is_some() && is_ready(room);
         drop(polled);
         if input {
             self.read_input(stdin);
@@ -127,13 +148,22 @@ impl Requests {
     fn read_input(&mut self, stdin: BorrowedFd<'_>) {
         let mut buffer = [0; 4096];
         match rustix::io::read(stdin, &mut buffer) {
-            Ok(0) => self.has_ended = true,
-            Ok(count) => self.is_requested |= buffer[..count].contains(&b'\n'),
+            Ok(count) if count > 0 => self.is_requested |= buffer[..count].contains(&b'\n'),
             Err(Errno::INTR | Errno::AGAIN) => {}
             // No more requests can arrive.
-            Err(_) => self.has_ended = true,
+            Ok(_) | Err(_) => {
+                self.has_input = false;
+                self.has_ended |= self.ends_with_input;
+            }
         }
     }
+}
+
+/// Whether an input is a pipe, a socket or a terminal.
+fn has_other_end(input: BorrowedFd<'_>) -> bool {
+    let stat = rustix::fs::fstat(input);
+    let kind = stat.map(|stat| FileType::from_raw_mode(stat.st_mode));
+    matches!(kind, Ok(FileType::Fifo | FileType::Socket)) || input.is_terminal()
 }
 
 fn timespec(time: Duration) -> Timespec {

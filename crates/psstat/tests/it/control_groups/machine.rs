@@ -143,6 +143,21 @@ impl Machine {
         fs::write(path, text).unwrap();
     }
 
+    /// Makes the directories that systemd has, with a file for each of these units.
+    pub fn add_unit_files(&self, units: &[&str]) {
+        self.write("run/systemd/system/placeholder", "");
+        for unit in units {
+            self.write(format!("usr/lib/systemd/system/{unit}"), "");
+        }
+    }
+
+    /// Lets a name of a unit be an alias.
+    pub fn add_alias(&self, alias: &str, unit: &str) {
+        let path = self.directory.path().join("etc/systemd/system").join(alias);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(format!("/usr/lib/systemd/system/{unit}"), path).unwrap();
+    }
+
     /// The option that names a configuration file of that text.
     pub fn config(&self, text: &str) -> String {
         self.write("psstat.toml", text);

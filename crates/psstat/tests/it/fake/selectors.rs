@@ -113,25 +113,29 @@ fn a_pid_file_selects_the_pid_on_its_first_line() {
     let run = job.run();
     assert_eq!(counts(&run.lines()), [("web", 0), ("b", 1)], "the service has removed it");
     assert_warning(&run.stderr, &[path.to_str().unwrap(), "not found"]);
-    let assert_unknown = || {
+    let assert_unknown = |reason: &str| {
         let run = job.run();
         assert_eq!(counts(&run.lines()), [("b", 1)], "{run:?}");
         let path = path.to_str().unwrap();
-        assert_warning(&run.stderr, &["no line for web", path, "regular file"]);
+        assert_warning(&run.stderr, &["no line for web", path, reason, "give the path"]);
     };
     make_fifo(&path);
-    assert_unknown();
+    assert_unknown("it is a FIFO");
     std::fs::remove_file(&path).unwrap();
     std::fs::create_dir(&path).unwrap();
-    assert_unknown();
+    assert_unknown("it is a directory");
     // A link of another user's can lead to what must not even be opened, such as /proc/kmsg.
-    for target in ["/proc/self/stat", "/sys/kernel/uevent_seqnum", "/dev/zero"] {
+    for (target, reason) in [
+        ("/proc/self/stat", "it is a file of the kernel"),
+        ("/sys/kernel/uevent_seqnum", "it is a file of the kernel"),
+        ("/dev/zero", "a device"),
+    ] {
         match std::fs::symlink_metadata(&path).unwrap().is_dir() {
             true => std::fs::remove_dir(&path).unwrap(),
             false => std::fs::remove_file(&path).unwrap(),
         }
         std::os::unix::fs::symlink(target, &path).unwrap();
-        assert_unknown();
+        assert_unknown(reason);
     }
 }
 

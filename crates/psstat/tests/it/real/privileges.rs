@@ -158,11 +158,29 @@ fn the_kernels_procfs_under_another_name_is_too() {
     for proc in ["/proc", "/proc/1/..", text(&link)] {
         let run = psstat.run([&args[..], &["--proc", proc]].concat());
         assert!(run.lines().is_empty(), "{proc}: {run:?}");
-        assert!(run.stderr.contains("CAP_SYS_PTRACE"), "{proc}: {run:?}");
+        let advice = "psstat has CAP_SYS_PTRACE, and does not use it with --proc or HOST_PROC";
+        assert!(run.stderr.contains(advice), "{proc}: {run:?}");
         let mut command = psstat.command();
         let run = Run::of(command.args(["--host="]).args(args).env("HOST_PROC", proc));
         assert!(run.lines().is_empty(), "{proc}: {run:?}");
     }
+}
+
+#[test]
+fn a_right_that_has_no_effect_is_explained() {
+    let Some(psstat) = Capable::new() else { return };
+    let (_server, glob) = server(&psstat);
+    let args = ["--exe", &glob, "--wait=10ms"];
+    let mut command = Command::new(NOBODY[0]);
+    command.args(&NOBODY[1..]).args(["setpriv", "--no-new-privs"]).arg(&psstat.copy).args(args);
+    let run = Run::of(command.env_remove("HOST_PROC"));
+    assert!(run.stderr.contains("NoNewPrivileges="), "{run:?}");
+    // Without the restriction it has the right.
+    assert!(!psstat.run(args).stderr.contains("NoNewPrivileges="));
+    let mut command = Command::new("setpriv");
+    command.args(["--bounding-set=-sys_ptrace", PSSTAT]).args(args).env_remove("HOST_PROC");
+    let run = Run::of(&mut command);
+    assert!(run.stderr.contains("as root without CAP_SYS_PTRACE"), "{run:?}");
 }
 
 #[test]

@@ -50,6 +50,22 @@ impl Watched {
         line
     }
 
+    fn await_restrictions(&self) {
+        let begin = Instant::now();
+        while self.restrictions() != ("1".to_owned(), "2".to_owned()) {
+            assert!(begin.elapsed() < LIMIT, "it does not restrict itself");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn await_page(&self, page: &Path) {
+        let begin = Instant::now();
+        while !fs::read_to_string(page).is_ok_and(|text| text.contains("process_name=web")) {
+            assert!(begin.elapsed() < LIMIT, "there is no {}", page.display());
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     /// The values of `NoNewPrivs` and `Seccomp` in its `status`.
     fn restrictions(&self) -> (String, String) {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()));
@@ -207,6 +223,60 @@ fn an_output_file_is_replaced_with_each_sample() {
         assert_eq!(psstat.restrictions().0, "1");
         drop(psstat);
         fs::remove_file(&page).expect("a page");
+    }
+}
+
+#[test]
+fn an_output_file_is_not_created_before_there_is_something_to_write() {
+    let fixture = Fixture::new();
+    let pid = format!("--pid=web:{}", std::process::id());
+    let page = fixture.path().join("page");
+    let mut psstat = Watched::start(&[], &[&pid, &format!("--output={}", page.display())]);
+    let names = || fs::read_dir(fixture.path()).expect("a directory").count();
+    psstat.await_restrictions();
+    assert_eq!(names(), 0, "neither a page nor a file beside it");
+    psstat.request();
+    psstat.await_page(&page);
+    // A mistake shows at the start all the same.
+    let nowhere = fixture.path().join("none/page");
+    for output in [nowhere.as_path(), fixture.path(), Path::new("/dev/null")] {
+        let mut psstat = Watched::start(&[], &[&pid, &format!("--output={}", output.display())]);
+        let message = psstat.message();
+        assert!(message.starts_with("E! cannot write --output "), "{message}");
+    }
+}
+
+#[test]
+fn an_output_directory_that_was_replaced_is_reported() {
+    if !has_landlock() {
+        return;
+    }
+    let fixture = Fixture::new();
+    let pid = format!("--pid=web:{}", std::process::id());
+    let directory = fixture.path().join("pages");
+    let page = directory.join("page");
+    let output = format!("--output={}", page.display());
+    for option in [&[][..], &["--no-sandbox"]] {
+        fs::create_dir(&directory).expect("a directory");
+        let mut psstat = Watched::start(&[], &[&[&*pid, &output], option].concat());
+        psstat.request();
+        psstat.await_page(&page);
+        fs::remove_dir_all(&directory).expect("it is ours");
+        psstat.request();
+        assert!(psstat.message().contains("directory does not exist"));
+        fs::create_dir(&directory).expect("a directory");
+        psstat.request();
+        if option.is_empty() {
+            let message = psstat.message();
+            assert!(message.starts_with("E! cannot write --output "), "{message}");
+            for text in ["was replaced", "restart psstat", "--no-sandbox"] {
+                assert!(message.contains(text), "{text:?} is not in {message}");
+            }
+        } else {
+            psstat.await_page(&page);
+        }
+        drop(psstat);
+        fs::remove_dir_all(&directory).expect("it is ours");
     }
 }
 

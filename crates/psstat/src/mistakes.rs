@@ -1,0 +1,205 @@
+//! Settings that are valid and cannot do what was meant. psstat warns of them, and measures all the same.
+//! Pure.
+//!
+//! *Example:* `--exe web:nginx` never matches, because the path of an executable begins with a slash.
+
+use psstat_core::model::label::excerpt;
+use psstat_core::select::selector::{Conditions, Selector, Source};
+use std::path::Path;
+use thiserror::Error;
+
+/// A setting that cannot do what was meant. The text says how to fix it.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Mistake {
+    /// The text of a `--pattern` is longer than names are.
+    #[error(
+        "--pattern {0} never matches a program, because the kernel keeps only {LONGEST_NAME} bytes of \
+         its name: use the first {LONGEST_NAME} bytes, --cmdline or --exe"
+    )]
+    LongName(String),
+    /// The glob of an `--exe` matches no absolute path.
+    #[error(
+        "--exe {0} never matches, because it must match the whole path, which begins with a slash: \
+         write */{0}"
+    )]
+    NoSlash(String),
+    /// The value after `NAME:` begins with a space.
+    #[error(
+        "{option} {typed:?}: the value begins with a space, which must match too: remove the space, or \
+         write [ ] if it is meant"
+    )]
+    Space {
+        /// The option.
+        option: String,
+        /// What was typed, shortened if it is long.
+        typed: String,
+    },
+    /// The path of a `--cgroup` begins with the mount point.
+    #[error(
+        "--cgroup {typed}: paths of control groups begin below the mount point: psstat uses {used}"
+    )]
+    MountPoint {
+        /// The path.
+        typed: String,
+        /// What is left of it.
+        used: String,
+    },
+    /// An option that means nothing to this command.
+    #[error("{command} ignores {option}: {reason}")]
+    NoEffect {
+        /// The command.
+        command: &'static str,
+        /// The option.
+        option: &'static str,
+        /// Why it means nothing.
+        reason: &'static str,
+    },
+}
+
+/// The longest name of a process: `TASK_COMM_LEN` without its final NUL (include/linux/sched.h). Those of
+/// kernel threads can be longer in `/proc/PID/stat`.
+const LONGEST_NAME: usize = 15;
+
+/// What can be mounted below `fs/cgroup`: the hierarchies of version 1, and that of version 2 in hybrid mode.
+const HIERARCHIES: [&str; 8] =
+    ["unified", "systemd", "cpu", "cpuacct", "cpu,cpuacct", "cpuacct,cpu", "memory", "pids"];
+
+/// Takes the mount point off the paths of control groups, and returns all mistakes of these selectors. `sys`
+/// is where sysfs is mounted.
+pub fn correct(selectors: &mut [Selector], sys: &Path) -> Vec<Mistake> {
+    let mut mistakes = Vec::new();
+    for selector in selectors {
+        let Conditions { pattern, exe, .. } = &selector.conditions;
+        if let Some(regex) = pattern
+            && literal_length(regex).is_some_and(|length| length > LONGEST_NAME)
+        {
+            mistakes.push(Mistake::LongName(excerpt(regex).into_owned()));
+        }
+        if let Some(glob) = exe
+            && !glob.starts_with(['/', '\\', '*', '?', '['])
+        {
+            mistakes.push(Mistake::NoSlash(excerpt(glob).into_owned()));
+        }
+        if let Source::ControlGroup(path) = &mut selector.source
+            && let Some(used) = below_mount_point(path, sys)
+        {
+            let used = used.to_owned();
+            let typed = std::mem::replace(path, used.clone());
+            let used = if used.is_empty() { "/".into() } else { excerpt(&used).into_owned() };
+            mistakes.push(Mistake::MountPoint { typed: format!("/{}", excerpt(&typed)), used });
+        }
+    }
+    mistakes
+}
+
+/// The length of the text that a regex matches, in bytes, if that is one text. `None` if the regex matches
+/// several.
+fn literal_length(regex: &str) -> Option<usize> {
+    let text = regex.strip_prefix("(?i)").unwrap_or(regex);
+    let text = text.strip_prefix('^').unwrap_or(text);
+    let text = text.strip_suffix('$').unwrap_or(text);
+    let mut length = 0;
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        let literal = match character {
+            '\\' => characters.next().filter(char::is_ascii_punctuation)?,
+            '.' | '+' | '*' | '?' | '(' | ')' | '|' | '[' | ']' | '{' | '}' | '^' | '$' => {
+                return None;
+            }
+            character => character,
+        };
+        length += literal.len_utf8();
+    }
+    Some(length)
+}
+
+/// What is below the mount point of control groups. `None` if the path does not begin with it. `path` has no
+/// slash at either end.
+fn below_mount_point<'p>(path: &'p str, sys: &Path) -> Option<&'p str> {
+    let given = sys.join("fs/cgroup");
+    let below = ["sys/fs/cgroup", given.to_str().unwrap_or_default().trim_start_matches('/')]
+        .into_iter()
+        .find_map(|mount_point| below_directory(path, mount_point))?;
+    let of_hierarchy = |name: &&str| below_directory(below, name);
+    Some(HIERARCHIES.iter().find_map(of_hierarchy).unwrap_or(below))
+}
+
+/// What is below a directory, without a slash in front.
+fn below_directory<'p>(path: &'p str, directory: &str) -> Option<&'p str> {
+    match path.strip_prefix(directory)? {
+        "" => Some(""),
+        below => below.strip_prefix('/').map(|below| below.trim_start_matches('/')),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use psstat_core::select::selector::Conditions;
+
+    fn of_all(set: impl FnOnce(&mut Conditions)) -> Selector {
+        let mut conditions = Conditions::default();
+        set(&mut conditions);
+        Selector::of_all(None, conditions)
+    }
+
+    fn mistakes_of(selector: Selector) -> Vec<Mistake> {
+        correct(&mut [selector], Path::new("/host/sys"))
+    }
+
+    #[test]
+    fn a_literal_longer_than_a_name_never_matches() {
+        let is_mistake = |regex: &str| {
+            !mistakes_of(of_all(|conditions| conditions.pattern = Some(regex.into()))).is_empty()
+        };
+        for regex in
+            ["gunicorn-worker1", "^gunicorn-worker1$", "(?i)a\\.3456789abcdefg", "éééééééé"]
+        {
+            assert!(is_mistake(regex), "{regex}");
+        }
+        for regex in [
+            "gunicorn-worker",
+            "^gunicorn-worker$",
+            "gunicorn-worker1?",
+            "mysqld|mariadbd|postgres",
+            "[a-z0-9_-]+worker",
+            "\\x20\\x20\\x20\\x20\\x20",
+            "",
+        ] {
+            assert!(!is_mistake(regex), "{regex}");
+        }
+    }
+
+    #[test]
+    fn the_path_of_an_executable_begins_with_a_slash() {
+        let is_mistake = |glob: &str| {
+            !mistakes_of(of_all(|conditions| conditions.exe = Some(glob.into()))).is_empty()
+        };
+        for glob in ["nginx", "usr/sbin/nginx", "nginx*", "n/*"] {
+            assert!(is_mistake(glob), "{glob}");
+        }
+        for glob in ["/usr/sbin/nginx", "*nginx", "*/nginx", "?usr/*", "[/]usr/*", "\\/usr/*"] {
+            assert!(!is_mistake(glob), "{glob}");
+        }
+    }
+
+    #[test]
+    fn the_mount_point_of_control_groups_is_taken_off() {
+        for (path, expected) in [
+            ("sys/fs/cgroup/system.slice/a.service", Some("system.slice/a.service")),
+            ("sys/fs/cgroup", Some("")),
+            ("sys/fs/cgroup/systemd/system.slice/*", Some("system.slice/*")),
+            ("host/sys/fs/cgroup/cpu,cpuacct/docker", Some("docker")),
+            ("sys/fs/cgroup//docker/*", Some("docker/*")),
+            ("sys/fs/cgroups/a", None),
+            ("system.slice/a.service", None),
+            ("*/fs/cgroup/a", None),
+        ] {
+            let mut selectors = [Selector::new(None, Source::ControlGroup(path.into()))];
+            let mistakes = correct(&mut selectors, Path::new("/host/sys"));
+            let used = expected.unwrap_or(path).to_owned();
+            assert_eq!(selectors[0].source, Source::ControlGroup(used), "{path}");
+            assert_eq!(mistakes.len(), usize::from(expected.is_some()), "{path}");
+        }
+    }
+}
