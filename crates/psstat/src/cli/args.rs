@@ -45,9 +45,9 @@ A process selected by --pattern, --cmdline, --exe or --user may have a parent ou
 When such a process ends, the CPU time that it used since the last sample is lost, because the
 kernel passes it on to the parent. To count it, use --systemd or --cgroup, or select the parent.
 
---memory auto counts each page once. Forked processes have memory in common. psstat sees that if they
-are all the processes of a control group, as those of a systemd service are, or if it may read their
-memory maps: as root, or with CAP_SYS_PTRACE. Otherwise each process counts it.
+--memory auto counts each page once. Forked processes have memory in common. psstat sees that if
+they are all the processes of a control group, as those of a systemd service are, or if it may read
+their memory maps: as root, or with CAP_SYS_PTRACE. Otherwise each process counts it.
 
 The environment variables HOST_PROC, HOST_SYS and HOST_ETC say where the host's /proc, /sys and
 /etc are mounted in a container. In HOST_ETC, psstat looks up users (passwd) and unit files;
