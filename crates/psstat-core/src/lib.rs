@@ -71,6 +71,7 @@
 //! | [`state`] | what is kept between samples, and its encoding |
 //! | [`diagnostics`] | warnings |
 //! | [`engine`] | takes samples |
+//! | [`explain`] | what is in each group, and why: data from samples, and text from it |
 
 #![no_std]
 
@@ -84,6 +85,7 @@ pub mod diagnostics;
 pub mod discovery;
 pub mod emit;
 pub mod engine;
+pub mod explain;
 pub mod field;
 pub mod kernel;
 pub mod model;

@@ -70,6 +70,17 @@ impl Anonymous {
     }
 }
 
+/// The parts of the memory of a group. In the modes `rss` and `pss` the first is all but huge pages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Breakdown {
+    /// Anonymous memory.
+    pub anonymous: Bytes,
+    /// Memory of files and shared memory.
+    pub mapped: Bytes,
+    /// Huge pages.
+    pub huge: Bytes,
+}
+
 /// The memory of members that are all the processes of one control group.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Accounted {
@@ -140,13 +151,26 @@ impl Sum {
         accounted: impl Iterator<Item = &'a Accounted>,
         machine: Option<MachineMemory>,
     ) -> Option<Bytes> {
+        let Breakdown { anonymous, mapped, huge } = self.breakdown(mode, accounted, machine)?;
+        let total = anonymous + mapped + huge;
+        let limit = machine.filter(|_| mode == MemoryMode::Auto).map(|machine| machine.total);
+        Some(limit.map_or(total, |limit| total.min(limit)))
+    }
+
+    /// The parts of the memory of all. `None` if it is not known.
+    pub fn breakdown<'a>(
+        &self,
+        mode: MemoryMode,
+        accounted: impl Iterator<Item = &'a Accounted>,
+        machine: Option<MachineMemory>,
+    ) -> Option<Breakdown> {
         if self.lacks_some {
             return None;
         }
         let huge = self.huge + self.largest_shared_huge;
         let huge = machine.map_or(huge, |machine| huge.min(machine.huge_in_use));
         if mode != MemoryMode::Auto {
-            return Some(self.added + self.largest_mapped + huge);
+            return Some(Breakdown { anonymous: self.added, mapped: self.largest_mapped, huge });
         }
         let (mut anonymous, mut mapped) = (self.added, Bytes(0));
         for part in accounted {
@@ -155,8 +179,7 @@ impl Sum {
             mapped += account.mapped;
         }
         let mapped = mapped.max(self.mapped).max(self.largest_mapped);
-        let total = self.anonymous.bounded(anonymous) + mapped + huge;
-        Some(machine.map_or(total, |machine| total.min(machine.total)))
+        Some(Breakdown { anonymous: self.anonymous.bounded(anonymous), mapped, huge })
     }
 }
 

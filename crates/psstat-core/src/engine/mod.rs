@@ -35,7 +35,7 @@ use crate::model::report::Report;
 use crate::model::snapshot::Snapshot;
 use crate::model::units::{BootNanos, CpuNanos, Hz, Pid, ProcId, WallNanos};
 use crate::plan::Plan;
-use crate::select::roots::{by_control_group, may_pick_below};
+use crate::select::roots::{Root, by_control_group, may_pick_below};
 use crate::select::selectors::NewRoots;
 use crate::state::State;
 use alloc::string::String;
@@ -64,6 +64,10 @@ pub struct Sample {
     pub membership: Membership,
     /// What was read of the members besides their `stat`.
     pub readings: Readings,
+    /// What would be roots if the process were not psstat, or did not run it.
+    pub own: Vec<Root>,
+    /// The memory of the machine. `None` if no field needs it, or it could not be read.
+    pub machine_memory: Option<MachineMemory>,
     /// A report for each group that has a line. Empty if there was nothing to compare with.
     pub reports: Vec<Report>,
     /// What the next sample is to be compared with.
@@ -285,6 +289,8 @@ impl<K: Kernel> Engine<K> {
             groups,
             membership,
             readings,
+            own: roots.own,
+            machine_memory: memory,
             reports,
             diagnostics,
         })

@@ -82,6 +82,8 @@ pub struct FoundRoots {
     pub uncertain: Vec<Pid>,
     /// Whether a process that the kernel says nothing about may be a root.
     pub has_undecided: bool,
+    /// What would be roots if the process were not psstat, or did not run it.
+    pub own: Vec<Root>,
 }
 
 impl FoundRoots {
@@ -177,7 +179,9 @@ impl<K: Kernel> RootFinder<'_, K> {
         let mut kept: Vec<Pid> = kept.iter().map(|undecided| self.pid(undecided.root)).collect();
         kept.sort_unstable();
         uncertain.retain(|pid| kept.binary_search(pid).is_err());
-        FoundRoots { list, uncertain, has_undecided }
+        let mut own = among_all.own;
+        own.extend(found.own);
+        FoundRoots { list, uncertain, has_undecided, own }
     }
 
     /// Whether a process that does not answer was a root at the last sample. Then it is one now.

@@ -27,6 +27,8 @@ pub struct Picked {
     pub roots: Vec<Root>,
     /// The processes that may be roots: an attribute of each cannot be read.
     pub undecided: Vec<Undecided>,
+    /// What would be roots if the process were not psstat, or did not run it.
+    pub own: Vec<Root>,
 }
 
 /// A process that may be a root.
@@ -56,7 +58,7 @@ impl Picked {
         match is_own(process) {
             Ok(false) => {}
             Ok(true) => {
-                self.roots.truncate(before.0);
+                self.own.extend(self.roots.drain(before.0..));
                 self.undecided.truncate(before.1);
             }
             Err(unknown) => {
@@ -70,6 +72,7 @@ impl Picked {
     pub fn extend(&mut self, other: Picked) {
         self.roots.extend(other.roots);
         self.undecided.extend(other.undecided);
+        self.own.extend(other.own);
     }
 }
 
@@ -337,7 +340,7 @@ pub fn among(
     lookup: &mut impl Lookup,
 ) -> Picked {
     if candidates.iter().all(|root| selectors[root.selector].conditions.is_empty()) {
-        return Picked { roots: candidates, undecided: Vec::new() };
+        return Picked { roots: candidates, ..Picked::default() };
     }
     let conditional = Conditional::new(selectors, snapshot);
     sort(&mut candidates);

@@ -7,6 +7,7 @@
 
 use crate::model::label::Label;
 use crate::model::units::{Pid, Uid};
+use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
@@ -137,6 +138,14 @@ impl Selector {
         let alone = (!self.children).then(|| ("children", b"false".to_vec()));
         source.into_iter().chain(conditions).chain(alone).collect()
     }
+
+    /// What it selects, without its name: `pattern ^nginx$, user www-data`.
+    pub fn terms(&self) -> String {
+        let term = |(property, value)| format!("{property} {}", Label::lossy(value));
+        let properties = self.properties();
+        let terms = properties.iter().map(|(property, value)| term((property, value)));
+        terms.collect::<Vec<String>>().join(", ")
+    }
 }
 
 impl fmt::Display for Selector {
@@ -146,11 +155,7 @@ impl fmt::Display for Selector {
             Some(name) => write!(f, "{name}:")?,
             None => f.write_str("(by their own names):")?,
         }
-        for (index, (property, value)) in self.properties().iter().enumerate() {
-            let comma = if index > 0 { "," } else { "" };
-            write!(f, "{comma} {property} {}", Label::lossy(value))?;
-        }
-        Ok(())
+        write!(f, " {}", self.terms())
     }
 }
 

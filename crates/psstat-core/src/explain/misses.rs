@@ -1,0 +1,422 @@
+//! What comes nearest to a selector that matches nothing.
+//!
+//! *Example:* `--pattern postgres-exporter` matches nothing, because names have at most 15 bytes. Two processes
+//! are called `postgres-export`, and one has `postgres-exporter` in its command line. Both are said.
+
+use super::facts::Facts;
+use crate::model::units::Pid;
+use crate::select::matcher::Matcher;
+use crate::select::selector::{Conditions, Selector, Source, User};
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+/// The longest name of a process (`TASK_COMM_LEN`, include/linux/sched.h).
+const LONGEST_NAME: usize = 15;
+
+/// How many examples a sentence gives.
+const EXAMPLES: usize = 3;
+
+/// What is running, to look for what is near.
+#[derive(Debug)]
+pub struct Surroundings<'s> {
+    /// All processes.
+    pub facts: &'s BTreeMap<Pid, Facts>,
+    /// The ids of all units in sight, and how many processes each has.
+    pub units: &'s [(String, usize)],
+    /// The names of users, by their ids.
+    pub users: &'s BTreeMap<u32, String>,
+}
+
+/// Sentences about what comes nearest to a selector that matches no process.
+pub fn misses(selector: &Selector, around: &Surroundings<'_>) -> Vec<String> {
+    let mut said = Vec::new();
+    match &selector.source {
+        Source::Unit(glob) => near_units(glob, around, &mut said),
+        Source::ControlGroup(glob) => {
+            said.push(format!("no control group with a process has a path that matches {glob}"));
+        }
+        Source::All | Source::Pid(_) | Source::PidFile(_) => {}
+    }
+    near_processes(&selector.conditions, around, &mut said);
+    said
+}
+
+/// Some processes, as examples.
+fn examples(found: &[(Pid, &Facts)], show: impl Fn(&Facts) -> String) -> String {
+    let shown = found.iter().take(EXAMPLES);
+    let mut text: Vec<String> =
+        shown.map(|(pid, facts)| format!("{pid} {}", show(facts))).collect();
+    if found.len() > EXAMPLES {
+        text.push(format!("and {} more", found.len() - EXAMPLES));
+    }
+    text.join(", ")
+}
+
+fn processes(count: usize) -> String {
+    if count == 1 { "1 process".to_string() } else { format!("{count} processes") }
+}
+
+fn near_units(glob: &str, around: &Surroundings<'_>, said: &mut Vec<String>) {
+    let stem = glob.split(['.', '@', '*', '?', '[']).next().unwrap_or(glob);
+    let is_near = |id: &str| !stem.is_empty() && id.contains(stem);
+    let matcher = Matcher::of_globs([(0, glob)].into_iter()).ok();
+    let matches = |id: &str| {
+        matcher.as_ref().is_some_and(|matcher| matcher.matches(id.as_bytes()).next().is_some())
+    };
+    for (id, _) in around.units.iter().filter(|(id, count)| matches(id) && *count == 0) {
+        said.push(format!("{id} has no process: it may only start other units"));
+    }
+    let near: Vec<String> = around
+        .units
+        .iter()
+        .filter(|(id, count)| is_near(id) && !matches(id) && *count > 0)
+        .map(|(id, count)| format!("{id} ({})", processes(*count)))
+        .collect();
+    if !near.is_empty() {
+        said.push(format!("units with a similar name run: {}", near.join(", ")));
+    } else if !around.units.iter().any(|(id, _)| matches(id)) {
+        said.push(format!("no unit that matches {glob} is running"));
+    }
+}
+
+/// How one condition is checked: whether a process meets it, and the value that it has instead.
+struct Check<'c> {
+    name: &'static str,
+    wanted: String,
+    meets: alloc::boxed::Box<dyn Fn(&Facts) -> bool + 'c>,
+    value: alloc::boxed::Box<dyn Fn(&Facts) -> String + 'c>,
+}
+
+fn checks<'c>(conditions: &'c Conditions, around: &'c Surroundings<'_>) -> Vec<Check<'c>> {
+    use alloc::boxed::Box;
+    let mut checks: Vec<Check<'c>> = Vec::new();
+    let regex = |text: &'c str| Matcher::of_regexes([(0, text)].into_iter()).ok();
+    let is_in = |matcher: &Matcher, text: &str| matcher.matches(text.as_bytes()).next().is_some();
+    if let Some((text, matcher)) =
+        conditions.pattern.as_deref().and_then(|text| Some((text, regex(text)?)))
+    {
+        checks.push(Check {
+            name: "name",
+            wanted: format!("pattern {text}"),
+            meets: Box::new(move |facts| is_in(&matcher, &facts.name)),
+            value: Box::new(|facts| facts.name.clone()),
+        });
+    }
+    if let Some((text, matcher)) =
+        conditions.cmdline.as_deref().and_then(|text| Some((text, regex(text)?)))
+    {
+        checks.push(Check {
+            name: "command line",
+            wanted: format!("cmdline {text}"),
+            meets: Box::new(move |facts| {
+                facts.command.as_ref().is_some_and(|command| is_in(&matcher, command))
+            }),
+            value: Box::new(|facts| facts.command.clone().unwrap_or_else(|| "unreadable".into())),
+        });
+    }
+    if let Some(glob) = conditions.exe.as_deref() {
+        if let Ok(matcher) = Matcher::of_globs([(0, glob)].into_iter()) {
+            checks.push(Check {
+                name: "executable",
+                wanted: format!("exe {glob}"),
+                meets: Box::new(move |facts| {
+                    facts.exe.as_ref().is_some_and(|exe| is_in(&matcher, exe))
+                }),
+                value: Box::new(|facts| facts.exe.clone().unwrap_or_else(|| "unreadable".into())),
+            });
+        }
+    }
+    if let Some(user) = &conditions.user {
+        let name_of = |facts: &Facts| match facts.user {
+            Some(uid) => around.users.get(&uid).cloned().unwrap_or_else(|| uid.to_string()),
+            None => String::from("unknown"),
+        };
+        checks.push(Check {
+            name: "user",
+            wanted: format!("user {user}"),
+            meets: Box::new(move |facts| match user {
+                User::Id(uid) => facts.user == Some(uid.0),
+                User::Named(name) => name_of(facts) == *name,
+            }),
+            value: Box::new(name_of),
+        });
+    }
+    checks
+}
+
+fn near_processes(conditions: &Conditions, around: &Surroundings<'_>, said: &mut Vec<String>) {
+    let checks = checks(conditions, around);
+    if checks.len() > 1 {
+        // Each condition by itself, and who fails only one.
+        for check in &checks {
+            let count = around.facts.values().filter(|facts| (check.meets)(facts)).count();
+            said.push(format!(
+                "{} meet{} {}",
+                processes(count),
+                if count == 1 { "s" } else { "" },
+                check.wanted
+            ));
+        }
+        for (index, check) in checks.iter().enumerate() {
+            let fails_only_this = |facts: &Facts| {
+                checks.iter().enumerate().all(|(other, one)| (one.meets)(facts) == (other != index))
+            };
+            let found: Vec<(Pid, &Facts)> = all(around, fails_only_this);
+            if !found.is_empty() {
+                said.push(format!(
+                    "{} would match but for the {}: {}",
+                    processes(found.len()),
+                    check.name,
+                    examples(&found, |facts| format!("{} ({})", facts.name, (check.value)(facts)))
+                ));
+            }
+        }
+        return;
+    }
+    if let Some(pattern) = &conditions.pattern {
+        near_names(pattern, around, said);
+    }
+    if let Some(cmdline) = &conditions.cmdline {
+        near_commands(cmdline, around, said);
+    }
+    if let Some(exe) = &conditions.exe {
+        near_executables(exe, around, said);
+    }
+    if let Some(user) = &conditions.user {
+        said.push(format!("no process runs as the user {user}"));
+    }
+}
+
+fn all<'a>(around: &Surroundings<'a>, holds: impl Fn(&Facts) -> bool) -> Vec<(Pid, &'a Facts)> {
+    let all = around.facts.iter().filter(|(_, facts)| holds(facts));
+    all.map(|(&pid, facts)| (pid, facts)).collect()
+}
+
+fn of_regex(text: &str) -> impl Fn(&str) -> bool + use<> {
+    let matcher = Matcher::of_regexes([(0, text)].into_iter()).ok();
+    move |text| {
+        matcher.as_ref().is_some_and(|matcher| matcher.matches(text.as_bytes()).next().is_some())
+    }
+}
+
+fn named(facts: &Facts) -> String {
+    facts.name.clone()
+}
+
+fn command(facts: &Facts) -> String {
+    let command = facts.command.clone().unwrap_or_default();
+    match command.char_indices().nth(60) {
+        Some((end, _)) => format!("`{}…`", &command[..end]),
+        None => format!("`{command}`"),
+    }
+}
+
+/// Whether a regex is a text that matches only itself.
+fn is_literal(regex: &str) -> bool {
+    !regex.contains(['\\', '.', '+', '*', '?', '(', ')', '|', '[', ']', '{', '}', '^', '$'])
+}
+
+fn near_names(pattern: &str, around: &Surroundings<'_>, said: &mut Vec<String>) {
+    if pattern.len() > LONGEST_NAME && is_literal(pattern) && pattern.is_char_boundary(LONGEST_NAME)
+    {
+        let cut = &pattern[..LONGEST_NAME];
+        let found = all(around, |facts| facts.name == cut);
+        said.push(format!(
+            "--pattern matches the first {LONGEST_NAME} bytes of a name, and {pattern} is longer; {} called \
+             {cut}",
+            if found.len() == 1 { "1 process is".into() } else { format!("{} processes are", found.len()) }
+        ));
+    }
+    let ignoring_case = of_regex(&format!("(?i){pattern}"));
+    let found = all(around, |facts| ignoring_case(&facts.name));
+    if !found.is_empty() {
+        said.push(format!(
+            "{} in another case: {}: (?i) in front ignores case",
+            matches_it(found.len()),
+            examples(&found, named)
+        ));
+    }
+    let in_command = of_regex(pattern);
+    let found = all(around, |facts| {
+        !in_command(&facts.name)
+            && facts.command.as_ref().is_some_and(|command| in_command(command))
+    });
+    if !found.is_empty() {
+        said.push(format!(
+            "the name of no process matches; {} in the command line (--cmdline): {}",
+            matches_it(found.len()),
+            examples(&found, |facts| format!("{} {}", facts.name, command(facts)))
+        ));
+    }
+    if said.is_empty() {
+        said.push(format!("no process has a name that matches {pattern}"));
+    }
+}
+
+fn matches_it(count: usize) -> String {
+    if count == 1 { "1 process matches".to_string() } else { format!("{count} processes match") }
+}
+
+fn near_commands(cmdline: &str, around: &Surroundings<'_>, said: &mut Vec<String>) {
+    let [matches, ignoring_case] =
+        [cmdline.to_string(), format!("(?i){cmdline}")].map(|text| of_regex(&text));
+    let found = all(around, |facts| facts.command.as_ref().is_some_and(|one| ignoring_case(one)));
+    if !found.is_empty() {
+        said.push(format!(
+            "{} in another case: {}: (?i) in front ignores case",
+            matches_it(found.len()),
+            examples(&found, command)
+        ));
+    }
+    let found = all(around, |facts| matches(&facts.name));
+    if !found.is_empty() {
+        said.push(format!(
+            "{} by name (--pattern): {}",
+            matches_it(found.len()),
+            examples(&found, |facts| format!("{} {}", facts.name, command(facts)))
+        ));
+    }
+    let unread = around.facts.values().filter(|facts| facts.command.is_none()).count();
+    if unread > 0 {
+        said.push(format!("the command line of {} cannot be read", processes(unread)));
+    }
+    if said.is_empty() {
+        said.push(format!("no process has a command line that matches {cmdline}"));
+    }
+}
+
+fn near_executables(glob: &str, around: &Surroundings<'_>, said: &mut Vec<String>) {
+    let last = glob.rsplit('/').next().unwrap_or(glob);
+    let base =
+        |facts: &Facts| facts.exe.as_ref().and_then(|exe| exe.rsplit('/').next().map(String::from));
+    let matcher = Matcher::of_globs([(0, last)].into_iter()).ok();
+    let found = all(around, |facts| {
+        base(facts).is_some_and(|base| {
+            matcher
+                .as_ref()
+                .is_some_and(|matcher| matcher.matches(base.as_bytes()).next().is_some())
+        })
+    });
+    if !found.is_empty() && last.bytes().any(|byte| byte != b'*') {
+        said.push(format!(
+            "--exe matches the whole path; {} with another path: {}",
+            matches_it(found.len()),
+            examples(&found, |facts| facts.exe.clone().unwrap_or_default())
+        ));
+    }
+    let unread = |facts: &&Facts| {
+        facts.exe.is_none() && facts.command.as_ref().is_none_or(|command| !command.is_empty())
+    };
+    let unread = around.facts.values().filter(unread).count();
+    if unread > 0 {
+        said.push(format!("the executable of {} cannot be read", processes(unread)));
+    }
+    if said.is_empty() {
+        said.push(format!("no process has an executable whose path matches {glob}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::label::Label;
+    use crate::model::units::Uid;
+    use alloc::borrow::ToOwned;
+
+    fn facts() -> BTreeMap<Pid, Facts> {
+        let rows = [
+            (
+                100,
+                "postgres",
+                "postgres: checkpointer",
+                Some("/usr/lib/postgresql/15/bin/postgres"),
+                108,
+            ),
+            (
+                101,
+                "postgres-export",
+                "/usr/bin/postgres-exporter --web",
+                Some("/usr/bin/postgres-exporter"),
+                999,
+            ),
+            (102, "Xorg", "/usr/lib/xorg/Xorg :0", None, 0),
+            (103, "su", "su - postgres", Some("/usr/bin/su"), 0),
+        ];
+        let make = |(pid, name, command, exe, user): (u32, &str, &str, Option<&str>, u32)| {
+            let facts = Facts {
+                name: name.to_owned(),
+                command: Some(command.to_owned()),
+                exe: exe.map(str::to_owned),
+                user: Some(user),
+                state: Some('S'),
+            };
+            (Pid::new(pid), facts)
+        };
+        rows.into_iter().map(make).collect()
+    }
+
+    fn said(selector: &Selector) -> String {
+        let (facts, users) = (facts(), BTreeMap::from([(108, "postgres".to_owned())]));
+        let units = [
+            ("postgresql.service".to_owned(), 0),
+            ("postgresql@15-main.service".to_owned(), 7),
+            ("nginx.service".to_owned(), 5),
+        ];
+        misses(selector, &Surroundings { facts: &facts, units: &units, users: &users }).join("\n")
+    }
+
+    fn of(conditions: Conditions) -> String {
+        said(&Selector::of_all(Label::new(b"x"), conditions))
+    }
+
+    fn text(text: &str) -> Option<String> {
+        Some(text.to_owned())
+    }
+
+    #[test]
+    fn a_name_that_is_too_long_is_named_with_what_it_is_cut_to() {
+        let said = of(Conditions { pattern: text("postgres-exporter"), ..Conditions::default() });
+        assert!(said.contains("first 15 bytes"), "{said}");
+        assert!(said.contains("1 process is called postgres-export"), "{said}");
+        assert!(said.contains("in the command line (--cmdline): 101 postgres-export"), "{said}");
+    }
+
+    #[test]
+    fn another_case_is_named() {
+        let said = of(Conditions { pattern: text("xorg"), ..Conditions::default() });
+        assert!(said.contains("in another case: 102 Xorg: (?i)"), "{said}");
+    }
+
+    #[test]
+    fn an_executable_elsewhere_is_named() {
+        let said = of(Conditions { exe: text("/opt/postgres"), ..Conditions::default() });
+        assert!(said.contains("100 /usr/lib/postgresql/15/bin/postgres"), "{said}");
+        assert!(said.contains("the executable of 1 process cannot be read"), "{said}");
+    }
+
+    #[test]
+    fn of_several_conditions_the_one_that_fails_is_named_with_its_value() {
+        let user = Some(User::Id(Uid(108)));
+        let said = of(Conditions { cmdline: text("^su"), user, ..Conditions::default() });
+        assert!(said.contains("1 process meets cmdline ^su"), "{said}");
+        assert!(said.contains("1 process would match but for the user: 103 su (0)"), "{said}");
+        assert!(said.contains("but for the command line: 100 postgres (postgres: check"), "{said}");
+    }
+
+    #[test]
+    fn an_empty_unit_is_named_with_those_that_run() {
+        let unit = Source::Unit("postgresql.service".to_owned());
+        let said = said(&Selector::new(None, unit));
+        assert!(said.contains("postgresql.service has no process"), "{said}");
+        assert!(said.contains("run: postgresql@15-main.service (7 processes)"), "{said}");
+        assert!(!said.contains("nginx"), "{said}");
+    }
+
+    #[test]
+    fn nothing_near_is_said_too() {
+        let said = of(Conditions { pattern: text("kafka"), ..Conditions::default() });
+        assert_eq!(said, "no process has a name that matches kafka");
+    }
+}

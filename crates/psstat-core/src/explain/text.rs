@@ -1,0 +1,372 @@
+//! An explanation as text for people.
+
+use super::facts::Facts;
+use super::{GroupView, MemorySource, MemoryView, Row, Why};
+use crate::model::memory::MemoryMode;
+use crate::model::units::{Bytes, Pid};
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt::Write as _;
+
+/// What an explanation is drawn from.
+#[derive(Clone, Copy, Debug)]
+pub struct Page<'p> {
+    /// The groups.
+    pub groups: &'p [GroupView],
+    /// For each of them: its line as it would be sent. Empty if it has none.
+    pub lines: &'p [String],
+    /// For each of them: what comes nearest, if it has no process.
+    pub misses: &'p [Vec<String>],
+    /// The facts of their processes.
+    pub facts: &'p BTreeMap<Pid, Facts>,
+    /// The names of users, by their ids.
+    pub users: &'p BTreeMap<u32, String>,
+    /// Lines are cut to so many characters. `None` for no limit.
+    pub width: Option<usize>,
+}
+
+/// The whole text.
+pub fn page(page: &Page<'_>) -> String {
+    let mut text = String::new();
+    let with_lines = page.groups.iter().zip(page.lines).zip(page.misses);
+    for (index, ((group, line), misses)) in with_lines.enumerate() {
+        if index > 0 {
+            text.push('\n');
+        }
+        for out in group_lines(page, group, misses) {
+            text += &cut(out.trim_end(), page.width);
+            text.push('\n');
+        }
+        // The line is not cut: it is there to be copied.
+        let line = if line.is_empty() { "none\n" } else { line };
+        text += "  line: ";
+        text += line;
+        if !line.ends_with('\n') {
+            text.push('\n');
+        }
+    }
+    text
+}
+
+fn group_lines(page: &Page<'_>, group: &GroupView, misses: &[String]) -> Vec<String> {
+    let mut lines = Vec::new();
+    lines.push(format!("{}: {}", group.name, group.selectors.join("; ")));
+    if !group.rows.is_empty() {
+        lines.extend(table(page, group));
+        lines.push(cpu_source(group));
+    }
+    lines.extend(group.memory.as_ref().filter(|_| !group.rows.is_empty()).map(memory_source));
+    if group.hidden > 0 {
+        lines.push(format!(
+            "  {} of its processes cannot be read: they count in n_proc and CPU time only",
+            group.hidden
+        ));
+    }
+    for left_out in &group.left_out {
+        lines.push(format!(
+            "  left out: {} {} matches {}, but it is psstat or runs it",
+            left_out.pid, left_out.name, left_out.selector
+        ));
+    }
+    if group.rows.is_empty() {
+        lines.push("  no process".to_string());
+    }
+    lines.extend(misses.iter().map(|miss| format!("  nearest: {miss}")));
+    lines
+}
+
+/// The rows, aligned.
+fn table(page: &Page<'_>, group: &GroupView) -> Vec<String> {
+    let mut rows =
+        alloc::vec![["PID", "USER", "S", "CPU", "RSS", "THR", "WHY", "PROCESS"].map(String::from)];
+    rows.extend(group.rows.iter().map(|row| cells(page, row)));
+    let sum = |text: &str| String::from(text);
+    if let Some(cpu) = group.cpu_of_ended {
+        let mut cells: [String; 8] = Default::default();
+        cells[3] = cores(Some(cpu));
+        cells[6] = sum("children that have ended");
+        rows.push(cells);
+    }
+    let report = group.report.as_ref();
+    let mut cells: [String; 8] = Default::default();
+    cells[0] = sum("total");
+    cells[3] = cores(report.and_then(|report| report.cpu));
+    cells[4] = group.memory.as_ref().map_or_else(String::new, |memory| size(total(memory).0));
+    cells[5] = report.and_then(|report| report.threads).map_or(sum("-"), |count| count.to_string());
+    rows.push(cells);
+    let width = |column: usize| {
+        rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()
+    };
+    let widths: Vec<usize> = (0..8).map(width).collect();
+    let aligned = |row: &[String; 8]| {
+        let mut line = String::from(" ");
+        for (column, cell) in row.iter().enumerate() {
+            let width = widths[column];
+            // Writing to a String cannot fail.
+            let _ = match column {
+                0 | 3..=5 => write!(line, " {cell:>width$}"),
+                7 => write!(line, " {cell}"),
+                _ => write!(line, " {cell:<width$}"),
+            };
+        }
+        line
+    };
+    rows.iter().map(aligned).collect()
+}
+
+fn cells(page: &Page<'_>, row: &Row) -> [String; 8] {
+    let facts = page.facts.get(&row.pid);
+    let user = facts.and_then(|facts| facts.user);
+    let user = user.map_or_else(
+        || "-".to_string(),
+        |uid| page.users.get(&uid).cloned().unwrap_or_else(|| uid.to_string()),
+    );
+    let state = facts.and_then(|facts| facts.state);
+    let state = if row.is_zombie { Some('Z') } else { state };
+    [
+        row.pid.to_string(),
+        user,
+        state.map_or_else(|| "-".to_string(), |state| state.to_string()),
+        cores(row.cpu),
+        row.memory.map_or_else(|| "-".to_string(), size),
+        row.threads.to_string(),
+        why(&row.why, facts),
+        format!("{}{}", "  ".repeat(row.depth), process(row, facts)),
+    ]
+}
+
+/// The command line, or the name if there is none or it says something else.
+fn process(row: &Row, facts: Option<&Facts>) -> String {
+    match facts.and_then(|facts| facts.command.as_deref()).filter(|command| !command.is_empty()) {
+        None => format!("[{}]", row.name),
+        Some(command) => {
+            let first = command.split(' ').next().unwrap_or_default();
+            let program = first.rsplit('/').next().unwrap_or(first);
+            let is_said = program.trim_end_matches(':').starts_with(&row.name);
+            if is_said { command.to_string() } else { format!("({}) {command}", row.name) }
+        }
+    }
+}
+
+fn why(why: &Why, facts: Option<&Facts>) -> String {
+    match why {
+        Why::Picked { by, child_of, .. } => {
+            let exe = facts.and_then(|facts| facts.exe.as_ref());
+            let exe = exe.filter(|_| by.contains("exe "));
+            let exe = exe.map_or_else(String::new, |exe| format!(" ({exe})"));
+            let folded = child_of.map_or_else(String::new, |pid| format!(", and child of {pid}"));
+            format!("{by}{exe}{folded}")
+        }
+        Why::In { control_group, .. } => format!("in {control_group}"),
+        Why::ChildOf(parent) => format!("child of {parent}"),
+    }
+}
+
+fn cpu_source(group: &GroupView) -> String {
+    match group.counters.as_slice() {
+        [] => {
+            "  CPU: the own time of each process; that of children from those who waited for them"
+                .to_string()
+        }
+        counters => format!("  CPU: the kernel's counter of {}", counters.join(", ")),
+    }
+}
+
+fn total(memory: &MemoryView) -> Bytes {
+    memory.parts.anonymous + memory.parts.mapped + memory.parts.huge
+}
+
+fn memory_source(memory: &MemoryView) -> String {
+    let MemoryView { mode, parts, accounts } = memory;
+    let sum = size(total(memory).0);
+    match mode {
+        MemoryMode::Auto => {
+            let of_accounts: Vec<String> = accounts
+                .iter()
+                .map(|(path, bytes)| format!("{} by the account of {path}", size(*bytes)))
+                .collect();
+            let of_accounts = match of_accounts.as_slice() {
+                [] => String::new(),
+                all => format!(" ({})", all.join(", ")),
+            };
+            let huge = match parts.huge {
+                Bytes(0) => String::new(),
+                Bytes(bytes) => format!(" + huge pages {}", size(bytes)),
+            };
+            format!(
+                "  memory: {sum} = anonymous {}{of_accounts} + files and shared {}{huge}",
+                size(parts.anonymous.0),
+                size(parts.mapped.0)
+            )
+        }
+        mode => format!("  memory: {sum}, --memory {}", mode.name()),
+    }
+}
+
+/// How the share of a member in the anonymous memory is known.
+pub fn source_name(source: MemorySource) -> &'static str {
+    match source {
+        MemorySource::Account => "control group",
+        MemorySource::Proportional => "smaps_rollup",
+        MemorySource::Relatives => "smaps_rollup of relatives",
+        MemorySource::Resident => "statm",
+    }
+}
+
+fn cores(cpu: Option<f64>) -> String {
+    cpu.map_or_else(|| "-".to_string(), |cpu| format!("{cpu:.3}"))
+}
+
+/// A size for people: three digits and a unit.
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut value = bytes as f64 / 1024.0;
+    let mut unit = 0;
+    while value >= 1000.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    let decimals = if value < 9.995 { 2 } else { usize::from(value < 99.95) };
+    format!("{value:.decimals$} {}", UNITS[unit])
+}
+
+/// The line, cut to so many characters.
+fn cut(line: &str, width: Option<usize>) -> String {
+    match width {
+        Some(width) if line.chars().count() > width && width > 1 => {
+            line.chars().take(width - 1).chain(['…']).collect()
+        }
+        _ => line.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::account::memory::Breakdown;
+    use crate::explain::LeftOut;
+    use alloc::borrow::ToOwned;
+    use alloc::vec;
+
+    fn row(pid: u32, depth: usize, name: &str, why: Why) -> Row {
+        Row {
+            pid: Pid::new(pid),
+            depth,
+            name: name.to_owned(),
+            is_zombie: false,
+            cpu: Some(f64::from(pid) / 1000.0),
+            memory: Some(u64::from(pid) << 16),
+            source: Some(MemorySource::Account),
+            threads: 2,
+            why,
+        }
+    }
+
+    fn group() -> GroupView {
+        let by = "pattern nginx".to_owned();
+        let picked = |child_of| Why::Picked { by: by.clone(), selector: 0, child_of };
+        let master = Pid::new(120);
+        GroupView {
+            name: "web".to_owned(),
+            selectors: vec![by.clone()],
+            selector_indices: vec![0],
+            report: None,
+            rows: vec![
+                row(120, 0, "nginx", picked(None)),
+                row(121, 1, "nginx", picked(Some(master))),
+                row(130, 1, "cache", Why::ChildOf(master)),
+            ],
+            cpu_of_ended: Some(0.004),
+            counters: Vec::new(),
+            memory: Some(MemoryView {
+                mode: MemoryMode::Auto,
+                parts: Breakdown {
+                    anonymous: Bytes(12 << 20),
+                    mapped: Bytes(5 << 20),
+                    huge: Bytes(0),
+                },
+                accounts: vec![("system.slice/nginx.service".to_owned(), 12 << 20)],
+            }),
+            left_out: vec![LeftOut { pid: Pid::new(99), name: "sh".to_owned(), selector: by }],
+            hidden: 0,
+        }
+    }
+
+    fn facts() -> BTreeMap<Pid, Facts> {
+        let one = |name: &str, command: &str, user| Facts {
+            name: name.to_owned(),
+            command: Some(command.to_owned()),
+            exe: None,
+            user: Some(user),
+            state: Some('S'),
+        };
+        BTreeMap::from([
+            (Pid::new(120), one("nginx", "nginx: master process", 0)),
+            (Pid::new(121), one("nginx", "nginx: worker process", 33)),
+        ])
+    }
+
+    fn drawn(groups: &[GroupView], misses: &[Vec<String>], width: Option<usize>) -> String {
+        let (facts, users) = (facts(), BTreeMap::from([(0, "root".to_owned())]));
+        let lines = vec![String::from("psstat,process_name=web n_proc=3i 1\n"); groups.len()];
+        let page = Page { groups, lines: &lines, misses, facts: &facts, users: &users, width };
+        super::page(&page)
+    }
+
+    #[test]
+    fn a_group_is_a_tree_with_reasons() {
+        assert_eq!(
+            drawn(&[group()], &[Vec::new()], None),
+            "web: pattern nginx\n\
+             \x20   PID USER S   CPU      RSS THR WHY                             PROCESS\n\
+             \x20   120 root S 0.120 7.50 MiB   2 pattern nginx                   nginx: master process\n\
+             \x20   121 33   S 0.121 7.56 MiB   2 pattern nginx, and child of 120   nginx: worker process\n\
+             \x20   130 -    - 0.130 8.12 MiB   2 child of 120                      [cache]\n\
+             \x20              0.004              children that have ended\n\
+             \x20 total            - 17.0 MiB   -\n\
+             \x20 CPU: the own time of each process; that of children from those who waited for them\n\
+             \x20 memory: 17.0 MiB = anonymous 12.0 MiB (12.0 MiB by the account of \
+             system.slice/nginx.service) + files and shared 5.00 MiB\n\
+             \x20 left out: 99 sh matches pattern nginx, but it is psstat or runs it\n\
+             \x20 line: psstat,process_name=web n_proc=3i 1\n"
+        );
+    }
+
+    #[test]
+    fn an_empty_group_says_what_is_near() {
+        let empty = GroupView { rows: Vec::new(), left_out: Vec::new(), ..group() };
+        let said = drawn(&[empty], &[vec!["1 process would match".to_owned()]], None);
+        assert_eq!(
+            said,
+            "web: pattern nginx\n  no process\n  nearest: 1 process would match\n  \
+             line: psstat,process_name=web n_proc=3i 1\n"
+        );
+    }
+
+    #[test]
+    fn lines_are_cut_to_the_width() {
+        let drawn = drawn(&[group()], &[Vec::new()], Some(40));
+        let lines = drawn.lines().filter(|line| !line.starts_with("  line:"));
+        assert!(lines.into_iter().all(|line| line.chars().count() <= 40), "{drawn}");
+    }
+
+    #[test]
+    fn sizes_have_three_digits() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.00 KiB"),
+            (10_239_000, "9.76 MiB"),
+            (104_857_600, "100 MiB"),
+            (1_073_741_824, "1.00 GiB"),
+            (u64::MAX, "16384 PiB"),
+        ] {
+            assert_eq!(size(bytes), text);
+        }
+    }
+}
