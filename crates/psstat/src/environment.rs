@@ -1,5 +1,6 @@
 //! What the meaning of the command line and the configuration file depends on.
 
+use crate::everything;
 use crate::files::config;
 use crate::settings::Surroundings;
 use crate::users;
@@ -14,5 +15,6 @@ pub fn surroundings() -> Surroundings {
         user: Uid(rustix::process::geteuid().as_raw()),
         find_user: users::find_local,
         read_config: config::read,
+        has_units: everything::has_units,
     }
 }

@@ -3,7 +3,7 @@
 use psstat::cli::{self, Invocation};
 use psstat::commands::execd::Signals;
 use psstat::commands::sample::Interruptible;
-use psstat::commands::{check, completions, execd, man, sample};
+use psstat::commands::{check, completions, execd, explain, man, sample};
 use psstat::error::Error;
 use psstat::files::output;
 use psstat::{ending, environment, privilege};
@@ -33,6 +33,7 @@ fn run() -> Result<(), Error> {
             execd::run(*job, signals)
         }
         Invocation::Check(job) => check::run(&job),
+        Invocation::Explain(job) => explain::run(*job),
         Invocation::Man => man::run(),
         Invocation::Completions(shell) => completions::run(shell),
     }

@@ -221,6 +221,8 @@ pub struct Surroundings {
     pub find_user: fn(&str) -> Option<Uid>,
     /// Reads the text of a configuration file.
     pub read_config: fn(&Path) -> Result<String, ReadConfigError>,
+    /// Whether the control groups of systemd are in sight, given where sysfs is mounted.
+    pub has_units: fn(&Path) -> bool,
 }
 
 #[cfg(test)]
@@ -234,6 +236,7 @@ impl Surroundings {
             user: Uid(1000),
             find_user: |name| (name == "www-data").then_some(Uid(33)),
             read_config,
+            has_units: |_| true,
         }
     }
 }
@@ -314,22 +317,28 @@ impl Settings {
         self.tags.get(key).is_some() || is_host && self.host.is_some()
     }
 
+    /// Where procfs and sysfs are mounted.
+    pub fn mounts(&self, surroundings: &Surroundings) -> Mounts {
+        let mount = |given: &Option<PathBuf>, variable: &Option<OsString>, default: &str| {
+            let given = given.clone();
+            given
+                .or_else(|| variable.clone().filter(|dir| !dir.is_empty()).map(PathBuf::from))
+                .unwrap_or_else(|| PathBuf::from(default))
+        };
+        Mounts {
+            is_proc_chosen: self.proc.is_some()
+                || surroundings.host_proc.as_ref().is_some_and(|path| !path.is_empty()),
+            proc: mount(&self.proc, &surroundings.host_proc, "/proc"),
+            sys: mount(&self.sys, &surroundings.host_sys, "/sys"),
+        }
+    }
+
     /// The job that these settings describe, with defaults for what they leave open.
     ///
     /// # Errors
     /// [`JobError`] if the settings contradict each other, or select nothing.
     pub fn job(mut self, surroundings: &Surroundings) -> Result<Job, JobError> {
-        let mount = |given: Option<PathBuf>, variable: &Option<OsString>, default: &str| {
-            given
-                .or_else(|| variable.clone().filter(|dir| !dir.is_empty()).map(PathBuf::from))
-                .unwrap_or_else(|| PathBuf::from(default))
-        };
-        let mounts = Mounts {
-            is_proc_chosen: self.proc.is_some()
-                || surroundings.host_proc.as_ref().is_some_and(|path| !path.is_empty()),
-            proc: mount(self.proc, &surroundings.host_proc, "/proc"),
-            sys: mount(self.sys, &surroundings.host_sys, "/sys"),
-        };
+        let mounts = self.mounts(surroundings);
         self.mistakes.extend(mistakes::correct(&mut self.selectors, &mounts.sys));
         let fields = self.fields.map_or_else(Fields::default, |FieldList(fields)| fields);
         let key = job_key(&self.selectors, &fields);

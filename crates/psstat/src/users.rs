@@ -26,6 +26,22 @@ pub fn find_local(name: &str) -> Option<Uid> {
     uid_of(name, &std::fs::read(passwd()).ok()?)
 }
 
+/// The names of the users that passwd(5) has, by their ids. Of several with the same id, the first.
+pub fn names() -> BTreeMap<u32, String> {
+    let mut names = BTreeMap::new();
+    for line in std::fs::read(passwd()).unwrap_or_default().split(|&byte| byte == b'\n') {
+        let mut fields = line.split(|&byte| byte == b':');
+        let (Some(name), Some(uid)) = (fields.next(), fields.nth(1)) else { continue };
+        let uid = std::str::from_utf8(uid).ok().and_then(|uid| uid.parse().ok());
+        if let (Some(uid), Ok(name)) = (uid, std::str::from_utf8(name))
+            && !name.chars().any(char::is_control)
+        {
+            names.entry(uid).or_insert_with(|| name.to_owned());
+        }
+    }
+    names
+}
+
 /// Asks getent(1) for users, because a static binary cannot ask the other sources of the C library itself.
 /// Asks for each user once a minute. All clones share the memory of what was asked.
 #[derive(Clone, Debug, Default)]

@@ -40,6 +40,7 @@ pub fn surroundings() -> Surroundings {
         user: Uid(1000),
         find_user: |name| (name == "www-data").then_some(Uid(33)),
         read_config: |_| Err(ReadConfigError::TooLong),
+        has_units: |_| true,
     }
 }
 

@@ -116,17 +116,18 @@ fn checks<'c>(conditions: &'c Conditions, around: &'c Surroundings<'_>) -> Vec<C
             value: Box::new(|facts| facts.command.clone().unwrap_or_else(|| "unreadable".into())),
         });
     }
-    if let Some(glob) = conditions.exe.as_deref() {
-        if let Ok(matcher) = Matcher::of_globs([(0, glob)].into_iter()) {
-            checks.push(Check {
-                name: "executable",
-                wanted: format!("exe {glob}"),
-                meets: Box::new(move |facts| {
-                    facts.exe.as_ref().is_some_and(|exe| is_in(&matcher, exe))
-                }),
-                value: Box::new(|facts| facts.exe.clone().unwrap_or_else(|| "unreadable".into())),
-            });
-        }
+    let globs = |glob: &'c str| Matcher::of_globs([(0, glob)].into_iter()).ok();
+    if let Some((glob, matcher)) =
+        conditions.exe.as_deref().and_then(|glob| Some((glob, globs(glob)?)))
+    {
+        checks.push(Check {
+            name: "executable",
+            wanted: format!("exe {glob}"),
+            meets: Box::new(move |facts| {
+                facts.exe.as_ref().is_some_and(|exe| is_in(&matcher, exe))
+            }),
+            value: Box::new(|facts| facts.exe.clone().unwrap_or_else(|| "unreadable".into())),
+        });
     }
     if let Some(user) = &conditions.user {
         let name_of = |facts: &Facts| match facts.user {

@@ -131,12 +131,39 @@ pub struct LeftOut {
     pub selector: String,
 }
 
-/// Describes each group of the last of some samples, which follow each other. CPU time is that since the one
-/// before. The machine has `hz` ticks per second. There are no groups if there is no sample.
+/// Describes each group of the last of some samples, which follow each other, and then each selector that forms
+/// none. CPU time is that since the sample before. The machine has `hz` ticks per second. There is nothing to
+/// describe if there is no sample.
 pub fn groups(plan: &Plan, hz: Hz, samples: &[&Sample]) -> Vec<GroupView> {
     let Some((&now, earlier)) = samples.split_last() else { return Vec::new() };
     let view = View { plan, hz, samples, before: earlier.last().copied(), now };
-    now.groups.iter().map(|group| view.group(group)).collect()
+    let mut groups: Vec<GroupView> = now.groups.iter().map(|group| view.group(group)).collect();
+    for (index, selector) in plan.selectors.iter().enumerate() {
+        if !groups.iter().any(|group| group.selector_indices.contains(&index)) {
+            let mut none = GroupView::none(selector.terms(), index);
+            none.left_out = view.left_out(&[index]);
+            groups.push(none);
+        }
+    }
+    groups
+}
+
+impl GroupView {
+    /// In place of a group, for a selector without a name that picks nothing.
+    fn none(selector: String, index: usize) -> GroupView {
+        GroupView {
+            name: String::from("(no group)"),
+            selectors: Vec::from([selector]),
+            selector_indices: Vec::from([index]),
+            report: None,
+            rows: Vec::new(),
+            cpu_of_ended: None,
+            counters: Vec::new(),
+            memory: None,
+            left_out: Vec::new(),
+            hidden: 0,
+        }
+    }
 }
 
 /// Some samples that follow each other.

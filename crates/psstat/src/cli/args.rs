@@ -15,7 +15,8 @@ const ABOUT: &str =
     "What a group of processes costs: CPU, memory and number of processes, children included";
 
 const USAGE: &str = "psstat [SELECTORS] [OPTIONS]\n       psstat execd [SELECTORS] [OPTIONS]\n       \
-                     psstat check [SELECTORS] [OPTIONS]\n       psstat man | completions SHELL";
+                     psstat explain [SELECTORS] [OPTIONS]\n       psstat check [SELECTORS] \
+                     [OPTIONS]\n       psstat man | completions SHELL";
 
 const AFTER_HELP: &str = "\
 The processes that a selector matches make a group with all their descendants. Each group prints one
@@ -71,6 +72,13 @@ lines too; their p_cpu covers the time since the start. End when standard input 
 Enter for a sample and Ctrl-D to end. The state between samples is kept in memory, and
 there is no cache file; --cache-dir and --cache-name are ignored with a warning";
 
+const EXPLAIN_ABOUT: &str = "\
+Show which processes are in each group, and why: the selector that picked each, or its parent, or
+its control group; what each uses; where CPU time and memory come from; what was left out; the line
+as it would be sent. For a group without a process, show what comes nearest. Take two samples, one
+second apart or as --wait says. Without selectors, show every systemd unit, or every process name
+where there is none. --format json prints an object for each group";
+
 const CHECK_ABOUT: &str = "\
 Check the command line and the configuration file, and show what they would measure. Measure
 nothing. --interval and --wait are accepted because the configuration file may hold them; they
@@ -103,6 +111,8 @@ pub enum Command {
     Execd(ExecdArgs),
     /// Check the command line and the configuration file
     Check(CheckArgs),
+    /// Show which processes are in each group, and why
+    Explain(ExplainArgs),
     /// Print the manual page
     Man,
     /// Print shell completions
@@ -145,6 +155,25 @@ pub struct ExecdArgs {
 )]
 #[group(skip)]
 pub struct CheckArgs {
+    #[command(flatten)]
+    pub job: JobArgs,
+}
+
+/// The arguments of `psstat explain`.
+#[derive(Args, Debug)]
+#[command(
+    version,
+    display_name = "psstat explain",
+    about = EXPLAIN_ABOUT,
+    override_usage = "psstat explain [SELECTORS] [OPTIONS]",
+    mut_arg("wait", |arg| arg.help("The time between the two samples [default: 1s]")),
+    mut_arg("format", |arg| arg.help("json, or else text")),
+    mut_arg("output", |arg| arg.hide(true)),
+    mut_arg("cache_dir", |arg| arg.hide(true)),
+    mut_arg("cache_name", |arg| arg.hide(true))
+)]
+#[group(skip)]
+pub struct ExplainArgs {
     #[command(flatten)]
     pub job: JobArgs,
 }

@@ -7,13 +7,15 @@ mod selectors;
 mod spelling;
 
 use crate::config;
+use crate::everything;
 use crate::job::Job;
 use crate::mistakes::Mistake;
 use crate::settings::{Settings, Surroundings, TagError, TagList};
-use args::{CheckArgs, Cli, Command, ExecdArgs, JobArgs};
+use args::{CheckArgs, Cli, Command, ExecdArgs, ExplainArgs, JobArgs};
 use clap::{CommandFactory, FromArgMatches};
 use clap_complete::Shell;
 pub use error::{ArgumentError, UsageError};
+use psstat_core::emit::Format;
 use psstat_core::model::label::excerpt;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -30,6 +32,8 @@ pub enum Invocation {
     Execd(Box<Job>),
     /// Show what the job would measure.
     Check(Box<Job>),
+    /// Show which processes are in each group, and why.
+    Explain(Box<Job>),
     /// Print the manual page.
     Man,
     /// Print the completions of a shell.
@@ -72,6 +76,9 @@ pub fn parse(
         Some(Command::Check(CheckArgs { job: after })) => {
             meant(Kind::Check, vec![job, after]).map(Invocation::Check)
         }
+        Some(Command::Explain(ExplainArgs { job: after })) => {
+            meant(Kind::Explain, vec![job, after]).map(Invocation::Explain)
+        }
         Some(Command::Man) => refuse_options(&job, "psstat man").map(|()| Invocation::Man),
         Some(Command::Completions { shell }) => {
             refuse_options(&job, "psstat completions").map(|()| Invocation::Completions(shell))
@@ -97,6 +104,7 @@ enum Kind {
     Execd,
     /// The file may be for any job, so this takes the options of all.
     Check,
+    Explain,
 }
 
 /// The job that was meant. `typed` holds the arguments before the command, then those after it.
@@ -112,6 +120,10 @@ fn meant(kind: Kind, typed: Vec<JobArgs>, surroundings: &Surroundings) -> Result
     }
     if let Some(path) = config {
         settings = with_file(settings, &path, surroundings)?;
+    }
+    if kind == Kind::Explain && settings.selectors.is_empty() {
+        let sys = settings.mounts(surroundings).sys;
+        settings.selectors = everything::selectors((surroundings.has_units)(&sys));
     }
     if kind == Kind::Execd {
         settings.mistakes.extend(options_without_effect);
@@ -142,6 +154,21 @@ fn refuse_options_of_others(kind: Kind, args: &JobArgs) -> Result<(), ArgumentEr
             command: "psstat",
             option: "--interval",
             cure: "use psstat execd --interval, or --wait for one sample over that time",
+        }),
+        Kind::Explain if args.interval.is_some() => Err(ArgumentError::NotTaken {
+            command: "psstat explain",
+            option: "--interval",
+            cure: "it takes two samples; --wait is the time between them",
+        }),
+        Kind::Explain if args.output.is_some() => Err(ArgumentError::NotTaken {
+            command: "psstat explain",
+            option: "--output",
+            cure: "use the shell: > FILE",
+        }),
+        Kind::Explain if args.format == Some(Format::Prometheus) => Err(ArgumentError::NotTaken {
+            command: "psstat explain",
+            option: "--format prometheus",
+            cure: "it prints text, or with --format json an object for each group",
         }),
         Kind::Once if args.no_sandbox => Err(ArgumentError::NotTaken {
             command: "psstat",

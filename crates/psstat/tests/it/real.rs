@@ -17,6 +17,7 @@
 //! | `calls` | which files a sample opens and reads |
 //! | `fields` | each field beside the first three |
 //! | `light` | many processes that each use little |
+//! | `explain` | why each process is in its group |
 //! | `lives` | processes that come, go, change their name, end half |
 //! | `late` | old processes that take a matching name late |
 //! | `selecting` | each selector, and psstat beside itself |
@@ -28,6 +29,7 @@
 mod calls;
 mod clocks;
 mod cpu;
+mod explain;
 mod fields;
 mod fixture;
 mod kernel;

@@ -1,0 +1,140 @@
+//! `psstat explain`: shows which processes are in each group, and why.
+
+mod surroundings;
+
+use super::relay::{self, Turn, Watch};
+use crate::deadline::{Deadline, Stop};
+use crate::error::Error;
+use crate::files::output;
+use crate::job::{Baseline, Job};
+use crate::machine::Machine;
+use crate::messages::Messages;
+use crate::terminal;
+use crate::users::Getent;
+use psstat_core::emit::Format;
+use psstat_core::engine::{Engine, Sample};
+use psstat_core::explain::text::Page;
+use psstat_core::explain::{self, GroupView, facts, json, text};
+use psstat_core::field::{Field, Fields};
+use psstat_core::kernel::Kernel;
+use psstat_core::plan::Plan;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use surroundings::Near;
+
+/// The time between the two samples, if `--wait` does not say it.
+const WAIT: Duration = Duration::from_secs(1);
+
+/// Takes two samples, and prints what is in each group of the second, and why.
+///
+/// # Errors
+/// If `/proc` cannot be read, or standard output cannot be written.
+pub fn run(job: Job) -> Result<(), Error> {
+    let timeout = job.timeout;
+    let watch = Watch { can_block: true, timeout, stop: Stop::default() };
+    let session = Session { job, getent: Getent::default() };
+    relay::run(session, watch, explain_and_print)
+}
+
+/// What another thread needs to go on.
+#[derive(Debug)]
+struct Session {
+    job: Job,
+    getent: Getent,
+}
+
+fn explain_and_print(turn: &Turn<Session>) -> Result<(), Error> {
+    let Some(session) = turn.begin() else { return Ok(()) };
+    let Job { mounts, multi_threaded, timeout, baseline, .. } = &session.job;
+    let (wait, timeout) = (wait(baseline), *timeout);
+    let deadline = Deadline::after(timeout.saturating_add(wait));
+    let machine = Machine::open(mounts, *multi_threaded, deadline, turn.reads())?;
+    let machine = machine.with_getent(&session.getent);
+    let plan = complete(&session.job.plan);
+    let mut engine = Engine::new(machine, plan.clone()).resident();
+    // The first sample looks at all processes, and the second reads the clocks of the members. So the third is
+    // compared with exact times.
+    let taken = turn.sample(session, || {
+        let all = engine.sample(None)?;
+        let before = engine.sample(Some(&all.state))?;
+        Ok((all, before))
+    });
+    let Some((session, taken)) = taken else { return Ok(()) };
+    let (all, before) = taken.map_err(|error| Error::of_sample(error, timeout))?;
+    std::thread::sleep(wait);
+    let taken = turn.sample(session, || {
+        let now = engine.sample(Some(&before.state))?;
+        let groups = explain::groups(&plan, engine.kernel().constants().hz, &[&all, &before, &now]);
+        let known = Known::of(engine.kernel(), &plan, &groups);
+        Ok((now, groups, known))
+    });
+    let Some((session, taken)) = taken else { return Ok(()) };
+    let (now, groups, known) = taken.map_err(|error| Error::of_sample(error, timeout))?;
+    let text = text_of(&session.job.plan, &now, &groups, &known);
+    output::print(text.as_bytes())?;
+    let mut messages = Messages::about(&session.job.mounts);
+    messages.warn_of(&session.job.mistakes);
+    messages.add(&now.diagnostics);
+    messages.add_others(&all.diagnostics);
+    messages.write();
+    Ok(())
+}
+
+fn wait(baseline: &Baseline) -> Duration {
+    match baseline {
+        Baseline::Wait(wait) => *wait,
+        Baseline::Cache { .. } => WAIT,
+    }
+}
+
+/// The plan with all fields that an explanation shows.
+fn complete(plan: &Plan) -> Plan {
+    let mut fields = plan.fields.as_slice().to_vec();
+    for field in [Field::CpuShare, Field::MemoryShare, Field::Memory, Field::Threads] {
+        if !fields.contains(&field) {
+            fields.push(field);
+        }
+    }
+    Plan { fields: Fields::new(fields), ..plan.clone() }
+}
+
+/// What is known besides the groups.
+struct Known {
+    facts: BTreeMap<psstat_core::model::units::Pid, facts::Facts>,
+    /// For each group: what comes nearest, if it has no process.
+    misses: Vec<Vec<String>>,
+    users: BTreeMap<u32, String>,
+}
+
+impl Known {
+    fn of(kernel: &impl Kernel, plan: &Plan, groups: &[GroupView]) -> Known {
+        let mut members: Vec<_> =
+            groups.iter().flat_map(|group| group.rows.iter().map(|row| row.pid)).collect();
+        members.sort_unstable();
+        members.dedup();
+        let users = crate::users::names();
+        let is_empty = |group: &&GroupView| group.rows.is_empty();
+        let misses = if groups.iter().filter(is_empty).count() == 0 {
+            vec![Vec::new(); groups.len()]
+        } else {
+            Near::look(kernel, &users).misses(plan, groups)
+        };
+        Known { facts: facts::read(kernel, members.into_iter()), misses, users }
+    }
+}
+
+fn text_of(plan: &Plan, now: &Sample, groups: &[GroupView], known: &Known) -> String {
+    let Known { facts, misses, users } = known;
+    if plan.format == Format::Json {
+        return json::lines(groups, misses, facts);
+    }
+    let as_sent = Plan { format: Format::Influx, ..plan.clone() };
+    let line = |group: &GroupView| {
+        let report = group.report.as_ref();
+        report
+            .map_or_else(String::new, |report| as_sent.text(std::slice::from_ref(report), now.wall))
+    };
+    let lines: Vec<String> = groups.iter().map(line).collect();
+    let width = terminal::width();
+    text::page(&Page { groups, lines: &lines, misses, facts, users, width })
+}

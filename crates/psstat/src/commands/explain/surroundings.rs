@@ -1,0 +1,60 @@
+//! What is running, to say what comes nearest to a selector that matches nothing.
+
+use psstat_core::explain::GroupView;
+use psstat_core::explain::facts::{self, Facts};
+use psstat_core::explain::misses::{Surroundings, misses};
+use psstat_core::kernel::{Kernel, Wanted};
+use psstat_core::model::units::Pid;
+use psstat_core::plan::Plan;
+use std::collections::BTreeMap;
+
+/// Everything that is running.
+pub struct Near<'n> {
+    facts: BTreeMap<Pid, Facts>,
+    units: Vec<(String, usize)>,
+    users: &'n BTreeMap<u32, String>,
+}
+
+impl<'n> Near<'n> {
+    /// Looks at all processes and units.
+    pub fn look(kernel: &impl Kernel, users: &'n BTreeMap<u32, String>) -> Near<'n> {
+        let mut pids = Vec::new();
+        // What cannot be listed is not near.
+        let _ = kernel.pids(&mut pids);
+        // psstat and what runs it have the selectors in their command lines.
+        let own = kernel.own_line();
+        pids.retain(|pid| !own.iter().any(|id| id.pid == *pid));
+        let facts = facts::read(kernel, pids.into_iter());
+        Near { facts, units: units(kernel), users }
+    }
+
+    /// For each group: what comes nearest to its selectors, if it has no process.
+    pub fn misses(&self, plan: &Plan, groups: &[GroupView]) -> Vec<Vec<String>> {
+        let Near { facts, units, users } = self;
+        let around = Surroundings { facts, units, users };
+        let of_group = |group: &GroupView| {
+            if !group.rows.is_empty() {
+                return Vec::new();
+            }
+            let selectors = group.selector_indices.iter().map(|&index| &plan.selectors[index]);
+            selectors.flat_map(|selector| misses(selector, &around)).collect()
+        };
+        groups.iter().map(of_group).collect()
+    }
+}
+
+/// The ids of all units in sight, and how many processes are in each and below it.
+fn units(kernel: &impl Kernel) -> Vec<(String, usize)> {
+    let pick = |_: &[u8], unit: Option<&[u8]>| Vec::from_iter(unit.map(|_| 0));
+    let hierarchy = kernel.control_groups(Wanted { pick: &pick, units: true, below: &|_| false });
+    let groups = hierarchy.map(|hierarchy| hierarchy.groups).unwrap_or_default();
+    let count = |index: usize| -> usize {
+        groups[index..groups[index].end].iter().map(|group| group.pids.len()).sum()
+    };
+    let units = groups.iter().enumerate().filter_map(|(index, group)| {
+        let id = String::from_utf8_lossy(group.unit.as_ref()?).into_owned();
+        let is_slice = id.rsplit('.').next() == Some("slice");
+        (!is_slice).then(|| (id, count(index)))
+    });
+    units.collect()
+}
