@@ -243,6 +243,10 @@ impl Field {
     /// The fields that are printed by default, in order.
     pub const DEFAULT: [Field; 3] = [Field::CpuShare, Field::MemoryShare, Field::Processes];
 
+    /// The fields that a page for Prometheus has by default: a counter of CPU time instead of its rate since
+    /// the last sample, and memory in its base unit.
+    pub const DEFAULT_OF_PAGE: [Field; 3] = [Field::CpuTime, Field::Memory, Field::Processes];
+
     /// The row of the field.
     pub fn row(self) -> &'static Row {
         &TABLE[self as usize]

@@ -73,6 +73,15 @@ pub enum ValueError {
     /// It is not the pid of a process.
     #[error("not a pid (1 to 4194304)")]
     NotAPid,
+    /// What is before the `:` cannot be a name, so the whole is taken for a value.
+    #[error(
+        "not a pid (1 to 4194304), and {character:?} cannot stand in a NAME: a NAME has letters, digits, \
+         spaces and _.-@"
+    )]
+    NotAName {
+        /// The first character that cannot be in a name.
+        character: char,
+    },
     /// No user can have that id.
     #[error("not the id of a user (0 to 4294967295)")]
     NotAUid,
@@ -340,15 +349,18 @@ impl Settings {
     pub fn job(mut self, surroundings: &Surroundings) -> Result<Job, JobError> {
         let mounts = self.mounts(surroundings);
         self.mistakes.extend(mistakes::correct(&mut self.selectors, &mounts.sys));
-        let fields = self.fields.map_or_else(Fields::default, |FieldList(fields)| fields);
-        let key = job_key(&self.selectors, &fields);
-        let host = Label::new(self.host.as_ref().unwrap_or(&surroundings.host));
-        let options = Options {
-            tags: self.tags.with_host(host),
-            memory: self.memory.unwrap_or_default(),
-            fields,
-            format: self.format.unwrap_or_default(),
+        let format = self.format.unwrap_or_default();
+        let default_fields = || match format {
+            Format::Prometheus => Fields::new(Field::DEFAULT_OF_PAGE),
+            Format::Influx | Format::Json => Fields::default(),
         };
+        let fields = self.fields.map_or_else(default_fields, |FieldList(fields)| fields);
+        let key = job_key(&self.selectors, &fields, (self.host.as_deref(), &self.tags));
+        // Prometheus adds a label of its own for the host.
+        let default_host = Some(&surroundings.host).filter(|_| format != Format::Prometheus);
+        let host = self.host.as_ref().or(default_host).and_then(|host| Label::new(host));
+        let memory = self.memory.unwrap_or_default();
+        let options = Options { tags: self.tags.with_host(host), memory, fields, format };
         let plan = Plan::new(self.selectors, options)?;
         let wait = self.wait.map(Duration::from);
         let timeout = match (self.timeout.map(Duration::from), wait) {
@@ -381,10 +393,28 @@ impl Settings {
     }
 }
 
-/// Identifies the cache of a job: its selectors, and the fields that need more state. If two jobs
-/// shared a cache, each would lose the state that the other does not keep.
-fn job_key(selectors: &[Selector], fields: &Fields) -> Vec<u8> {
+/// Identifies the cache of a job: its selectors, the fields that need more state, and the host and tags that
+/// were given. If two jobs shared a cache, each would report only what was used since the other ran.
+fn job_key(
+    selectors: &[Selector],
+    fields: &Fields,
+    (host, tags): (Option<&[u8]>, &TagList),
+) -> Vec<u8> {
     let mut key: Vec<u8> = selectors.iter().flat_map(Selector::key).collect();
+    let mut put = |part: &[u8]| {
+        // The length comes first, so that two lists of parts never have the same bytes.
+        key.extend_from_slice(&part.len().to_le_bytes());
+        key.extend_from_slice(part);
+    };
+    let of_selectors = selectors.iter().flat_map(|selector| &selector.tags);
+    for (tag, value) in tags.0.iter().chain(of_selectors) {
+        put(tag.as_str().as_bytes());
+        put(value.as_str().as_bytes());
+    }
+    if let Some(host) = host {
+        put(HOST.as_bytes());
+        put(host);
+    }
     let keeping = Field::all().filter(|field| field.row().keeps_state);
     for field in keeping.filter(|field| fields.as_slice().contains(field)) {
         key.extend_from_slice(field.name().as_bytes());
@@ -477,9 +507,14 @@ pub fn format(name: &str) -> Result<Format, ValueError> {
 /// Reads a pid.
 ///
 /// # Errors
-/// [`ValueError::NotAPid`] if no process can have it.
+/// [`ValueError::NotAPid`] if no process can have it; [`ValueError::NotAName`] if a name was meant that cannot
+/// be one.
 pub fn pid(digits: &str) -> Result<Pid, ValueError> {
-    Pid::parse(digits.as_bytes()).ok_or(ValueError::NotAPid)
+    Pid::parse(digits.as_bytes()).ok_or_else(|| {
+        let name = digits.rsplit_once(':').map_or("", |(name, _)| name);
+        let bad = name.chars().find(|&character| !selector::can_be_in_name(character));
+        bad.map_or(ValueError::NotAPid, |character| ValueError::NotAName { character })
+    })
 }
 
 /// Finds a user by name or uid. One that is not known is looked up again in each sample.

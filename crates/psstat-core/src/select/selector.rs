@@ -183,13 +183,17 @@ pub fn hash(bytes: &[u8]) -> u64 {
     })
 }
 
+/// Whether a character can be in the name before the `:` of a value.
+pub fn can_be_in_name(character: char) -> bool {
+    character.is_alphanumeric() || matches!(character, '_' | '.' | '-' | '@' | ' ')
+}
+
 /// Splits `NAME:VALUE`. There is a name only if every character before the first `:` is allowed in
 /// one, so `[[:alpha:]]+`, `(?:a|b)` and `/run/a:b.pid` are values. A leading `:` means "no name".
 pub fn split_name(text: &str) -> (Option<&str>, &str) {
-    let could_be_named = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '-' | '@' | ' ');
     match text.split_once(':') {
         Some(("", value)) => (None, value),
-        Some((name, value)) if name.chars().all(could_be_named) => (Some(name), value),
+        Some((name, value)) if name.chars().all(can_be_in_name) => (Some(name), value),
         _ => (None, text),
     }
 }

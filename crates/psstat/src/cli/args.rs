@@ -194,8 +194,9 @@ pub struct JobArgs {
     #[arg(long, value_name = "FILE", verbatim_doc_comment)]
     pub config: Option<PathBuf>,
 
-    /// Value of the host tag; empty for no such tag [default: host name]
-    #[arg(long, value_name = "NAME")]
+    /// Value of the host tag; empty for no such tag [default: host name;
+    /// none for prometheus]
+    #[arg(long, value_name = "NAME", verbatim_doc_comment)]
     pub host: Option<OsString>,
 
     /// Directory of the cache file [default: /tmp]
@@ -203,7 +204,7 @@ pub struct JobArgs {
     pub cache_dir: Option<PathBuf>,
 
     /// Name of the cache file [default: psstat-UID-HASH; the hash is
-    /// that of selectors and fields]
+    /// that of selectors, fields and tags]
     #[arg(long, value_name = "NAME", value_parser = text::<CacheName>(), verbatim_doc_comment)]
     pub cache_name: Option<CacheName>,
 

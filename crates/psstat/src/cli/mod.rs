@@ -415,7 +415,7 @@ tags = { env = 'live', tier = '1' }
     }
 
     #[test]
-    fn the_cache_is_named_after_user_and_selectors() {
+    fn the_cache_is_named_after_user_selectors_and_tags() {
         let name = |args: &[&str]| match job_of(args).baseline {
             Baseline::Cache { dir, name } => {
                 assert_eq!(dir, PathBuf::from("/tmp"));
@@ -425,7 +425,7 @@ tags = { env = 'live', tier = '1' }
         };
         let one = name(&["--pattern", "a"]);
         assert!(one.starts_with("psstat-1000-") && one.len() == "psstat-1000-".len() + 16, "{one}");
-        assert_eq!(one, name(&["-pattern=a", "--tag", "x=y", "--memory", "rss"]));
+        assert_eq!(one, name(&["-pattern=a", "--memory", "rss", "--format", "json"]));
         assert_eq!(one, name(&["--pattern", "a", "--fields", "n_proc,n_fd,uptime"]));
         for other in [
             &["--pattern", "b"][..],
@@ -433,6 +433,8 @@ tags = { env = 'live', tier = '1' }
             &["--cmdline", "a"],
             &["--pattern", "a", "--fields", "cpu_time"],
             &["--pattern", "a", "--fields", "io_read"],
+            &["--pattern", "a", "--tag", "x=y"],
+            &["--pattern", "a", "--host", "x"],
         ] {
             assert_ne!(one, name(other), "{other:?}");
         }

@@ -305,23 +305,26 @@ mod caches {
         let old = world.caches.path().join("psstat");
         std::fs::write(&old, "1562471764000000000\n1,0,0.10,0.20,4096\n").unwrap();
         let dir = world.cache_dir();
-        let jobs = [["-pid", "a:100"], ["-pid", "a:200"], ["-pid", "b:100"], ["-pattern", "a:100"]];
+        let jobs = [
+            &["-pid", "a:100"][..],
+            &["-pid", "a:200"],
+            &["-pid", "b:100"],
+            &["-pattern", "a:100"],
+            &["-pid", "a:100", "-tag", "x=y"],
+            &["-pid", "a:100", "-host", "other"],
+        ];
         let run = |job: &[&str]| world.run(&[job, &["-cache-dir", &dir]].concat());
-        for job in &jobs {
+        for job in jobs {
             run(job).assert_first();
         }
         for _ in 0..2 {
-            for job in &jobs {
+            for job in jobs {
                 let run = run(job);
                 assert!(run.line().p_cpu().is_some() && run.stderr.is_empty(), "{job:?}: {run:?}");
             }
         }
         assert_eq!(files(&world).len(), 1 + jobs.len());
         assert!(std::fs::read_to_string(&old).unwrap().starts_with("1562471764"), "left alone");
-        // Tags are no part of the name: the same selectors share one.
-        let run = run(&["-pid", "a:100", "-tag", "x=y"]);
-        assert!(run.line().p_cpu().is_some(), "{run:?}");
-        assert_eq!(files(&world).len(), 1 + jobs.len());
     }
 
     #[test]
