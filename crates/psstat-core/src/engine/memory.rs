@@ -296,6 +296,8 @@ impl<K: Kernel> MemoryReader<'_, K> {
     /// Reads the `smaps_rollup` of a process. `None` if the process has ended.
     fn rollup(&self, sharer: &Sharer, errors: &mut Errors) -> Option<KnownRollup> {
         match self.kernel.proportional(sharer.pid) {
+            // It has just ended, or runs another program.
+            Ok(read) if read.total == Bytes(0) && sharer.anonymous_whole > Bytes(0) => None,
             Ok(read) => {
                 let Some(split) = read.split else { return Some(KnownRollup::Refused) };
                 Some(KnownRollup::Read(Rollup {

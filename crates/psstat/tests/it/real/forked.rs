@@ -13,7 +13,7 @@ const MIB: f64 = (1 << 20) as f64;
 /// A server with 120 MiB and nine workers that only read it. At SIGUSR1 the oldest worker ends and another one
 /// is forked.
 const SERVER: &str = "
-import os, signal
+import os, select, signal
 data = bytearray(os.urandom(1 << 20) * 120)
 told, tell = os.pipe()
 workers = []
@@ -32,7 +32,7 @@ def fork():
     os.close(stay)
     os.read(told, 1)
     workers.append((pid, leave))
-def recycle(*_):
+def recycle():
     pid, leave = workers.pop(0)
     os.close(leave)
     os.waitpid(pid, 0)
@@ -40,9 +40,14 @@ def recycle(*_):
     print('recycled', flush=True)
 for _ in range(9):
     fork()
-signal.signal(signal.SIGUSR1, recycle)
+woken, wake = os.pipe()
+os.set_blocking(wake, False)
+signal.set_wakeup_fd(wake)
+signal.signal(signal.SIGUSR1, lambda *_: None)
 print(os.getpid(), flush=True)
-os.read(0, 1)
+while 0 not in select.select([0, woken], [], [])[0]:
+    os.read(woken, 1)
+    recycle()
 ";
 
 /// The server, started by way of a program that runs what stands behind its own arguments.
@@ -122,9 +127,8 @@ fn what_forked_workers_share_counts_once() {
 fn one_shots_count_recycled_workers_once() {
     let fixture = Fixture::new();
     let Some(mut server) = Server::start(&fixture, &[]) else { return };
-    let cache = fixture.path().join("caches");
     let group = format!("web:{}", server.pid);
-    let args = ["--pid", &group, "--cache-dir", cache.to_str().expect("UTF-8")];
+    let args = ["--pid", &group, "--cache-dir", fixture.path().to_str().expect("UTF-8")];
     assert!(psstat(&args).lines.is_empty());
     for run in 0..12 {
         server.agrees(psstat(&args).only_line(), &format!("run {run}"));
