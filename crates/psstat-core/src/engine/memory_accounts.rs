@@ -26,6 +26,10 @@ use alloc::vec::Vec;
 /// One sample reads the `/proc/PID/cgroup` of so many processes at most: about 10 ms.
 const MOST_PATHS: usize = 1024;
 
+/// The first sample that reads memory reads so many. Of a process whose control group is not known, it would
+/// read `smaps_rollup`, which takes longer.
+const MOST_FIRST_PATHS: usize = 16 * 1024;
+
 /// Reads the accounts of control groups.
 pub struct AccountReader<'m, K> {
     /// The machine to read.
@@ -123,7 +127,8 @@ impl<K: Kernel> AccountReader<'_, K> {
     /// The path of the control group that accounts the memory of each suspect that can share, if any.
     fn paths(&self, suspects: &mut [Suspect]) -> Vec<Option<Vec<u8>>> {
         let mut accounted_by: BTreeMap<Vec<u8>, Option<Vec<u8>>> = BTreeMap::new();
-        let mut left = MOST_PATHS;
+        let is_first = self.last.turn == 0;
+        let mut left = if is_first { MOST_FIRST_PATHS } else { MOST_PATHS };
         let mut paths = Vec::with_capacity(suspects.len());
         for suspect in suspects {
             let known = &mut suspect.known;
