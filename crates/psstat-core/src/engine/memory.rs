@@ -224,7 +224,7 @@ impl<K: Kernel> MemoryReader<'_, K> {
         for (number, (suspect, relatives)) in suspects.iter().zip(relatives).enumerate() {
             let Footprint::Known(share) = &read.footprints[suspect.place] else { continue };
             let has_huge_pages = share.huge > Bytes(0);
-            if is_covered[number] || !(suspect.can_share || has_huge_pages) {
+            if !has_huge_pages && (is_covered[number] || !suspect.can_share) {
                 continue;
             }
             let Process { id, parent, .. } = self.snapshot.processes[suspect.index];
@@ -240,7 +240,7 @@ impl<K: Kernel> MemoryReader<'_, K> {
                 Sharer { pid, parent, anonymous_whole, mapped_whole, relatives, used, rollup };
             sharers.push((number, sharer));
         }
-        self.read_rollups(suspects, &mut sharers, errors);
+        self.read_rollups(suspects, &is_covered, &mut sharers, errors);
         let estimates = sharing::estimate(&only_sharers(&sharers));
         for (&(number, sharer), estimate) in sharers.iter().zip(estimates) {
             if let Footprint::Known(share) = &mut read.footprints[suspects[number].place] {
@@ -258,6 +258,7 @@ impl<K: Kernel> MemoryReader<'_, K> {
     fn read_rollups(
         &self,
         suspects: &mut [Suspect],
+        is_covered: &[bool],
         sharers: &mut [(usize, Sharer)],
         errors: &mut Errors,
     ) {
@@ -266,7 +267,9 @@ impl<K: Kernel> MemoryReader<'_, K> {
         for (at, ((number, sharer), estimate)) in sharers.iter().zip(estimates).enumerate() {
             let is_turn = self.known.is_turn_of_member(sharer.pid);
             let is_refused = suspects[*number].known.rollup == KnownRollup::Refused;
-            let is_wanted = estimate.error > Bytes(0) && !is_refused;
+            // Of one that an account covers, only the huge pages matter that it shares.
+            let is_done = is_covered[*number] && sharer.rollup.is_some();
+            let is_wanted = estimate.error > Bytes(0) && !is_refused && !is_done;
             if sharer.may_be_read() && (is_wanted || is_turn) {
                 to_read.push((estimate.error, at));
             }
@@ -293,6 +296,8 @@ impl<K: Kernel> MemoryReader<'_, K> {
     /// Reads the `smaps_rollup` of a process. `None` if the process has ended.
     fn rollup(&self, sharer: &Sharer, errors: &mut Errors) -> Option<KnownRollup> {
         match self.kernel.proportional(sharer.pid) {
+            // It has just ended, or runs another program.
+            Ok(read) if read.total == Bytes(0) && sharer.anonymous_whole > Bytes(0) => None,
             Ok(read) => {
                 let Some(split) = read.split else { return Some(KnownRollup::Refused) };
                 Some(KnownRollup::Read(Rollup {

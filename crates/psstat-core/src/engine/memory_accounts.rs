@@ -12,7 +12,7 @@ use crate::discovery::known_memory::{AccountedBy, Found, KnownAccount, KnownMemb
 use crate::discovery::scan;
 use crate::kernel::Kernel;
 use crate::model::buffer::Buffer;
-use crate::model::memory::{Footprint, MemoryAccount};
+use crate::model::memory::Footprint;
 use crate::model::process::{Life, Process};
 use crate::model::read_error::Reason;
 use crate::model::readings::AccountedGroup;
@@ -25,6 +25,10 @@ use alloc::vec::Vec;
 
 /// One sample reads the `/proc/PID/cgroup` of so many processes at most: about 10 ms.
 const MOST_PATHS: usize = 1024;
+
+/// The first sample that reads memory reads so many. Of a process whose control group is not known, it would
+/// read `smaps_rollup`, which takes longer.
+const MOST_FIRST_PATHS: usize = 16 * 1024;
 
 /// Reads the accounts of control groups.
 pub struct AccountReader<'m, K> {
@@ -77,8 +81,7 @@ impl<K: Kernel> AccountReader<'_, K> {
     /// Finds the accounts that count instead of the suspects. `footprints` are the memory of the members.
     pub fn read(&self, suspects: &mut [Suspect], footprints: &[Footprint]) -> AccountsRead {
         let paths = self.paths(suspects);
-        let mut read =
-            AccountsRead { is_covered: vec![false; suspects.len()], ..AccountsRead::default() };
+        let mut read = AccountsRead::default();
         let mut by_path: BTreeMap<&[u8], Vec<usize>> = BTreeMap::new();
         for (number, (path, suspect)) in paths.iter().zip(&*suspects).enumerate() {
             if let Some(path) = path.as_ref().filter(|_| suspect.can_share) {
@@ -86,24 +89,37 @@ impl<K: Kernel> AccountReader<'_, K> {
             }
         }
         let mut known: Vec<(Vec<u8>, KnownAccount)> = Vec::new();
-        let mut counted: BTreeSet<&[u8]> = BTreeSet::new();
+        // For each control group that counts: the groups that it counts for.
+        let mut counted: BTreeMap<&[u8], Vec<u32>> = BTreeMap::new();
+        // For each suspect: in how many of its groups an account counts instead of it.
+        let mut covered = vec![0; suspects.len()];
         for &path in by_path.keys() {
-            // What is below a group that counts is counted with it.
-            if groups_above(path).any(|above| counted.contains(above)) {
-                continue;
-            }
+            // What is below a control group that counts for a group is counted with it there.
+            let above = groups_above(path).filter_map(|above| counted.get(above));
+            let above: BTreeSet<u32> = above.flatten().copied().collect();
             let from_here = by_path.range(path..).take_while(|(other, _)| other.starts_with(path));
             let below = from_here.filter(|(other, _)| is_at_or_below(other, path));
             let mut all: Vec<usize> = below.flat_map(|(_, numbers)| numbers).copied().collect();
             all.sort_unstable();
             let mut candidate = Candidate { path, suspects: all };
+            if !above.is_empty() && self.groups_of(&candidate, suspects, &above).is_empty() {
+                continue;
+            }
             let account = self.account(&mut candidate, suspects, footprints);
             if let Found::Account(found) = account.found {
-                counted.insert(path);
-                self.count(&candidate, found, suspects, &mut read);
+                let groups = self.groups_of(&candidate, suspects, &above);
+                if !groups.is_empty() {
+                    candidate.suspects.iter().for_each(|&number| covered[number] += groups.len());
+                    counted.insert(path, groups.clone());
+                    let members = candidate.suspects.iter();
+                    let members = members.map(|&number| suspects[number].index).collect();
+                    let path = path.to_vec();
+                    read.accounted.push(AccountedGroup { path, account: found, members, groups });
+                }
             }
             known.push((path.to_vec(), account));
         }
+        read.is_covered = self.are_covered(suspects, &covered);
         remember(known, &paths, suspects, &mut read);
         read
     }
@@ -111,7 +127,8 @@ impl<K: Kernel> AccountReader<'_, K> {
     /// The path of the control group that accounts the memory of each suspect that can share, if any.
     fn paths(&self, suspects: &mut [Suspect]) -> Vec<Option<Vec<u8>>> {
         let mut accounted_by: BTreeMap<Vec<u8>, Option<Vec<u8>>> = BTreeMap::new();
-        let mut left = MOST_PATHS;
+        let is_first = self.last.turn == 0;
+        let mut left = if is_first { MOST_FIRST_PATHS } else { MOST_PATHS };
         let mut paths = Vec::with_capacity(suspects.len());
         for suspect in suspects {
             let known = &mut suspect.known;
@@ -202,12 +219,18 @@ impl<K: Kernel> AccountReader<'_, K> {
         let found = match account {
             Ok(Some(account)) => Found::Account(account),
             Ok(None) => stranger.map_or(Found::Nothing, Found::Stranger),
-            // A file that cannot be read once must not change the result.
-            Err(error) if error.reason != Reason::Vanished => match last {
-                Some(last) if last.members == members => last.found,
+            // A file that cannot be read once must not change the result. It may be that another control
+            // group accounts the memory from now on. So the next sample looks for it, and remembers nothing
+            // of this account.
+            Err(_) => match last.map(|last| last.found) {
+                Some(found @ Found::Account(_)) => {
+                    for &number in &candidate.suspects {
+                        suspects[number].known.accounted_by = AccountedBy::Unknown;
+                    }
+                    found
+                }
                 _ => Found::Nothing,
             },
-            Err(_) => Found::Nothing,
         };
         KnownAccount { found, ..now }
     }
@@ -255,29 +278,34 @@ impl<K: Kernel> AccountReader<'_, K> {
         }
     }
 
-    /// Lets an account count for the groups that have all suspects of the control group.
-    fn count(
+    /// The groups, other than these, that have all suspects of a control group. Sorted. None if it has no
+    /// suspect.
+    fn groups_of(
         &self,
         candidate: &Candidate<'_>,
-        account: MemoryAccount,
         suspects: &[Suspect],
-        read: &mut AccountsRead,
-    ) {
+        others: &BTreeSet<u32>,
+    ) -> Vec<u32> {
         let set_of = |number: &usize| self.membership.members[suspects[*number].index];
         let sets: BTreeSet<SetId> = candidate.suspects.iter().map(set_of).collect();
-        let groups = self.groups_of_all(&sets);
-        if groups.is_empty() {
-            return;
+        if sets.is_empty() {
+            return Vec::new();
         }
-        let numbers = |set: SetId| self.membership.sets.groups(set).count();
-        let covered: BTreeSet<SetId> =
-            sets.into_iter().filter(|&set| numbers(set) == groups.len()).collect();
-        for number in &candidate.suspects {
-            read.is_covered[*number] = covered.contains(&set_of(number));
-        }
-        let members = candidate.suspects.iter().map(|&number| suspects[number].index).collect();
-        let path = candidate.path.to_vec();
-        read.accounted.push(AccountedGroup { path, account, members, groups });
+        let mut groups = self.groups_of_all(&sets);
+        groups.retain(|group| !others.contains(group));
+        groups
+    }
+
+    /// For each suspect: whether an account counts instead of it in all its groups, given in how many of them
+    /// one does.
+    fn are_covered(&self, suspects: &[Suspect], covered: &[usize]) -> Vec<bool> {
+        let mut of_sets: BTreeMap<SetId, usize> = BTreeMap::new();
+        let is_covered = |(suspect, &covered): (&Suspect, &usize)| {
+            let set = self.membership.members[suspect.index];
+            let count = || self.membership.sets.groups(set).count();
+            covered > 0 && covered == *of_sets.entry(set).or_insert_with(count)
+        };
+        suspects.iter().zip(covered).map(is_covered).collect()
     }
 
     /// The groups that are in all these sets, sorted.

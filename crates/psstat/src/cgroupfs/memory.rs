@@ -91,8 +91,7 @@ impl MemoryAccounts {
         path: &[u8],
         visit: &mut dyn FnMut(Option<Pid>) -> bool,
     ) -> Result<Option<MemoryAccount>, ReadError> {
-        self.try_read(path, visit).map_err(|errno| {
-            let reason = if is_gone(errno) { Reason::Vanished } else { sys::reason(errno) };
+        self.try_read(path, visit).map_err(|reason| {
             let path = self.path.join(OsStr::from_bytes(path));
             ReadError { path: path.display().to_string(), reason }
         })
@@ -102,7 +101,7 @@ impl MemoryAccounts {
         &self,
         path: &[u8],
         visit: &mut dyn FnMut(Option<Pid>) -> bool,
-    ) -> Result<Option<MemoryAccount>, Errno> {
+    ) -> Result<Option<MemoryAccount>, Reason> {
         let mut to_visit = vec![path.to_vec()];
         let mut visited = 0;
         while let Some(next) = to_visit.pop() {
@@ -112,21 +111,26 @@ impl MemoryAccounts {
             }
             let directory = match open_directory(&self.root, &below(&next, ".")[..]) {
                 Err(errno) if is_gone(errno) && next != path => continue,
-                opened => opened?,
+                opened => opened.map_err(reason)?,
             };
-            if !visit_processes(&directory, visit)? {
+            if !visit_processes(&directory, visit).map_err(reason)? {
                 return Ok(None);
             }
             // A directory has a link from each of its subdirectories, on file systems that count them.
-            if retry(|| rustix::fs::fstat(&directory))?.st_nlink != 2 {
-                let names = subdirectories(&directory, MOST_GROUPS + 1)?;
+            if retry(|| rustix::fs::fstat(&directory)).map_err(reason)?.st_nlink != 2 {
+                let names = subdirectories(&directory, MOST_GROUPS + 1).map_err(reason)?;
                 to_visit.extend(names.iter().map(|name| super::walk::join(&next, name)));
             }
         }
         let mut buffer = vec![0; STAT_LIMIT];
-        let text = read_small(&self.root, &below(path, "memory.stat")[..], &mut buffer)?;
-        Ok(text.and_then(|text| parse::memory_stat(text, self.is_v1)))
+        let text = read_small(&self.root, &below(path, "memory.stat")[..], &mut buffer);
+        let text = text.map_err(reason)?.ok_or(Reason::Vanished)?;
+        parse::memory_stat(text, self.is_v1).map(Some).ok_or(Reason::Malformed)
     }
+}
+
+fn reason(errno: Errno) -> Reason {
+    if is_gone(errno) { Reason::Vanished } else { sys::reason(errno) }
 }
 
 /// The path of a file in the control group with that path.

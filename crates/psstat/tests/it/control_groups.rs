@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "what goes wrong here fails a test")]
 
 mod machine;
+mod memory;
 mod walk;
 
 use crate::stderr::{assert_warning, assert_warnings};

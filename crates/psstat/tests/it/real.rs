@@ -22,6 +22,7 @@
 //! | `late` | old processes that take a matching name late |
 //! | `selecting` | each selector, and psstat beside itself |
 //! | `memory` | workers that share a segment; PostgreSQL |
+//! | `forked` | a server whose forked workers share what it has; huge pages; a single process |
 //! | `nginx` | a server with its workers, nested selectors |
 //! | `units` | units of the machine's own systemd, and the controllers of their control groups |
 //! | `namespaces` | recycled pids, other mounts of procfs, hidden processes |
@@ -32,6 +33,7 @@ mod cpu;
 mod explain;
 mod fields;
 mod fixture;
+mod forked;
 mod kernel;
 mod late;
 mod light;

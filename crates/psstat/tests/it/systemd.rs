@@ -15,7 +15,7 @@ const CANNOT: i32 = 77;
 pub const SANDBOX_LIMIT: Duration = Duration::from_secs(1500);
 
 /// What must have been checked in every mode, so that no check can get lost unseen.
-const CHECKS: [&str; 22] = [
+const CHECKS: [&str; 23] = [
     "a_process_that_left_its_session_still_belongs_to_its_unit",
     "instances_of_a_template_go_by_their_escaped_ids",
     "a_dash_within_a_name_stays_escaped",
@@ -38,6 +38,7 @@ const CHECKS: [&str; 22] = [
     "a_unit_that_stops_between_two_samples",
     "the_manager_does_not_inherit_what_units_used",
     "a_unit_made_and_removed_while_it_is_read",
+    "memory_is_that_of_the_unit_whatever_selects_it",
 ];
 
 /// Threaded control groups are there on version 2 alone.

@@ -149,6 +149,51 @@ fn memory_of_a_silent_process_is_measured_without_its_maps() {
     assert!(stderr.contains(&silent.paths("smaps_rollup")[0]), "{stderr}");
 }
 
+/// The default mode reads maps if processes can share memory by fork.
+#[test]
+fn by_default_a_silent_process_is_asked_once_and_all_groups_are_printed() {
+    let Some(silent) = Silent::start(1) else { return };
+    let other = Other::start();
+    let pids = [format!("silent:{}", silent.pids[0]), format!("other:{}", other.child.id())];
+    // The program that started it has as much memory.
+    let with = format!("silent:{}", silent.programs[0].0.id());
+    let selectors = ["--pid", &with, "--pid", &pids[0], "--pid", &pids[1]];
+    let culprit = &silent.paths("smaps_rollup")[0];
+    let check = |lines: &str| {
+        for name in ["silent", "other"] {
+            let line = lines.lines().find(|line| line.contains(&format!("process_name={name} ")));
+            let line = line.unwrap_or_else(|| panic!("no line of {name}: {lines}"));
+            assert!(line.contains(",p_mem=0.0") && !line.contains("p_mem=0,"), "{line}");
+        }
+    };
+    let output = limit::output(&mut psstat(&[&["--wait=50ms"], &selectors[..]].concat()));
+    let output = output.expect("run");
+    check(&text(&output.stdout));
+    let stderr = text(&output.stderr);
+    assert_eq!(stderr.matches(culprit).count(), 1, "{stderr}");
+
+    let directory = tempfile::tempdir().expect("a directory");
+    let cache = ["--cache-dir", directory.path().to_str().expect("UTF-8")];
+    let run = || limit::output(&mut psstat(&[&selectors[..], &cache].concat())).expect("run");
+    assert!(run().stdout.is_empty());
+    let said: Vec<String> = std::iter::repeat_with(|| {
+        let output = run();
+        check(&text(&output.stdout));
+        text(&output.stderr)
+    })
+    .take(3)
+    .collect();
+    assert_eq!(said.concat().matches(culprit).count(), 1, "the cache remembers it: {said:?}");
+
+    let mut resident = Resident::start(&selectors);
+    for _ in 0..3 {
+        resident.request();
+        check(&[resident.line(), resident.line()].concat());
+    }
+    let stderr = resident.end();
+    assert_eq!(stderr.matches(culprit).count(), 1, "it is named once: {stderr}");
+}
+
 /// Each sample asks the processes that are not known to be silent, and goes on without them.
 #[test]
 fn many_silent_processes_cost_little_more_than_one() {

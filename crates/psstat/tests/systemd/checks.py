@@ -661,6 +661,64 @@ def a_unit_made_and_removed_while_it_is_read():
     require(seen[0] and seen[1], f"it never changed: {seen}")
 
 
+# ---- Checks: memory -----------------------------------------------------------------------------
+
+
+def pss(pid):
+    """The proportional set size of a process, in bytes."""
+    text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return int(re.search(r"^Pss: +(\d+) kB$", text, re.M)[1]) * 1024
+
+
+def is_accounted(path):
+    """Whether the kernel accounts the memory of that control group."""
+    hierarchy = ROOT / "memory" if MODE != "v2" else ROOT
+    return (hierarchy / path / "memory.stat").exists()
+
+
+def memory_by_selector(prefix=()):
+    """The memory of the preloading service in bytes, by what selects it."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    selectors = {
+        "unit": ("--systemd", "web:preloading"),
+        "pid file": ("--pid-file", "web:/run/preloading.pid"),
+        "pattern": ("--pattern", "web:^preloading$"),
+    }
+    memory = {}
+    for name, selector in selectors.items():
+        report = psstat(*selector, "--wait", "50ms", prefix=prefix)["web"]
+        require(report.count == 10, f"{name}: {report}")
+        memory[name] = report.memory * total
+    return memory
+
+
+@check
+def memory_is_that_of_the_unit_whatever_selects_it():
+    start("preloading")
+    try:
+        path = wait_for("preloading.service", 10)
+        eventually("it is ready", lambda: os.path.exists("/run/preloading.pid"))
+        truth = sum(pss(pid) for pid in processes(path))
+        mib = 1 << 20
+        require(truth > 100 * mib, f"PSS is {truth}")
+        nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+        users = [()]
+        if is_accounted(path):
+            users.append(nobody)
+        for prefix in users:
+            memory = memory_by_selector(prefix)
+            text = f"{memory} as {prefix or 'root'}, sum of PSS {truth}"
+            require(max(memory.values()) <= 1.01 * min(memory.values()), text)
+            require(all(abs(one - truth) <= 0.05 * truth for one in memory.values()), text)
+        if len(users) == 1:
+            memory = memory_by_selector(nobody)
+            require(min(memory.values()) > 5 * truth, f"{memory} by nobody's account, PSS {truth}")
+    finally:
+        stop("preloading")
+    if len(users) == 1:
+        raise Skipped("as nobody: the kernel does not account the memory of units here")
+
+
 # ---- All of it ----------------------------------------------------------------------------------
 
 

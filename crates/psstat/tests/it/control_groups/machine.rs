@@ -62,17 +62,29 @@ impl Mounted {
         }
     }
 
+    /// The directory that accounts memory, and whether it is of version 1.
+    fn accounting(self) -> (&'static str, bool) {
+        match self {
+            Mounted::V2 => (".", false),
+            Mounted::Hybrid => ("unified", false),
+            _ => ("memory", true),
+        }
+    }
+
     /// The lines of `/proc/PID/cgroup`.
     fn lines(self, path: &[u8]) -> Vec<u8> {
         let line = |head: &[u8], path: &[u8]| [head, b"/", path, b"\n"].concat();
+        let systemd = line(b"5:name=systemd:", path);
         match self {
             Mounted::V2 => line(b"0::", path),
-            Mounted::Hybrid | Mounted::OldHybrid => {
-                [line(b"5:name=systemd:", path), line(b"2:cpu:", b""), line(b"0::", path)].concat()
+            Mounted::Hybrid => [systemd, line(b"2:cpu:", b""), line(b"0::", path)].concat(),
+            Mounted::OldHybrid => {
+                let memory = line(b"4:memory:", path);
+                [systemd, memory, line(b"2:cpu:", b""), line(b"0::", path)].concat()
             }
             _ => {
                 let elsewhere = line(b"2:cpu,cpuacct:", b"elsewhere");
-                [elsewhere, line(b"5:name=systemd:", path), line(b"0::", b"")].concat()
+                [elsewhere, line(b"4:memory:", path), systemd, line(b"0::", b"")].concat()
             }
         }
     }
@@ -198,9 +210,35 @@ impl Machine {
         }
         if self.mounted != Mounted::Nothing {
             let list: String = pids.iter().map(|pid| format!("{pid}\n")).collect();
-            self.write(self.group(path).join("cgroup.procs"), list);
+            self.write(self.group(path).join("cgroup.procs"), &list);
+            self.write(self.account(path).join("cgroup.procs"), list);
             self.use_time(path, 0);
         }
+    }
+
+    /// The directory of a control group in the hierarchy that accounts memory.
+    pub fn account(&self, path: impl AsRef<[u8]>) -> PathBuf {
+        let (hierarchy, _) = self.mounted.accounting();
+        let top = self.directory.path().join("sys/fs/cgroup").join(hierarchy);
+        top.join(OsStr::from_bytes(path.as_ref()))
+    }
+
+    /// Accounts so many pages to a control group, in a hierarchy that accounts memory.
+    pub fn set_account(&self, path: &str, anonymous: u64, mapped: u64) {
+        let [anonymous, mapped] = [anonymous, mapped].map(|pages| pages * 4096);
+        let text = match self.mounted.accounting() {
+            (_, false) => {
+                self.write(self.account("").join("cgroup.controllers"), "cpu memory pids\n");
+                format!("anon {anonymous}\nfile 5\nfile_mapped {mapped}\n")
+            }
+            (_, true) => {
+                self.write(self.account("").join("memory.stat"), "total_rss 0\n");
+                format!(
+                    "cache 1\nrss 7\nmapped_file 8\ntotal_rss {anonymous}\ntotal_mapped_file {mapped}\n"
+                )
+            }
+        };
+        self.write(self.account(path).join("memory.stat"), text);
     }
 
     pub fn remove(&self, path: &str) {
