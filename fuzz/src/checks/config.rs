@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// The keys of packaging/psstat.toml.
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 16] = [
     "host",
     "cache_dir",
     "cache_name",
@@ -18,6 +18,7 @@ const KEYS: [&str; 15] = [
     "fields",
     "memory",
     "format",
+    "sort",
     "output",
     "proc",
     "sys",

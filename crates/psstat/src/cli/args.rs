@@ -1,7 +1,7 @@
 //! The definition of the command line. `--help`, the manual page and the completions come from it.
 
 use super::selectors::SelectorArgs;
-use crate::settings::{CacheName, FieldList, Period, ValueError};
+use crate::settings::{CacheName, FieldList, Period, SortKey, ValueError};
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand};
 use clap_complete::Shell;
@@ -45,9 +45,9 @@ A process selected by --pattern, --cmdline, --exe or --user may have a parent ou
 When such a process ends, the CPU time that it used since the last sample is lost, because the
 kernel passes it on to the parent. To count it, use --systemd or --cgroup, or select the parent.
 
---memory auto counts each page once. Forked processes have memory in common. psstat sees that if they
-are all the processes of a control group, as those of a systemd service are, or if it may read their
-memory maps: as root, or with CAP_SYS_PTRACE. Otherwise each process counts it.
+--memory auto counts each page once. Forked processes have memory in common. psstat sees that if
+they are all the processes of a control group, as those of a systemd service are, or if it may read
+their memory maps: as root, or with CAP_SYS_PTRACE. Otherwise each process counts it.
 
 The environment variables HOST_PROC, HOST_SYS and HOST_ETC say where the host's /proc, /sys and
 /etc are mounted in a container. In HOST_ETC, psstat looks up users (passwd) and unit files;
@@ -59,6 +59,7 @@ at once.
 Examples:
   psstat --tag env=production --pid-file nginx:/run/nginx.pid --pattern mysql:mysqld
   psstat --wait 1s --user www-data
+  psstat --wait 1s --systemd '*' --format table --sort cpu
   psstat --systemd 'nginx*' --systemd pg:'postgresql@*' --cgroup 'user.slice/*'
   psstat check --config /etc/psstat.toml
   psstat --systemd nginx --format prometheus --output /var/lib/prometheus/node-exporter/psstat.prom";
@@ -195,14 +196,21 @@ pub struct JobArgs {
     #[arg(long, value_name = "LIST", value_parser = text::<FieldList>(), verbatim_doc_comment)]
     pub fields: Option<FieldList>,
 
-    /// Output format: influx, json or prometheus [default: influx]
+    /// Output format: influx, json, prometheus or table
+    /// [default: influx]
     #[arg(
         long,
         value_name = "FORMAT",
         value_parser = one_of(Format::ALL.map(Format::name), Format::named),
-        hide_possible_values = true
+        hide_possible_values = true,
+        verbatim_doc_comment
     )]
     pub format: Option<Format>,
+
+    /// Sort the table of --format table by name, by cpu or by a field,
+    /// the largest value first [default: in the order of the selectors]
+    #[arg(long, value_name = "FIELD", value_parser = text::<SortKey>(), verbatim_doc_comment)]
+    pub sort: Option<SortKey>,
 
     /// Replace FILE atomically with each sample
     /// [default: standard output]

@@ -112,6 +112,9 @@ pub enum ArgumentError {
         /// What to do instead.
         cure: &'static str,
     },
+    /// `--sort` for a format that is no table.
+    #[error("--sort orders the rows of a table: add --format table, or leave out --sort")]
+    SortWithoutTable,
     /// An argument that the command needs is missing.
     #[error("{command} needs {argument}: see {command} --help")]
     MissingArgument {

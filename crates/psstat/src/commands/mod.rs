@@ -4,5 +4,6 @@ pub mod check;
 pub mod completions;
 pub mod execd;
 pub mod man;
+mod page;
 mod relay;
 pub mod sample;

@@ -12,7 +12,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// Each key with the type of its value and an example.
-const EXAMPLES: [(&str, &str, &str); 24] = [
+const EXAMPLES: [(&str, &str, &str); 25] = [
     ("host", STRING, "\"tengu\""),
     ("cache_dir", STRING, "\"/run/psstat\""),
     ("cache_name", STRING, "\"web\""),
@@ -21,6 +21,7 @@ const EXAMPLES: [(&str, &str, &str); 24] = [
     ("fields", "a list of strings", "[\"p_cpu\", \"n_proc\"]"),
     ("memory", STRING, "\"auto\""),
     ("format", STRING, "\"influx\""),
+    ("sort", STRING, "\"cpu\""),
     ("output", STRING, "\"/var/lib/psstat.prom\""),
     ("proc", STRING, "\"/host/proc\""),
     ("sys", STRING, "\"/host/sys\""),

@@ -26,7 +26,7 @@ mod file;
 mod locate;
 
 use crate::settings::{
-    self, CacheName, FieldList, Period, Settings, Surroundings, TagList, ValueError,
+    self, CacheName, FieldList, Period, Settings, SortKey, Surroundings, TagList, ValueError,
 };
 pub use error::{ConfigError, Problem};
 use file::{File, Group, Names, User};
@@ -125,6 +125,7 @@ impl<'a> Reader<'a> {
             fields: file.fields.map(|names| self.fields(&names)).transpose()?,
             memory: self.value("memory", file.memory.as_ref(), settings::memory_mode)?,
             format: self.value("format", file.format.as_ref(), settings::format)?,
+            sort: self.value("sort", file.sort.as_ref(), str::parse::<SortKey>)?,
             output: self.value("output", file.output.as_ref(), path)?,
             proc: self.value("proc", file.proc.as_ref(), path)?,
             sys: self.value("sys", file.sys.as_ref(), path)?,
@@ -320,6 +321,7 @@ mod tests {
             fields = ["n_proc", "p_cpu"]
             memory = "pss"
             format = "json"
+            sort = "name"
             output = "/tmp/out"
             proc = "/host/proc"
             sys = "/host/sys"
@@ -388,6 +390,7 @@ mod tests {
             fields: "n_proc,p_cpu".parse().ok(),
             memory: Some(MemoryMode::Pss),
             format: Some(Format::Json),
+            sort: "name".parse().ok(),
             output: Some("/tmp/out".into()),
             proc: Some("/host/proc".into()),
             sys: Some("/host/sys".into()),
@@ -402,7 +405,7 @@ mod tests {
     }
 
     /// Each row: a file, the line that its error names, what the error names there, and the cure.
-    const REFUSALS: [(&str, usize, &str, &str); 45] = [
+    const REFUSALS: [(&str, usize, &str, &str); 46] = [
         ("memroy = 'pss'", 1, "\"memroy\"", "did you mean memory?"),
         ("\n\ncache-dir = '/x'", 3, "\"cache-dir\"", "did you mean cache_dir?"),
         ("zzz = 1", 1, "\"zzz\"", "the keys are host, cache_dir"),
@@ -426,7 +429,8 @@ mod tests {
         ("fields = ['cpu']", 1, "\"cpu\"", "the fields are p_cpu"),
         ("fields = []", 1, "fields []", "it names no field"),
         ("memory = 'most'", 1, "memory 'most'", "use auto, shared-once, pss or rss"),
-        ("format = 'xml'", 1, "format 'xml'", "use influx, json or prometheus"),
+        ("format = 'xml'", 1, "format 'xml'", "use influx, json, prometheus or table"),
+        ("sort = 'size'", 1, "sort 'size'", "use name, cpu or a field of the table: p_cpu"),
         ("timeout = '1'", 1, "timeout '1'", "write durations as 500ms"),
         ("wait = '0s'", 1, "wait '0s'", "it must be longer than 0"),
         ("timeout = 1", 1, "timeout", "as in timeout = \"10s\"; this is of type integer"),
