@@ -73,9 +73,9 @@ Enter for a sample and Ctrl-D to end. The state between samples is kept in memor
 there is no cache file; --cache-dir and --cache-name are ignored with a warning";
 
 const CHECK_ABOUT: &str = "\
-Check the command line and the configuration file, and show what they would measure. Measure
-nothing. --interval and --wait are accepted because the configuration file may hold them; they
-have no effect on the check";
+Check the command line and the configuration file, and show what they would measure: the groups, and
+how many processes each has now. If the file has mistakes, print all of them, each with its line.
+--interval and --wait are accepted because the file may hold them; they have no effect on the check";
 
 /// The command line.
 #[derive(Debug, Parser)]
