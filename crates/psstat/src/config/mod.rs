@@ -94,16 +94,15 @@ impl<'a> Reader<'a> {
 
     /// The settings of the file, without those that are wrong.
     fn read(self) -> Settings {
-        let Some(table) = self.table() else { return Settings::default() };
-        let mut read = File::deserialize(Deserializer::from(table));
+        let Some(mut table) = self.table() else { return Settings::default() };
         let mut refused = Vec::new();
         loop {
-            let error = match read {
+            let error = match File::deserialize(Deserializer::from(table)) {
                 Ok(file) => return self.settings(file, &refused),
                 Err(error) => error,
             };
             // serde stops at the first mistake, so the key that it is about is removed to find the next.
-            let (mut table, _) = DeTable::parse_recoverable(self.text);
+            (table, _) = DeTable::parse_recoverable(self.text);
             locate::remove(&refused, table.get_mut());
             let span = error.span().unwrap_or_default();
             let Some((key, problem)) = locate::problem_at(&span, table.get_ref(), self.text) else {
@@ -117,7 +116,6 @@ impl<'a> Reader<'a> {
             }
             refused.push(key);
             locate::remove(&refused, table.get_mut());
-            read = File::deserialize(Deserializer::from(table));
         }
     }
 
