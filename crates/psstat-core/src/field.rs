@@ -69,6 +69,23 @@ pub enum MetricType {
     Counter,
 }
 
+/// The unit of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// A part of 1, which people read as a percentage.
+    Share,
+    /// How many there are.
+    Count,
+    /// Bytes.
+    Bytes,
+    /// Bytes per second.
+    BytesPerSecond,
+    /// Events per second.
+    PerSecond,
+    /// Seconds.
+    Seconds,
+}
+
 /// A row of the table.
 #[derive(Debug)]
 pub struct Row {
@@ -80,6 +97,10 @@ pub struct Row {
     pub metric: &'static str,
     /// Its type for Prometheus.
     pub metric_type: MetricType,
+    /// Its name in a table for people.
+    pub title: &'static str,
+    /// Its unit.
+    pub unit: Unit,
     /// A description for users.
     pub help: &'static str,
     /// What must be read or kept for it.
@@ -99,6 +120,8 @@ static TABLE: [Row; 13] = [
         name: "p_cpu",
         metric: "psstat_cpu_cores",
         metric_type: MetricType::Gauge,
+        title: "CPU",
+        unit: Unit::Share,
         help: "CPU time per second that the group used since the last sample; 1 is one core.",
         needs: &[Need::Processors],
         keeps_state: false,
@@ -110,6 +133,8 @@ static TABLE: [Row; 13] = [
         name: "p_mem",
         metric: "psstat_memory_ratio",
         metric_type: MetricType::Gauge,
+        title: "MEM%",
+        unit: Unit::Share,
         help: "Fraction of the machine's memory that the group holds; 0.25 is a quarter of it.",
         needs: &[Need::Memory, Need::MachineMemory],
         keeps_state: false,
@@ -121,6 +146,8 @@ static TABLE: [Row; 13] = [
         name: "n_proc",
         metric: "psstat_processes",
         metric_type: MetricType::Gauge,
+        title: "PROCS",
+        unit: Unit::Count,
         help: "Live processes of the group, children included.",
         needs: &[],
         keeps_state: false,
@@ -132,6 +159,8 @@ static TABLE: [Row; 13] = [
         name: "cpu_time",
         metric: "psstat_cpu_seconds_total",
         metric_type: MetricType::Counter,
+        title: "CPU TIME",
+        unit: Unit::Seconds,
         help: "Seconds of CPU time that the group has used since psstat first saw it.",
         needs: &[Need::CpuTotals],
         keeps_state: true,
@@ -143,6 +172,8 @@ static TABLE: [Row; 13] = [
         name: "mem",
         metric: "psstat_memory_bytes",
         metric_type: MetricType::Gauge,
+        title: "MEM",
+        unit: Unit::Bytes,
         help: "Bytes of physical memory that the group holds.",
         needs: &[Need::Memory, Need::MachineMemory],
         keeps_state: false,
@@ -154,6 +185,8 @@ static TABLE: [Row; 13] = [
         name: "n_thread",
         metric: "psstat_threads",
         metric_type: MetricType::Gauge,
+        title: "THREADS",
+        unit: Unit::Count,
         help: "Threads of the group's live processes.",
         needs: &[],
         keeps_state: false,
@@ -165,6 +198,8 @@ static TABLE: [Row; 13] = [
         name: "n_zombie",
         metric: "psstat_zombies",
         metric_type: MetricType::Gauge,
+        title: "ZOMBIES",
+        unit: Unit::Count,
         help: "Processes of the group that have ended and whose parent has not waited for them.",
         needs: &[],
         keeps_state: false,
@@ -176,6 +211,8 @@ static TABLE: [Row; 13] = [
         name: "n_fd",
         metric: "psstat_open_fds",
         metric_type: MetricType::Gauge,
+        title: "FDS",
+        unit: Unit::Count,
         help: "Open file descriptors of the group.",
         needs: &[Need::OpenFiles],
         keeps_state: false,
@@ -187,6 +224,8 @@ static TABLE: [Row; 13] = [
         name: "io_read",
         metric: "psstat_io_read_bytes_per_second",
         metric_type: MetricType::Gauge,
+        title: "READ",
+        unit: Unit::BytesPerSecond,
         help: "Bytes per second that the group read from storage since the last sample.",
         needs: &[Need::Storage],
         keeps_state: true,
@@ -198,6 +237,8 @@ static TABLE: [Row; 13] = [
         name: "io_write",
         metric: "psstat_io_write_bytes_per_second",
         metric_type: MetricType::Gauge,
+        title: "WRITE",
+        unit: Unit::BytesPerSecond,
         help: "Bytes per second that the group wrote to storage since the last sample.",
         needs: &[Need::Storage],
         keeps_state: true,
@@ -209,6 +250,8 @@ static TABLE: [Row; 13] = [
         name: "faults_major",
         metric: "psstat_major_page_faults_per_second",
         metric_type: MetricType::Gauge,
+        title: "FAULTS",
+        unit: Unit::PerSecond,
         help: "Page faults per second of the group that waited for storage.",
         needs: &[Need::MajorFaults],
         keeps_state: true,
@@ -220,6 +263,8 @@ static TABLE: [Row; 13] = [
         name: "ctx_switches",
         metric: "psstat_context_switches_per_second",
         metric_type: MetricType::Gauge,
+        title: "SWITCHES",
+        unit: Unit::PerSecond,
         help: "Context switches per second of all threads of the group.",
         needs: &[Need::Switches],
         keeps_state: true,
@@ -231,6 +276,8 @@ static TABLE: [Row; 13] = [
         name: "uptime",
         metric: "psstat_uptime_seconds",
         metric_type: MetricType::Gauge,
+        title: "UPTIME",
+        unit: Unit::Seconds,
         help: "Seconds since the oldest live process of the group started.",
         needs: &[],
         keeps_state: false,
@@ -332,6 +379,14 @@ impl Value {
     /// `None` if the number exceeds a signed 64-bit integer. InfluxDB would reject the whole batch.
     fn count(number: u64) -> Option<Value> {
         i64::try_from(number).is_ok().then_some(Value::Count(number))
+    }
+
+    /// The value as a number, rounded if it is a count above 2^53.
+    pub fn number(self) -> f64 {
+        match self {
+            Value::Decimal { number, .. } => number,
+            Value::Count(count) => count as f64,
+        }
     }
 
     /// Appends the value to `text`, without trailing zeros after the point.

@@ -3,6 +3,7 @@
 
 use crate::emit::Format;
 use crate::emit::emission::Emission;
+use crate::emit::table::{Screen, Sort, Style};
 use crate::field::{Fields, Need};
 use crate::model::collect;
 use crate::model::label::{Label, Tags};
@@ -30,6 +31,8 @@ pub struct Plan {
     pub fields: Fields,
     /// The format to print them in.
     pub format: Format,
+    /// The order of the rows of a table. `None` is that of the groups.
+    pub sort: Option<Sort>,
 }
 
 /// Why no plan could be made.
@@ -57,6 +60,8 @@ pub struct Options {
     pub fields: Fields,
     /// The format to print them in.
     pub format: Format,
+    /// The order of the rows of a table. `None` is that of the groups.
+    pub sort: Option<Sort>,
 }
 
 impl Plan {
@@ -74,6 +79,7 @@ impl Plan {
             memory: options.memory,
             fields: options.fields,
             format: options.format,
+            sort: options.sort,
         })
     }
 
@@ -96,9 +102,24 @@ impl Plan {
         })
     }
 
-    /// The output of a sample that was taken at `taken`: whole lines, or nothing.
+    /// The output of a sample that was taken at `taken`: whole lines, or nothing. A table has no total,
+    /// and any width.
     pub fn text(&self, reports: &[Report], taken: WallNanos) -> String {
-        self.format.text(&Emission { reports, tags: &self.tags, fields: &self.fields, taken })
+        self.text_on(Screen::default(), reports, taken, false)
+    }
+
+    /// The same, for a screen, which matters to a table alone. A table has a total if the groups
+    /// `are_disjoint`: no process is in two of them.
+    pub fn text_on(
+        &self,
+        screen: Screen,
+        reports: &[Report],
+        taken: WallNanos,
+        are_disjoint: bool,
+    ) -> String {
+        let emission = Emission { reports, tags: &self.tags, fields: &self.fields, taken };
+        let style = Style { sort: self.sort, memory: self.memory, are_disjoint, screen };
+        self.format.text(&emission, &style)
     }
 }
 

@@ -51,6 +51,16 @@ impl Error {
         }
     }
 
+    /// What is wrong, one text for each thing. The first is the error as text.
+    pub fn texts(&self) -> Vec<String> {
+        match self {
+            Error::Usage(UsageError::Config(errors)) => {
+                errors.iter().map(ToString::to_string).collect()
+            }
+            other => vec![other.to_string()],
+        }
+    }
+
     /// Why a sample could not be taken within `timeout`.
     pub fn of_sample(error: SampleError, timeout: Duration) -> Error {
         match error {

@@ -26,6 +26,7 @@
 //! | [`procfs`], [`cgroupfs`] | files below `/proc` and `/sys` |
 //! | [`clock`] | CPU clocks of processes |
 //! | [`machine`] | the machine that psstat runs on |
+//! | [`terminal`] | the terminal that standard output may be |
 //! | [`sandbox`] | what a resident process gives up |
 //! | [`commands`] | one file per command |
 

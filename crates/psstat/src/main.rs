@@ -32,7 +32,7 @@ fn run() -> Result<(), Error> {
             interruptible.hold_off();
             execd::run(*job, signals)
         }
-        Invocation::Check(job) => check::run(&job),
+        Invocation::Check(job) => check::run(*job),
         Invocation::Explain(job) => explain::run(*job),
         Invocation::Man => man::run(),
         Invocation::Completions(shell) => completions::run(shell),

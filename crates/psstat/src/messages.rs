@@ -113,9 +113,10 @@ pub fn exit_status(result: &Result<(), crate::error::Error>) -> u8 {
     }
 }
 
-/// Writes one error.
+/// Writes an error, which has several lines if there are several mistakes in the configuration file.
 pub fn write_error(error: &crate::error::Error) {
-    write_lines(&line("E!", &error.to_string()));
+    let lines: String = error.texts().iter().map(|text| line("E!", text)).collect();
+    write_lines(&lines);
 }
 
 /// How long a line waits for room in a full pipe. Whoever does not read messages must not stop samples.

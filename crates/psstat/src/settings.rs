@@ -6,6 +6,7 @@ use crate::files::config::ReadConfigError;
 use crate::job::{Baseline, Job, Mounts};
 use crate::mistakes::{self, Mistake};
 use psstat_core::emit::Format;
+use psstat_core::emit::table::Sort;
 use psstat_core::field::{Field, Fields};
 use psstat_core::model::label::{Label, excerpt};
 use psstat_core::model::memory::MemoryMode;
@@ -58,6 +59,9 @@ pub enum ValueError {
         /// The name.
         name: String,
     },
+    /// A table cannot be sorted by that.
+    #[error("use name, cpu or a field of the table: {}", field_names())]
+    UnknownSort,
     /// A field is named twice.
     #[error("{0} is named twice: name it once")]
     RepeatedField(&'static str),
@@ -135,6 +139,9 @@ pub enum JobError {
     /// The run would be given up before its second sample.
     #[error("--timeout must be longer than --wait")]
     TimeoutWithinWait,
+    /// The table has no such column.
+    #[error("--sort {0}: the table has no such column: add {0} to --fields")]
+    SortByMissing(&'static str),
     /// They do not say what to measure.
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -215,6 +222,38 @@ impl FromStr for FieldList {
     }
 }
 
+/// What a table is sorted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SortKey(Sort);
+
+impl FromStr for SortKey {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<SortKey, ValueError> {
+        match text {
+            "name" => Ok(SortKey(Sort::Name)),
+            "cpu" => Ok(SortKey(Sort::By(Field::CpuShare))),
+            _ => Field::named(text).map(|by| SortKey(Sort::By(by))).ok_or(ValueError::UnknownSort),
+        }
+    }
+}
+
+impl SortKey {
+    /// The column of a table with these fields.
+    fn among(self, fields: &Fields) -> Result<Sort, JobError> {
+        let SortKey(Sort::By(by)) = self else { return Ok(self.0) };
+        // Memory in bytes and as a part of the machine's have the same order.
+        let same = match by {
+            Field::Memory => Field::MemoryShare,
+            Field::MemoryShare => Field::Memory,
+            other => other,
+        };
+        let is_shown = |field: &Field| fields.as_slice().contains(field);
+        let shown = [by, same].into_iter().find(is_shown);
+        shown.map(Sort::By).ok_or(JobError::SortByMissing(by.name()))
+    }
+}
+
 /// What the meaning of settings depends on.
 #[derive(Debug)]
 pub struct Surroundings {
@@ -273,6 +312,8 @@ pub struct Settings {
     pub memory: Option<MemoryMode>,
     /// The output format.
     pub format: Option<Format>,
+    /// What a table is sorted by. It means nothing to another format.
+    pub sort: Option<SortKey>,
     /// The file that each sample replaces.
     pub output: Option<PathBuf>,
     /// Mount point of procfs.
@@ -312,6 +353,7 @@ impl Settings {
             fields: self.fields.or(below.fields),
             memory: self.memory.or(below.memory),
             format: self.format.or(below.format),
+            sort: self.sort.or(below.sort),
             output: self.output.or(below.output),
             proc: self.proc.or(below.proc),
             sys: self.sys.or(below.sys),
@@ -352,7 +394,7 @@ impl Settings {
         let format = self.format.unwrap_or_default();
         let default_fields = || match format {
             Format::Prometheus => Fields::new(Field::DEFAULT_OF_PAGE),
-            Format::Influx | Format::Json => Fields::default(),
+            Format::Influx | Format::Json | Format::Table => Fields::default(),
         };
         let fields = self.fields.map_or_else(default_fields, |FieldList(fields)| fields);
         let key = job_key(&self.selectors, &fields, (self.host.as_deref(), &self.tags));
@@ -360,7 +402,10 @@ impl Settings {
         let default_host = Some(&surroundings.host).filter(|_| format != Format::Prometheus);
         let host = self.host.as_ref().or(default_host).and_then(|host| Label::new(host));
         let memory = self.memory.unwrap_or_default();
-        let options = Options { tags: self.tags.with_host(host), memory, fields, format };
+        let sort = self.sort.filter(|_| format == Format::Table);
+        let sort = sort.map(|key| key.among(&fields)).transpose()?;
+        let tags = self.tags.with_host(host);
+        let options = Options { tags, memory, fields, format, sort };
         let plan = Plan::new(self.selectors, options)?;
         let wait = self.wait.map(Duration::from);
         let timeout = match (self.timeout.map(Duration::from), wait) {

@@ -42,6 +42,16 @@ pub fn names() -> BTreeMap<u32, String> {
     names
 }
 
+/// The first name of a user in passwd(5), below `HOST_ETC` if that is set.
+pub fn name_of(uid: Uid) -> Option<String> {
+    let passwd = std::fs::read(passwd()).ok()?;
+    passwd.split(|&byte| byte == b'\n').find_map(|line| {
+        let (name, _) = line.split_at(line.iter().position(|&byte| byte == b':')?);
+        let name = std::str::from_utf8(name).ok()?;
+        (uid_of(name, line) == Some(uid)).then(|| name.to_owned())
+    })
+}
+
 /// Asks getent(1) for users, because a static binary cannot ask the other sources of the C library itself.
 /// Asks for each user once a minute. All clones share the memory of what was asked.
 #[derive(Clone, Debug, Default)]
@@ -193,6 +203,13 @@ mod tests {
         let long_ago = Instant::now().checked_sub(ASK_EVERY).expect("the machine runs longer");
         getent.asked.lock().unwrap().insert("a".to_owned(), long_ago);
         assert!(getent.is_due("a") && !getent.is_due("a"));
+    }
+
+    #[test]
+    fn a_user_is_found_by_name_and_by_id() {
+        let name = name_of(Uid(0)).expect("every machine has a user 0");
+        assert_eq!(find_local(&name), Some(Uid(0)));
+        assert_eq!(name_of(Uid(u32::MAX - 7)), None);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// The keys of packaging/psstat.toml.
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 16] = [
     "host",
     "cache_dir",
     "cache_name",
@@ -18,6 +18,7 @@ const KEYS: [&str; 15] = [
     "fields",
     "memory",
     "format",
+    "sort",
     "output",
     "proc",
     "sys",
@@ -44,17 +45,19 @@ pub fn surroundings() -> Surroundings {
     }
 }
 
-/// Checks that the text is refused with one line that names a line of the file, or that each of its keys
+/// Checks that the text is refused with lines that each name a line of the file, or that each of its keys
 /// means something. Returns whether it is accepted.
 pub fn check(bytes: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(bytes) else { return false };
     let surroundings = surroundings();
     let settings = match config::parse(Path::new("/etc/psstat.toml"), text, &surroundings) {
         Ok(settings) => settings,
-        Err(error) => {
-            check_message(&error.to_string());
+        Err(errors) => {
             let lines = bytes.iter().filter(|&&byte| byte == b'\n').count() + 1;
-            assert!((1..=lines).contains(&error.line), "line {} of {lines}", error.line);
+            for error in errors.iter() {
+                check_message(&error.to_string());
+                assert!((1..=lines).contains(&error.line), "line {} of {lines}", error.line);
+            }
             return false;
         }
     };

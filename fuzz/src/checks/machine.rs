@@ -82,6 +82,7 @@ fn check_sample(sample: &Sample, plan: &Plan, living: u64) {
         memory: plan.memory,
         fields: plan.fields.clone(),
         format: plan.format,
+        sort: plan.sort,
     };
     let mut plan = Plan::new(selectors, options).expect("it was made before");
     check_printed(&mut plan, sample, living);

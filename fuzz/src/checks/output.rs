@@ -1,4 +1,4 @@
-//! What is printed: lines and pages that strict parsers accept, names that break no line, and messages
+//! What is printed: lines and pages that strict parsers accept, tables, names that break no line, and messages
 //! of one line.
 
 use crate::servers::page;
@@ -18,6 +18,7 @@ pub fn check_printed(plan: &mut Plan, sample: &Sample, living: u64) {
             Format::Influx => influx = check_influx(&text, sample, living),
             Format::Json => json = check_json(&text, sample),
             Format::Prometheus => metrics = check_page(&text),
+            Format::Table => check_table(&text, sample),
         }
     }
     // JSON has an object for each report, line protocol no line without a field. Each value is in each.
@@ -42,6 +43,14 @@ fn check_influx(text: &str, sample: &Sample, living: u64) -> usize {
         assert!(processes <= living as f64, "{processes} of {living} processes: {line:?}");
     }
     lines.iter().map(|line| line.fields.len()).sum()
+}
+
+/// A header, a row for each report, and one line more about the total.
+fn check_table(text: &str, sample: &Sample) {
+    let rows = sample.reports.len();
+    let expected = if rows > 1 { rows + 2 } else { 2 * rows };
+    assert_eq!(text.lines().count(), expected, "{text}");
+    assert!(text.lines().all(|line| !line.is_empty() && !line.chars().any(char::is_control)));
 }
 
 fn check_json(text: &str, sample: &Sample) -> usize {

@@ -16,6 +16,7 @@ use crate::account::accounts::Accounts;
 use crate::account::doubts::Subject;
 use crate::account::group::{self, Group, Population, Reason};
 use crate::account::membership::Membership;
+use crate::account::sets::SetId;
 use crate::account::settle::{self, Machine, Observation, Outcome, SHORT};
 use crate::account::tree::Tree;
 use crate::diagnostics::{Diagnostics, Warning};
@@ -83,6 +84,19 @@ impl Sample {
         let population = Population { snapshot, tree, control_groups };
         let is_member = self.membership.is_member(member, group.index);
         if is_member { group.reason(member, population) } else { None }
+    }
+
+    /// Whether no process is in two groups, and no control group of one is below that of another. If not,
+    /// the sum of the groups counts something twice.
+    pub fn are_groups_disjoint(&self) -> bool {
+        let sets = &self.membership.sets;
+        let is_alone = |&id: &SetId| sets.get(id).is_none_or(|set| set.rest == SetId::EMPTY);
+        let picked = self.groups.iter().flat_map(|group| &group.control_groups);
+        let mut picked: Vec<usize> = picked.map(|picked| picked.index).collect();
+        picked.sort_unstable();
+        // Those below a control group come right after it. No group has one below another.
+        let are_apart = |pair: &[usize]| pair[1] >= self.control_groups[pair[0]].end;
+        picked.windows(2).all(are_apart) && self.membership.members.iter().all(is_alone)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The definition of the command line. `--help`, the manual page and the completions come from it.
 
 use super::selectors::SelectorArgs;
-use crate::settings::{CacheName, FieldList, Period, ValueError};
+use crate::settings::{CacheName, FieldList, Period, SortKey, ValueError};
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand};
 use clap_complete::Shell;
@@ -60,6 +60,7 @@ at once.
 Examples:
   psstat --tag env=production --pid-file nginx:/run/nginx.pid --pattern mysql:mysqld
   psstat --wait 1s --user www-data
+  psstat --wait 1s --systemd '*' --format table --sort cpu
   psstat --systemd 'nginx*' --systemd pg:'postgresql@*' --cgroup 'user.slice/*'
   psstat check --config /etc/psstat.toml
   psstat --systemd nginx --format prometheus --output /var/lib/prometheus/node-exporter/psstat.prom";
@@ -80,9 +81,9 @@ second apart or as --wait says. Without selectors, show every systemd unit, or e
 where there is none. --format json prints an object for each group";
 
 const CHECK_ABOUT: &str = "\
-Check the command line and the configuration file, and show what they would measure. Measure
-nothing. --interval and --wait are accepted because the configuration file may hold them; they
-have no effect on the check";
+Check the command line and the configuration file, and show what they would measure: the groups, and
+how many processes each has now. If the file has mistakes, print all of them, each with its line.
+--interval and --wait are accepted because the file may hold them; they have no effect on the check";
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -225,14 +226,21 @@ pub struct JobArgs {
     #[arg(long, value_name = "LIST", value_parser = text::<FieldList>(), verbatim_doc_comment)]
     pub fields: Option<FieldList>,
 
-    /// Output format: influx, json or prometheus [default: influx]
+    /// Output format: influx, json, prometheus or table
+    /// [default: influx]
     #[arg(
         long,
         value_name = "FORMAT",
         value_parser = one_of(Format::ALL.map(Format::name), Format::named),
-        hide_possible_values = true
+        hide_possible_values = true,
+        verbatim_doc_comment
     )]
     pub format: Option<Format>,
+
+    /// Sort the table of --format table by name, by cpu or by a field,
+    /// the largest value first [default: in the order of the selectors]
+    #[arg(long, value_name = "FIELD", value_parser = text::<SortKey>(), verbatim_doc_comment)]
+    pub sort: Option<SortKey>,
 
     /// Replace FILE atomically with each sample
     /// [default: standard output]

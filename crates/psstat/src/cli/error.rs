@@ -1,6 +1,6 @@
 //! What can be wrong with the command line, and how to fix it.
 
-use crate::config::ConfigError;
+use crate::config::ConfigErrors;
 use crate::files::config::ReadConfigError;
 use crate::settings::{JobError, TagError, ValueError, alternatives};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -25,7 +25,7 @@ pub enum UsageError {
     },
     /// The configuration file is wrong.
     #[error(transparent)]
-    Config(#[from] ConfigError),
+    Config(#[from] ConfigErrors),
     /// Neither the configuration file nor the command line selects anything.
     #[error(
         "{}: nothing to measure: add a [[group]] line and below it, for example, \
@@ -112,6 +112,9 @@ pub enum ArgumentError {
         /// What to do instead.
         cure: &'static str,
     },
+    /// `--sort` for a format that is no table.
+    #[error("--sort orders the rows of a table: add --format table, or leave out --sort")]
+    SortWithoutTable,
     /// An argument that the command needs is missing.
     #[error("{command} needs {argument}: see {command} --help")]
     MissingArgument {

@@ -112,6 +112,7 @@ fn meant(kind: Kind, typed: Vec<JobArgs>, surroundings: &Surroundings) -> Result
     let mut config = None;
     let mut settings = Settings::default();
     let mut options_without_effect = Vec::new();
+    let is_sorted = typed.iter().any(|args| args.sort.is_some());
     for args in typed {
         refuse_options_of_others(kind, &args)?;
         options_without_effect.extend(cache_options(&args));
@@ -124,6 +125,10 @@ fn meant(kind: Kind, typed: Vec<JobArgs>, surroundings: &Surroundings) -> Result
     if kind == Kind::Explain && settings.selectors.is_empty() {
         let sys = settings.mounts(surroundings).sys;
         settings.selectors = everything::selectors((surroundings.has_units)(&sys));
+    }
+    // In the file, it is for those who ask for a table.
+    if is_sorted && settings.format != Some(Format::Table) {
+        return Err(ArgumentError::SortWithoutTable.into());
     }
     if kind == Kind::Execd {
         settings.mistakes.extend(options_without_effect);
@@ -235,6 +240,7 @@ impl JobArgs {
             fields: self.fields,
             memory: self.memory,
             format: self.format,
+            sort: self.sort,
             output: self.output,
             proc: self.proc,
             sys: self.sys,
@@ -274,7 +280,7 @@ mod tests {
     use crate::files::config::ReadConfigError;
     use crate::job::Baseline;
     use crate::settings::alternatives;
-    use psstat_core::emit::Format;
+    use psstat_core::emit::table::Sort;
     use psstat_core::field::{Field, Fields};
     use psstat_core::model::memory::MemoryMode;
     use psstat_core::select::selector::{Selector, Source};
@@ -285,6 +291,7 @@ mod tests {
     fn surroundings() -> Surroundings {
         Surroundings::made_up(|path| match path.to_str() {
             Some("web.toml") => Ok(WEB.to_owned()),
+            Some("sorted.toml") => Ok("sort = 'name'\n[[group]]\npid = 1\n".to_owned()),
             _ => Err(ReadConfigError::TooLong),
         })
     }
@@ -505,8 +512,39 @@ tags = { env = 'live', tier = '1' }
             assert!(error.starts_with("bad --fields"), "{error}");
         }
         assert!(
-            error_of(&["--pid", "1", "--format", "xml"]).contains("influx, json or prometheus")
+            error_of(&["--pid", "1", "--format", "xml"])
+                .contains("influx, json, prometheus or table")
         );
+    }
+
+    #[test]
+    fn a_table_is_sorted_by_a_column_that_it_has() {
+        let sort =
+            |args: &[&str]| job_of(&[&["--pid=1", "--format=table"], args].concat()).plan.sort;
+        assert_eq!(sort(&[]), None);
+        assert_eq!(sort(&["--sort=name"]), Some(Sort::Name));
+        assert_eq!(sort(&["--sort=cpu"]), Some(Sort::By(Field::CpuShare)));
+        assert_eq!(sort(&["--sort=n_proc"]), Some(Sort::By(Field::Processes)));
+        assert_eq!(sort(&["--sort=mem"]), Some(Sort::By(Field::MemoryShare)));
+        assert_eq!(sort(&["--sort=p_mem", "--fields=mem"]), Some(Sort::By(Field::Memory)));
+        let both = ["--sort=mem", "--fields=p_mem,mem"];
+        assert_eq!(sort(&both), Some(Sort::By(Field::Memory)));
+        for (args, cause) in [
+            (&["--format=table", "--sort=x"][..], "bad --sort \"x\": use name, cpu or a field"),
+            (&["--format=table", "--sort=n_fd"], "add n_fd to --fields"),
+            (&["--sort=cpu"], "add --format table"),
+            (&["--sort=cpu", "--format=json"], "add --format table"),
+            (&["execd", "--sort=cpu"], "add --format table"),
+            (&["--sort=cpu", "check"], "add --format table"),
+        ] {
+            let error = error_of(&[&["--pid=1"], args].concat());
+            assert!(error.contains(cause), "{args:?}: {error}");
+        }
+        let of_file = |args: &[&str]| job_of(&[&["--config=sorted.toml"], args].concat()).plan;
+        assert_eq!(of_file(&[]).sort, None, "it is for those who ask for a table");
+        assert_eq!(of_file(&["--format=table"]).sort, Some(Sort::Name));
+        let plan = of_file(&["--format=table", "--sort=cpu"]);
+        assert_eq!(plan.sort, Some(Sort::By(Field::CpuShare)));
     }
 
     #[test]

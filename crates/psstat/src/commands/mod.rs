@@ -5,5 +5,6 @@ pub mod completions;
 pub mod execd;
 pub mod explain;
 pub mod man;
+mod page;
 mod relay;
 pub mod sample;

@@ -1,5 +1,6 @@
 //! `psstat`: takes one sample (Telegraf exec).
 
+use super::page::Pages;
 use super::relay::{self, Turn, Watch};
 use crate::deadline::{Deadline, Stop};
 use crate::error::Error;
@@ -91,7 +92,7 @@ fn sample_and_print(turn: &Turn<Session>) -> Result<(), Error> {
     messages.add(&sample.diagnostics);
     // What could not be read only then can be the reason why a value is missing now.
     messages.add_others(&session.earlier);
-    let text = session.job.plan.text(&sample.reports, sample.wall);
+    let text = Pages::of(&session.job).page(&session.job, &sample);
     // SIGTERM must not cut a line, nor come between the lines and the cache file: from here on both are
     // written to their end. The lines come first. If nobody gets them, the next run compares with the
     // old state, so that its lines contain what these would have shown.

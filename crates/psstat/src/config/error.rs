@@ -6,7 +6,25 @@ use psstat_core::select::matcher::PatternError;
 use std::path::PathBuf;
 use thiserror::Error;
 
-/// Why a configuration file was refused.
+/// Why a configuration file was refused: all that is wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{}", .0.first().map(ToString::to_string).unwrap_or_default())]
+pub struct ConfigErrors(Vec<ConfigError>);
+
+impl ConfigErrors {
+    /// These errors, in the order of their lines. `None` if there is none.
+    pub fn new(mut errors: Vec<ConfigError>) -> Option<ConfigErrors> {
+        errors.sort_by_key(|error| error.line);
+        if errors.is_empty() { None } else { Some(ConfigErrors(errors)) }
+    }
+
+    /// The errors, in the order of their lines.
+    pub fn iter(&self) -> impl Iterator<Item = &ConfigError> {
+        self.0.iter()
+    }
+}
+
+/// One thing that is wrong with a configuration file.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{}:{line}: {problem}", path.display())]
 pub struct ConfigError {
@@ -21,6 +39,9 @@ pub struct ConfigError {
 /// What is wrong at a place of the file, and how to fix it.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Problem {
+    /// There are so many mistakes that the search was given up.
+    #[error("there may be more mistakes: fix those above first")]
+    TooMany,
     /// It is not TOML.
     #[error("not valid TOML: {0}")]
     Syntax(String),

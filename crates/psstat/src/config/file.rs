@@ -17,6 +17,7 @@ pub struct File {
     pub fields: Option<Spanned<Names>>,
     pub memory: Option<Spanned<String>>,
     pub format: Option<Spanned<String>>,
+    pub sort: Option<Spanned<String>>,
     pub output: Option<Spanned<String>>,
     pub proc: Option<Spanned<String>>,
     pub sys: Option<Spanned<String>>,

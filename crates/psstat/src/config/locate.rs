@@ -12,7 +12,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// Each key with the type of its value and an example.
-const EXAMPLES: [(&str, &str, &str); 24] = [
+const EXAMPLES: [(&str, &str, &str); 25] = [
     ("host", STRING, "\"tengu\""),
     ("cache_dir", STRING, "\"/run/psstat\""),
     ("cache_name", STRING, "\"web\""),
@@ -21,6 +21,7 @@ const EXAMPLES: [(&str, &str, &str); 24] = [
     ("fields", "a list of strings", "[\"p_cpu\", \"n_proc\"]"),
     ("memory", STRING, "\"auto\""),
     ("format", STRING, "\"influx\""),
+    ("sort", STRING, "\"cpu\""),
     ("output", STRING, "\"/var/lib/psstat.prom\""),
     ("proc", STRING, "\"/host/proc\""),
     ("sys", STRING, "\"/host/sys\""),
@@ -62,18 +63,18 @@ struct Entry<'a> {
     value: &'a Spanned<DeValue<'a>>,
 }
 
-/// What is wrong at `span`, and the position of its line in `text`.
+/// What is wrong at `span` of the text, and the span of the key that it is about.
 pub fn problem_at(
     span: &Range<usize>,
     table: &DeTable<'_>,
     text: &str,
-) -> Option<(usize, Problem)> {
+) -> Option<(Range<usize>, Problem)> {
     let mut entries = Vec::new();
     collect(Place::Top, table, &mut entries);
     // An implicit table, as in `[key.other]`, has the span of its key.
     let is_unknown = |entry: &&Entry<'_>| entry.key_span == *span && !entry.is_known();
     if let Some(entry) = entries.iter().find(is_unknown) {
-        return Some((span.start, entry.unknown_key()));
+        return Some((span.clone(), entry.unknown_key()));
     }
     let contains = |entry: &&Entry<'_>| {
         let value = entry.value.span();
@@ -81,7 +82,28 @@ pub fn problem_at(
     };
     // The innermost value is the shortest.
     let entry = entries.iter().filter(contains).min_by_key(|entry| entry.value.span().len())?;
-    Some((entry.key_span.start, entry.wrong_value(text)))
+    Some((entry.key_span.clone(), entry.wrong_value(text)))
+}
+
+/// Removes the keys with these spans.
+pub fn remove(keys: &[Range<usize>], table: &mut DeTable<'_>) {
+    let here: Vec<_> = table.keys().filter(|key| keys.contains(&key.span())).cloned().collect();
+    for key in here {
+        table.remove(&key);
+    }
+    for (_, value) in table.iter_mut() {
+        match value.get_mut() {
+            DeValue::Table(table) => remove(keys, table),
+            DeValue::Array(values) => {
+                for value in values.iter_mut() {
+                    if let DeValue::Table(table) = value.get_mut() {
+                        remove(keys, table);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
 }
 
 fn collect<'a>(place: Place, table: &'a DeTable<'a>, entries: &mut Vec<Entry<'a>>) {

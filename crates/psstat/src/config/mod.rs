@@ -15,7 +15,7 @@
 //! tags = { team = "edge" }
 //! ```
 //!
-//! Anything unknown is an error with file, line and cure. If a misspelt key were ignored, nobody
+//! Anything unknown is an error with file, line and cure. All errors are found at once. If a misspelt key were ignored, nobody
 //! would notice that a group is not watched.
 //!
 //! `file.rs` declares the keys, `locate.rs` explains what serde refuses, and this file checks the
@@ -26,15 +26,16 @@ mod file;
 mod locate;
 
 use crate::settings::{
-    self, CacheName, FieldList, Period, Settings, Surroundings, TagList, ValueError,
+    self, CacheName, FieldList, Period, Settings, SortKey, Surroundings, TagList, ValueError,
 };
-pub use error::{ConfigError, Problem};
+pub use error::{ConfigError, ConfigErrors, Problem};
 use file::{File, Group, Names, User};
 use psstat_core::model::label::{Label, excerpt};
 use psstat_core::model::units::Uid;
 use psstat_core::select::matcher::{Matcher, PatternError};
 use psstat_core::select::selector::{self, Conditions, Selector, Source};
 use serde::Deserialize;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::os::unix::ffi::OsStringExt;
@@ -45,94 +46,119 @@ use toml::de::{DeTable, Deserializer};
 /// What toml says of a key that is there twice. It does not name the key.
 const DUPLICATE: &str = "duplicate key";
 
+/// So many mistakes are looked for. To find one, the file is read again.
+const MOST_ERRORS: usize = 100;
+
 /// Reads the text of the file at `path`.
 ///
 /// # Errors
-/// [`ConfigError`] if the text is not a valid configuration.
+/// [`ConfigErrors`] if the text is not a valid configuration.
 pub fn parse(
     path: &Path,
     text: &str,
     surroundings: &Surroundings,
-) -> Result<Settings, ConfigError> {
-    let reader = Reader { path, text, surroundings };
-    let table = reader.table()?;
-    match File::deserialize(Deserializer::from(table)) {
-        Ok(file) => reader.settings(file),
-        Err(error) => Err(reader.refused(&error)),
+) -> Result<Settings, ConfigErrors> {
+    let errors = RefCell::default();
+    let settings = Reader { path, text, surroundings, errors: &errors }.read();
+    match ConfigErrors::new(errors.into_inner()) {
+        None => Ok(settings),
+        Some(errors) => Err(errors),
     }
 }
 
-/// Checks the values of a file.
+/// Checks the values of a file. It notes each error and goes on.
 #[derive(Clone, Copy)]
 struct Reader<'a> {
     path: &'a Path,
     text: &'a str,
     surroundings: &'a Surroundings,
+    errors: &'a RefCell<Vec<ConfigError>>,
 }
 
 impl<'a> Reader<'a> {
-    fn error(self, position: usize, problem: Problem) -> ConfigError {
+    fn note(self, position: usize, problem: Problem) {
         let before = &self.text.as_bytes()[..position.min(self.text.len())];
         let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
-        ConfigError { path: self.path.to_owned(), line, problem }
+        let error = ConfigError { path: self.path.to_owned(), line, problem };
+        self.errors.borrow_mut().push(error);
     }
 
-    fn bad(self, key: &'static str, span: Range<usize>, reason: ValueError) -> ConfigError {
+    fn note_value(self, key: &'static str, span: Range<usize>, reason: ValueError) {
         let value = excerpt(&self.text[span.clone()]).into_owned();
-        self.error(span.start, Problem::Value { key, value, reason })
+        self.note(span.start, Problem::Value { key, value, reason });
     }
 
-    fn table(self) -> Result<Spanned<DeTable<'a>>, ConfigError> {
-        DeTable::parse(self.text).map_err(|error| {
-            let span = error.span().unwrap_or_default();
-            let message = error.message().lines().collect::<Vec<_>>().join(", ");
-            let problem = if message == DUPLICATE {
-                let key = self.text.get(span.clone()).unwrap_or_default();
-                Problem::DuplicateKey(excerpt(key).into_owned())
-            } else {
-                Problem::Syntax(message)
+    fn errors_so_far(self) -> usize {
+        self.errors.borrow().len()
+    }
+
+    /// The settings of the file, without those that are wrong.
+    fn read(self) -> Settings {
+        let Some(mut table) = self.table() else { return Settings::default() };
+        let mut refused = Vec::new();
+        loop {
+            let error = match File::deserialize(Deserializer::from(table)) {
+                Ok(file) => return self.settings(file, &refused),
+                Err(error) => error,
             };
-            self.error(span.start, problem)
-        })
-    }
-
-    /// Why serde refused the file.
-    fn refused(self, error: &toml::de::Error) -> ConfigError {
-        let span = error.span().unwrap_or_default();
-        let table = match self.table() {
-            Ok(table) => table,
-            Err(error) => return error,
-        };
-        match locate::problem_at(&span, table.get_ref(), self.text) {
-            Some((position, problem)) => self.error(position, problem),
-            None => self.error(span.start, Problem::Syntax(error.message().to_owned())),
+            // serde stops at the first mistake, so the key that it is about is removed to find the next.
+            (table, _) = DeTable::parse_recoverable(self.text);
+            locate::remove(&refused, table.get_mut());
+            let span = error.span().unwrap_or_default();
+            let Some((key, problem)) = locate::problem_at(&span, table.get_ref(), self.text) else {
+                self.note(span.start, Problem::Syntax(error.message().to_owned()));
+                return Settings::default();
+            };
+            self.note(key.start, problem);
+            if self.errors_so_far() >= MOST_ERRORS {
+                self.note(self.text.len(), Problem::TooMany);
+                return Settings::default();
+            }
+            refused.push(key);
+            locate::remove(&refused, table.get_mut());
         }
     }
 
-    fn settings(self, file: File) -> Result<Settings, ConfigError> {
-        Ok(Settings {
-            selectors: self.groups(file.group)?,
-            tags: self.tags(file.tags)?,
-            host: self.value("host", file.host.as_ref(), |host| Ok(host.as_bytes().to_vec()))?,
-            cache_dir: self.value("cache_dir", file.cache_dir.as_ref(), path)?,
-            cache_name: self.value(
-                "cache_name",
-                file.cache_name.as_ref(),
-                str::parse::<CacheName>,
-            )?,
-            wait: self.value("wait", file.wait.as_ref(), str::parse::<Period>)?,
-            interval: self.value("interval", file.interval.as_ref(), str::parse::<Period>)?,
-            fields: file.fields.map(|names| self.fields(&names)).transpose()?,
-            memory: self.value("memory", file.memory.as_ref(), settings::memory_mode)?,
-            format: self.value("format", file.format.as_ref(), settings::format)?,
-            output: self.value("output", file.output.as_ref(), path)?,
-            proc: self.value("proc", file.proc.as_ref(), path)?,
-            sys: self.value("sys", file.sys.as_ref(), path)?,
-            timeout: self.value("timeout", file.timeout.as_ref(), str::parse::<Period>)?,
+    /// The file as TOML. `None` if it is none, so that nobody knows what belongs where.
+    fn table(self) -> Option<Spanned<DeTable<'a>>> {
+        let (table, errors) = DeTable::parse_recoverable(self.text);
+        let mut is_toml = true;
+        for error in errors {
+            let span = error.span().unwrap_or_default();
+            let message = error.message().lines().collect::<Vec<_>>().join(", ");
+            if message == DUPLICATE {
+                let key = self.text.get(span.clone()).unwrap_or_default();
+                self.note(span.start, Problem::DuplicateKey(excerpt(key).into_owned()));
+            } else if std::mem::take(&mut is_toml) {
+                // Others can be a consequence of this one.
+                self.note(span.start, Problem::Syntax(message));
+            }
+        }
+        is_toml.then_some(table)
+    }
+
+    /// The settings of a file from which the keys with the spans `refused` were removed.
+    fn settings(self, file: File, refused: &[Range<usize>]) -> Settings {
+        Settings {
+            selectors: self.groups(file.group, refused),
+            tags: self.tags(file.tags),
+            host: self.value("host", file.host.as_ref(), |host| Ok(host.as_bytes().to_vec())),
+            cache_dir: self.value("cache_dir", file.cache_dir.as_ref(), path),
+            cache_name: self.value("cache_name", file.cache_name.as_ref(), str::parse::<CacheName>),
+            wait: self.value("wait", file.wait.as_ref(), str::parse::<Period>),
+            interval: self.value("interval", file.interval.as_ref(), str::parse::<Period>),
+            fields: file.fields.and_then(|names| self.fields(&names)),
+            memory: self.value("memory", file.memory.as_ref(), settings::memory_mode),
+            format: self.value("format", file.format.as_ref(), settings::format),
+            sort: self.value("sort", file.sort.as_ref(), str::parse::<SortKey>),
+            output: self.value("output", file.output.as_ref(), path),
+            proc: self.value("proc", file.proc.as_ref(), path),
+            sys: self.value("sys", file.sys.as_ref(), path),
+            timeout: self.value("timeout", file.timeout.as_ref(), str::parse::<Period>),
             multi_threaded: file.multi_threaded,
             no_sandbox: file.no_sandbox,
             mistakes: Vec::new(),
-        })
+        }
     }
 
     fn value<T>(
@@ -140,93 +166,107 @@ impl<'a> Reader<'a> {
         key: &'static str,
         value: Option<&Spanned<String>>,
         read: impl FnOnce(&str) -> Result<T, ValueError>,
-    ) -> Result<Option<T>, ConfigError> {
-        let Some(value) = value else { return Ok(None) };
+    ) -> Option<T> {
+        let value = value?;
         let read = match value.get_ref() {
             text if text.contains('\0') => Err(ValueError::Nul),
             text => read(text),
         };
-        read.map(Some).map_err(|reason| self.bad(key, value.span(), reason))
+        read.map_err(|reason| self.note_value(key, value.span(), reason)).ok()
     }
 
-    fn fields(self, names: &Spanned<Names>) -> Result<FieldList, ConfigError> {
+    fn fields(self, names: &Spanned<Names>) -> Option<FieldList> {
         let fields = match names.get_ref() {
             Names::One(list) => list.parse(),
             Names::Many(names) => FieldList::of_names(names.iter().map(String::as_str)),
         };
-        fields.map_err(|reason| self.bad("fields", names.span(), reason))
+        fields.map_err(|reason| self.note_value("fields", names.span(), reason)).ok()
     }
 
-    fn tags(self, tags: file::Tags) -> Result<TagList, ConfigError> {
+    fn tags(self, tags: file::Tags) -> TagList {
         let mut tags: Vec<(Spanned<String>, Spanned<String>)> = tags.into_iter().collect();
         tags.sort_unstable_by_key(|(key, _)| key.span().start);
         let mut list = TagList::default();
         for (key, value) in tags {
             if value.get_ref().contains('\0') {
-                return Err(self.bad("tag", value.span(), ValueError::Nul));
+                self.note_value("tag", value.span(), ValueError::Nul);
+                continue;
             }
             let pushed = list.push(key.get_ref().as_bytes(), value.get_ref().as_bytes());
-            pushed.map_err(|reason| {
+            if let Err(reason) = pushed {
                 let quoted = excerpt(key.get_ref()).into_owned();
-                self.error(key.span().start, Problem::Tag { key: quoted, reason })
-            })?;
+                self.note(key.span().start, Problem::Tag { key: quoted, reason });
+            }
         }
-        Ok(list)
+        list
     }
 
-    fn groups(self, groups: Vec<Spanned<Group>>) -> Result<Vec<Selector>, ConfigError> {
+    fn groups(self, groups: Vec<Spanned<Group>>, refused: &[Range<usize>]) -> Vec<Selector> {
         let mut selectors: Vec<Selector> = Vec::new();
         let mut tags_of_groups: BTreeMap<(Label, Label), Label> = BTreeMap::new();
-        for group in groups {
+        let mut groups = groups.into_iter().peekable();
+        while let Some(group) = groups.next() {
             let start = group.span().start;
-            let selector = self.selector(start, group.into_inner())?;
+            let end = groups.peek().map_or(self.text.len(), |next| next.span().start);
+            let is_whole = !refused.iter().any(|key| (start..end).contains(&key.start));
+            let Some(selector) = self.selector(start, group.into_inner(), is_whole) else {
+                continue;
+            };
             // Selectors of one name are one group, which has one line.
             if let Some(name) = &selector.name {
-                for (key, value) in &selector.tags {
+                let mut differs = |(key, value): &&(Label, Label)| {
                     let known = tags_of_groups.entry((name.clone(), key.clone()));
-                    if known.or_insert_with(|| value.clone()) != value {
-                        return Err(self.error(start, Problem::TagConflict(key.clone())));
-                    }
+                    known.or_insert_with(|| value.clone()) != value
+                };
+                for (key, _) in selector.tags.iter().filter(|tag| differs(tag)) {
+                    self.note(start, Problem::TagConflict(key.clone()));
                 }
             }
             selectors.push(selector);
         }
-        Ok(selectors)
+        selectors
     }
 
-    /// The selector of the `[[group]]` that starts there.
-    fn selector(self, start: usize, group: Group) -> Result<Selector, ConfigError> {
+    /// The selector of the `[[group]]` that starts there. `None` if something is wrong with it. If keys
+    /// were removed from it, it is not whole, and does not say what it selects.
+    fn selector(self, start: usize, group: Group, is_whole: bool) -> Option<Selector> {
+        let errors_before = self.errors_so_far();
         let name = self.value("name", group.name.as_ref(), |name| {
             Label::new(name.as_bytes()).ok_or(ValueError::EmptyName)
-        })?;
-        let source = self.source(&group)?;
+        });
+        let source = self.source(&group);
         let conditions = Conditions {
-            pattern: self.pattern("pattern", group.pattern.as_ref(), regex)?,
-            cmdline: self.pattern("cmdline", group.cmdline.as_ref(), regex)?,
-            exe: self.pattern("exe", group.exe.as_ref(), glob)?,
-            user: group.user.map(|user| self.user(&user)).transpose()?,
+            pattern: self.pattern("pattern", group.pattern.as_ref(), regex),
+            cmdline: self.pattern("cmdline", group.cmdline.as_ref(), regex),
+            exe: self.pattern("exe", group.exe.as_ref(), glob),
+            user: group.user.and_then(|user| self.user(&user)),
         };
-        if source == Source::All && conditions.is_empty() {
-            return Err(self.error(start, Problem::SelectsNothing));
+        let tags = self.tags(group.tags).into_pairs();
+        if !is_whole || self.errors_so_far() > errors_before {
+            return None;
         }
-        let tags = self.tags(group.tags)?.into_pairs();
+        if source == Source::All && conditions.is_empty() {
+            self.note(start, Problem::SelectsNothing);
+            return None;
+        }
         let children = group.children.unwrap_or(true);
         let selector = Selector { name, source, conditions, children, tags };
         if selector.takes_control_groups() && !children {
-            return Err(self.error(start, Problem::NoChildrenToLeaveOut));
+            self.note(start, Problem::NoChildrenToLeaveOut);
+            return None;
         }
-        Ok(selector)
+        Some(selector)
     }
 
     /// Where a group's processes come from. There is at most one source.
-    fn source(self, group: &Group) -> Result<Source, ConfigError> {
+    fn source(self, group: &Group) -> Source {
         let start =
             |value: &Option<Spanned<String>>| value.as_ref().map(|value| value.span().start);
-        let pid_file = self.value("pid_file", group.pid_file.as_ref(), path)?;
+        let pid_file = self.value("pid_file", group.pid_file.as_ref(), path);
         let pid_file = pid_file.map(|path| Source::PidFile(path.into_os_string().into_vec()));
-        let unit = self.pattern("systemd", group.systemd.as_ref(), glob)?;
-        let control_group = self.pattern("cgroup", group.cgroup.as_ref(), glob)?;
-        let pid = group.pid.as_ref().map(|pid| self.pid(pid)).transpose()?;
+        let unit = self.pattern("systemd", group.systemd.as_ref(), glob);
+        let control_group = self.pattern("cgroup", group.cgroup.as_ref(), glob);
+        let pid = group.pid.as_ref().and_then(|pid| self.pid(pid));
         let all = [
             ("pid", group.pid.as_ref().map(|pid| pid.span().start), pid),
             ("pid_file", start(&group.pid_file), pid_file),
@@ -237,14 +277,15 @@ impl<'a> Reader<'a> {
         let mut given: Vec<(usize, &'static str, Source)> = given.collect();
         given.sort_unstable_by_key(|&(start, ..)| start);
         if let [(_, first, _), (start, second, _), ..] = given[..] {
-            return Err(self.error(start, Problem::TwoSources { first, second }));
+            self.note(start, Problem::TwoSources { first, second });
         }
-        Ok(given.pop().map_or(Source::All, |(_, _, source)| source))
+        given.pop().map_or(Source::All, |(_, _, source)| source)
     }
 
-    fn pid(self, pid: &Spanned<i64>) -> Result<Source, ConfigError> {
+    fn pid(self, pid: &Spanned<i64>) -> Option<Source> {
         let found = settings::pid(&pid.get_ref().to_string());
-        found.map(Source::Pid).map_err(|reason| self.bad("pid", pid.span(), reason))
+        let found = found.map_err(|reason| self.note_value("pid", pid.span(), reason));
+        found.map(Source::Pid).ok()
     }
 
     /// A regex or a glob. It is compiled here so that the error has a line.
@@ -253,25 +294,24 @@ impl<'a> Reader<'a> {
         key: &'static str,
         value: Option<&Spanned<String>>,
         compile: impl FnOnce(&str) -> Result<Matcher, PatternError>,
-    ) -> Result<Option<String>, ConfigError> {
+    ) -> Option<String> {
         let start = value.map_or(0, |value| value.span().start);
         let text = self.value(key, value, |text| match text {
             "" => Err(ValueError::EmptyPattern),
             _ => Ok(text.to_owned()),
         })?;
-        if let Some(text) = &text {
-            let compiled = compile(text);
-            compiled.map_err(|reason| self.error(start, Problem::Pattern { key, reason }))?;
-        }
-        Ok(text)
+        let compiled = compile(&text);
+        compiled.map_err(|reason| self.note(start, Problem::Pattern { key, reason })).ok()?;
+        Some(text)
     }
 
-    fn user(self, user: &Spanned<User>) -> Result<selector::User, ConfigError> {
+    fn user(self, user: &Spanned<User>) -> Option<selector::User> {
         match user.get_ref() {
             User::Uid(uid) => u32::try_from(*uid)
                 .map(|uid| selector::User::Id(Uid(uid)))
-                .map_err(|_| self.bad("user", user.span(), ValueError::NotAUid)),
-            User::Name(name) => Ok(settings::user(name, self.surroundings)),
+                .map_err(|_| self.note_value("user", user.span(), ValueError::NotAUid))
+                .ok(),
+            User::Name(name) => Some(settings::user(name, self.surroundings)),
         }
     }
 }
@@ -297,15 +337,24 @@ mod tests {
     use psstat_core::model::memory::MemoryMode;
     use psstat_core::model::units::Pid;
 
-    fn read(text: &str) -> Result<Settings, ConfigError> {
+    fn read(text: &str) -> Result<Settings, ConfigErrors> {
         let surroundings = Surroundings::made_up(|_| Err(ReadConfigError::TooLong));
         parse(Path::new("/etc/psstat.toml"), text, &surroundings)
     }
 
+    /// All errors, each on a line.
+    fn refusals(text: &str) -> Vec<String> {
+        let errors = read(text).unwrap_err();
+        let errors: Vec<String> = errors.iter().map(ConfigError::to_string).collect();
+        assert!(!errors.iter().any(|error| error.contains('\n')), "{text:?}: {errors:?}");
+        errors
+    }
+
+    /// The only error.
     fn refusal(text: &str) -> String {
-        let error = read(text).unwrap_err().to_string();
-        assert!(!error.contains('\n'), "{text:?}: {error}");
-        error
+        let errors = refusals(text);
+        assert_eq!(errors.len(), 1, "{text:?}: {errors:?}");
+        errors.into_iter().next().unwrap()
     }
 
     #[test]
@@ -320,6 +369,7 @@ mod tests {
             fields = ["n_proc", "p_cpu"]
             memory = "pss"
             format = "json"
+            sort = "name"
             output = "/tmp/out"
             proc = "/host/proc"
             sys = "/host/sys"
@@ -388,6 +438,7 @@ mod tests {
             fields: "n_proc,p_cpu".parse().ok(),
             memory: Some(MemoryMode::Pss),
             format: Some(Format::Json),
+            sort: "name".parse().ok(),
             output: Some("/tmp/out".into()),
             proc: Some("/host/proc".into()),
             sys: Some("/host/sys".into()),
@@ -402,7 +453,7 @@ mod tests {
     }
 
     /// Each row: a file, the line that its error names, what the error names there, and the cure.
-    const REFUSALS: [(&str, usize, &str, &str); 45] = [
+    const REFUSALS: [(&str, usize, &str, &str); 46] = [
         ("memroy = 'pss'", 1, "\"memroy\"", "did you mean memory?"),
         ("\n\ncache-dir = '/x'", 3, "\"cache-dir\"", "did you mean cache_dir?"),
         ("zzz = 1", 1, "\"zzz\"", "the keys are host, cache_dir"),
@@ -426,7 +477,8 @@ mod tests {
         ("fields = ['cpu']", 1, "\"cpu\"", "the fields are p_cpu"),
         ("fields = []", 1, "fields []", "it names no field"),
         ("memory = 'most'", 1, "memory 'most'", "use auto, shared-once, pss or rss"),
-        ("format = 'xml'", 1, "format 'xml'", "use influx, json or prometheus"),
+        ("format = 'xml'", 1, "format 'xml'", "use influx, json, prometheus or table"),
+        ("sort = 'size'", 1, "sort 'size'", "use name, cpu or a field of the table: p_cpu"),
         ("timeout = '1'", 1, "timeout '1'", "write durations as 500ms"),
         ("wait = '0s'", 1, "wait '0s'", "it must be longer than 0"),
         ("timeout = 1", 1, "timeout", "as in timeout = \"10s\"; this is of type integer"),
@@ -488,12 +540,74 @@ mod tests {
     }
 
     #[test]
-    fn a_file_with_two_mistakes_names_one_of_them() {
-        for text in ["zzz = 1\nhost = 2", "host = 2\n[[group]]\nzzz = 1", "a = 1\nb = 2"] {
-            let error = refusal(text);
-            let named = ["zzz", "host", "\"a\""].iter().any(|key| error.contains(key));
-            assert!(named, "{text:?}: {error}");
+    fn all_mistakes_are_named_in_the_order_of_their_lines() {
+        let text = "\
+zzz = 1
+host = 2
+timeout = '5'
+fields = ['cpu']
+[tags]
+env = ''
+port = 80
+[[group]]
+patern = 'x'
+[[group]]
+name = 'a'
+pattern = 'a('
+exe = '[z-a]'
+pid = '1'
+[[group]]
+name = 'b'
+[[group]]
+name = 'c'
+pid = 0
+children = 1
+tags = { time = 'x', y = 7 }
+[[group]]
+name = 'd'
+pid = 1
+";
+        let expected = [
+            (1, "unknown key \"zzz\""),
+            (2, "host must be a string"),
+            (3, "bad timeout '5'"),
+            (4, "bad fields ['cpu']: unknown field \"cpu\""),
+            (6, "bad tag \"env\": the value is empty"),
+            (7, "port must be a string"),
+            (9, "unknown key \"patern\""),
+            (12, "pattern: bad regex"),
+            (13, "exe: bad glob"),
+            (14, "pid must be a number"),
+            (15, "this [[group]] selects nothing"),
+            (19, "bad pid 0"),
+            (20, "children must be true or false"),
+            (21, "y must be a string"),
+            (21, "bad tag \"time\""),
+        ];
+        let found = refusals(text);
+        assert_eq!(found.len(), expected.len(), "{found:#?}");
+        for (found, (line, problem)) in found.iter().zip(expected) {
+            let start = format!("/etc/psstat.toml:{line}: {problem}");
+            assert!(found.starts_with(&start), "{start:?} is not {found:?}");
         }
+        let first = read(text).unwrap_err().to_string();
+        assert_eq!(first, found[0], "who sees one line sees the first");
+    }
+
+    #[test]
+    fn a_key_that_is_there_twice_hides_no_other_mistake() {
+        let found = refusals("host = 'a'\nhost = 'b'\nzzz = 1\n");
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found[0].contains(":2: duplicate key host"), "{found:?}");
+        assert!(found[1].contains(":3: unknown key \"zzz\""), "{found:?}");
+    }
+
+    #[test]
+    fn a_file_of_mistakes_is_read_for_a_while() {
+        let text: String = (0..1000).map(|key| format!("z{key} = 1\n")).collect();
+        let found = refusals(&text);
+        assert_eq!(found.len(), MOST_ERRORS + 1);
+        assert!(found[MOST_ERRORS].contains("there may be more mistakes"), "{found:?}");
     }
 
     #[test]
@@ -506,7 +620,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_read_or_refused_in_one_line(text in "[\\[\\]='\"{},.\\\\a-z0-9_\\n# -]{0,60}") {
-            if let Err(error) = read(&text) {
+            for error in read(&text).err().iter().flat_map(ConfigErrors::iter) {
                 let error = error.to_string();
                 prop_assert!(error.starts_with("/etc/psstat.toml:"), "{}", error);
                 prop_assert!(!error.contains('\n'), "{}", error);
@@ -523,7 +637,7 @@ mod tests {
             in_group: bool,
         ) {
             let text = if in_group { format!("[[group]]\n{key} = {value}") } else { format!("{key} = {value}") };
-            if let Err(error) = read(&text) {
+            for error in read(&text).err().iter().flat_map(ConfigErrors::iter) {
                 let line = if in_group && error.problem != Problem::SelectsNothing { 2 } else { 1 };
                 prop_assert_eq!(error.line, line, "{}", error);
                 // The key or value is at fault, not what is around it.

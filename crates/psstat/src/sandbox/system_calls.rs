@@ -7,6 +7,7 @@
 use super::filter::{self, Check, Verdict};
 use super::remaining::Remaining;
 use nix::libc;
+use psstat_core::emit::Format;
 use rustix::io::Errno;
 use std::collections::BTreeMap;
 
@@ -180,6 +181,11 @@ fn rules(remaining: Remaining<'_>) -> BTreeMap<u32, Verdict> {
     add(&maps, &Verdict::ForbidIf(vec![Check::bits(2, libc::PROT_EXEC, libc::PROT_EXEC)]));
     // abort(3) sends a signal to its own process.
     add(&[libc::SYS_tgkill], &Verdict::ForbidIf(vec![Check::is_not(0, std::process::id())]));
+    if remaining.plan.format == Format::Table && remaining.output.is_none() {
+        // The window of the terminal can change.
+        let size = u32::try_from(libc::TIOCGWINSZ).unwrap_or_default();
+        add(&[libc::SYS_ioctl], &Verdict::ForbidIf(vec![Check::is_not(1, size)]));
+    }
     if remaining.output.is_none() {
         add(WRITING, &Verdict::Forbid);
         add(OLDER_WRITING, &Verdict::Forbid);
@@ -303,6 +309,17 @@ mod tests {
         assert!(
             !allows(GROUP, libc::SYS_renameat, NONE) && allows(TO_FILE, libc::SYS_renameat, NONE)
         );
+    }
+
+    #[test]
+    fn only_a_job_with_a_table_may_ask_for_the_size_of_a_terminal() {
+        let table = ["--pid=web:1", "--format=table"];
+        let control = |request: u64| [1, request, 0, 0, 0, 0];
+        assert!(allows(&table, libc::SYS_ioctl, control(libc::TIOCGWINSZ)));
+        assert!(!allows(&table, libc::SYS_ioctl, control(libc::TIOCSTI)));
+        assert!(!allows(GROUP, libc::SYS_ioctl, control(libc::TIOCGWINSZ)));
+        let to_file = [&table[..], &["--output=/run/page"]].concat();
+        assert!(!allows(&to_file, libc::SYS_ioctl, control(libc::TIOCGWINSZ)));
     }
 
     #[test]

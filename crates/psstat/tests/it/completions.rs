@@ -25,7 +25,7 @@ fn fish_offers_options_values_and_subcommands() {
     }
     for (typed, expected) in [
         ("psstat --form", &["--format"][..]),
-        ("psstat --format ", &["influx", "json", "prometheus"]),
+        ("psstat --format ", &["influx", "json", "prometheus", "table"]),
         ("psstat --pid 1 --memory ", &["auto", "pss", "rss", "shared-once"]),
         ("psstat execd --inter", &["--interval"]),
         ("psstat execd --format=js", &["--format=json"]),

@@ -16,6 +16,7 @@
 //! | `completions` | the completions, as a real shell takes them |
 //! | `drop_in` | configurations of the original work, and docs/MIGRATION.md holds |
 //! | `control_groups` | directories that look like control groups, in every hierarchy, with every odd content |
+//! | `table` | `--format table` in a pipe, in a file and in a terminal |
 //! | `systemd` | a real systemd in namespaces, in every mode of control groups |
 //! | `equivalence` | looking at some processes finds what looking at all finds |
 //! | `execd` | the resident job, driven as Telegraf drives it |
@@ -56,4 +57,5 @@ mod stderr;
 mod supply_chain;
 mod support;
 mod systemd;
+mod table;
 mod tidy;

@@ -34,7 +34,7 @@ fn a_run_warns_of_each_mistake_once() {
     assert_warnings(&warnings_of_mistakes(&once.stderr), &expected);
     let check = run(&["check"]);
     assert_eq!(check.status, Some(0), "{check:?}");
-    assert_warnings(&check.stderr, &expected);
+    assert_warnings(&warnings_of_mistakes(&check.stderr), &expected);
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod signals;
 
 pub use signals::Signals;
 
+use super::page::Pages;
 use super::relay::{self, Turn, Watch};
 use crate::deadline::{Deadline, Stop};
 use crate::error::Error;
@@ -40,6 +41,7 @@ pub fn run(job: Job, signals: Signals) -> Result<(), Error> {
         stop: stop.clone(),
         getent: Getent::default(),
         requests: Requests::new(signals, job.interval),
+        pages: Pages::of(&job),
         job,
         deadline: None,
         already_reported: HashSet::new(),
@@ -53,6 +55,7 @@ pub fn run(job: Job, signals: Signals) -> Result<(), Error> {
 struct Session {
     job: Job,
     requests: Requests,
+    pages: Pages,
     /// Whether a signal has told psstat to end.
     stop: Stop,
     getent: Getent,
@@ -87,7 +90,7 @@ fn serve(turn: &Turn<Session>) -> Result<(), Error> {
             // The sample was given up.
             return Ok(());
         }
-        let Session { job, requests, already_reported, last, has_filter, .. } = &mut session;
+        let Session { job, requests, pages, already_reported, last, has_filter, .. } = &mut session;
         let is_first = last.is_none();
         let written = match taken {
             Err(error) => Err(Error::of_sample(error, timeout)),
@@ -99,7 +102,7 @@ fn serve(turn: &Turn<Session>) -> Result<(), Error> {
                 messages.add(&sample.diagnostics);
                 messages.drop_repeated(already_reported);
                 messages.write();
-                let text = job.plan.text(&sample.reports, sample.wall);
+                let text = pages.next_page(job, &sample);
                 *last = Some(Arc::new(sample.state));
                 match &job.output {
                     // There is nothing to write yet. A mistake shows now and not after an hour.

@@ -9,7 +9,7 @@ use crate::files::output;
 use crate::job::{Baseline, Job};
 use crate::machine::Machine;
 use crate::messages::Messages;
-use crate::terminal;
+use crate::terminal::Terminal;
 use crate::users::Getent;
 use psstat_core::emit::Format;
 use psstat_core::engine::{Engine, Sample};
@@ -135,6 +135,6 @@ fn text_of(plan: &Plan, now: &Sample, groups: &[GroupView], known: &Known) -> St
             .map_or_else(String::new, |report| as_sent.text(std::slice::from_ref(report), now.wall))
     };
     let lines: Vec<String> = groups.iter().map(line).collect();
-    let width = terminal::width();
+    let width = Terminal::of_stdout().screen().columns;
     text::page(&Page { groups, lines: &lines, misses, facts, users, width })
 }

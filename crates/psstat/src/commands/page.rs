@@ -1,0 +1,58 @@
+//! The text of a sample, as its format and the place that it goes to require.
+
+use crate::job::Job;
+use crate::terminal::Terminal;
+use psstat_core::emit::Format;
+use psstat_core::emit::table::Screen;
+use psstat_core::engine::Sample;
+use psstat_core::model::units::WallNanos;
+use std::time::{Duration, UNIX_EPOCH};
+
+/// Makes the texts of the samples of one run.
+#[derive(Debug, Default)]
+pub struct Pages {
+    terminal: Terminal,
+    /// Whether one has been made.
+    has_begun: bool,
+}
+
+impl Pages {
+    /// No page yet. Asks for the terminal if the job prints a table there.
+    pub fn of(job: &Job) -> Pages {
+        let is_shown = job.plan.format == Format::Table && job.output.is_none();
+        let terminal = if is_shown { Terminal::of_stdout() } else { Terminal::default() };
+        Pages { terminal, has_begun: false }
+    }
+
+    /// The text of a sample: whole lines, or nothing.
+    pub fn page(&mut self, job: &Job, sample: &Sample) -> String {
+        let Sample { reports, wall, .. } = sample;
+        if job.plan.format != Format::Table {
+            return job.plan.text(reports, *wall);
+        }
+        let screen = self.terminal.screen();
+        job.plan.text_on(screen, reports, *wall, sample.are_groups_disjoint())
+    }
+
+    /// The same for a run that prints many. Each table has its time above it and an empty line in front.
+    pub fn next_page(&mut self, job: &Job, sample: &Sample) -> String {
+        let text = self.page(job, sample);
+        let is_one_of_many = job.plan.format == Format::Table && job.output.is_none();
+        if text.is_empty() || !is_one_of_many {
+            return text;
+        }
+        let gap = if std::mem::replace(&mut self.has_begun, true) { "\n" } else { "" };
+        format!("{gap}{}{text}", time_line(sample.wall, self.terminal.screen()))
+    }
+}
+
+/// When a sample was taken, in UTC. Empty if the screen is too narrow.
+fn time_line(taken: WallNanos, screen: Screen) -> String {
+    let nanos = u64::try_from(taken.0).unwrap_or_default();
+    let line = humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_nanos(nanos));
+    let line = line.to_string();
+    if screen.columns.is_some_and(|columns| columns < line.len()) {
+        return String::new();
+    }
+    line + "\n"
+}
