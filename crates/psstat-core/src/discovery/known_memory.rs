@@ -12,8 +12,11 @@ use crate::model::memory::MemoryAccount;
 use crate::model::units::{Bytes, CpuNanos, Pid, ProcId};
 use alloc::vec::Vec;
 
-/// What is remembered of each member is read again once in so many samples.
+/// The control group and the huge pages of each member are read again once in so many samples.
 const MEMBER_TURNS: u32 = 256;
+
+/// Its `smaps_rollup`, which costs more, is read again once in so many samples.
+const ROLLUP_TURNS: u32 = 1024;
 
 /// The account of a control group is read again once in so many samples.
 const ACCOUNT_TURNS: u32 = 16;
@@ -108,9 +111,14 @@ impl KnownMemory {
         Some(&self.accounts[index])
     }
 
-    /// Whether what is remembered of that process is to be read again now.
+    /// Whether the control group and the huge pages of that process are to be read again now.
     pub fn is_turn_of_member(&self, pid: Pid) -> bool {
         pid.number().wrapping_add(self.turn).is_multiple_of(MEMBER_TURNS)
+    }
+
+    /// Whether the `smaps_rollup` of that process is to be read again now.
+    pub fn is_turn_of_rollup(&self, pid: Pid) -> bool {
+        pid.number().wrapping_add(self.turn).is_multiple_of(ROLLUP_TURNS)
     }
 
     /// Whether the account of the control group with that path is to be read again now. One with a
@@ -130,10 +138,12 @@ mod tests {
     #[test]
     fn all_is_read_again_in_turn() {
         let mut known = KnownMemory::default();
-        let (mut members, mut accounts) = ([0; 5], [0; 2]);
-        for _ in 0..MEMBER_TURNS {
-            for (count, pid) in members.iter_mut().zip([1, 7, 8, 300, 4_000_000]) {
-                *count += u32::from(known.is_turn_of_member(Pid::new(pid)));
+        let (mut members, mut rollups, mut accounts) = ([0; 5], [0; 5], [0; 2]);
+        for _ in 0..ROLLUP_TURNS {
+            let counts = members.iter_mut().zip(&mut rollups);
+            for ((member, rollup), pid) in counts.zip([1, 7, 8, 300, 4_000_000].map(Pid::new)) {
+                *member += u32::from(known.is_turn_of_member(pid));
+                *rollup += u32::from(known.is_turn_of_rollup(pid));
             }
             for (count, has_stranger) in accounts.iter_mut().zip([false, true]) {
                 let path = b"system.slice/nginx.service";
@@ -141,6 +151,9 @@ mod tests {
             }
             known.turn += 1;
         }
-        assert_eq!((members, accounts), ([1; 5], [MEMBER_TURNS / ACCOUNT_TURNS, 1]));
+        let [of_accounts, of_members] =
+            [ACCOUNT_TURNS, MEMBER_TURNS].map(|turns| ROLLUP_TURNS / turns);
+        assert_eq!((members, rollups), ([of_members; 5], [1; 5]));
+        assert_eq!(accounts, [of_accounts, of_members]);
     }
 }

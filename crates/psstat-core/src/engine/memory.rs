@@ -240,8 +240,7 @@ impl<K: Kernel> MemoryReader<'_, K> {
                 Sharer { pid, parent, anonymous_whole, mapped_whole, relatives, used, rollup };
             sharers.push((number, sharer));
         }
-        self.read_rollups(suspects, &is_covered, &mut sharers, errors);
-        let estimates = sharing::estimate(&only_sharers(&sharers));
+        let estimates = self.read_rollups(suspects, &is_covered, &mut sharers, errors);
         for (&(number, sharer), estimate) in sharers.iter().zip(estimates) {
             if let Footprint::Known(share) = &mut read.footprints[suspects[number].place] {
                 let Estimate { anonymous, mapped, source, .. } = estimate;
@@ -254,18 +253,18 @@ impl<K: Kernel> MemoryReader<'_, K> {
     }
 
     /// Reads the `smaps_rollup` of processes, those first whose share can be wrong by the most, as long as
-    /// the time for it is not used up.
+    /// the time for it is not used up. Returns the estimate of each share.
     fn read_rollups(
         &self,
         suspects: &mut [Suspect],
         is_covered: &[bool],
         sharers: &mut [(usize, Sharer)],
         errors: &mut Errors,
-    ) {
+    ) -> Vec<Estimate> {
         let estimates = sharing::estimate(&only_sharers(sharers));
         let mut to_read: Vec<(Bytes, usize)> = Vec::new();
-        for (at, ((number, sharer), estimate)) in sharers.iter().zip(estimates).enumerate() {
-            let is_turn = self.known.is_turn_of_member(sharer.pid);
+        for (at, ((number, sharer), estimate)) in sharers.iter().zip(&estimates).enumerate() {
+            let is_turn = self.known.is_turn_of_rollup(sharer.pid);
             let is_refused = suspects[*number].known.rollup == KnownRollup::Refused;
             // Of one that an account covers, only the huge pages matter that it shares.
             let is_done = is_covered[*number] && sharer.rollup.is_some();
@@ -273,6 +272,9 @@ impl<K: Kernel> MemoryReader<'_, K> {
             if sharer.may_be_read() && (is_wanted || is_turn) {
                 to_read.push((estimate.error, at));
             }
+        }
+        if to_read.is_empty() {
+            return estimates;
         }
         to_read.sort_unstable_by_key(|&(error, at)| (core::cmp::Reverse(error), at));
         let is_first = self.known.turn == 0;
@@ -291,6 +293,7 @@ impl<K: Kernel> MemoryReader<'_, K> {
                 KnownRollup::NotRead | KnownRollup::Refused => None,
             };
         }
+        sharing::estimate(&only_sharers(sharers))
     }
 
     /// Reads the `smaps_rollup` of a process. `None` if the process has ended.

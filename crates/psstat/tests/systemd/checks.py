@@ -177,7 +177,7 @@ class Paused:
 
 LINE = re.compile(
     r"psstat,host=[^ ,=]+,process_name=((?:[^ ,=]|\\[ ,=])+) "
-    r"(?:p_cpu=([0-9.]+),)?p_mem=([0-9.]+),n_proc=([0-9]+)i ([0-9]{19})\n"
+    r"(?:p_cpu=([0-9.]+),)?(?:p_mem=([0-9.]+),)?n_proc=([0-9]+)i ([0-9]{19})\n"
 )
 FIRST_RUN = "I! first run: "
 FOREIGN = "in another pid namespace"
@@ -191,7 +191,8 @@ class Report:
     def __init__(self, match):
         _, cpu, memory, count, taken = match.groups()
         self.cpu = None if cpu is None else float(cpu)
-        self.memory = float(memory)
+        # A group with processes of another pid namespace has none.
+        self.memory = None if memory is None else float(memory)
         self.count = int(count)
         self.taken = int(taken) / 1e9
 

@@ -64,7 +64,7 @@ fn with_workers() -> FakeProc {
 
 /// The pages that a run shows.
 fn pages(run: &Run) -> u64 {
-    (run.line().p_mem().unwrap() * 1e6).round() as u64
+    format!("{:.0}", run.line().p_mem().unwrap() * 1e6).parse().unwrap()
 }
 
 #[test]

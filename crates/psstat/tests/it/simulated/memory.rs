@@ -303,7 +303,7 @@ fn idle_members_are_read_once() {
         let mut watch = watch(&mut scene, root, change);
         scene.reported(&mut watch);
         let before = scene.world.rollups.get();
-        // Once in 256 samples each is read in its turn.
+        // Once in 1,024 samples each is read in its turn.
         for _ in 0..25 {
             scene.reported(&mut watch);
         }
