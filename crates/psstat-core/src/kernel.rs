@@ -191,13 +191,15 @@ pub trait Kernel {
 
     /// Reads the account of a control group. `visit` is called with each process in it and below it,
     /// `None` for a process that has no pid here, and stops the reading if it returns false. `None` if it did,
-    /// or there are too many groups.
+    /// or there are too many groups. At most so many groups are looked at as are `left`, which is counted
+    /// down.
     ///
     /// # Errors
     /// If a file cannot be read.
     fn memory_account(
         &self,
         path: &[u8],
+        left: &mut usize,
         visit: &mut dyn FnMut(Option<Pid>) -> bool,
     ) -> Result<Option<MemoryAccount>, ReadError>;
 

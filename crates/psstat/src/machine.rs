@@ -318,9 +318,10 @@ impl Kernel for Machine {
     fn memory_account(
         &self,
         path: &[u8],
+        left: &mut usize,
         visit: &mut dyn FnMut(Option<Pid>) -> bool,
     ) -> Result<Option<MemoryAccount>, ReadError> {
-        self.memory_accounts().map_or(Ok(None), |accounts| accounts.read(path, visit))
+        self.memory_accounts().map_or(Ok(None), |accounts| accounts.read(path, left, visit))
     }
 
     fn cmdline(&self, pid: Pid, line: &mut Vec<u8>) -> Result<(), ReadError> {

@@ -516,8 +516,10 @@ impl Kernel for Machine {
     fn memory_account(
         &self,
         path: &[u8],
+        left: &mut usize,
         visit: &mut dyn FnMut(Option<Pid>) -> bool,
     ) -> Result<Option<MemoryAccount>, ReadError> {
+        *left = left.saturating_sub(1);
         let is_inside =
             |process: &Process| PATHS[process.control_group].as_bytes().starts_with(path);
         let processes = self.processes.borrow();

@@ -129,9 +129,9 @@ pub fn settle(
     Outcome { reports, accounts, left_out }
 }
 
-/// For each of so many groups: its members that are all the processes of a control group.
-fn accounted(readings: &Readings, groups: usize) -> Vec<Vec<Accounted>> {
-    let mut of_groups = vec![Vec::new(); groups];
+/// For each of so many groups: its members that are all the processes of control groups.
+fn accounted(readings: &Readings, groups: usize) -> Vec<Option<Accounted>> {
+    let mut of_groups: Vec<Option<Accounted>> = vec![None; groups];
     for AccountedGroup { account, members, groups, .. } in &readings.accounted {
         let mut accounted = Accounted { account: *account, ..Accounted::default() };
         let footprints = readings.footprints.as_ref();
@@ -142,7 +142,12 @@ fn accounted(readings: &Readings, groups: usize) -> Vec<Vec<Accounted>> {
                 accounted.add(share);
             }
         }
-        groups.iter().for_each(|&group| of_groups[group as usize].push(accounted));
+        for &group in groups {
+            match &mut of_groups[group as usize] {
+                Some(known) => known.join(&accounted),
+                none => *none = Some(accounted),
+            }
+        }
     }
     of_groups
 }
@@ -165,8 +170,8 @@ struct Settling<'s> {
     observation: Observation<'s>,
     before: Option<&'s Accounts>,
     link: &'s Link<'s>,
-    /// For each group, by its number: its members that are all the processes of a control group.
-    accounted: &'s [Vec<Accounted>],
+    /// For each group, by its number: its members that are all the processes of control groups.
+    accounted: &'s [Option<Accounted>],
 }
 
 /// The CPU time of the members that no counter includes.

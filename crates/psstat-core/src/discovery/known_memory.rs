@@ -18,6 +18,10 @@ const MEMBER_TURNS: u32 = 256;
 /// Its `smaps_rollup`, which costs more, is read again once in so many samples.
 const ROLLUP_TURNS: u32 = 1024;
 
+/// The control group of a member is read again once in so many samples if its account does not count: the member
+/// may have been moved to one of its own.
+const OUTSIDER_TURNS: u32 = 64;
+
 /// The account of a control group is read again once in so many samples.
 const ACCOUNT_TURNS: u32 = 16;
 
@@ -114,6 +118,12 @@ impl KnownMemory {
     /// Whether the control group and the huge pages of that process are to be read again now.
     pub fn is_turn_of_member(&self, pid: Pid) -> bool {
         pid.number().wrapping_add(self.turn).is_multiple_of(MEMBER_TURNS)
+    }
+
+    /// Whether the control group of that process is to be read again now, if it is not one whose account
+    /// counts.
+    pub fn is_turn_of_outsider(&self, pid: Pid) -> bool {
+        pid.number().wrapping_add(self.turn).is_multiple_of(OUTSIDER_TURNS)
     }
 
     /// Whether the `smaps_rollup` of that process is to be read again now.

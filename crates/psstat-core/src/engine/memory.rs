@@ -1,6 +1,6 @@
 //! Reads the memory of the members of groups.
 
-use super::memory_accounts::{AccountReader, AccountsRead, Suspect};
+use super::memory_accounts::{AccountReader, AccountsRead, MOST_CONTROL_GROUPS, Suspect};
 use crate::account::membership::Membership;
 use crate::account::memory::Anonymous;
 use crate::account::sharing::{self, Estimate, Rollup, Sharer};
@@ -13,11 +13,12 @@ use crate::model::process::{Life, Process};
 use crate::model::read_error::{Reason, Unreadable};
 use crate::model::readings::AccountedGroup;
 use crate::model::snapshot::Snapshot;
-use crate::model::units::{Bytes, CpuNanos};
+use crate::model::units::{BootNanos, Bytes, CpuNanos};
 use crate::plan::Plan;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::cell::Cell;
 
 /// One sample spends about so much time on reading `smaps_rollup`, by the estimate of [`Sharer::cost`].
 /// A lock of each process is held only while that process is read.
@@ -38,9 +39,13 @@ pub struct MemoryReader<'m, K> {
     pub membership: &'m Membership,
     /// How many groups there are.
     pub groups: usize,
+    /// Whether `/proc` hides processes.
+    pub hides_processes: bool,
     /// The memory of the machine. `None` if it could not be read.
     pub machine: Option<MachineMemory>,
-    /// What is remembered from the last sample.
+    /// When the last sample was taken.
+    pub since: BootNanos,
+    /// What is remembered from it.
     pub known: &'m KnownMemory,
 }
 
@@ -210,7 +215,10 @@ impl<K: Kernel> MemoryReader<'_, K> {
             snapshot: self.snapshot,
             membership: self.membership,
             groups: self.groups,
+            hides_processes: self.hides_processes,
+            since: self.since,
             last: self.known,
+            left: Cell::new(MOST_CONTROL_GROUPS),
         };
         let AccountsRead { accounted, is_covered, paths, accounts } =
             reader.read(suspects, &read.footprints);
@@ -296,7 +304,7 @@ impl<K: Kernel> MemoryReader<'_, K> {
         sharing::estimate(&only_sharers(sharers))
     }
 
-    /// Reads the `smaps_rollup` of a process. `None` if the process has ended.
+    /// Reads the `smaps_rollup` of a process. `None` if what is known of it stays as it is.
     fn rollup(&self, sharer: &Sharer, errors: &mut Errors) -> Option<KnownRollup> {
         match self.kernel.proportional(sharer.pid) {
             // It has just ended, or runs another program.
@@ -313,13 +321,15 @@ impl<K: Kernel> MemoryReader<'_, K> {
                 }))
             }
             Err(error) => match error.reason {
-                Reason::Vanished => None,
+                // It is expected that files of other users cannot be read.
+                Reason::Denied => Some(KnownRollup::Refused),
                 Reason::NoAnswer => {
                     errors.unanswered.push(error.path);
-                    Some(KnownRollup::Refused)
+                    // What is known of it stays known. If nothing is, it is asked again in its turn.
+                    sharer.rollup.is_none().then_some(KnownRollup::Refused)
                 }
-                // It is expected that files of other users cannot be read.
-                _ => Some(KnownRollup::Refused),
+                // It has ended, or it could not be read this time.
+                _ => None,
             },
         }
     }

@@ -17,11 +17,12 @@ use crate::model::process::{Life, Process};
 use crate::model::read_error::Reason;
 use crate::model::readings::AccountedGroup;
 use crate::model::snapshot::Snapshot;
-use crate::model::units::{Bytes, Pid, ProcId, Ticks};
+use crate::model::units::{BootNanos, Bytes, Pid, ProcId, Ticks};
 use crate::select::selector;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec;
 use alloc::vec::Vec;
+use core::cell::Cell;
 
 /// One sample reads the `/proc/PID/cgroup` of so many processes at most: about 10 ms.
 const MOST_PATHS: usize = 1024;
@@ -29,6 +30,12 @@ const MOST_PATHS: usize = 1024;
 /// The first sample that reads memory reads so many. Of a process whose control group is not known, it would
 /// read `smaps_rollup`, which takes longer.
 const MOST_FIRST_PATHS: usize = 16 * 1024;
+
+/// One sample looks at so many control groups at most, and lets the accounts of so many groups count. A user
+/// can nest control groups, and groups of processes nest by themselves. What is left out counts as if there was no
+/// account.
+pub const MOST_CONTROL_GROUPS: usize = 4096;
+const MOST_COUNTS: usize = 1 << 20;
 
 /// Reads the accounts of control groups.
 pub struct AccountReader<'m, K> {
@@ -40,8 +47,14 @@ pub struct AccountReader<'m, K> {
     pub membership: &'m Membership,
     /// How many groups there are.
     pub groups: usize,
-    /// What is remembered from the last sample.
+    /// Whether `/proc` hides processes.
+    pub hides_processes: bool,
+    /// When the last sample was taken.
+    pub since: BootNanos,
+    /// What is remembered from it.
     pub last: &'m KnownMemory,
+    /// How many control groups may still be looked at.
+    pub left: Cell<usize>,
 }
 
 /// A member whose memory must be looked at more closely.
@@ -93,7 +106,11 @@ impl<K: Kernel> AccountReader<'_, K> {
         let mut counted: BTreeMap<&[u8], Vec<u32>> = BTreeMap::new();
         // For each suspect: in how many of its groups an account counts instead of it.
         let mut covered = vec![0; suspects.len()];
+        let mut counts = 0;
         for &path in by_path.keys() {
+            if self.kernel.out_of_time() {
+                break;
+            }
             // What is below a control group that counts for a group is counted with it there.
             let above = groups_above(path).filter_map(|above| counted.get(above));
             let above: BTreeSet<u32> = above.flatten().copied().collect();
@@ -108,7 +125,8 @@ impl<K: Kernel> AccountReader<'_, K> {
             let account = self.account(&mut candidate, suspects, footprints);
             if let Found::Account(found) = account.found {
                 let groups = self.groups_of(&candidate, suspects, &above);
-                if !groups.is_empty() {
+                counts += groups.len();
+                if !groups.is_empty() && counts <= MOST_COUNTS {
                     candidate.suspects.iter().for_each(|&number| covered[number] += groups.len());
                     counted.insert(path, groups.clone());
                     let members = candidate.suspects.iter();
@@ -124,6 +142,30 @@ impl<K: Kernel> AccountReader<'_, K> {
         read
     }
 
+    /// Whether the control group of a process is looked for again. A process that has just started may still
+    /// be moved, and one whose control group has strangers may have been.
+    fn is_turn(&self, known: &KnownMember) -> bool {
+        /// A container is set up in less time. In seconds.
+        const SETTLED_AFTER: u64 = 64;
+        let hz = self.kernel.constants().hz;
+        let age = |at: BootNanos| Ticks::at(at, hz).0.saturating_sub(known.id.start.0);
+        let [before, now] = [self.since, self.snapshot.taken].map(age);
+        // Whenever its age has doubled.
+        let has_aged = (now + 1).ilog2() != (before + 1).ilog2();
+        if has_aged && before < SETTLED_AFTER.saturating_mul(hz.0) {
+            return true;
+        }
+        let is_outside = || match known.accounted_by {
+            AccountedBy::Path(path) => self.last.paths.get(path as usize).is_some_and(|path| {
+                let account = self.last.account(path);
+                account.is_some_and(|account| !matches!(account.found, Found::Account(_)))
+            }),
+            AccountedBy::Unknown | AccountedBy::Nothing => false,
+        };
+        self.last.is_turn_of_member(known.id.pid)
+            || (self.last.is_turn_of_outsider(known.id.pid) && is_outside())
+    }
+
     /// The path of the control group that accounts the memory of each suspect that can share, if any.
     fn paths(&self, suspects: &mut [Suspect]) -> Vec<Option<Vec<u8>>> {
         let mut accounted_by: BTreeMap<Vec<u8>, Option<Vec<u8>>> = BTreeMap::new();
@@ -132,7 +174,7 @@ impl<K: Kernel> AccountReader<'_, K> {
         let mut paths = Vec::with_capacity(suspects.len());
         for suspect in suspects {
             let known = &mut suspect.known;
-            let is_turn = self.last.is_turn_of_member(known.id.pid);
+            let is_turn = self.is_turn(known);
             let path = match known.accounted_by {
                 AccountedBy::Path(path) if !is_turn || !suspect.can_share => {
                     self.last.paths.get(path as usize).cloned()
@@ -198,12 +240,15 @@ impl<K: Kernel> AccountReader<'_, K> {
         if let Some(last) = last.filter(|last| self.still_holds(last, &now, candidate, suspects)) {
             return *last;
         }
-        let (mut stranger, mut listed) = (None, BTreeSet::new());
-        let account = self.kernel.memory_account(candidate.path, &mut |pid| {
+        let (mut stranger, mut listed, mut is_over) = (None, BTreeSet::new(), false);
+        let mut left = self.left.get();
+        let account = self.kernel.memory_account(candidate.path, &mut left, &mut |pid| {
             listed.extend(pid);
+            is_over = self.kernel.out_of_time();
             stranger = pid.and_then(|pid| self.stranger(pid, suspects));
-            pid.is_some() && stranger.is_none()
+            pid.is_some() && stranger.is_none() && !is_over
         });
+        self.left.set(left);
         if let Ok(Some(_)) = account {
             let mut buffer = Buffer::default();
             candidate.suspects.retain(|&number| {
@@ -218,7 +263,12 @@ impl<K: Kernel> AccountReader<'_, K> {
         }
         let found = match account {
             Ok(Some(account)) => Found::Account(account),
-            Ok(None) => stranger.map_or(Found::Nothing, Found::Stranger),
+            Ok(None) => match (stranger, last) {
+                (Some(stranger), _) => Found::Stranger(stranger),
+                // There was no time to look at all processes.
+                (None, Some(last)) if is_over && last.members == members => last.found,
+                (None, _) => Found::Nothing,
+            },
             // A file that cannot be read once must not change the result. It may be that another control
             // group accounts the memory from now on. So the next sample looks for it, and remembers nothing
             // of this account.
@@ -252,7 +302,13 @@ impl<K: Kernel> AccountReader<'_, K> {
                     && last.clocks == now.clocks
                     && !is_turn(false)
             }
-            Found::Stranger(id) => self.stranger(id.pid, suspects) == Some(id) && !is_turn(true),
+            Found::Stranger(id) => {
+                let is_still_inside = || {
+                    let path = self.kernel.memory_path(id.pid).ok().flatten();
+                    path.is_some_and(|path| is_at_or_below(&path, candidate.path))
+                };
+                self.stranger(id.pid, suspects) == Some(id) && is_still_inside() && !is_turn(true)
+            }
             Found::Nothing => last.members == now.members && !is_turn(false),
         }
     }
@@ -272,7 +328,7 @@ impl<K: Kernel> AccountReader<'_, K> {
         match self.kernel.stat(pid, &mut Buffer::default()) {
             Ok(stat) if stat.start >= since || stat.life() == Life::Zombie => None,
             Ok(stat) => Some(ProcId { pid, start: stat.start }),
-            Err(error) if error.reason == Reason::Vanished => None,
+            Err(error) if error.reason == Reason::Vanished && !self.hides_processes => None,
             // It is not known whose process it is.
             Err(_) => Some(ProcId { pid, start: Ticks(0) }),
         }

@@ -261,7 +261,7 @@ impl<K: Kernel> Engine<K> {
         };
         let mut readings = reader.read(members, &mut diagnostics).ok_or(SampleError::OutOfTime)?;
         let known_memory = self.read_memory(
-            (&snapshot, &membership, groups.len()),
+            (&snapshot, &membership, groups.len(), hides_processes),
             (last, memory),
             &mut readings,
             &mut diagnostics,
@@ -500,7 +500,7 @@ impl<K: Kernel> Engine<K> {
     /// reports nothing, so it reads no memory.
     fn read_memory(
         &self,
-        (snapshot, membership, groups): (&Snapshot, &Membership, usize),
+        (snapshot, membership, groups, hides_processes): (&Snapshot, &Membership, usize, bool),
         (last, machine): (Option<&State>, Option<MachineMemory>),
         readings: &mut Readings,
         diagnostics: &mut Diagnostics,
@@ -514,7 +514,9 @@ impl<K: Kernel> Engine<K> {
             snapshot,
             membership,
             groups,
+            hides_processes,
             machine,
+            since: last.accounts.taken,
             known: &last.memory,
         };
         let Some(read) = reader.read(&readings.members, diagnostics) else {

@@ -89,9 +89,10 @@ impl MemoryAccounts {
     pub fn read(
         &self,
         path: &[u8],
+        left: &mut usize,
         visit: &mut dyn FnMut(Option<Pid>) -> bool,
     ) -> Result<Option<MemoryAccount>, ReadError> {
-        self.try_read(path, visit).map_err(|reason| {
+        self.try_read(path, left, visit).map_err(|reason| {
             let path = self.path.join(OsStr::from_bytes(path));
             ReadError { path: path.display().to_string(), reason }
         })
@@ -100,15 +101,17 @@ impl MemoryAccounts {
     fn try_read(
         &self,
         path: &[u8],
+        left: &mut usize,
         visit: &mut dyn FnMut(Option<Pid>) -> bool,
     ) -> Result<Option<MemoryAccount>, Reason> {
         let mut to_visit = vec![path.to_vec()];
         let mut visited = 0;
         while let Some(next) = to_visit.pop() {
             visited += 1;
-            if visited > MOST_GROUPS {
+            if visited > MOST_GROUPS || *left == 0 {
                 return Ok(None);
             }
+            *left -= 1;
             let directory = match open_directory(&self.root, &below(&next, ".")[..]) {
                 Err(errno) if is_gone(errno) && next != path => continue,
                 opened => opened.map_err(reason)?,

@@ -63,6 +63,8 @@ pub struct Access {
     pub hides_hierarchy: bool,
     /// No `smaps_rollup` may be read.
     pub hides_rollups: bool,
+    /// No `smaps_rollup` can be read, for a reason that passes.
+    pub fails_rollups: bool,
     /// `/proc/meminfo` cannot be read.
     pub hides_memory: bool,
 }

@@ -293,6 +293,9 @@ impl Kernel for Machine<'_> {
             if world.access.hides_rollups {
                 return Err(denied);
             }
+            if world.access.fails_rollups {
+                return Err(ReadError { reason: Reason::Failed(String::new()), ..denied });
+            }
             let statm = memory_of(task.life);
             let [own, mapped] = [statm.anonymous(), statm.mapped()].map(|pages| pages.bytes(4096));
             let mut split = Split { anonymous: own, mapped, ..Split::default() };
@@ -328,8 +331,10 @@ impl Kernel for Machine<'_> {
     fn memory_account(
         &self,
         path: &[u8],
+        left: &mut usize,
         visit: &mut dyn FnMut(Option<Pid>) -> bool,
     ) -> Result<Option<MemoryAccount>, ReadError> {
+        *left = left.saturating_sub(1);
         let is_inside = |other: &str| {
             let rest = other.as_bytes().strip_prefix(path);
             rest.is_some_and(|rest| path.is_empty() || rest.is_empty() || rest[0] == b'/')

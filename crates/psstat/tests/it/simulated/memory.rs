@@ -284,6 +284,54 @@ fn a_member_in_another_control_group_counts_by_itself() {
     assert_eq!(reported.last(), Some(&expected), "{reported:?}");
 }
 
+/// A container is set up in the control group of who makes it, and moved then.
+#[test]
+fn workers_that_are_moved_together_are_found_soon() {
+    let mut scene = Scene::new();
+    scene.world.move_to(scene.root, "");
+    for _ in 0..9 {
+        scene.world.fork(scene.root).unwrap();
+    }
+    let stranger = scene.world.fork(Pid::INIT).unwrap();
+    scene.world.move_to(stranger, "");
+    let root = By::Pid(scene.root);
+    let mut watch = watch(&mut scene, root, with_accounts);
+    assert_eq!(scene.reported(&mut watch), scene.truth().sum, "there is a stranger");
+    for pid in scene.members() {
+        scene.world.move_to(pid, OWN);
+    }
+    let found = (0..4).find(|_| scene.reported(&mut watch) < scene.truth().sum);
+    assert!(found.is_some());
+}
+
+#[test]
+fn a_stranger_that_leaves_is_missed_at_once() {
+    let mut scene = with_workers();
+    let root = By::Pid(scene.root);
+    let stranger = scene.world.fork(Pid::INIT).unwrap();
+    scene.world.move_to(stranger, OWN);
+    let mut watch = watch(&mut scene, root, with_accounts);
+    assert_eq!(scene.reported(&mut watch), scene.truth().sum);
+    scene.world.move_to(stranger, OTHER);
+    assert_eq!(scene.reported(&mut watch), scene.truth().once);
+}
+
+/// One file that cannot be read must not change the result for long.
+#[test]
+fn a_share_stays_known_if_it_cannot_be_read_once() {
+    let mut scene = with_workers();
+    let root = By::Pid(scene.root);
+    let mut watch = watch(&mut scene, root, |_| {});
+    let once = scene.reported(&mut watch);
+    for pid in scene.members() {
+        scene.work(pid, 1000);
+    }
+    watch.access.fails_rollups = true;
+    assert_eq!(scene.reported(&mut watch), once);
+    watch.access.fails_rollups = false;
+    assert_eq!(scene.reported(&mut watch), once);
+}
+
 /// Memory stays charged to the control group that it was charged to first.
 #[test]
 fn an_account_that_lacks_memory_counts_as_the_largest_process() {
