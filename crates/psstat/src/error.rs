@@ -37,6 +37,12 @@ pub enum Error {
     /// The sample cannot be written.
     #[error(transparent)]
     Output(#[from] OutputError),
+    /// There is no terminal to draw on.
+    #[error(transparent)]
+    Terminal(#[from] TerminalError),
+    /// A thread cannot be made.
+    #[error("cannot start a thread: {}", io_error::text(.0))]
+    Thread(#[source] std::io::Error),
     /// The signal handlers cannot be installed.
     #[error("cannot handle signals: {}", io_error::text(.0))]
     Signals(#[source] std::io::Error),
@@ -68,6 +74,26 @@ impl Error {
             other => Error::Sample(other),
         }
     }
+}
+
+/// Why `psstat top` has no screen to draw on.
+#[derive(Debug, Error)]
+pub enum TerminalError {
+    /// Standard output is no terminal.
+    #[error(
+        "psstat top needs a terminal, and standard output is none: for a file or a pipe use psstat \
+         --wait 1s, or psstat execd --interval 2s"
+    )]
+    NoTerminal,
+    /// The terminal cannot move its cursor.
+    #[error(
+        "psstat top needs a terminal that can move its cursor, and with TERM={0:?} it cannot: set TERM to \
+         what the terminal is, such as xterm, or use psstat --wait 1s"
+    )]
+    Dumb(&'static str),
+    /// The terminal cannot be opened, prepared or written.
+    #[error("cannot use the terminal: {}", io_error::text(.0))]
+    Use(#[source] std::io::Error),
 }
 
 /// Why procfs cannot be opened.

@@ -17,14 +17,17 @@ pub fn has_units(sys: &Path) -> bool {
     })
 }
 
-/// Selects every service and scope of systemd, if the machine `has_units`; else every process, by its name.
+/// Selects every service and scope of systemd, if the machine `has_units`; else every process, by its name. The
+/// children of a process then belong to the groups of their own names: otherwise process 1 and each shell above
+/// the others would have them too.
 pub fn selectors(has_units: bool) -> Vec<Selector> {
     if has_units {
         let of = |glob: &str| Selector::new(None, Source::Unit(glob.to_owned()));
         return vec![of("*.service"), of("*.scope")];
     }
     let pattern = Some(".*".to_owned());
-    vec![Selector::of_all(None, Conditions { pattern, ..Conditions::default() })]
+    let by_name = Selector::of_all(None, Conditions { pattern, ..Conditions::default() });
+    vec![Selector { children: false, ..by_name }]
 }
 
 #[cfg(test)]
@@ -37,7 +40,7 @@ mod tests {
         let terms = || -> Vec<String> {
             selectors(has_units(sys.path())).iter().map(Selector::terms).collect()
         };
-        assert_eq!(terms(), ["pattern .*"]);
+        assert_eq!(terms(), ["pattern .*, children false"]);
         std::fs::create_dir_all(sys.path().join("fs/cgroup/systemd/system.slice")).unwrap();
         assert_eq!(terms(), ["systemd *.service", "systemd *.scope"]);
     }

@@ -2,6 +2,8 @@
 //! by way of [`Settings`](crate::settings::Settings).
 
 use crate::mistakes::Mistake;
+use psstat_core::emit::table::Sort;
+use psstat_core::field::Field;
 use psstat_core::plan::Plan;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -27,6 +29,78 @@ pub struct Job {
     pub timeout: Duration,
     /// Settings that cannot do what was meant.
     pub mistakes: Vec<Mistake>,
+}
+
+/// What `psstat top` shows.
+#[derive(Debug)]
+pub struct Watched {
+    /// What to measure.
+    pub job: Job,
+    /// What that is, in a few words.
+    pub title: String,
+    /// Whether groups without processes are left out.
+    pub skips_empty: bool,
+    /// How the groups are sorted at first.
+    pub order: Order,
+}
+
+/// By what groups are sorted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// CPU.
+    #[default]
+    Cpu,
+    /// Memory.
+    Memory,
+    /// Number of processes.
+    Processes,
+    /// Number of threads.
+    Threads,
+    /// The age of the oldest process.
+    Uptime,
+    /// CPU time since psstat first saw the group.
+    CpuTime,
+    /// The name of the group.
+    Name,
+}
+
+impl Order {
+    /// All orders.
+    pub const ALL: [Order; 7] = [
+        Order::Cpu,
+        Order::Memory,
+        Order::Processes,
+        Order::Threads,
+        Order::Uptime,
+        Order::CpuTime,
+        Order::Name,
+    ];
+
+    /// The name of the order on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Order::Cpu => "cpu",
+            Order::Memory => "mem",
+            Order::Processes => "n_proc",
+            Order::Threads => "n_thread",
+            Order::Uptime => "uptime",
+            Order::CpuTime => "cpu_time",
+            Order::Name => "name",
+        }
+    }
+
+    /// The order of a table that is sorted like that.
+    pub fn of(sort: Sort) -> Order {
+        match sort {
+            Sort::Name => Order::Name,
+            Sort::By(Field::Memory | Field::MemoryShare) => Order::Memory,
+            Sort::By(Field::Processes) => Order::Processes,
+            Sort::By(Field::Threads) => Order::Threads,
+            Sort::By(Field::Uptime) => Order::Uptime,
+            Sort::By(Field::CpuTime) => Order::CpuTime,
+            Sort::By(_) => Order::Cpu,
+        }
+    }
 }
 
 /// Where procfs and sysfs are mounted.

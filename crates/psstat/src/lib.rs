@@ -11,6 +11,7 @@
 //! | [`deadline`] | `--timeout` |
 //! | [`mistakes`] | settings that cannot do what was meant |
 //! | [`job`] | what to measure, where, and how |
+//! | [`everything`] | what the commands for people show if nobody says what |
 //! | [`sys`] | system calls, and what their errors mean |
 //! | [`blocking`] | reads that may never come back |
 //! | [`privilege`] | capabilities that psstat has and its caller has not |

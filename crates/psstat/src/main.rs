@@ -32,6 +32,11 @@ fn run() -> Result<(), Error> {
             interruptible.hold_off();
             execd::run(*job, signals)
         }
+        #[cfg(feature = "top")]
+        Invocation::Top(watched) => {
+            interruptible.hold_off();
+            psstat::commands::top::run(*watched)
+        }
         Invocation::Check(job) => check::run(*job),
         Invocation::Explain(job) => explain::run(*job),
         Invocation::Man => man::run(),

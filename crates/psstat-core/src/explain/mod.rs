@@ -166,6 +166,14 @@ impl GroupView {
     }
 }
 
+/// Describes one group, as [`groups`] does. `None` if there is no such group.
+pub fn group(plan: &Plan, hz: Hz, samples: &[&Sample], label: &Label) -> Option<GroupView> {
+    let (&now, earlier) = samples.split_last()?;
+    let view = View { plan, hz, samples, before: earlier.last().copied(), now };
+    let group = now.groups.iter().find(|group| group.label == *label)?;
+    Some(view.group(group))
+}
+
 /// Some samples that follow each other.
 struct View<'v> {
     plan: &'v Plan,

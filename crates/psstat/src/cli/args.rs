@@ -14,9 +14,15 @@ use std::str::FromStr;
 const ABOUT: &str =
     "What a group of processes costs: CPU, memory and number of processes, children included";
 
-const USAGE: &str = "psstat [SELECTORS] [OPTIONS]\n       psstat execd [SELECTORS] [OPTIONS]\n       \
-                     psstat explain [SELECTORS] [OPTIONS]\n       psstat check [SELECTORS] \
-                     [OPTIONS]\n       psstat man | completions SHELL";
+const USAGE: &str = if cfg!(feature = "top") {
+    "psstat [SELECTORS] [OPTIONS]\n       psstat execd [SELECTORS] [OPTIONS]\n       \
+     psstat top [SELECTORS] [OPTIONS]\n       psstat explain [SELECTORS] [OPTIONS]\n       \
+     psstat check [SELECTORS] [OPTIONS]\n       psstat man | completions SHELL"
+} else {
+    "psstat [SELECTORS] [OPTIONS]\n       psstat execd [SELECTORS] [OPTIONS]\n       \
+     psstat explain [SELECTORS] [OPTIONS]\n       psstat check [SELECTORS] [OPTIONS]\n       \
+     psstat man | completions SHELL"
+};
 
 const AFTER_HELP: &str = "\
 The processes that a selector matches make a group with all their descendants. Each group prints one
@@ -85,6 +91,13 @@ Check the command line and the configuration file, and show what they would meas
 how many processes each has now. If the file has mistakes, print all of them, each with its line.
 --interval and --wait are accepted because the file may hold them; they have no effect on the check";
 
+#[cfg(feature = "top")]
+const TOP_ABOUT: &str = "\
+Show the groups live, in a terminal: CPU, memory and processes of each, with a history. Enter shows
+the processes of a group and why each is in it, / filters, s sorts, Space pauses, + and - change the
+interval, ? shows all keys, q quits. Without selectors, show every systemd unit, or every process
+name where there is none. The corner shows what psstat itself costs";
+
 /// The command line.
 #[derive(Debug, Parser)]
 #[command(
@@ -110,6 +123,9 @@ pub struct Cli {
 pub enum Command {
     /// Stay resident and take a sample on request (Telegraf's execd)
     Execd(ExecdArgs),
+    /// Show the groups live, in a terminal
+    #[cfg(feature = "top")]
+    Top(TopArgs),
     /// Check the command line and the configuration file
     Check(CheckArgs),
     /// Show which processes are in each group, and why
@@ -143,6 +159,44 @@ pub struct ExecdArgs {
     #[command(flatten)]
     pub job: JobArgs,
 }
+
+/// The arguments of `psstat top`.
+#[cfg(feature = "top")]
+#[derive(Args, Debug)]
+#[command(
+    version,
+    display_name = "psstat top",
+    about = TOP_ABOUT,
+    override_usage = "psstat top [SELECTORS] [OPTIONS]",
+    mut_arg("interval", |arg| arg.hide(false).help("The time between two samples [default: 2s]")),
+    mut_arg("timeout", |arg| arg.help("Give up on a sample after this long [default: 4s]")),
+    mut_arg("sort", |arg| arg.help(
+        "Sort by name, cpu, mem, n_proc, n_thread, uptime or cpu_time\n\
+         at first [default: cpu]"
+    )),
+    mut_args(|arg| {
+        let has_effect = !NOT_FOR_TOP.iter().any(|option| arg.get_long() == Some(&option[2..]));
+        if has_effect { arg } else { arg.hide(true) }
+    })
+)]
+#[group(skip)]
+pub struct TopArgs {
+    #[command(flatten)]
+    pub job: JobArgs,
+}
+
+/// The options that mean nothing to `psstat top`, because it prints no lines and keeps no file.
+pub const NOT_FOR_TOP: [&str; 9] = [
+    "--tag",
+    "--host",
+    "--fields",
+    "--format",
+    "--output",
+    "--wait",
+    "--cache-dir",
+    "--cache-name",
+    "--no-sandbox",
+];
 
 /// The arguments of `psstat check`: those of any job, because the file may be for any job.
 #[derive(Args, Debug)]

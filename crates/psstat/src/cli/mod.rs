@@ -9,13 +9,18 @@ mod spelling;
 use crate::config;
 use crate::everything;
 use crate::job::Job;
+#[cfg(feature = "top")]
+use crate::job::{Order, Watched};
 use crate::mistakes::Mistake;
-use crate::settings::{Settings, Surroundings, TagError, TagList};
-use args::{CheckArgs, Cli, Command, ExecdArgs, ExplainArgs, JobArgs};
+use crate::settings::{FieldList, Settings, Surroundings, TagError, TagList};
+#[cfg(feature = "top")]
+use crate::settings::{JobError, ValueError};
+use args::{CheckArgs, Cli, Command, ExecdArgs, ExplainArgs, JobArgs, NOT_FOR_TOP};
 use clap::{CommandFactory, FromArgMatches};
 use clap_complete::Shell;
 pub use error::{ArgumentError, UsageError};
 use psstat_core::emit::Format;
+use psstat_core::field::Field;
 use psstat_core::model::label::excerpt;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -30,6 +35,9 @@ pub enum Invocation {
     Once(Box<Job>),
     /// Stay resident and take a sample on request.
     Execd(Box<Job>),
+    /// Show the groups live.
+    #[cfg(feature = "top")]
+    Top(Box<Watched>),
     /// Show what the job would measure.
     Check(Box<Job>),
     /// Show which processes are in each group, and why.
@@ -73,6 +81,11 @@ pub fn parse(
         Some(Command::Execd(ExecdArgs { job: after })) => {
             meant(Kind::Execd, vec![job, after]).map(Invocation::Execd)
         }
+        #[cfg(feature = "top")]
+        Some(Command::Top(args::TopArgs { job: after })) => {
+            let watched = watched(vec![job, after], surroundings);
+            Ok(Invocation::Top(Box::new(watched?)))
+        }
         Some(Command::Check(CheckArgs { job: after })) => {
             meant(Kind::Check, vec![job, after]).map(Invocation::Check)
         }
@@ -102,6 +115,7 @@ fn command_name(args: &[OsString], definition: &clap::Command) -> String {
 enum Kind {
     Once,
     Execd,
+    Top,
     /// The file may be for any job, so this takes the options of all.
     Check,
     Explain,
@@ -122,9 +136,16 @@ fn meant(kind: Kind, typed: Vec<JobArgs>, surroundings: &Surroundings) -> Result
     if let Some(path) = config {
         settings = with_file(settings, &path, surroundings)?;
     }
-    if kind == Kind::Explain && settings.selectors.is_empty() {
+    let is_for_people = matches!(kind, Kind::Explain | Kind::Top);
+    if is_for_people && settings.selectors.is_empty() {
         let sys = settings.mounts(surroundings).sys;
         settings.selectors = everything::selectors((surroundings.has_units)(&sys));
+    }
+    if kind == Kind::Top {
+        // The file may be for other kinds of jobs too.
+        settings.wait = None;
+        settings.format = Some(Format::Table);
+        settings.fields = FieldList::of_names(FIELDS_OF_TOP.map(Field::name)).ok();
     }
     // In the file, it is for those who ask for a table.
     if is_sorted && settings.format != Some(Format::Table) {
@@ -136,6 +157,42 @@ fn meant(kind: Kind, typed: Vec<JobArgs>, surroundings: &Surroundings) -> Result
         settings.wait = None;
     }
     Ok(settings.job(surroundings)?)
+}
+
+/// The fields that `psstat top` shows.
+const FIELDS_OF_TOP: [Field; 7] = [
+    Field::CpuShare,
+    Field::Memory,
+    Field::MemoryShare,
+    Field::Processes,
+    Field::Threads,
+    Field::Uptime,
+    Field::CpuTime,
+];
+
+/// What is to be shown live.
+#[cfg(feature = "top")]
+fn watched(typed: Vec<JobArgs>, surroundings: &Surroundings) -> Result<Watched, UsageError> {
+    let job = meant(Kind::Top, typed, surroundings).map_err(|error| match error {
+        UsageError::Job(JobError::SortByMissing(field)) => {
+            let reason = ValueError::NotOneOf(Order::ALL.map(Order::name).to_vec());
+            let option = "--sort".to_owned();
+            ArgumentError::Value { option, value: field.to_owned(), reason }.into()
+        }
+        other => other,
+    })?;
+    let order = job.plan.sort.map(Order::of).unwrap_or_default();
+    let is_everything =
+        |has_units: bool| job.plan.selectors.iter().eq(&everything::selectors(has_units));
+    let title = if is_everything(true) {
+        "systemd units"
+    } else if is_everything(false) {
+        "process names"
+    } else {
+        "groups"
+    };
+    let skips_empty = is_everything(true);
+    Ok(Watched { title: title.to_owned(), skips_empty, order, job })
 }
 
 fn with_file(
@@ -185,8 +242,31 @@ fn refuse_options_of_others(kind: Kind, args: &JobArgs) -> Result<(), ArgumentEr
             option: "--wait",
             cure: "it keeps its state in memory; to take samples regularly, use --interval",
         }),
+        Kind::Top => match options_not_for_top(args).next() {
+            Some(option) => {
+                let cure = "it prints no lines and has no cache file: leave it out";
+                Err(ArgumentError::NotTaken { command: "psstat top", option, cure })
+            }
+            None => Ok(()),
+        },
         _ => Ok(()),
     }
+}
+
+/// The options that were given and mean nothing to `psstat top`.
+fn options_not_for_top(args: &JobArgs) -> impl Iterator<Item = &'static str> {
+    let is_given = [
+        !args.tags.is_empty(),
+        args.host.is_some(),
+        args.fields.is_some(),
+        args.format.is_some(),
+        args.output.is_some(),
+        args.wait.is_some(),
+        args.cache_dir.is_some(),
+        args.cache_name.is_some(),
+        args.no_sandbox,
+    ];
+    NOT_FOR_TOP.into_iter().zip(is_given).filter(|(_, is_given)| *is_given).map(|(name, _)| name)
 }
 
 /// A mistake for each option that `psstat execd` takes and does not need.
@@ -394,6 +474,51 @@ tags = { env = 'live', tier = '1' }
             let Ok(Invocation::Print(help)) = parsed(args) else { panic!("{args:?}") };
             let wide: Vec<&str> = help.lines().filter(|line| line.chars().count() > 100).collect();
             assert!(wide.is_empty(), "{args:?}: {wide:?}");
+        }
+    }
+
+    #[cfg(feature = "top")]
+    #[test]
+    fn top_shows_everything_if_nobody_says_what() {
+        let watched = |args: &[&str]| match parsed(&[&["top"], args].concat()) {
+            Ok(Invocation::Top(watched)) => *watched,
+            other => panic!("{args:?}: {other:?}"),
+        };
+        let all = watched(&[]);
+        let terms: Vec<String> = all.job.plan.selectors.iter().map(Selector::terms).collect();
+        assert_eq!(terms, ["systemd *.service", "systemd *.scope"]);
+        assert_eq!((&*all.title, all.skips_empty, all.order), ("systemd units", true, Order::Cpu));
+        assert_eq!(all.job.plan.fields, Fields::new(FIELDS_OF_TOP.to_vec()));
+        let some = watched(&["--pid", "7", "--sort", "mem", "--interval", "5s"]);
+        assert_eq!((&*some.title, some.skips_empty, some.order), ("groups", false, Order::Memory));
+        assert_eq!(some.job.interval, Some(Duration::from_secs(5)));
+        let of_file = watched(&["--config", "web.toml"]);
+        assert_eq!(of_file.job.plan.selectors.iter().count(), 1);
+        assert_eq!(of_file.job.interval, Some(Duration::from_secs(5)), "that of the file");
+    }
+
+    #[cfg(feature = "top")]
+    #[test]
+    fn top_refuses_what_has_no_effect() {
+        let Ok(Invocation::Print(help)) = parsed(&["top", "--help"]) else { panic!("no help") };
+        assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");
+        for (args, option) in [
+            (&["--tag", "a=b"][..], "--tag"),
+            (&["--host", "x"], "--host"),
+            (&["--fields", "p_cpu"], "--fields"),
+            (&["--format", "json"], "--format"),
+            (&["--output", "/x"], "--output"),
+            (&["--wait", "1s"], "--wait"),
+            (&["--cache-dir", "/x"], "--cache-dir"),
+            (&["--cache-name", "x"], "--cache-name"),
+            (&["--no-sandbox"], "--no-sandbox"),
+        ] {
+            let error = error_of(&[&["top"], args].concat());
+            assert!(error.contains("psstat top") && error.contains(option), "{error}");
+            assert!(!help.contains(&format!("{option} ")), "{option} is in the help");
+        }
+        for other in ["size", "io_read"] {
+            assert!(error_of(&["top", "--sort", other]).contains("n_thread"), "{other}");
         }
     }
 

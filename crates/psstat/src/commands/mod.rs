@@ -8,3 +8,5 @@ pub mod man;
 mod page;
 mod relay;
 pub mod sample;
+#[cfg(feature = "top")]
+pub mod top;

@@ -15,7 +15,7 @@ mod file_path;
 mod list;
 mod process;
 mod read;
-mod system;
+pub mod system;
 
 use crate::error::OpenError;
 use crate::privilege::{Raised, Surplus};

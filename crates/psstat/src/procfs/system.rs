@@ -2,12 +2,13 @@
 
 use super::Procfs;
 use super::file_path::FilePath;
+use crate::sys;
 use psstat_core::discovery::tracker;
 use psstat_core::model::births::Births;
 use psstat_core::model::buffer::Buffer;
 use psstat_core::model::memory::MachineMemory;
 use psstat_core::model::read_error::{ReadError, Reason};
-use psstat_core::model::units::{Pid, ProcId};
+use psstat_core::model::units::{Bytes, Pid, ProcId};
 use psstat_core::parse::{line, procfs as parse};
 
 /// Longer than any `stat` of the kernel. It lists all processors and interrupts.
@@ -109,6 +110,12 @@ impl Procfs {
         }
         Pid::parse(&again(|| self.link_target(&FilePath::of_system(c"self"))).ok()?)
     }
+}
+
+/// The resident memory of this process. `None` if it cannot be read.
+pub fn own_memory() -> Option<Bytes> {
+    let statm = parse::statm(&std::fs::read("/proc/self/statm").ok()?)?;
+    Some(Bytes(statm.resident.0.saturating_mul(sys::page_size())))
 }
 
 /// Reads again if that fails. The reason may be over at once, such as a lack of memory or of open files.

@@ -26,6 +26,7 @@
 //! | `stderr` | the form of lines on standard error |
 //! | `conduct` | what the tests themselves have to keep to |
 //! | `fuzz` | the checks of the fuzzers, on their corpora and inputs made of these |
+//! | `top` | `psstat top` in a pseudoterminal |
 //! | `supply_chain` | the crates that psstat depends on keep to deny.toml |
 //! | `tidy` | links and tables of the documents |
 
@@ -59,3 +60,5 @@ mod support;
 mod systemd;
 mod table;
 mod tidy;
+#[cfg(feature = "top")]
+mod top;

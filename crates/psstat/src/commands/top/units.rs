@@ -1,0 +1,90 @@
+//! Quantities in few columns, with units for people. Pure.
+
+use std::time::Duration;
+
+/// What stands for a value that is not known.
+const UNKNOWN: &str = "-";
+
+/// CPU time per elapsed time, as a percentage of one core.
+pub fn percent(cores: Option<f64>) -> String {
+    match cores.map(|cores| cores * 100.0) {
+        None => UNKNOWN.to_owned(),
+        Some(percent) if percent < 999.95 => format!("{percent:.1}"),
+        Some(percent) => format!("{percent:.0}"),
+    }
+}
+
+/// An amount of memory, in powers of 1024.
+pub fn bytes(bytes: Option<f64>) -> String {
+    let Some(mut amount) = bytes else { return UNKNOWN.to_owned() };
+    let mut units = ["B", "K", "M", "G", "T"].into_iter();
+    let mut unit = units.next().unwrap_or_default();
+    for larger in units {
+        if amount < 999.5 {
+            break;
+        }
+        amount /= 1024.0;
+        unit = larger;
+    }
+    if unit == "B" || amount >= 99.95 {
+        format!("{amount:.0}{unit}")
+    } else {
+        format!("{amount:.1}{unit}")
+    }
+}
+
+/// A number of things.
+pub fn count(count: Option<u64>) -> String {
+    match count {
+        None => UNKNOWN.to_owned(),
+        Some(count @ ..=99_999) => count.to_string(),
+        Some(count) => format!("{}k", count / 1000),
+    }
+}
+
+/// A time, in its two largest units.
+pub fn time(time: Option<Duration>) -> String {
+    let Some(time) = time else { return UNKNOWN.to_owned() };
+    let seconds = time.as_secs();
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    if minutes == 0 {
+        format!("{seconds}s")
+    } else if hours == 0 {
+        format!("{minutes}m{:02}s", seconds % 60)
+    } else if days == 0 {
+        format!("{hours}h{:02}m", minutes % 60)
+    } else {
+        format!("{days}d{:02}h", hours % 24)
+    }
+}
+
+/// The time between two samples.
+pub fn interval(time: Duration) -> String {
+    humantime::format_duration(time).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantities_are_short() {
+        assert_eq!(
+            [0.0, 0.0123, 9.9994, 64.0].map(|cores| percent(Some(cores))),
+            ["0.0", "1.2", "999.9", "6400"]
+        );
+        let amounts = [0.0, 999.0, 1000.0, 1536.0, 104_857_600.0, 1.5e9, 3e13];
+        assert_eq!(
+            amounts.map(|amount| bytes(Some(amount))),
+            ["0B", "999B", "1.0K", "1.5K", "100M", "1.4G", "27.3T"]
+        );
+        assert_eq!([0, 99_999, 100_000].map(|number| count(Some(number))), ["0", "99999", "100k"]);
+        let times = [0, 59, 60, 3599, 3600, 86_399, 90_000];
+        assert_eq!(
+            times.map(|seconds| time(Some(Duration::from_secs(seconds)))),
+            ["0s", "59s", "1m00s", "59m59s", "1h00m", "23h59m", "1d01h"]
+        );
+        assert_eq!([percent(None), bytes(None), count(None), time(None)], ["-"; 4]);
+        assert_eq!(interval(Duration::from_millis(500)), "500ms");
+    }
+}
