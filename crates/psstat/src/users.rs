@@ -1,11 +1,14 @@
 //! Users: passwd(5) and getent(1).
 
 use crate::host;
+use crate::sys::retry;
 use nix::sys::signal::{SigSet, SigmaskHow};
 use psstat_core::model::units::Uid;
+use rustix::fs::{FileType, Mode, OFlags};
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{self, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -21,15 +24,39 @@ pub fn passwd() -> PathBuf {
     host::directory("HOST_ETC").unwrap_or_else(|| "/etc".into()).join("passwd")
 }
 
+/// So many bytes of passwd(5) are read.
+const PASSWD_LIMIT: usize = 1 << 20;
+
+/// The lines of a passwd file. Empty if it cannot be read, or is not a regular file: a FIFO or a device could
+/// block, or have no end. If it is too long, the lines at its beginning.
+fn read(path: &Path) -> Vec<u8> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let opened = retry(|| rustix::fs::open(path, flags, Mode::empty()));
+    let Ok(file) = opened else { return Vec::new() };
+    let stat = retry(|| rustix::fs::fstat(&file));
+    if !stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile) {
+        return Vec::new();
+    }
+    let mut text = Vec::new();
+    // What was read before an error is as good as a shorter file.
+    let _ = File::from(file).take(PASSWD_LIMIT as u64).read_to_end(&mut text);
+    if text.len() == PASSWD_LIMIT {
+        // A part of a line could have a part of a number.
+        let end = text.iter().rposition(|&byte| byte == b'\n').unwrap_or_default();
+        text.truncate(end);
+    }
+    text
+}
+
 /// Looks up a user in passwd(5), below `HOST_ETC` if that is set.
 pub fn find_local(name: &str) -> Option<Uid> {
-    uid_of(name, &std::fs::read(passwd()).ok()?)
+    uid_of(name, &read(&passwd()))
 }
 
 /// The names of the users that passwd(5) has, by their ids. Of several with the same id, the first.
 pub fn names() -> BTreeMap<u32, String> {
     let mut names = BTreeMap::new();
-    for line in std::fs::read(passwd()).unwrap_or_default().split(|&byte| byte == b'\n') {
+    for line in read(&passwd()).split(|&byte| byte == b'\n') {
         let mut fields = line.split(|&byte| byte == b':');
         let (Some(name), Some(uid)) = (fields.next(), fields.nth(1)) else { continue };
         let uid = std::str::from_utf8(uid).ok().and_then(|uid| uid.parse().ok());
@@ -44,7 +71,7 @@ pub fn names() -> BTreeMap<u32, String> {
 
 /// The first name of a user in passwd(5), below `HOST_ETC` if that is set.
 pub fn name_of(uid: Uid) -> Option<String> {
-    let passwd = std::fs::read(passwd()).ok()?;
+    let passwd = read(&passwd());
     passwd.split(|&byte| byte == b'\n').find_map(|line| {
         let (name, _) = line.split_at(line.iter().position(|&byte| byte == b':')?);
         let name = std::str::from_utf8(name).ok()?;
@@ -139,7 +166,6 @@ fn uid_of(name: &str, passwd: &[u8]) -> Option<Uid> {
 mod tests {
     use super::*;
     use nix::sys::signal::Signal;
-    use std::path::Path;
 
     const LONG: Duration = Duration::from_secs(60);
 
@@ -210,6 +236,28 @@ mod tests {
         let name = name_of(Uid(0)).expect("every machine has a user 0");
         assert_eq!(find_local(&name), Some(Uid(0)));
         assert_eq!(name_of(Uid(u32::MAX - 7)), None);
+    }
+
+    #[test]
+    fn a_passwd_file_that_has_no_end_is_empty() {
+        let directory = tempfile::tempdir().unwrap();
+        let fifo = directory.path().join("passwd");
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, FileType::Fifo, Mode::RUSR, 0).unwrap();
+        assert!(read(&fifo).is_empty());
+        assert!(read(Path::new("/dev/zero")).is_empty());
+        assert!(read(directory.path()).is_empty());
+    }
+
+    #[test]
+    fn a_long_passwd_file_is_read_to_the_last_whole_line() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut text = b"root:x:0:0\n".repeat(PASSWD_LIMIT / 11);
+        text.extend(b"late:x:123456789\n".repeat(2));
+        std::fs::write(file.path(), &text).unwrap();
+        let lines = read(file.path());
+        assert!(lines.len() < PASSWD_LIMIT && lines.len() > PASSWD_LIMIT - 20);
+        assert_eq!(uid_of("root", &lines), Some(Uid(0)));
+        assert_eq!(uid_of("late", &lines), None);
     }
 
     #[test]

@@ -23,26 +23,66 @@ pub struct Facts {
     pub state: Option<char>,
 }
 
-/// Reads the facts of these processes. Those of a process that has ended are left out.
-pub fn read(kernel: &impl Kernel, pids: impl Iterator<Item = Pid>) -> BTreeMap<Pid, Facts> {
+/// So many bytes of a command line are kept. A process can have one of any length.
+const COMMAND: usize = 4096;
+
+/// Reads the facts of these processes. Those of a process that has ended are left out. Also returns whether
+/// there was time to look at all.
+pub fn read(kernel: &impl Kernel, pids: impl Iterator<Item = Pid>) -> (BTreeMap<Pid, Facts>, bool) {
     let (mut facts, mut buffer, mut line) = (BTreeMap::new(), Buffer::default(), Vec::new());
     for pid in pids {
         if kernel.out_of_time() {
-            break;
+            return (facts, false);
         }
         let Ok(stat) = kernel.stat(pid, &mut buffer) else { continue };
         let (name, state) = (text_of(stat.comm), char::from(stat.state));
-        let command = kernel.cmdline(pid, &mut line).ok().map(|()| text_of(&line));
+        let command = kernel.cmdline(pid, &mut line).ok().map(|()| beginning(&line));
         let exe = kernel.exe(pid).ok().map(|path| text_of(&path));
         let user = kernel.effective_user(pid).ok().map(|uid| uid.0);
         facts.insert(pid, Facts { name, command, exe, user, state: Some(state) });
     }
-    facts
+    (facts, true)
 }
 
-/// The text without control characters.
-fn text_of(bytes: &[u8]) -> String {
+/// The beginning of a command line.
+fn beginning(line: &[u8]) -> String {
+    text_of(&line[..line.len().min(COMMAND)])
+}
+
+/// The text that can be shown on a terminal: it has no control character, and nothing that is [unseen](visible).
+pub fn text_of(bytes: &[u8]) -> String {
     let mut text = String::new();
     printable(bytes, &mut text);
-    text
+    visible(&text)
+}
+
+/// The text with `?` in place of control characters, and of characters that are not seen or that turn the
+/// direction of writing: with them, a text can look like another.
+pub fn visible(text: &str) -> String {
+    let is_unseen = |character: char| {
+        character.is_control()
+            || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+            || matches!(character, '\u{2060}'..='\u{2069}' | '\u{feff}')
+    };
+    text.chars().map(|character| if is_unseen(character) { '?' } else { character }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::format;
+
+    #[test]
+    fn what_is_unseen_is_shown() {
+        for unseen in ["\u{200b}", "\u{200f}", "\u{202e}", "\u{2066}", "\u{feff}", "\u{1b}"] {
+            assert_eq!(text_of(format!("a{unseen}b").as_bytes()), "a?b", "{unseen:?}");
+        }
+        assert_eq!(text_of("größe\n–".as_bytes()), "größe\\n–");
+    }
+
+    #[test]
+    fn a_long_command_line_is_cut() {
+        assert_eq!(beginning(&[b'a'; COMMAND + 1]).len(), COMMAND);
+        assert_eq!(beginning(b"sleep 1"), "sleep 1");
+    }
 }

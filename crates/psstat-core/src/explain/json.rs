@@ -22,10 +22,14 @@ pub fn lines(groups: &[GroupView], misses: &[Vec<String>], facts: &BTreeMap<Pid,
 
 fn object(group: &GroupView, misses: &[String], facts: &BTreeMap<Pid, Facts>) -> String {
     let report = group.report.as_ref();
+    let more = Some(group.more).filter(|&more| more > 0);
     let mut members = Object::default();
     members.text("group", &group.name);
     members.texts("selectors", &group.selectors);
     members.raw("has_line", &report.is_some().to_string());
+    if let Some(cause) = &group.unknown {
+        members.text("unknown", cause);
+    }
     members.number("p_cpu", report.and_then(|report| report.cpu));
     members.number("p_mem", report.and_then(|report| report.memory));
     members.whole("n_proc", report.map(|report| report.processes));
@@ -45,10 +49,12 @@ fn object(group: &GroupView, misses: &[String], facts: &BTreeMap<Pid, Facts>) ->
             account.end()
         });
         parts.list("accounts", accounts);
+        parts.whole("by_statm", Some(memory.by_statm as u64));
         members.raw("memory", &parts.end());
     }
     members.whole("hidden", Some(group.hidden));
     members.list("processes", group.rows.iter().map(|row| process(row, facts.get(&row.pid))));
+    members.whole("more", more.map(|more| more as u64));
     let left_out = group.left_out.iter().map(|one| {
         let mut object = Object::default();
         object.whole("pid", Some(u64::from(one.pid.number())));

@@ -3,7 +3,7 @@
 //! *Example:* `--pattern postgres-exporter` matches nothing, because names have at most 15 bytes. Two processes
 //! are called `postgres-export`, and one has `postgres-exporter` in its command line. Both are said.
 
-use super::facts::Facts;
+use super::facts::{Facts, text_of};
 use crate::model::units::Pid;
 use crate::select::matcher::Matcher;
 use crate::select::selector::{Conditions, Selector, Source, User};
@@ -23,6 +23,8 @@ const EXAMPLES: usize = 3;
 pub struct Surroundings<'s> {
     /// All processes.
     pub facts: &'s BTreeMap<Pid, Facts>,
+    /// Whether there was time to look at all of them.
+    pub is_complete: bool,
     /// The ids of all units in sight, and how many processes each has.
     pub units: &'s [(String, usize)],
     /// The names of users, by their ids.
@@ -39,19 +41,43 @@ pub fn misses(selector: &Selector, around: &Surroundings<'_>) -> Vec<String> {
         }
         Source::All | Source::Pid(_) | Source::PidFile(_) => {}
     }
-    near_processes(&selector.conditions, around, &mut said);
+    if !selector.conditions.is_empty() {
+        near_processes(selector, around, &mut said);
+    }
+    if !around.is_complete {
+        said.push("not all processes were looked at in time".to_string());
+    }
     said
+}
+
+/// Where a process must be, besides that it meets the conditions: `in unit nginx.service`.
+fn place(source: &Source) -> Option<String> {
+    match source {
+        Source::All => None,
+        Source::Pid(pid) => Some(format!("process {pid}")),
+        Source::PidFile(path) => Some(format!("the process in {}", text_of(path))),
+        Source::Unit(glob) => Some(format!("in unit {glob}")),
+        Source::ControlGroup(glob) => Some(format!("in control group {glob}")),
+    }
+}
+
+/// The first of some texts, and how many more there are.
+fn first_of(mut texts: Vec<String>) -> String {
+    let count = texts.len();
+    texts.truncate(EXAMPLES);
+    if count > EXAMPLES {
+        texts.push(format!("and {} more", count - EXAMPLES));
+    }
+    texts.join(", ")
 }
 
 /// Some processes, as examples.
 fn examples(found: &[(Pid, &Facts)], show: impl Fn(&Facts) -> String) -> String {
-    let shown = found.iter().take(EXAMPLES);
+    let (shown, others) = found.split_at(found.len().min(EXAMPLES));
     let mut text: Vec<String> =
-        shown.map(|(pid, facts)| format!("{pid} {}", show(facts))).collect();
-    if found.len() > EXAMPLES {
-        text.push(format!("and {} more", found.len() - EXAMPLES));
-    }
-    text.join(", ")
+        shown.iter().map(|(pid, facts)| format!("{pid} {}", show(facts))).collect();
+    text.extend(others.iter().map(|_| String::new()));
+    first_of(text)
 }
 
 fn processes(count: usize) -> String {
@@ -65,8 +91,12 @@ fn near_units(glob: &str, around: &Surroundings<'_>, said: &mut Vec<String>) {
     let matches = |id: &str| {
         matcher.as_ref().is_some_and(|matcher| matcher.matches(id.as_bytes()).next().is_some())
     };
-    for (id, _) in around.units.iter().filter(|(id, count)| matches(id) && *count == 0) {
-        said.push(format!("{id} has no process: it may only start other units"));
+    let empty = around.units.iter().filter(|(id, count)| matches(id) && *count == 0);
+    let empty: Vec<String> = empty.map(|(id, _)| id.clone()).collect();
+    match empty.as_slice() {
+        [] => {}
+        [id] => said.push(format!("{id} has no process: it may only start other units")),
+        _ => said.push(format!("no process is in these units: {}", first_of(empty))),
     }
     let near: Vec<String> = around
         .units
@@ -75,7 +105,7 @@ fn near_units(glob: &str, around: &Surroundings<'_>, said: &mut Vec<String>) {
         .map(|(id, count)| format!("{id} ({})", processes(*count)))
         .collect();
     if !near.is_empty() {
-        said.push(format!("units with a similar name run: {}", near.join(", ")));
+        said.push(format!("units with a similar name run: {}", first_of(near)));
     } else if !around.units.iter().any(|(id, _)| matches(id)) {
         said.push(format!("no unit that matches {glob} is running"));
     }
@@ -147,8 +177,20 @@ fn checks<'c>(conditions: &'c Conditions, around: &'c Surroundings<'_>) -> Vec<C
     checks
 }
 
-fn near_processes(conditions: &Conditions, around: &Surroundings<'_>, said: &mut Vec<String>) {
+fn near_processes(selector: &Selector, around: &Surroundings<'_>, said: &mut Vec<String>) {
+    let conditions = &selector.conditions;
     let checks = checks(conditions, around);
+    let found = all(around, |facts| checks.iter().all(|check| (check.meets)(facts)));
+    if !found.is_empty() {
+        let why = match place(&selector.source) {
+            Some(place) if found.len() == 1 => format!(", but is not {place}"),
+            Some(place) => format!(", but are not {place}"),
+            None => " now, and did not when the sample was taken".to_string(),
+        };
+        let matching = matches_it(found.len());
+        said.push(format!("{matching}{why}: {}", examples(&found, named)));
+        return;
+    }
     if checks.len() > 1 {
         // Each condition by itself, and who fails only one.
         for check in &checks {
@@ -230,6 +272,7 @@ fn near_names(pattern: &str, around: &Surroundings<'_>, said: &mut Vec<String>) 
             if found.len() == 1 { "1 process is".into() } else { format!("{} processes are", found.len()) }
         ));
     }
+    // No name matches as it is.
     let ignoring_case = of_regex(&format!("(?i){pattern}"));
     let found = all(around, |facts| ignoring_case(&facts.name));
     if !found.is_empty() {
@@ -365,7 +408,9 @@ mod tests {
             ("postgresql@15-main.service".to_owned(), 7),
             ("nginx.service".to_owned(), 5),
         ];
-        misses(selector, &Surroundings { facts: &facts, units: &units, users: &users }).join("\n")
+        let around =
+            Surroundings { facts: &facts, is_complete: true, units: &units, users: &users };
+        misses(selector, &around).join("\n")
     }
 
     fn of(conditions: Conditions) -> String {
@@ -413,6 +458,51 @@ mod tests {
         assert!(said.contains("postgresql.service has no process"), "{said}");
         assert!(said.contains("run: postgresql@15-main.service (7 processes)"), "{said}");
         assert!(!said.contains("nginx"), "{said}");
+    }
+
+    #[test]
+    fn what_matches_elsewhere_is_not_called_another_case() {
+        let conditions = Conditions { pattern: text("^postgres$"), ..Conditions::default() };
+        let in_place = |source| {
+            said(&Selector { conditions: conditions.clone(), ..Selector::new(None, source) })
+        };
+        assert_eq!(
+            in_place(Source::Unit("nginx.service".to_owned())),
+            "1 process matches, but is not in unit nginx.service: 100 postgres"
+        );
+        assert_eq!(
+            in_place(Source::PidFile(b"/run/\x1bx".to_vec())),
+            "1 process matches, but is not the process in /run/?x: 100 postgres"
+        );
+        let said = of(conditions.clone());
+        assert_eq!(
+            said,
+            "1 process matches now, and did not when the sample was taken: 100 postgres"
+        );
+    }
+
+    #[test]
+    fn a_source_without_conditions_says_nothing_of_processes() {
+        assert_eq!(said(&Selector::new(None, Source::Pid(Pid::new(7)))), "");
+    }
+
+    #[test]
+    fn many_units_are_not_all_named() {
+        let facts = BTreeMap::new();
+        let users = BTreeMap::new();
+        let units: Vec<_> = (0..9).map(|number| (format!("web@{number}.service"), 1)).collect();
+        let around =
+            Surroundings { facts: &facts, is_complete: false, units: &units, users: &users };
+        let unit = Source::Unit("web.service".to_owned());
+        let said = misses(&Selector::new(None, unit), &around);
+        assert_eq!(
+            said,
+            [
+                "units with a similar name run: web@0.service (1 process), web@1.service (1 process), \
+                 web@2.service (1 process), and 6 more",
+                "not all processes were looked at in time"
+            ]
+        );
     }
 
     #[test]

@@ -10,19 +10,29 @@ pub mod json;
 pub mod misses;
 pub mod text;
 
-use crate::account::group::{Group, Reason};
-use crate::account::memory::{Accounted, Breakdown, Sum};
+use crate::account::group::{Group, Population, Reason};
+use crate::account::memory::{Accounted, Anonymous, Breakdown, Sum};
+use crate::account::sets::SetIndex;
+use crate::account::sharing;
+use crate::diagnostics::Warning;
 use crate::engine::Sample;
 use crate::model::label::Label;
 use crate::model::memory::{AnonymousSource, Footprint, MemoryMode, Share};
 use crate::model::process::{Life, Process};
 use crate::model::report::Report;
-use crate::model::units::{Bytes, Hz, Pid, Ticks};
+use crate::model::units::{Hz, Pid, Ticks};
 use crate::plan::Plan;
 use crate::select::roots::Root;
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
+use alloc::vec;
 use alloc::vec::Vec;
+
+/// A group has at most so many rows.
+const ROWS_OF_GROUP: usize = 500;
+
+/// All groups together have at most so many rows.
+const ROWS: usize = 20_000;
 
 /// A group.
 #[derive(Clone, Debug)]
@@ -35,8 +45,12 @@ pub struct GroupView {
     pub selector_indices: Vec<usize>,
     /// Its values. `None` if it has no line: it is not known who belongs to it.
     pub report: Option<Report>,
-    /// Its members, parents before their children.
+    /// Why it is not known who belongs to it. `None` if it is known.
+    pub unknown: Option<String>,
+    /// Its members, parents before their children. If there are too many, some of them.
     pub rows: Vec<Row>,
+    /// How many members have no row.
+    pub more: usize,
     /// How many cores children that have ended used, and whatever else the counter shows besides what live
     /// processes used. `None` if it is not known.
     pub cpu_of_ended: Option<f64>,
@@ -118,6 +132,9 @@ pub struct MemoryView {
     pub parts: Breakdown,
     /// The control groups whose account counts, with their anonymous memory in bytes.
     pub accounts: Vec<(String, u64)>,
+    /// The number of processes that may have memory in common which counts once for each of them, because it is
+    /// known from `statm` only. 0 if it makes no difference.
+    pub by_statm: usize,
 }
 
 /// A process that matches a selector and is left out, because it is psstat or runs it.
@@ -137,11 +154,15 @@ pub struct LeftOut {
 pub fn groups(plan: &Plan, hz: Hz, samples: &[&Sample]) -> Vec<GroupView> {
     let Some((&now, earlier)) = samples.split_last() else { return Vec::new() };
     let view = View { plan, hz, samples, before: earlier.last().copied(), now };
-    let mut groups: Vec<GroupView> = now.groups.iter().map(|group| view.group(group)).collect();
+    let context = view.context();
+    let mut groups: Vec<GroupView> =
+        now.groups.iter().map(|group| view.group(group, &context)).collect();
+    let described: BTreeSet<usize> =
+        groups.iter().flat_map(|group| group.selector_indices.iter().copied()).collect();
     for (index, selector) in plan.selectors.iter().enumerate() {
-        if !groups.iter().any(|group| group.selector_indices.contains(&index)) {
+        if !described.contains(&index) {
             let mut none = GroupView::none(selector.terms(), index);
-            none.left_out = view.left_out(&[index]);
+            none.left_out = view.left_out(&[index], |_| false);
             groups.push(none);
         }
     }
@@ -149,6 +170,11 @@ pub fn groups(plan: &Plan, hz: Hz, samples: &[&Sample]) -> Vec<GroupView> {
 }
 
 impl GroupView {
+    /// Whether it has no process.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.more == 0
+    }
+
     /// In place of a group, for a selector without a name that picks nothing.
     fn none(selector: String, index: usize) -> GroupView {
         GroupView {
@@ -156,7 +182,9 @@ impl GroupView {
             selectors: Vec::from([selector]),
             selector_indices: Vec::from([index]),
             report: None,
+            unknown: None,
             rows: Vec::new(),
+            more: 0,
             cpu_of_ended: None,
             counters: Vec::new(),
             memory: None,
@@ -183,27 +211,171 @@ struct View<'v> {
     now: &'v Sample,
 }
 
+/// What is worked out for all groups together. With one pass for each group, the time would grow with the
+/// square of the number of groups that are below each other.
+struct Context<'s> {
+    /// The reports of the groups that have one.
+    reports: BTreeMap<&'s Label, &'s Report>,
+    /// For each group: the members that have a row, sorted.
+    shown: Vec<Vec<usize>>,
+    /// For each group: what its members have together.
+    totals: Vec<Totals>,
+    /// For each control group whose account counts: the memory of its members.
+    accounted: Vec<Accounted>,
+    /// For each process: how many cores it used itself.
+    cpu: Vec<Option<f64>>,
+    /// Why it is not known who belongs to a group.
+    causes: BTreeMap<Label, String>,
+    index: SetIndex,
+}
+
+/// What some processes have together.
+#[derive(Clone, Copy, Default)]
+struct Totals {
+    /// How many there are.
+    count: usize,
+    /// How many cores they used themselves.
+    cpu: f64,
+    memory: Sum,
+    /// How many may have memory in common that is known from `statm` only.
+    by_statm: usize,
+    /// Their anonymous memory.
+    statm: Anonymous,
+}
+
+impl Totals {
+    fn join(&mut self, other: &Totals) {
+        self.count += other.count;
+        self.cpu += other.cpu;
+        self.memory.join(&other.memory);
+        self.by_statm += other.by_statm;
+        self.statm.join(&other.statm);
+    }
+}
+
+/// How many rows each of some groups with so many members gets.
+fn share_out(counts: impl Iterator<Item = usize>) -> Vec<usize> {
+    let mut left = ROWS;
+    let take = |count: usize| {
+        let rows = count.min(ROWS_OF_GROUP).min(left);
+        left -= rows;
+        rows
+    };
+    counts.map(take).collect()
+}
+
 impl View<'_> {
-    fn group(&self, group: &Group) -> GroupView {
-        let Sample { reports, control_groups, readings, .. } = self.now;
-        let report = reports.iter().find(|report| report.label == group.label).cloned();
-        let rows = self.rows(group);
-        let used: f64 = rows.iter().filter_map(|row| row.cpu).sum();
+    fn context(&self) -> Context<'_> {
+        let Sample { snapshot, membership, readings, groups, reports, diagnostics, .. } = self.now;
+        let sets = &membership.sets;
+        let cpu: Vec<Option<f64>> =
+            (0..snapshot.processes.len()).map(|index| self.cpu(index)).collect();
+        let totals = sets.per_group(
+            self.totals_of_sets(&cpu),
+            groups.len(),
+            |sum: &mut Totals, totals, _| sum.join(totals),
+            Totals::join,
+        );
+        let rows = share_out(totals.iter().map(|totals| totals.count));
+        let mut left: usize = rows.iter().sum();
+        let mut shown: Vec<Vec<usize>> = vec![Vec::new(); groups.len()];
+        for (index, &set) in membership.members.iter().enumerate() {
+            if left == 0 {
+                break;
+            }
+            if snapshot.processes[index].life == Life::Gone {
+                continue;
+            }
+            for group in sets.groups(set).map(|set| set.group as usize) {
+                if shown[group].len() < rows[group] {
+                    shown[group].push(index);
+                    left -= 1;
+                }
+            }
+        }
+        let footprints = readings.footprints.as_deref().unwrap_or_default();
+        let accounted = readings.accounted.iter().map(|one| {
+            let mut accounted = Accounted { account: one.account, ..Accounted::default() };
+            for &member in &one.members {
+                if let Some(Footprint::Known(share)) = readings.at(footprints, member) {
+                    accounted.add(share);
+                }
+            }
+            accounted
+        });
+        let mut causes = BTreeMap::new();
+        for warning in diagnostics.iter() {
+            if let Warning::NoLine { groups, cause } = warning {
+                let why = cause.to_string();
+                causes.extend(groups.iter().map(|label| (label.clone(), why.clone())));
+            }
+        }
+        let index = SetIndex::new(sets);
+        let reports = reports.iter().map(|report| (&report.label, report)).collect();
+        Context { reports, shown, totals, accounted: accounted.collect(), cpu, causes, index }
+    }
+
+    /// For each set of groups: what the processes in exactly these groups have together.
+    fn totals_of_sets(&self, cpu: &[Option<f64>]) -> Vec<Totals> {
+        let Sample { snapshot, membership, readings, .. } = self.now;
+        let mut of_sets = vec![Totals::default(); membership.sets.count()];
+        for (index, set) in membership.members.iter().enumerate() {
+            if snapshot.processes[index].life != Life::Gone {
+                let totals = &mut of_sets[set.index()];
+                totals.count += 1;
+                totals.cpu += cpu[index].unwrap_or_default();
+            }
+        }
+        let processes = snapshot.processes.iter().map(|process| (process.id.pid, process.parent));
+        let relatives = sharing::count_relatives(processes);
+        let accounted: BTreeSet<usize> =
+            readings.accounted.iter().flat_map(|one| one.members.iter().copied()).collect();
+        let footprints = readings.footprints.iter().flatten();
+        for (&index, footprint) in readings.members.iter().zip(footprints) {
+            let totals = &mut of_sets[membership.members[index].index()];
+            totals.memory.add(self.plan.memory, footprint);
+            let Footprint::Known(share) = footprint else { continue };
+            let is_from_statm = share.source == AnonymousSource::Resident;
+            if is_from_statm && relatives[index] > 1 && !accounted.contains(&index) {
+                totals.by_statm += 1;
+                totals.statm.add(share.anonymous_whole);
+            }
+        }
+        of_sets
+    }
+
+    fn group(&self, group: &Group, context: &Context<'_>) -> GroupView {
+        let Sample { control_groups, readings, membership, snapshot, .. } = self.now;
+        let report = context.reports.get(&group.label).map(|&report| report.clone());
+        let totals = &context.totals[group.index];
+        let rows = self.rows(group, context);
         let cpu = report.as_ref().and_then(|report| report.cpu);
         let counted = group.control_groups.iter().filter(|picked| picked.counter.is_some());
-        let path = |index: usize| text_of(&control_groups[index].path);
+        let path = |index: usize| path_of(&control_groups[index].path);
         let indices = self.selectors(group);
         let selectors = indices.iter().map(|&index| self.plan.selectors[index].terms());
+        let unknown = group.doubt.map(|_| {
+            let cause = context.causes.get(&group.label).cloned();
+            cause.unwrap_or_else(|| String::from("see the warnings"))
+        });
+        let is_member = |pid: Pid| {
+            let found = snapshot.find(pid);
+            let set = found.map(|index| membership.members[index]);
+            set.is_some_and(|set| context.index.find(set, group.index as u32).is_some())
+        };
+        let is_readable = unknown.is_none() && readings.footprints.is_some();
         GroupView {
             name: group.label.to_string(),
             selectors: selectors.collect(),
             selector_indices: indices.clone(),
             report,
-            cpu_of_ended: cpu.map(|cpu| (cpu - used).max(0.0)),
+            cpu_of_ended: cpu.map(|cpu| (cpu - totals.cpu).max(0.0)),
             counters: counted.map(|picked| path(picked.index)).collect(),
-            memory: readings.footprints.as_ref().and_then(|_| self.memory(group)),
-            left_out: self.left_out(&indices),
+            memory: if is_readable { self.memory(group, context) } else { None },
+            unknown,
+            left_out: self.left_out(&indices, is_member),
             hidden: group.foreign,
+            more: totals.count - rows.len(),
             rows,
         }
     }
@@ -220,44 +392,41 @@ impl View<'_> {
             .collect()
     }
 
-    /// The members, parents before their children.
-    fn rows(&self, group: &Group) -> Vec<Row> {
-        let Sample { snapshot, tree, membership, .. } = self.now;
-        let is_member = |index: usize| {
-            membership.is_member(index, group.index) && snapshot.processes[index].life != Life::Gone
+    /// The members that have a row, parents before their children.
+    fn rows(&self, group: &Group, context: &Context<'_>) -> Vec<Row> {
+        let tree = &self.now.tree;
+        let all = &context.shown[group.index];
+        let mut children: BTreeMap<Option<usize>, Vec<usize>> = BTreeMap::new();
+        for &index in all {
+            let parent = tree.parent(index).filter(|parent| all.binary_search(parent).is_ok());
+            children.entry(parent).or_default().push(index);
+        }
+        let mut to_visit: Vec<(usize, usize)> = Vec::new();
+        let mut add_below = |parent: Option<usize>, depth: usize, to_visit: &mut Vec<_>| {
+            let below = children.remove(&parent).unwrap_or_default();
+            to_visit.extend(below.into_iter().rev().map(|index| (index, depth)));
         };
-        let all: Vec<usize> = (0..snapshot.processes.len()).filter(|&i| is_member(i)).collect();
-        let members: BTreeSet<usize> = all.iter().copied().collect();
-        let has_parent =
-            |index: usize| tree.parent(index).is_some_and(|parent| members.contains(&parent));
-        let mut to_visit: Vec<(usize, usize)> = all
-            .iter()
-            .rev()
-            .filter(|&&index| !has_parent(index))
-            .map(|&index| (index, 0))
-            .collect();
+        add_below(None, 0, &mut to_visit);
         let mut rows = Vec::with_capacity(all.len());
         let mut is_met = BTreeSet::new();
+        let mut others = all.iter();
         loop {
             while let Some((index, depth)) = to_visit.pop() {
                 if !is_met.insert(index) {
                     continue;
                 }
-                rows.push(self.row(group, index, depth));
-                let mut children: Vec<usize> =
-                    tree.children(index).filter(|child| members.contains(child)).collect();
-                children.sort_unstable_by(|one, other| other.cmp(one));
-                to_visit.extend(children.into_iter().map(|child| (child, depth + 1)));
+                rows.push(self.row(group, (index, depth), context));
+                add_below(Some(index), depth + 1, &mut to_visit);
             }
             // The parents in a fabricated procfs can form a cycle.
-            match all.iter().find(|index| !is_met.contains(index)) {
+            match others.find(|index| !is_met.contains(index)) {
                 Some(&index) => to_visit.push((index, 0)),
                 None => return rows,
             }
         }
     }
 
-    fn row(&self, group: &Group, index: usize, depth: usize) -> Row {
+    fn row(&self, group: &Group, (index, depth): (usize, usize), context: &Context<'_>) -> Row {
         let Sample { snapshot, readings, .. } = self.now;
         let process = &snapshot.processes[index];
         let footprints = readings.footprints.as_ref();
@@ -279,9 +448,9 @@ impl View<'_> {
         Row {
             pid: process.id.pid,
             depth,
-            name: text_of(snapshot.names.text(process.comm)),
+            name: name_of(snapshot.names.text(process.comm)),
             is_zombie: process.life == Life::Zombie,
-            cpu: self.cpu(index),
+            cpu: context.cpu[index],
             memory: share.map(|share| resident(share).0),
             source: share.map(|share| match share.source {
                 _ if is_accounted => MemorySource::Account,
@@ -290,24 +459,27 @@ impl View<'_> {
                 AnonymousSource::Resident => MemorySource::Resident,
             }),
             threads: process.threads,
-            why: self.why(group, index),
+            why: self.why(group, index, context),
         }
     }
 
-    fn why(&self, group: &Group, index: usize) -> Why {
-        let Sample { snapshot, tree, control_groups, .. } = self.now;
+    fn why(&self, group: &Group, index: usize, context: &Context<'_>) -> Why {
+        let Sample { snapshot, tree, control_groups, membership, .. } = self.now;
+        let population = Population { snapshot, tree, control_groups };
         let pid_of = |index: usize| snapshot.processes[index].id.pid;
         let by = |selector: usize| self.plan.selectors[selector].terms();
-        match self.now.reason(group, index) {
+        match group.reason(index, population) {
             Some(Reason::Root { selector }) => {
                 let parent = tree.parent(index);
-                let is_member =
-                    |&parent: &usize| self.now.membership.is_member(parent, group.index);
+                let is_member = |&parent: &usize| {
+                    let set = membership.members[parent];
+                    context.index.find(set, group.index as u32).is_some()
+                };
                 let child_of = parent.filter(is_member).map(pid_of);
                 Why::Picked { by: by(selector), selector, child_of }
             }
             Some(Reason::ControlGroup { selector, control_group }) => Why::In {
-                control_group: text_of(&control_groups[control_group].path),
+                control_group: path_of(&control_groups[control_group].path),
                 by: by(selector),
             },
             Some(Reason::Child { parent }) => Why::ChildOf(pid_of(parent)),
@@ -337,53 +509,45 @@ impl View<'_> {
         (elapsed > 0).then(|| used.0 as f64 / elapsed as f64)
     }
 
-    fn memory(&self, group: &Group) -> Option<MemoryView> {
-        let Sample { readings, membership, machine_memory, .. } = self.now;
-        let footprints = readings.footprints.as_ref()?;
+    fn memory(&self, group: &Group, context: &Context<'_>) -> Option<MemoryView> {
+        let Sample { readings, machine_memory, .. } = self.now;
         if !group.is_seen_whole() {
             return None;
         }
-        let mut sum = Sum::default();
-        for (&index, footprint) in readings.members.iter().zip(footprints) {
-            if membership.is_member(index, group.index) {
-                sum.add(self.plan.memory, footprint);
-            }
-        }
+        let Totals { memory, by_statm, statm, .. } = &context.totals[group.index];
         let number = group.index as u32;
-        let of_group = readings.accounted.iter();
-        let of_group: Vec<_> =
-            of_group.filter(|one| one.groups.binary_search(&number).is_ok()).collect();
-        let accounted: Vec<Accounted> = of_group
+        let of_group: Vec<_> = readings
+            .accounted
             .iter()
-            .map(|one| {
-                let mut accounted = Accounted { account: one.account, ..Accounted::default() };
-                for &member in &one.members {
-                    if let Some(Footprint::Known(share)) = readings.at(footprints, member) {
-                        accounted.add(share);
-                    }
-                }
-                accounted
-            })
+            .zip(&context.accounted)
+            .filter(|(one, _)| one.groups.binary_search(&number).is_ok())
             .collect();
-        let parts = sum.breakdown(self.plan.memory, accounted.iter(), *machine_memory)?;
-        let account = |path: &[u8], Bytes(bytes): Bytes| (text_of(path), bytes);
+        let accounted = of_group.iter().map(|(_, accounted)| *accounted);
+        let mode = self.plan.memory;
+        let parts = memory.breakdown(mode, accounted, *machine_memory)?;
+        let makes_a_difference = mode == MemoryMode::Auto && statm.can_be_shared();
         let accounts =
-            of_group.iter().map(|one| account(&one.path, one.account.anonymous)).collect();
-        Some(MemoryView { mode: self.plan.memory, parts, accounts })
+            of_group.iter().map(|(one, _)| (path_of(&one.path), one.account.anonymous.0));
+        Some(MemoryView {
+            mode,
+            parts,
+            accounts: accounts.collect(),
+            by_statm: if makes_a_difference { *by_statm } else { 0 },
+        })
     }
 
     /// The processes that would be roots if they were not psstat and did not run it. The first sample
-    /// looks at all processes, later ones at those that may have changed.
-    fn left_out(&self, selectors: &[usize]) -> Vec<LeftOut> {
+    /// looks at all processes, later ones at those that may have changed. A member is not left out.
+    fn left_out(&self, selectors: &[usize], is_member: impl Fn(Pid) -> bool) -> Vec<LeftOut> {
         let mut left_out: Vec<LeftOut> = Vec::new();
         for sample in self.samples {
             for Root { selector, process } in &sample.own {
                 let Process { id, comm, .. } = &sample.snapshot.processes[*process];
                 let is_known = left_out.iter().any(|one| one.pid == id.pid);
-                if selectors.contains(selector) && !is_known {
+                if selectors.contains(selector) && !is_known && !is_member(id.pid) {
                     left_out.push(LeftOut {
                         pid: id.pid,
-                        name: text_of(sample.snapshot.names.text(*comm)),
+                        name: name_of(sample.snapshot.names.text(*comm)),
                         selector: self.plan.selectors[*selector].terms(),
                     });
                 }
@@ -393,10 +557,32 @@ impl View<'_> {
     }
 }
 
-/// A text for people, without control characters.
-fn text_of(bytes: &[u8]) -> String {
-    if bytes.is_empty() {
-        return String::from("/");
+/// The path of a control group, for people.
+fn path_of(bytes: &[u8]) -> String {
+    if bytes.is_empty() { String::from("/") } else { facts::text_of(bytes) }
+}
+
+/// The name of a process, for people.
+fn name_of(bytes: &[u8]) -> String {
+    if bytes.is_empty() { String::from("?") } else { facts::text_of(bytes) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_shared_out_up_to_both_limits() {
+        let shared = share_out([3, ROWS_OF_GROUP + 1].into_iter());
+        assert_eq!(shared, [3, ROWS_OF_GROUP]);
+        let shared = share_out(core::iter::repeat_n(ROWS_OF_GROUP * 2, 1000));
+        assert_eq!(shared.iter().sum::<usize>(), ROWS);
+        assert_eq!(shared[ROWS / ROWS_OF_GROUP], 0, "nothing is left for it");
     }
-    Label::lossy(bytes).to_string()
+
+    #[test]
+    fn a_name_is_never_a_path() {
+        assert_eq!((name_of(b"").as_str(), path_of(b"").as_str()), ("?", "/"));
+        assert_eq!(name_of("a\u{202e}b".as_bytes()), "a?b");
+    }
 }

@@ -1,6 +1,6 @@
 //! An explanation as text for people.
 
-use super::facts::Facts;
+use super::facts::{Facts, visible};
 use super::{GroupView, MemorySource, MemoryView, Row, Why};
 use crate::model::memory::MemoryMode;
 use crate::model::units::{Bytes, Pid};
@@ -9,6 +9,13 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt::Write as _;
+
+/// The longest cells of the columns USER and WHY on a terminal, in characters, so that PROCESS stays in sight.
+const USER: usize = 16;
+const WHY: usize = 32;
+
+/// Deeper processes are not indented further.
+const DEEPEST: usize = 20;
 
 /// What an explanation is drawn from.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +43,8 @@ pub fn page(page: &Page<'_>) -> String {
             text.push('\n');
         }
         for out in group_lines(page, group, misses) {
-            text += &cut(out.trim_end(), page.width);
+            // Whoever starts a process or a unit chooses its texts.
+            text += &cut(&visible(out.trim_end()), page.width);
             text.push('\n');
         }
         // The line is not cut: it is there to be copied.
@@ -53,11 +61,21 @@ pub fn page(page: &Page<'_>) -> String {
 fn group_lines(page: &Page<'_>, group: &GroupView, misses: &[String]) -> Vec<String> {
     let mut lines = Vec::new();
     lines.push(format!("{}: {}", group.name, group.selectors.join("; ")));
+    if let Some(cause) = &group.unknown {
+        lines.push(format!("  not known who belongs to it: {cause}"));
+    }
     if !group.rows.is_empty() {
         lines.extend(table(page, group));
-        lines.push(cpu_source(group));
     }
-    lines.extend(group.memory.as_ref().filter(|_| !group.rows.is_empty()).map(memory_source));
+    match group.more {
+        0 => {}
+        more if group.rows.is_empty() => lines.push(format!("  {}", processes(more))),
+        more => lines.push(format!("  and {more} more processes")),
+    }
+    if !group.is_empty() {
+        lines.push(cpu_source(group));
+        lines.extend(group.memory.as_ref().map(memory_source));
+    }
     if group.hidden > 0 {
         lines.push(format!(
             "  {} of its processes cannot be read: they count in n_proc and CPU time only",
@@ -70,11 +88,15 @@ fn group_lines(page: &Page<'_>, group: &GroupView, misses: &[String]) -> Vec<Str
             left_out.pid, left_out.name, left_out.selector
         ));
     }
-    if group.rows.is_empty() {
+    if group.is_empty() && group.unknown.is_none() {
         lines.push("  no process".to_string());
     }
     lines.extend(misses.iter().map(|miss| format!("  nearest: {miss}")));
     lines
+}
+
+fn processes(count: usize) -> String {
+    if count == 1 { "1 process".to_string() } else { format!("{count} processes") }
 }
 
 /// The rows, aligned.
@@ -127,13 +149,13 @@ fn cells(page: &Page<'_>, row: &Row) -> [String; 8] {
     let state = if row.is_zombie { Some('Z') } else { state };
     [
         row.pid.to_string(),
-        user,
+        end_of(user, page.width.map(|_| USER)),
         state.map_or_else(|| "-".to_string(), |state| state.to_string()),
         cores(row.cpu),
         row.memory.map_or_else(|| "-".to_string(), size),
         row.threads.to_string(),
-        why(&row.why, facts),
-        format!("{}{}", "  ".repeat(row.depth), process(row, facts)),
+        end_of(why(&row.why, facts), page.width.map(|_| WHY)),
+        format!("{}{}", "  ".repeat(row.depth.min(DEEPEST)), process(row, facts)),
     ]
 }
 
@@ -179,7 +201,7 @@ fn total(memory: &MemoryView) -> Bytes {
 }
 
 fn memory_source(memory: &MemoryView) -> String {
-    let MemoryView { mode, parts, accounts } = memory;
+    let MemoryView { mode, parts, accounts, by_statm } = memory;
     let sum = size(total(memory).0);
     match mode {
         MemoryMode::Auto => {
@@ -195,8 +217,16 @@ fn memory_source(memory: &MemoryView) -> String {
                 Bytes(0) => String::new(),
                 Bytes(bytes) => format!(" + huge pages {}", size(bytes)),
             };
+            let statm = match by_statm {
+                0 => String::new(),
+                count => format!(
+                    "; {} by statm: what they have in common counts once per process (run psstat as root, or \
+                     give it CAP_SYS_PTRACE)",
+                    processes(*count)
+                ),
+            };
             format!(
-                "  memory: {sum} = anonymous {}{of_accounts} + files and shared {}{huge}",
+                "  memory: {sum} = anonymous {}{of_accounts} + files and shared {}{huge}{statm}",
                 size(parts.anonymous.0),
                 size(parts.mapped.0)
             )
@@ -233,6 +263,17 @@ pub fn size(bytes: u64) -> String {
     }
     let decimals = if value < 9.995 { 2 } else { usize::from(value < 99.95) };
     format!("{value:.decimals$} {}", UNITS[unit])
+}
+
+/// The end of a text, which has at most so many characters.
+fn end_of(text: String, limit: Option<usize>) -> String {
+    let count = text.chars().count();
+    match limit {
+        Some(limit) if count > limit => {
+            ['…'].into_iter().chain(text.chars().skip(count + 1 - limit)).collect()
+        }
+        _ => text,
+    }
 }
 
 /// The line, cut to so many characters.
@@ -276,6 +317,8 @@ mod tests {
             selectors: vec![by.clone()],
             selector_indices: vec![0],
             report: None,
+            unknown: None,
+            more: 0,
             rows: vec![
                 row(120, 0, "nginx", picked(None)),
                 row(121, 1, "nginx", picked(Some(master))),
@@ -291,6 +334,7 @@ mod tests {
                     huge: Bytes(0),
                 },
                 accounts: vec![("system.slice/nginx.service".to_owned(), 12 << 20)],
+                by_statm: 0,
             }),
             left_out: vec![LeftOut { pid: Pid::new(99), name: "sh".to_owned(), selector: by }],
             hidden: 0,
@@ -346,6 +390,71 @@ mod tests {
             "web: pattern nginx\n  no process\n  nearest: 1 process would match\n  \
              line: psstat,process_name=web n_proc=3i 1\n"
         );
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_shown_as_zero() {
+        let unknown = Some("/proc/7/exe cannot be read".to_owned());
+        let empty = GroupView { rows: Vec::new(), left_out: Vec::new(), unknown, ..group() };
+        let said = drawn(core::slice::from_ref(&empty), &[Vec::new()], None);
+        assert!(
+            said.contains("  not known who belongs to it: /proc/7/exe cannot be read\n"),
+            "{said}"
+        );
+        assert!(!said.contains("no process"), "{said}");
+        let json = crate::explain::json::lines(&[empty], &[Vec::new()], &facts());
+        assert!(json.contains(r#""unknown":"/proc/7/exe cannot be read""#), "{json}");
+    }
+
+    #[test]
+    fn members_without_a_row_are_counted() {
+        let some = GroupView { more: 7, ..group() };
+        let said = drawn(&[some], &[Vec::new()], None);
+        assert!(said.contains("\n  and 7 more processes\n"), "{said}");
+        let none = GroupView { rows: Vec::new(), more: 7, ..group() };
+        let said = drawn(&[none], &[Vec::new()], None);
+        assert!(said.contains("\n  7 processes\n") && !said.contains("no process"), "{said}");
+    }
+
+    #[test]
+    fn a_long_reason_does_not_push_the_process_out_of_sight() {
+        let control_group = format!("{}/the-end", "long.slice/".repeat(20));
+        let in_one = Why::In { control_group, by: String::new() };
+        let long = GroupView { rows: vec![row(5, 0, "nginx", in_one)], ..group() };
+        let said = drawn(core::slice::from_ref(&long), &[Vec::new()], Some(100));
+        let line = said.lines().find(|line| line.starts_with("      5 ")).expect("a row");
+        assert!(line.contains(" …") && line.ends_with("/the-end [nginx]"), "{said}");
+        assert!(drawn(&[long], &[Vec::new()], None).contains("in long.slice/long.slice"));
+    }
+
+    #[test]
+    fn deep_processes_are_not_indented_further() {
+        let rows = vec![row(5, 400, "deep", Why::ChildOf(Pid::new(4)))];
+        let said = drawn(&[GroupView { rows, ..group() }], &[Vec::new()], None);
+        let why = format!("{:24}", "child of 4");
+        assert!(said.contains(&format!("{why} {}[deep]\n", "  ".repeat(DEEPEST))), "{said}");
+    }
+
+    #[test]
+    fn whatever_a_text_contains_the_terminal_is_not_driven() {
+        let hostile = "x\u{1b}[31m\u{202e}\u{9b}".to_owned();
+        let named = GroupView { name: hostile.clone(), ..group() };
+        let said = drawn(&[named], &[vec![hostile]], None);
+        assert!(
+            !said.chars().any(|c| c == '\u{202e}' || (c.is_control() && c != '\n')),
+            "{said:?}"
+        );
+        assert!(said.contains("nearest: x?[31m??\n"), "{said}");
+    }
+
+    #[test]
+    fn memory_that_may_count_twice_is_named() {
+        let memory = group().memory.map(|memory| MemoryView { by_statm: 3, ..memory });
+        let said = drawn(&[GroupView { memory, ..group() }], &[Vec::new()], None);
+        let note = "; 3 processes by statm: what they have in common counts once per process (run psstat as \
+                    root, or give it CAP_SYS_PTRACE)\n";
+        assert!(said.contains(note), "{said}");
+        assert!(!drawn(&[group()], &[Vec::new()], None).contains("statm"));
     }
 
     #[test]

@@ -113,13 +113,15 @@ impl Known {
         members.sort_unstable();
         members.dedup();
         let users = crate::users::names();
-        let is_empty = |group: &&GroupView| group.rows.is_empty();
+        let is_empty = |group: &&GroupView| group.is_empty();
         let misses = if groups.iter().filter(is_empty).count() == 0 {
             vec![Vec::new(); groups.len()]
         } else {
             Near::look(kernel, &users).misses(plan, groups)
         };
-        Known { facts: facts::read(kernel, members.into_iter()), misses, users }
+        // Without the facts of a process, its row shows its name.
+        let (facts, _) = facts::read(kernel, members.into_iter());
+        Known { facts, misses, users }
     }
 }
 

@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 /// Everything that is running.
 pub struct Near<'n> {
     facts: BTreeMap<Pid, Facts>,
+    /// Whether there was time to look at all processes.
+    is_complete: bool,
     units: Vec<(String, usize)>,
     users: &'n BTreeMap<u32, String>,
 }
@@ -24,16 +26,20 @@ impl<'n> Near<'n> {
         // psstat and what runs it have the selectors in their command lines.
         let own = kernel.own_line();
         pids.retain(|pid| !own.iter().any(|id| id.pid == *pid));
-        let facts = facts::read(kernel, pids.into_iter());
-        Near { facts, units: units(kernel), users }
+        let (mut facts, is_complete) = facts::read(kernel, pids.into_iter());
+        let is_psstat = |pid: Pid, facts: &Facts| {
+            facts.name.starts_with("psstat") && kernel.is_psstat(pid).unwrap_or(false)
+        };
+        facts.retain(|&pid, facts| !is_psstat(pid, facts));
+        Near { facts, is_complete, units: units(kernel), users }
     }
 
     /// For each group: what comes nearest to its selectors, if it has no process.
     pub fn misses(&self, plan: &Plan, groups: &[GroupView]) -> Vec<Vec<String>> {
-        let Near { facts, units, users } = self;
-        let around = Surroundings { facts, units, users };
+        let Near { facts, is_complete, units, users } = self;
+        let around = Surroundings { facts, is_complete: *is_complete, units, users };
         let of_group = |group: &GroupView| {
-            if !group.rows.is_empty() {
+            if !group.is_empty() {
                 return Vec::new();
             }
             let selectors = group.selector_indices.iter().map(|&index| &plan.selectors[index]);
@@ -52,7 +58,7 @@ fn units(kernel: &impl Kernel) -> Vec<(String, usize)> {
         groups[index..groups[index].end].iter().map(|group| group.pids.len()).sum()
     };
     let units = groups.iter().enumerate().filter_map(|(index, group)| {
-        let id = String::from_utf8_lossy(group.unit.as_ref()?).into_owned();
+        let id = facts::text_of(group.unit.as_ref()?);
         let is_slice = id.rsplit('.').next() == Some("slice");
         (!is_slice).then(|| (id, count(index)))
     });

@@ -114,6 +114,23 @@ fn a_hostile_command_line_does_not_reach_the_terminal() {
     assert!(!said.lines().any(|line| line.starts_with(" W!")), "{said}");
 }
 
+/// Another psstat has patterns in its command line too.
+#[test]
+fn another_psstat_is_not_near() {
+    let fixture = Fixture::new();
+    let word = unique("near");
+    let other = fixture.start(&[PSSTAT, "execd", "--pattern", &word]);
+    let line = format!("/proc/{}/cmdline", other.pid);
+    while !std::fs::read_to_string(&line).expect("it runs").contains(&word) {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    let said = text(&["--pattern", &format!("x:{word}"), "--wait=10ms"]);
+    assert!(
+        said.contains(&format!("  nearest: no process has a name that matches {word}")),
+        "{said}"
+    );
+}
+
 #[test]
 fn a_selector_that_forms_no_group_is_shown() {
     let word = unique("none");

@@ -7,6 +7,7 @@
 //! | `access` | what psstat may read of a world |
 //! | `machine` | how the engine reads a world |
 //! | `oracle` | from that log, what a group used and which processes were in it |
+//! | `explained` | an explanation shows each member once, with what it used |
 //! | `history` | random histories |
 //! | `pid_files` | pid files are followed, and those without a process are warned of |
 //! | `properties` | what holds in all of them |
@@ -32,6 +33,7 @@ mod access;
 mod alone;
 mod clocks;
 mod counters;
+mod explained;
 mod hierarchy;
 mod history;
 mod machine;
