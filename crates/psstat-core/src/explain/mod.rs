@@ -154,7 +154,7 @@ pub struct LeftOut {
 pub fn groups(plan: &Plan, hz: Hz, samples: &[&Sample]) -> Vec<GroupView> {
     let Some((&now, earlier)) = samples.split_last() else { return Vec::new() };
     let view = View { plan, hz, samples, before: earlier.last().copied(), now };
-    let context = view.context();
+    let context = view.context(None);
     let mut groups: Vec<GroupView> =
         now.groups.iter().map(|group| view.group(group, &context)).collect();
     let described: BTreeSet<usize> =
@@ -199,7 +199,7 @@ pub fn group(plan: &Plan, hz: Hz, samples: &[&Sample], label: &Label) -> Option<
     let (&now, earlier) = samples.split_last()?;
     let view = View { plan, hz, samples, before: earlier.last().copied(), now };
     let group = now.groups.iter().find(|group| group.label == *label)?;
-    Some(view.group(group))
+    Some(view.group(group, &view.context(Some(group.index))))
 }
 
 /// Some samples that follow each other.
@@ -265,7 +265,8 @@ fn share_out(counts: impl Iterator<Item = usize>) -> Vec<usize> {
 }
 
 impl View<'_> {
-    fn context(&self) -> Context<'_> {
+    /// If `only` is the number of a group, no other needs rows.
+    fn context(&self, only: Option<usize>) -> Context<'_> {
         let Sample { snapshot, membership, readings, groups, reports, diagnostics, .. } = self.now;
         let sets = &membership.sets;
         let cpu: Vec<Option<f64>> =
@@ -276,7 +277,10 @@ impl View<'_> {
             |sum: &mut Totals, totals, _| sum.join(totals),
             Totals::join,
         );
-        let rows = share_out(totals.iter().map(|totals| totals.count));
+        let is_shown = |index: usize| only.is_none_or(|only| only == index);
+        let counts = totals.iter().enumerate();
+        let rows =
+            share_out(counts.map(|(index, totals)| if is_shown(index) { totals.count } else { 0 }));
         let mut left: usize = rows.iter().sum();
         let mut shown: Vec<Vec<usize>> = vec![Vec::new(); groups.len()];
         for (index, &set) in membership.members.iter().enumerate() {

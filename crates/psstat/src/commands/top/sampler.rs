@@ -269,17 +269,17 @@ fn rows(engine: &Engine<Machine>, samples: &[&Sample], group: &Label) -> Vec<Row
     let hz = engine.kernel().constants().hz;
     let Some(view) = explain::group(engine.plan(), hz, samples, group) else { return Vec::new() };
     let users = users::names();
-    let facts = facts::read(engine.kernel(), view.rows.iter().map(|row| row.pid));
+    let (known, _) = facts::read(engine.kernel(), view.rows.iter().map(|row| row.pid));
     let GroupView { rows, cpu_of_ended, .. } = view;
     let processes = rows.into_iter().map(|row| {
-        let facts = facts.get(&row.pid).cloned().unwrap_or_default();
+        let facts = known.get(&row.pid).cloned().unwrap_or_default();
         let user = facts.user.map(|uid| users.get(&uid).cloned().unwrap_or(uid.to_string()));
         let command = facts.command.filter(|command| !command.is_empty());
         Row {
             pid: Some(row.pid.number()),
             depth: row.depth,
             user: user.unwrap_or_default(),
-            name: command.map_or(row.name, |command| without_directory(&command)),
+            name: facts::visible(&command.map_or(row.name, |command| without_directory(&command))),
             cpu: row.cpu,
             memory: row.memory.map(|bytes| bytes as f64),
             threads: Some(row.threads.into()),
