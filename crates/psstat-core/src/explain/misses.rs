@@ -31,9 +31,22 @@ pub struct Surroundings<'s> {
     pub users: &'s BTreeMap<u32, String>,
 }
 
-/// Sentences about what comes nearest to a selector that matches no process.
-pub fn misses(selector: &Selector, around: &Surroundings<'_>) -> Vec<String> {
+/// Sentences about what comes nearest to a selector that matches no process. `named` is the process that it names
+/// by its pid, or why that is not known.
+pub fn misses(
+    selector: &Selector,
+    named: Option<Result<Pid, String>>,
+    around: &Surroundings<'_>,
+) -> Vec<String> {
     let mut said = Vec::new();
+    match named {
+        Some(Ok(pid)) => near_named(pid, selector, around, &mut said),
+        Some(Err(reason)) => said.push(reason),
+        None => {}
+    }
+    if !said.is_empty() {
+        return said;
+    }
     match &selector.source {
         Source::Unit(glob) => near_units(glob, around, &mut said),
         Source::ControlGroup(glob) => {
@@ -48,6 +61,25 @@ pub fn misses(selector: &Selector, around: &Surroundings<'_>) -> Vec<String> {
         said.push("not all processes were looked at in time".to_string());
     }
     said
+}
+
+/// What is wrong with the process that a selector names by its pid.
+fn near_named(pid: Pid, selector: &Selector, around: &Surroundings<'_>, said: &mut Vec<String>) {
+    let Some(facts) = around.facts.get(&pid) else {
+        if around.is_complete {
+            said.push(format!("process {pid} is not running"));
+        }
+        return;
+    };
+    for check in checks(&selector.conditions, around).iter().filter(|check| !(check.meets)(facts)) {
+        said.push(format!(
+            "process {pid} is {}, and its {} is {}, which {} does not match",
+            facts.name,
+            check.name,
+            (check.value)(facts),
+            check.wanted
+        ));
+    }
 }
 
 /// Where a process must be, besides that it meets the conditions: `in unit nginx.service`.
@@ -353,7 +385,9 @@ fn near_executables(glob: &str, around: &Surroundings<'_>, said: &mut Vec<String
     let unread = |facts: &&Facts| {
         facts.exe.is_none() && facts.command.as_ref().is_none_or(|command| !command.is_empty())
     };
-    let unread = around.facts.values().filter(unread).count();
+    // In some containers nobody may read that of process 1.
+    let others = around.facts.iter().filter(|(pid, _)| **pid != Pid::INIT);
+    let unread = others.map(|(_, facts)| facts).filter(unread).count();
     if unread > 0 {
         said.push(format!("the executable of {} cannot be read", processes(unread)));
     }
@@ -410,7 +444,7 @@ mod tests {
         ];
         let around =
             Surroundings { facts: &facts, is_complete: true, units: &units, users: &users };
-        misses(selector, &around).join("\n")
+        misses(selector, None, &around).join("\n")
     }
 
     fn of(conditions: Conditions) -> String {
@@ -494,7 +528,7 @@ mod tests {
         let around =
             Surroundings { facts: &facts, is_complete: false, units: &units, users: &users };
         let unit = Source::Unit("web.service".to_owned());
-        let said = misses(&Selector::new(None, unit), &around);
+        let said = misses(&Selector::new(None, unit), None, &around);
         assert_eq!(
             said,
             [
@@ -509,5 +543,24 @@ mod tests {
     fn nothing_near_is_said_too() {
         let said = of(Conditions { pattern: text("kafka"), ..Conditions::default() });
         assert_eq!(said, "no process has a name that matches kafka");
+    }
+
+    #[test]
+    fn a_process_that_is_named_by_its_pid_is_said_with_what_is_wrong() {
+        let (facts, users) = (facts(), BTreeMap::new());
+        let around = Surroundings { facts: &facts, is_complete: true, units: &[], users: &users };
+        let named = |pid: u32, exe: &str| {
+            let mut selector = Selector::new(Label::new(b"x"), Source::Pid(Pid::new(pid)));
+            selector.conditions.exe = text(exe);
+            misses(&selector, Some(Ok(Pid::new(pid))), &around).join("; ")
+        };
+        assert_eq!(named(7, "*"), "process 7 is not running");
+        assert_eq!(
+            named(103, "*/sudo"),
+            "process 103 is su, and its executable is /usr/bin/su, which exe */sudo does not match"
+        );
+        let reason = "pid file /run/x.pid: not found".to_owned();
+        let selector = Selector::new(None, Source::PidFile(b"/run/x.pid".to_vec()));
+        assert_eq!(misses(&selector, Some(Err(reason.clone())), &around), [reason]);
     }
 }

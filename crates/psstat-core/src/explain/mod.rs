@@ -162,7 +162,7 @@ pub fn groups(plan: &Plan, hz: Hz, samples: &[&Sample]) -> Vec<GroupView> {
     for (index, selector) in plan.selectors.iter().enumerate() {
         if !described.contains(&index) {
             let mut none = GroupView::none(selector.terms(), index);
-            none.left_out = view.left_out(&[index], |_| false);
+            none.left_out = view.left_out(&[index], |_, _| true);
             groups.push(none);
         }
     }
@@ -377,7 +377,10 @@ impl View<'_> {
             counters: counted.map(|picked| path(picked.index)).collect(),
             memory: if is_readable { self.memory(group, context) } else { None },
             unknown,
-            left_out: self.left_out(&indices, is_member),
+            left_out: self.left_out(&indices, |pid, name| {
+                // Without a name of its own, a group has the processes of one name.
+                !is_member(pid) && (group.named || *name == *group.label.as_str())
+            }),
             hidden: group.foreign,
             more: totals.count - rows.len(),
             rows,
@@ -542,16 +545,17 @@ impl View<'_> {
 
     /// The processes that would be roots if they were not psstat and did not run it. The first sample
     /// looks at all processes, later ones at those that may have changed. A member is not left out.
-    fn left_out(&self, selectors: &[usize], is_member: impl Fn(Pid) -> bool) -> Vec<LeftOut> {
+    fn left_out(&self, selectors: &[usize], is_one: impl Fn(Pid, &str) -> bool) -> Vec<LeftOut> {
         let mut left_out: Vec<LeftOut> = Vec::new();
         for sample in self.samples {
             for Root { selector, process } in &sample.own {
                 let Process { id, comm, .. } = &sample.snapshot.processes[*process];
                 let is_known = left_out.iter().any(|one| one.pid == id.pid);
-                if selectors.contains(selector) && !is_known && !is_member(id.pid) {
+                let name = name_of(sample.snapshot.names.text(*comm));
+                if selectors.contains(selector) && !is_known && is_one(id.pid, &name) {
                     left_out.push(LeftOut {
                         pid: id.pid,
-                        name: name_of(sample.snapshot.names.text(*comm)),
+                        name,
                         selector: self.plan.selectors[*selector].terms(),
                     });
                 }

@@ -54,7 +54,8 @@ kernel passes it on to the parent. To count it, use --systemd or --cgroup, or se
 
 --memory auto counts each page once. Forked processes have memory in common. psstat sees that if
 they are all the processes of a control group, as those of a systemd service are, or if it may read
-their memory maps: as root, or with CAP_SYS_PTRACE. Otherwise each process counts it.
+their memory maps: those of its own user, or as root or with CAP_SYS_PTRACE all. Otherwise each
+process counts it.
 
 The environment variables HOST_PROC, HOST_SYS and HOST_ETC say where the host's /proc, /sys and
 /etc are mounted in a container. In HOST_ETC, psstat looks up users (passwd) and unit files;

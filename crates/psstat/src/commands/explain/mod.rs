@@ -117,7 +117,7 @@ impl Known {
         let misses = if groups.iter().filter(is_empty).count() == 0 {
             vec![Vec::new(); groups.len()]
         } else {
-            Near::look(kernel, &users).misses(plan, groups)
+            Near::look(kernel, &users).misses(kernel, plan, groups)
         };
         // Without the facts of a process, its row shows its name.
         let (facts, _) = facts::read(kernel, members.into_iter());

@@ -6,7 +6,11 @@ use psstat_core::explain::misses::{Surroundings, misses};
 use psstat_core::kernel::{Kernel, Wanted};
 use psstat_core::model::units::Pid;
 use psstat_core::plan::Plan;
+use psstat_core::select::selector::{Selector, Source};
+use psstat_core::select::systemd;
 use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// Everything that is running.
 pub struct Near<'n> {
@@ -35,7 +39,12 @@ impl<'n> Near<'n> {
     }
 
     /// For each group: what comes nearest to its selectors, if it has no process.
-    pub fn misses(&self, plan: &Plan, groups: &[GroupView]) -> Vec<Vec<String>> {
+    pub fn misses(
+        &self,
+        kernel: &impl Kernel,
+        plan: &Plan,
+        groups: &[GroupView],
+    ) -> Vec<Vec<String>> {
         let Near { facts, is_complete, units, users } = self;
         let around = Surroundings { facts, is_complete: *is_complete, units, users };
         let of_group = |group: &GroupView| {
@@ -43,10 +52,35 @@ impl<'n> Near<'n> {
                 return Vec::new();
             }
             let selectors = group.selector_indices.iter().map(|&index| &plan.selectors[index]);
-            selectors.flat_map(|selector| misses(selector, &around)).collect()
+            let near = |selector: &Selector| {
+                let mut said = Vec::from_iter(link(selector));
+                said.extend(misses(selector, named(kernel, selector), &around));
+                said
+            };
+            selectors.flat_map(near).collect()
         };
         groups.iter().map(of_group).collect()
     }
+}
+
+/// The process that a selector names by its pid, or why that is not known.
+fn named(kernel: &impl Kernel, selector: &Selector) -> Option<Result<Pid, String>> {
+    match &selector.source {
+        Source::Pid(pid) => Some(Ok(*pid)),
+        Source::PidFile(path) => {
+            let file = kernel.pid_file(path).map(|file| file.pid);
+            Some(file.map_err(|error| format!("pid file {}: {error}", facts::text_of(path))))
+        }
+        _ => None,
+    }
+}
+
+/// That a path of an executable is a link. psstat matches the path that the link leads to.
+fn link(selector: &Selector) -> Option<String> {
+    let path = selector.conditions.exe.as_ref().filter(|path| !systemd::is_glob(path))?;
+    let target = std::fs::canonicalize(path).ok().filter(|target| target != Path::new(path))?;
+    let target = facts::text_of(target.as_os_str().as_bytes());
+    Some(format!("{path} is a link to {target}, which --exe matches: write {target}"))
 }
 
 /// The ids of all units in sight, and how many processes are in each and below it.
