@@ -163,7 +163,7 @@ impl Meter {
     fn run(&self) -> Said {
         let mut args: Vec<&str> = self.args.iter().map(String::as_str).collect();
         // Empty for ever, and so a line that always tells the time.
-        args.extend(["--pattern", "clock:^nobody bears this name$"]);
+        args.extend(["--pattern", "clock:^nobody has it$"]);
         args.extend(["--cache-dir", self.cache.path().to_str().expect("UTF-8")]);
         psstat(&args)
     }

@@ -119,8 +119,7 @@ fn a_resident_restricts_itself_unless_told_not_to() {
     let pid = format!("--pid=web:{}", std::process::id());
     let own = rustix::thread::no_new_privs().expect("prctl");
     let free = (u8::from(own).to_string(), "0".to_owned());
-    for selector in [&pid, "--pattern=web:^nobody bears this name$", "--user=web:no-such-user-5f3a"]
-    {
+    for selector in [&pid, "--pattern=web:^nobody has it$", "--user=web:no-such-user-5f3a"] {
         for (option, expected) in [
             (&[][..], ("1".to_owned(), "2".to_owned())),
             (&["--no-sandbox"], free.clone()),
@@ -211,7 +210,7 @@ fn a_pid_file_that_leads_elsewhere_later_is_refused() {
 fn an_output_file_is_replaced_with_each_sample() {
     let fixture = Fixture::new();
     let pid = format!("--pid=web:{}", std::process::id());
-    for selector in [&pid, "--pattern=web:^nobody bears this name$"] {
+    for selector in [&pid, "--pattern=web:^nobody has it$"] {
         let page = fixture.path().join("page");
         let output = format!("--output={}", page.display());
         let mut psstat = Watched::start(&[], &[selector, &output]);
