@@ -71,12 +71,7 @@ pub fn names() -> BTreeMap<u32, String> {
 
 /// The first name of a user in passwd(5), below `HOST_ETC` if that is set.
 pub fn name_of(uid: Uid) -> Option<String> {
-    let passwd = read(&passwd());
-    passwd.split(|&byte| byte == b'\n').find_map(|line| {
-        let (name, _) = line.split_at(line.iter().position(|&byte| byte == b':')?);
-        let name = std::str::from_utf8(name).ok()?;
-        (uid_of(name, line) == Some(uid)).then(|| name.to_owned())
-    })
+    names().remove(&uid.0)
 }
 
 /// Asks getent(1) for users, because a static binary cannot ask the other sources of the C library itself.

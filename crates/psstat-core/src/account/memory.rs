@@ -16,6 +16,7 @@
 //! are all of a control group, its account says 200 MB too, and every user may read it.
 
 use crate::model::memory::{Footprint, MachineMemory, MemoryAccount, MemoryMode, Share};
+use crate::model::readings::{AccountedGroup, Readings};
 use crate::model::units::Bytes;
 
 /// The memory of members of a group, in bytes. It is not known if the memory of a member could not be
@@ -95,6 +96,18 @@ pub struct Accounted {
 }
 
 impl Accounted {
+    /// The memory of the members in a control group.
+    pub fn of(group: &AccountedGroup, readings: &Readings) -> Accounted {
+        let mut accounted = Accounted { account: group.account, ..Accounted::default() };
+        let footprints = readings.footprints.as_deref().unwrap_or_default();
+        for &member in &group.members {
+            if let Some(Footprint::Known(share)) = readings.at(footprints, member) {
+                accounted.add(share);
+            }
+        }
+        accounted
+    }
+
     /// Adds a process of the control group.
     pub fn add(&mut self, share: &Share) {
         self.anonymous.add(share.anonymous_whole);

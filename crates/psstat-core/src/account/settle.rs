@@ -16,9 +16,9 @@ use super::totals;
 use crate::field::Need;
 use crate::model::collect;
 use crate::model::label::Label;
-use crate::model::memory::{Footprint, MachineMemory};
+use crate::model::memory::MachineMemory;
 use crate::model::process::{Life, Process};
-use crate::model::readings::{self, AccountedGroup, Readings};
+use crate::model::readings::{self, Readings};
 use crate::model::report::{Rate, Report};
 use crate::model::snapshot::Snapshot;
 use crate::model::units::{Amounts, BootNanos, Bytes, Count, CpuNanos, Hz, Ticks};
@@ -132,17 +132,9 @@ pub fn settle(
 /// For each of so many groups: its members that are all the processes of control groups.
 fn accounted(readings: &Readings, groups: usize) -> Vec<Option<Accounted>> {
     let mut of_groups: Vec<Option<Accounted>> = vec![None; groups];
-    for AccountedGroup { account, members, groups, .. } in &readings.accounted {
-        let mut accounted = Accounted { account: *account, ..Accounted::default() };
-        let footprints = readings.footprints.as_ref();
-        for &member in members {
-            if let Some(Footprint::Known(share)) =
-                footprints.and_then(|all| readings.at(all, member))
-            {
-                accounted.add(share);
-            }
-        }
-        for &group in groups {
+    for control_group in &readings.accounted {
+        let accounted = Accounted::of(control_group, readings);
+        for &group in &control_group.groups {
             match &mut of_groups[group as usize] {
                 Some(known) => known.join(&accounted),
                 none => *none = Some(accounted),

@@ -117,18 +117,18 @@ impl KnownMemory {
 
     /// Whether the control group and the huge pages of that process are to be read again now.
     pub fn is_turn_of_member(&self, pid: Pid) -> bool {
-        pid.number().wrapping_add(self.turn).is_multiple_of(MEMBER_TURNS)
+        self.is_turn(pid.number(), MEMBER_TURNS)
     }
 
     /// Whether the control group of that process is to be read again now, if it is not one whose account
     /// counts.
     pub fn is_turn_of_outsider(&self, pid: Pid) -> bool {
-        pid.number().wrapping_add(self.turn).is_multiple_of(OUTSIDER_TURNS)
+        self.is_turn(pid.number(), OUTSIDER_TURNS)
     }
 
     /// Whether the `smaps_rollup` of that process is to be read again now.
     pub fn is_turn_of_rollup(&self, pid: Pid) -> bool {
-        pid.number().wrapping_add(self.turn).is_multiple_of(ROLLUP_TURNS)
+        self.is_turn(pid.number(), ROLLUP_TURNS)
     }
 
     /// Whether the account of the control group with that path is to be read again now. One with a
@@ -137,6 +137,11 @@ impl KnownMemory {
         let number =
             path.iter().fold(0u32, |sum, &byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)));
         let turns = if has_stranger { MEMBER_TURNS } else { ACCOUNT_TURNS };
+        self.is_turn(number, turns)
+    }
+
+    /// Whether it is the turn of that number, which comes once in so many samples.
+    fn is_turn(&self, number: u32, turns: u32) -> bool {
         number.wrapping_add(self.turn).is_multiple_of(turns)
     }
 }

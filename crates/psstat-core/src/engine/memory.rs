@@ -11,7 +11,7 @@ use crate::kernel::Kernel;
 use crate::model::memory::{Footprint, MachineMemory, MemoryMode, Share, Statm};
 use crate::model::process::{Life, Process};
 use crate::model::read_error::{Reason, Unreadable};
-use crate::model::readings::AccountedGroup;
+use crate::model::readings::{AccountedGroup, Readings};
 use crate::model::snapshot::Snapshot;
 use crate::model::units::{BootNanos, Bytes, CpuNanos};
 use crate::plan::Plan;
@@ -51,13 +51,13 @@ pub struct MemoryReader<'m, K> {
 
 /// What was read of the memory of members.
 #[derive(Debug)]
-pub struct MemoryRead {
+struct MemoryRead {
     /// The memory of each member.
-    pub footprints: Vec<Footprint>,
+    footprints: Vec<Footprint>,
     /// The control groups whose accounts count instead.
-    pub accounted: Vec<AccountedGroup>,
+    accounted: Vec<AccountedGroup>,
     /// What to remember.
-    pub known: KnownMemory,
+    known: KnownMemory,
 }
 
 /// Why the memory of some members could not be read.
@@ -70,8 +70,21 @@ struct Errors {
 }
 
 impl<K: Kernel> MemoryReader<'_, K> {
+    /// Reads the memory of the members in `readings`, into these. Returns what to remember of it: if the time was
+    /// up, what was remembered before.
+    pub fn read_into(&self, readings: &mut Readings, diagnostics: &mut Diagnostics) -> KnownMemory {
+        match self.read(&readings.members, diagnostics) {
+            Some(MemoryRead { footprints, accounted, known }) => {
+                readings.footprints = Some(footprints);
+                readings.accounted = accounted;
+                known
+            }
+            None => self.known.clone(),
+        }
+    }
+
     /// Reads the memory of `members`, which are sorted indices in the snapshot. `None` if the time was up.
-    pub fn read(&self, members: &[usize], diagnostics: &mut Diagnostics) -> Option<MemoryRead> {
+    fn read(&self, members: &[usize], diagnostics: &mut Diagnostics) -> Option<MemoryRead> {
         let mut errors = Errors::default();
         let mut read = MemoryRead {
             footprints: Vec::with_capacity(members.len()),
@@ -235,14 +248,13 @@ impl<K: Kernel> MemoryReader<'_, K> {
             if !has_huge_pages && (is_covered[number] || !suspect.can_share) {
                 continue;
             }
-            let Process { id, parent, .. } = self.snapshot.processes[suspect.index];
+            let process = &self.snapshot.processes[suspect.index];
             let rollup = match suspect.known.rollup {
                 KnownRollup::Read(rollup) => Some(rollup),
                 KnownRollup::NotRead | KnownRollup::Refused => None,
             };
             let Share { anonymous_whole, mapped_whole, .. } = *share;
-            let pid = id.pid;
-            let process = &self.snapshot.processes[suspect.index];
+            let (pid, parent) = (process.id.pid, process.parent);
             let used = process.own_time(process.clock, self.kernel.constants().hz);
             let sharer =
                 Sharer { pid, parent, anonymous_whole, mapped_whole, relatives, used, rollup };

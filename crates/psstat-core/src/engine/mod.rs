@@ -44,7 +44,7 @@ use alloc::vec::Vec;
 use core::cell::OnceCell;
 use doubts::Doubts;
 use members::MemberReader;
-use memory::{MemoryRead, MemoryReader};
+use memory::MemoryReader;
 use roots::{FoundRoots, PickedPid, RootFinder};
 use thiserror::Error;
 
@@ -260,12 +260,22 @@ impl<K: Kernel> Engine<K> {
             last: accounts,
         };
         let mut readings = reader.read(members, &mut diagnostics).ok_or(SampleError::OutOfTime)?;
-        let known_memory = self.read_memory(
-            (&snapshot, &membership, groups.len(), hides_processes),
-            (last, memory),
-            &mut readings,
-            &mut diagnostics,
-        );
+        // The first sample reports nothing, so it reads no memory.
+        let with_memory = last.filter(|_| self.plan.fields.need(Need::Memory));
+        let known_memory = with_memory.map_or_else(KnownMemory::default, |last| {
+            let reader = MemoryReader {
+                plan: &self.plan,
+                kernel: &self.kernel,
+                snapshot: &snapshot,
+                membership: &membership,
+                groups: groups.len(),
+                hides_processes,
+                machine: memory,
+                since: last.accounts.taken,
+                known: &last.memory,
+            };
+            reader.read_into(&mut readings, &mut diagnostics)
+        });
         let machine = self.machine(memory, readings.cpu_read, &start);
         let observation = Observation {
             snapshot: &snapshot,
@@ -494,38 +504,6 @@ impl<K: Kernel> Engine<K> {
             return Known::default();
         }
         Known::of(snapshot, members, roots.picked_by(&self.plan.selectors, snapshot))
-    }
-
-    /// Reads the memory of the members, if a field shows it. Returns what to remember of it. The first sample
-    /// reports nothing, so it reads no memory.
-    fn read_memory(
-        &self,
-        (snapshot, membership, groups, hides_processes): (&Snapshot, &Membership, usize, bool),
-        (last, machine): (Option<&State>, Option<MachineMemory>),
-        readings: &mut Readings,
-        diagnostics: &mut Diagnostics,
-    ) -> KnownMemory {
-        let Some(last) = last.filter(|_| self.plan.fields.need(Need::Memory)) else {
-            return KnownMemory::default();
-        };
-        let reader = MemoryReader {
-            plan: &self.plan,
-            kernel: &self.kernel,
-            snapshot,
-            membership,
-            groups,
-            hides_processes,
-            machine,
-            since: last.accounts.taken,
-            known: &last.memory,
-        };
-        let Some(read) = reader.read(&readings.members, diagnostics) else {
-            return last.memory.clone();
-        };
-        let MemoryRead { footprints, accounted, known } = read;
-        readings.footprints = Some(footprints);
-        readings.accounted = accounted;
-        known
     }
 
     /// The memory of the machine, if a field shows a fraction of it or is limited by it.

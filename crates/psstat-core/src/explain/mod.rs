@@ -297,16 +297,7 @@ impl View<'_> {
                 }
             }
         }
-        let footprints = readings.footprints.as_deref().unwrap_or_default();
-        let accounted = readings.accounted.iter().map(|one| {
-            let mut accounted = Accounted { account: one.account, ..Accounted::default() };
-            for &member in &one.members {
-                if let Some(Footprint::Known(share)) = readings.at(footprints, member) {
-                    accounted.add(share);
-                }
-            }
-            accounted
-        });
+        let accounted = readings.accounted.iter().map(|one| Accounted::of(one, readings));
         let mut causes = BTreeMap::new();
         for warning in diagnostics.iter() {
             if let Warning::NoLine { groups, cause } = warning {
