@@ -78,7 +78,8 @@ pub enum What {
 }
 
 impl What {
-    fn name(self) -> &'static str {
+    /// The files in a few words.
+    pub fn name(self) -> &'static str {
         match self {
             What::Processes => "processes",
             What::CommandLines => "command lines",
@@ -215,6 +216,21 @@ pub enum Warning {
          /proc/PID/cgroup shows it"
     )]
     NoMatchingControlGroup(String),
+    /// A template makes more groups than it may.
+    #[error(
+        "{rule}: {names} different names, of which max_groups allows {max_groups}: the processes of the \
+         others are in the group {overflow}: set a higher max_groups, or select fewer processes"
+    )]
+    TooManyNames {
+        /// The selector.
+        rule: Label,
+        /// How many names there are.
+        names: usize,
+        /// How many there may be.
+        max_groups: usize,
+        /// The group of the others.
+        overflow: Label,
+    },
     /// A unit that is selected by its exact name does not run, and no file says how to run it.
     #[error(
         "--systemd {0}: no such unit is running, and there is no unit file of that name: is the name \

@@ -12,6 +12,7 @@ use crate::model::snapshot::Part;
 use crate::model::units::{
     Amounts, BootNanos, Bytes, Count, CpuNanos, Hz, Pid, ProcId, Uid, WallNanos,
 };
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -91,6 +92,11 @@ pub trait Kernel {
 
     /// The id of the user with that name. `None` if there is none, or it cannot be found out.
     fn find_user(&self, name: &str) -> Option<Uid>;
+
+    /// The names of users, by their ids. Those that are not known are left out.
+    fn user_names(&self) -> BTreeMap<Uid, String> {
+        BTreeMap::new()
+    }
 
     /// Whether psstat sees only the processes of a container: those of its own pid namespace, which is not
     /// the first one of the machine. `false` if somebody has said that this is what it should see.

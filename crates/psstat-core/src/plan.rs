@@ -10,9 +10,8 @@ use crate::model::label::{Label, Tags};
 use crate::model::memory::MemoryMode;
 use crate::model::report::Report;
 use crate::model::units::WallNanos;
-use crate::select::matcher::PatternError;
 use crate::select::selector::{Selector, Source};
-use crate::select::selectors::Selectors;
+use crate::select::selectors::{Selectors, SelectorsError};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -44,9 +43,9 @@ pub enum PlanError {
          --pattern nginx (see psstat --help)"
     )]
     NoSelector,
-    /// A regex or glob is malformed.
+    /// A regex or glob is malformed, or a placeholder in a name means nothing.
     #[error(transparent)]
-    Pattern(#[from] PatternError),
+    Selectors(#[from] SelectorsError),
 }
 
 /// How a plan prints and measures, apart from its selectors.
@@ -68,7 +67,7 @@ impl Plan {
     /// Makes a plan.
     ///
     /// # Errors
-    /// [`PlanError`] if there is no selector, or a pattern is malformed.
+    /// [`PlanError`] if there is no selector, a pattern is malformed, or a name cannot be made.
     pub fn new(selectors: Vec<Selector>, options: Options) -> Result<Plan, PlanError> {
         if selectors.is_empty() {
             return Err(PlanError::NoSelector);
@@ -88,10 +87,9 @@ impl Plan {
         let reads_maps = matches!(self.memory, MemoryMode::Auto | MemoryMode::Pss)
             && self.fields.need(Need::Memory);
         let reads_fields = self.fields.need(Need::Storage) || self.fields.need(Need::OpenFiles);
-        let asks = |selector: &Selector| {
-            selector.conditions.cmdline.is_some() || selector.conditions.exe.is_some()
-        };
-        reads_maps || reads_fields || self.selectors.iter().any(asks)
+        let asks = |selector: &Selector| selector.conditions.cmdline.is_some();
+        let asks_for_roots = self.selectors.read_executables() || self.selectors.iter().any(asks);
+        reads_maps || reads_fields || asks_for_roots
     }
 
     /// The pid files that a sample reads.
@@ -128,13 +126,13 @@ impl Plan {
 fn tags_of(selectors: &[Selector], common: &[(Label, Label)]) -> Vec<Tags> {
     let mut of_groups: BTreeMap<&Label, Vec<&(Label, Label)>> = BTreeMap::new();
     for selector in selectors {
-        if let Some(name) = &selector.name {
+        if let Some(name) = selector.name() {
             of_groups.entry(name).or_default().extend(&selector.tags);
         }
     }
     let of_groups: BTreeMap<&Label, Tags> =
         collect::map(of_groups.into_iter().map(|(name, own)| (name, with_own(common, own))));
-    let tags = |selector: &Selector| match &selector.name {
+    let tags = |selector: &Selector| match selector.name() {
         Some(name) => of_groups[name].clone(),
         None => with_own(common, &selector.tags),
     };

@@ -28,6 +28,7 @@ use psstat_core::model::units::{
 };
 use psstat_core::parse::procfs as parse;
 use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::num::NonZero;
 use std::os::unix::ffi::OsStrExt;
@@ -205,6 +206,12 @@ impl Kernel for Machine {
         }
         // The sample needs the rest of its time for what is known.
         self.getent.find(name, self.deadline.time_left() / 4, || self.out_of_time())
+    }
+
+    fn user_names(&self) -> BTreeMap<Uid, String> {
+        let names = self.reads.of_file(&users::passwd(), users::names);
+        let names = names.unwrap_or_default().into_iter();
+        names.map(|(uid, name)| (Uid(uid), name)).collect()
     }
 
     fn is_contained(&self) -> bool {

@@ -4,7 +4,7 @@
 //! *Example:* `--exe web:nginx` never matches, because the path of an executable begins with a slash.
 
 use psstat_core::model::label::excerpt;
-use psstat_core::select::selector::{Conditions, Selector, Source};
+use psstat_core::select::selector::{Conditions, PathPattern, Selector, Source};
 use std::path::Path;
 use thiserror::Error;
 
@@ -75,12 +75,12 @@ pub fn correct(selectors: &mut [Selector], sys: &Path) -> Vec<Mistake> {
         {
             mistakes.push(Mistake::LongName(excerpt(regex).into_owned()));
         }
-        if let Some(glob) = exe
+        if let Some(glob) = exe.as_ref().and_then(PathPattern::glob)
             && !glob.starts_with(['/', '\\', '*', '?', '['])
         {
             mistakes.push(Mistake::NoSlash(excerpt(glob).into_owned()));
         }
-        if let Source::ControlGroup(path) = &mut selector.source
+        if let Source::ControlGroup(PathPattern::Glob(path)) = &mut selector.source
             && let Some(used) = below_mount_point(path, sys)
         {
             let used = used.to_owned();
@@ -173,7 +173,8 @@ mod tests {
     #[test]
     fn the_path_of_an_executable_begins_with_a_slash() {
         let is_mistake = |glob: &str| {
-            !mistakes_of(of_all(|conditions| conditions.exe = Some(glob.into()))).is_empty()
+            !mistakes_of(of_all(|conditions| conditions.exe = Some(PathPattern::Glob(glob.into()))))
+                .is_empty()
         };
         for glob in ["nginx", "usr/sbin/nginx", "nginx*", "n/*"] {
             assert!(is_mistake(glob), "{glob}");
@@ -195,10 +196,10 @@ mod tests {
             ("system.slice/a.service", None),
             ("*/fs/cgroup/a", None),
         ] {
-            let mut selectors = [Selector::new(None, Source::ControlGroup(path.into()))];
+            let source = |path: &str| Source::ControlGroup(PathPattern::Glob(path.into()));
+            let mut selectors = [Selector::new(None, source(path))];
             let mistakes = correct(&mut selectors, Path::new("/host/sys"));
-            let used = expected.unwrap_or(path).to_owned();
-            assert_eq!(selectors[0].source, Source::ControlGroup(used), "{path}");
+            assert_eq!(selectors[0].source, source(expected.unwrap_or(path)), "{path}");
             assert_eq!(mistakes.len(), usize::from(expected.is_some()), "{path}");
         }
     }

@@ -12,7 +12,7 @@ use psstat_core::model::label::{Label, excerpt};
 use psstat_core::model::memory::MemoryMode;
 use psstat_core::model::units::{Pid, Uid};
 use psstat_core::plan::{Options, Plan, PlanError};
-use psstat_core::select::selector::{self, Selector, Source, User};
+use psstat_core::select::selector::{self, PathPattern, Selector, Source, User};
 use psstat_core::select::systemd;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -86,6 +86,9 @@ pub enum ValueError {
         /// The first character that cannot be in a name.
         character: char,
     },
+    /// There can be no such number of groups.
+    #[error("write a number from 1 to {MOST_GROUPS}")]
+    NotANumberOfGroups,
     /// No user can have that id.
     #[error("not the id of a user (0 to 4294967295)")]
     NotAUid,
@@ -473,6 +476,9 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(4);
 /// The key of the first tag.
 const HOST: &str = "host";
 
+/// The largest number of groups that a name with placeholders can be allowed.
+const MOST_GROUPS: usize = 100_000;
+
 /// How many tags there can be in one place. Each is compared with all others.
 const MOST_TAGS: usize = 256;
 
@@ -562,6 +568,15 @@ pub fn pid(digits: &str) -> Result<Pid, ValueError> {
     })
 }
 
+/// Reads the largest number of groups that a name with placeholders may make.
+///
+/// # Errors
+/// [`ValueError::NotANumberOfGroups`] if it makes no sense.
+pub fn max_groups(number: i64) -> Result<usize, ValueError> {
+    let number = usize::try_from(number).ok();
+    number.filter(|number| (1..=MOST_GROUPS).contains(number)).ok_or(ValueError::NotANumberOfGroups)
+}
+
 /// Finds a user by name or uid. One that is not known is looked up again in each sample.
 pub fn user(text: &str, surroundings: &Surroundings) -> User {
     let uid = (surroundings.find_user)(text).or_else(|| text.parse().ok().map(Uid));
@@ -575,5 +590,5 @@ pub fn unit(text: &str) -> Source {
 
 /// The control groups that a glob means, with or without slashes at its ends.
 pub fn control_group(text: &str) -> Source {
-    Source::ControlGroup(text.trim_matches('/').to_owned())
+    Source::ControlGroup(PathPattern::Glob(text.trim_matches('/').to_owned()))
 }

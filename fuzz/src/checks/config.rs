@@ -5,11 +5,14 @@ use psstat::config;
 use psstat::files::config::ReadConfigError;
 use psstat::settings::Surroundings;
 use psstat_core::model::units::Uid;
+use psstat_core::select::selector::Naming;
 use std::collections::BTreeSet;
 use std::path::Path;
 
 /// The keys of packaging/psstat.toml.
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 18] = [
+    "max_groups",
+    "overflow",
     "host",
     "cache_dir",
     "cache_name",
@@ -27,9 +30,22 @@ const KEYS: [&str; 16] = [
     "tags",
     "group",
 ];
-const KEYS_OF_GROUP: [&str; 11] = [
-    "name", "pid", "pid_file", "systemd", "cgroup", "pattern", "cmdline", "exe", "user",
-    "children", "tags",
+const KEYS_OF_GROUP: [&str; 15] = [
+    "name",
+    "pid",
+    "pid_file",
+    "systemd",
+    "cgroup",
+    "cgroup_regex",
+    "pattern",
+    "cmdline",
+    "exe",
+    "exe_regex",
+    "user",
+    "children",
+    "max_groups",
+    "overflow",
+    "tags",
 ];
 
 /// Those of a host with one user and no configuration file.
@@ -68,13 +84,14 @@ pub fn check(bytes: &[u8]) -> bool {
     for (group, selector) in groups.iter().zip(&settings.selectors) {
         let group = group.as_table().expect("a table");
         check_keys(group.keys(), &KEYS_OF_GROUP);
-        check_label(selector.name.as_ref().map(|name| name.as_str()));
-        assert_eq!(selector.name.is_some(), group.contains_key("name"));
+        check_label(selector.name().map(|name| name.as_str()));
+        assert_eq!(selector.naming != Naming::Own, group.contains_key("name"));
         let conditions = &selector.conditions;
         for (key, has) in [
             ("pattern", conditions.pattern.is_some()),
             ("cmdline", conditions.cmdline.is_some()),
-            ("exe", conditions.exe.is_some()),
+            ("exe", conditions.exe.as_ref().is_some_and(|exe| exe.glob().is_some())),
+            ("exe_regex", conditions.exe.as_ref().is_some_and(|exe| exe.glob().is_none())),
             ("user", conditions.user.is_some()),
         ] {
             assert_eq!(group.contains_key(key), has, "{key}");

@@ -26,7 +26,8 @@ use psstat_core::model::units::{
     WallNanos,
 };
 use psstat_core::plan::{Options, Plan};
-use psstat_core::select::selector::{Conditions, Selector, Source, User};
+use psstat_core::select::selector::{Conditions, Naming, PathPattern, Selector, Source, User};
+use psstat_core::select::template::Bound;
 use psstat_core::state::{State, codec};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -149,19 +150,23 @@ fn tags(bytes: &mut Bytes<'_>) -> Vec<(Label, Label)> {
 }
 
 fn selector(bytes: &mut Bytes<'_>) -> Selector {
-    let name = if bytes.one_in(2) { Label::new(bytes.text(6)) } else { None };
+    let naming = match bytes.below(4) {
+        0 => Naming::Own,
+        1 => template(bytes),
+        _ => Label::new(bytes.text(6)).into(),
+    };
     let source = match bytes.below(8) {
         0 => Source::Pid(Pid::new(1 + bytes.below(20) as u32)),
         1 => Source::PidFile(b"/run/a.pid".to_vec()),
         2 => Source::Unit(bytes.choose(&["*", "a.service", "*.slice", "b*"]).to_owned()),
-        3 => Source::ControlGroup(bytes.choose(&["*", "", "system.slice", "docker/*"]).to_owned()),
+        3 => Source::ControlGroup(path(bytes, &["*", "", "system.slice", "docker/*"])),
         _ => Source::All,
     };
     let mut conditions = Conditions::default();
     if source == Source::All || bytes.one_in(4) {
         match bytes.below(6) {
             0 => conditions.cmdline = Some("a".to_owned()),
-            1 => conditions.exe = Some("*a*".to_owned()),
+            1 => conditions.exe = Some(path(bytes, &["*a*", ".a"])),
             2 => conditions.user = Some(User::Id(Uid(bytes.below(3) as u32))),
             3 => conditions.user = Some(User::Named("named".to_owned())),
             4 => conditions.pattern = Some(".*".to_owned()),
@@ -170,7 +175,23 @@ fn selector(bytes: &mut Bytes<'_>) -> Selector {
     }
     let tags = tags(bytes);
     let children = !bytes.one_in(4);
-    Selector { name, source, conditions, children, tags }
+    Selector { naming, source, conditions, children, tags }
+}
+
+/// A glob or a regex.
+fn path(bytes: &mut Bytes<'_>, globs: &[&'static str]) -> PathPattern {
+    if bytes.one_in(3) {
+        PathPattern::Regex("(?P<first>[a-z]+)/?".to_owned())
+    } else {
+        PathPattern::Glob(bytes.choose(globs).to_owned())
+    }
+}
+
+/// A name with placeholders. Some plans have no such, and are refused.
+fn template(bytes: &mut Bytes<'_>) -> Naming {
+    let texts = ["{comm}", "x-{user}", "{unit}{instance}", "{cgroup}", "{first}", "a{exe}"];
+    let bound = Bound { max_groups: 1 + bytes.below(3), ..Bound::default() };
+    Naming::parse(bytes.choose(&texts), bound).unwrap_or_default()
 }
 
 #[derive(Clone, Debug, Default)]
@@ -418,6 +439,10 @@ impl Kernel for Machine {
 
     fn find_user(&self, _: &str) -> Option<Uid> {
         (self.counters % 2 == 1).then_some(Uid(1))
+    }
+
+    fn user_names(&self) -> BTreeMap<Uid, String> {
+        BTreeMap::from([(Uid(1), "one".to_owned())])
     }
 
     fn is_contained(&self) -> bool {

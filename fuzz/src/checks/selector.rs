@@ -2,7 +2,7 @@
 
 use super::config::surroundings;
 use psstat::cli::{self, Invocation};
-use psstat_core::select::selector::{Selector, Source, User};
+use psstat_core::select::selector::{Naming, Selector, Source, User};
 use psstat_core::select::systemd;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -31,8 +31,12 @@ pub fn check(bytes: &[u8]) -> bool {
     };
     let [selector] = job.plan.selectors.as_slice() else { panic!("one option, and no selector") };
     let (name, value) = split(typed);
-    super::output::check_label(selector.name.as_ref().map(|name| name.as_str()));
-    let known = selector.name.as_ref().map(|name| name.as_str().to_owned());
+    super::output::check_label(selector.name().map(|name| name.as_str()));
+    let known = match &selector.naming {
+        Naming::Own => None,
+        Naming::Given(name) => Some(name.as_str().to_owned()),
+        Naming::Template(template, _) => Some(template.as_str().to_owned()),
+    };
     assert_eq!(known.is_some(), name.is_some(), "{selector}");
     if let (Some(known), Some(name)) = (known, name) {
         // All that a name may hold can be printed as it is.
@@ -42,17 +46,39 @@ pub fn check(bytes: &[u8]) -> bool {
     true
 }
 
-/// A name is everything before the first `:`, if it is only letters, digits, `_`, `.`, `-`, `@` and
-/// spaces. Nothing before it means "no name".
+/// A name is everything before the first `:`, if it is only letters, digits, `_`, `.`, `-`, `@`, spaces and
+/// words in braces. Nothing before it means "no name".
 fn split(typed: &[u8]) -> (Option<&str>, &[u8]) {
     let Some(colon) = typed.iter().position(|&byte| byte == b':') else { return (None, typed) };
     let (before, after) = (&typed[..colon], &typed[colon + 1..]);
     let is_allowed = |c: char| c.is_alphanumeric() || "_.-@ ".contains(c);
     match std::str::from_utf8(before) {
         Ok("") => (None, after),
-        Ok(name) if name.chars().all(is_allowed) => (Some(name), after),
+        Ok(name) if without_words_in_braces(name).chars().all(is_allowed) => (Some(name), after),
         _ => (None, typed),
     }
+}
+
+/// A word is a letter or `_`, and further letters, digits and `_`, all ASCII.
+fn without_words_in_braces(name: &str) -> String {
+    let mut parts = name.split('{');
+    let mut kept = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once('}') {
+            Some((word, after))
+                if !word.is_empty()
+                    && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+                    && !word.starts_with(|c: char| c.is_ascii_digit()) =>
+            {
+                kept.push_str(after);
+            }
+            _ => {
+                kept.push('{');
+                kept.push_str(part);
+            }
+        }
+    }
+    kept
 }
 
 fn check_value(option: &str, value: &[u8], selector: &Selector) {
@@ -60,7 +86,7 @@ fn check_value(option: &str, value: &[u8], selector: &Selector) {
     let of_conditions = [
         ("pattern", conditions.pattern.clone().map(String::into_bytes)),
         ("cmdline", conditions.cmdline.clone().map(String::into_bytes)),
-        ("exe", conditions.exe.clone().map(String::into_bytes)),
+        ("exe", conditions.exe.as_ref().map(|exe| exe.as_str().as_bytes().to_vec())),
         (
             "user",
             conditions.user.as_ref().map(|user| match user {
@@ -90,7 +116,7 @@ fn check_value(option: &str, value: &[u8], selector: &Selector) {
             Some(("systemd", value.to_vec()))
         }
         Source::ControlGroup(glob) => {
-            assert_eq!(glob, text().trim_matches('/'));
+            assert_eq!(glob.glob(), Some(text().trim_matches('/')));
             Some(("cgroup", value.to_vec()))
         }
     });

@@ -1,13 +1,12 @@
 //! Which groups are in doubt: it is not known who belongs to them.
 
-use super::group::{Group, own_label};
+use super::group::Group;
 use super::membership::Membership;
+use super::names::Names;
 use crate::model::collect;
 use crate::model::label::Label;
 use crate::model::process::Life;
-use crate::model::snapshot::Snapshot;
 use crate::select::roots::Root;
-use crate::select::selectors::Selectors;
 use core::cell::OnceCell;
 
 /// Something that makes it impossible to say who belongs to some groups.
@@ -38,13 +37,8 @@ pub enum Subject {
 /// Notes in each group the cause of the first doubt about it.
 ///
 /// A process that may be a root does not matter to a group that it is a member of anyway.
-pub fn apply(
-    doubts: &[Doubt],
-    groups: &mut [Group],
-    membership: &Membership,
-    selectors: &Selectors,
-    snapshot: &Snapshot,
-) {
+pub fn apply(doubts: &[Doubt], groups: &mut [Group], membership: &Membership, names: Names<'_>) {
+    let Names { selectors, snapshot, .. } = names;
     if doubts.is_empty() {
         return;
     }
@@ -65,7 +59,7 @@ pub fn apply(
                 groups.iter_mut().filter(|group| group.picks(*index)).for_each(about);
                 continue;
             }
-            Subject::Selector(selector) => match &selectors[*selector].name {
+            Subject::Selector(selector) => match selectors[*selector].name() {
                 Some(name) => name.clone(),
                 None => {
                     groups.iter_mut().filter(|group| group.is_picked_by(*selector)).for_each(about);
@@ -73,12 +67,20 @@ pub fn apply(
                 }
             },
             Subject::Root(root) | Subject::Unanswered(root) => {
-                selectors[root.selector].name.clone().unwrap_or_else(|| {
-                    let comm = snapshot.names.text(snapshot.processes[root.process].comm);
-                    let is_taken =
-                        |label: &Label| labels.get(label).is_some_and(|&at| groups[at].named);
-                    own_label(Label::lossy(comm), is_taken)
-                })
+                let is_taken =
+                    |label: &Label| labels.get(label).is_some_and(|&at| groups[at].named);
+                match names.of_root(*root, is_taken) {
+                    Some(name) => name,
+                    // It may belong to any group of its selector. One that does not answer may only hide a group
+                    // without any other process, and that has no line without a name.
+                    None if matches!(subject, Subject::Unanswered(_)) => continue,
+                    None => {
+                        let picked =
+                            groups.iter_mut().filter(|one| one.is_picked_by(root.selector));
+                        picked.for_each(about);
+                        continue;
+                    }
+                }
             }
             Subject::Member(label) => label.clone(),
         };

@@ -2,18 +2,17 @@
 
 use super::counter::Counter;
 use super::membership::{Kind, Membership, Part};
+use super::names::Names;
 use super::tree::Tree;
 use crate::model::control_group::ControlGroup;
 use crate::model::label::Label;
-use crate::model::process::Names;
+use crate::model::process;
 use crate::model::snapshot::Snapshot;
 use crate::model::units::Pid;
 use crate::select::roots::Root;
-use crate::select::selector::Source;
-use crate::select::selectors::Selectors;
+use crate::select::selector::Naming;
 use crate::select::systemd;
 use alloc::collections::BTreeMap;
-use alloc::format;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -169,15 +168,12 @@ pub struct Population<'p> {
 
 /// Forms the groups, in the order of their first selectors, then by name.
 ///
-/// The name of a group is the one in its selector. If the selector has none, it is the name of the
-/// root process or control group (see [`own_label`]). A group named by a selector exists even if it has no
-/// process.
-pub fn form(
-    selectors: &Selectors,
-    roots: &[Root],
-    population: Population<'_>,
-) -> (Vec<Group>, Membership) {
-    let drafts = drafts(selectors, roots, population);
+/// A group named by a selector exists even if it has no process. A root or control group whose name is not
+/// known is in no group.
+pub fn form(names: Names<'_>, roots: &[Root], tree: &Tree) -> (Vec<Group>, Membership) {
+    let Names { snapshot, control_groups, .. } = names;
+    let population = Population { snapshot, tree, control_groups };
+    let drafts = drafts(names, roots);
     let mut parts = Vec::new();
     let drafts = drafts.into_iter().enumerate();
     let mut groups: Vec<Group> = drafts
@@ -191,45 +187,42 @@ pub fn form(
     (groups, membership)
 }
 
-fn drafts(
-    selectors: &Selectors,
-    roots: &[Root],
-    population: Population<'_>,
-) -> Vec<(Label, Draft)> {
-    let Population { snapshot, control_groups, .. } = population;
+fn drafts(names: Names<'_>, roots: &[Root]) -> Vec<(Label, Draft)> {
+    let Names { selectors, snapshot, control_groups, .. } = names;
     let last = || Draft { order: usize::MAX, ..Draft::default() };
     let mut drafts: BTreeMap<Label, Draft> = BTreeMap::new();
     for (order, selector) in selectors.iter().enumerate() {
-        if let Some(name) = &selector.name {
+        if let Some(name) = selector.name() {
             let draft = || Draft { order, named_by: Some(order), ..Draft::default() };
             let draft = drafts.entry(name.clone()).or_insert_with(draft);
             draft.counts_control_groups |= selector.takes_control_groups();
         }
     }
-    let own = |label: Label, drafts: &BTreeMap<Label, Draft>| {
-        let is_taken =
-            |label: &Label| drafts.get(label).is_some_and(|draft| draft.named_by.is_some());
-        own_label(label, is_taken)
-    };
-    // Roots with the same name share a label, which is made once per name.
+    fn is_given(drafts: &BTreeMap<Label, Draft>) -> impl Fn(&Label) -> bool {
+        |label| drafts.get(label).is_some_and(|draft| draft.named_by.is_some())
+    }
+    // Roots with the same name of their own share a label, which is made once per name.
     let mut labels: Vec<Option<Label>> = vec![None; snapshot.names.texts().len()];
-    for root in roots {
+    for &root in roots {
         let selector = &selectors[root.selector];
-        let label = selector.name.clone().unwrap_or_else(|| {
-            let comm = snapshot.processes[root.process].comm;
-            let label = &mut labels[Names::index(comm)];
-            let name = || Label::lossy(snapshot.names.text(comm));
-            label.get_or_insert_with(|| own(name(), &drafts)).clone()
-        });
+        let label = if selector.naming == Naming::Own {
+            let label = &mut labels[process::Names::index(snapshot.processes[root.process].comm)];
+            if label.is_none() {
+                *label = names.of_root(root, is_given(&drafts));
+            }
+            label.clone()
+        } else {
+            names.of_root(root, is_given(&drafts))
+        };
+        let Some(label) = label else { continue };
         let draft = drafts.entry(label).or_insert_with(last).picked_by(root.selector);
-        if selector.children { &mut draft.roots } else { &mut draft.lone }.push(*root);
+        if selector.children { &mut draft.roots } else { &mut draft.lone }.push(root);
     }
     for (index, control_group) in control_groups.iter().enumerate() {
         let whole = |&&selector: &&usize| selectors[selector].takes_control_groups();
         for &selector in control_group.selectors.iter().filter(whole) {
-            let label = selectors[selector].name.clone();
-            let own = || own(own_name(control_group, &selectors[selector].source), &drafts);
-            let label = label.unwrap_or_else(own);
+            let label = names.of_control_group(index, selector, is_given(&drafts));
+            let Some(label) = label else { continue };
             let draft = drafts.entry(label).or_insert_with(last);
             draft.picked_by(selector).control_groups.push(Picked { index, selector });
         }
@@ -282,24 +275,6 @@ fn group(
         roots,
         index,
         size: 0,
-    }
-}
-
-/// The name of a group that the user did not name. If he gave that name to another group (it `is_taken`), it
-/// must not belong to that one: any process can take any name.
-///
-/// *Example:* of `--pid-file db:/run/db.pid --user brk1`, a process of `brk1` that calls itself `db` is in
-/// the group `db (own name)`.
-pub fn own_label(label: Label, is_taken: impl FnOnce(&Label) -> bool) -> Label {
-    if is_taken(&label) { Label::lossy(format!("{label} (own name)").as_bytes()) } else { label }
-}
-
-/// The name of a control group that the user did not name.
-fn own_name(group: &ControlGroup, source: &Source) -> Label {
-    match (source, &group.unit) {
-        (Source::Unit(_), Some(id)) => Label::lossy(systemd::display_name(id)),
-        _ if group.path.is_empty() => Label::lossy(b"/"),
-        _ => Label::lossy(&group.path),
     }
 }
 

@@ -8,6 +8,7 @@ pub mod ledger;
 pub mod link;
 pub mod membership;
 pub mod memory;
+pub mod names;
 pub mod rates;
 pub mod sets;
 pub mod settle;

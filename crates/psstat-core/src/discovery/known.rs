@@ -174,9 +174,16 @@ impl<'k> Unmoved<'k> {
         members > 0 && members == self.members
     }
 
+    /// Whether the process with that pid was known, and has not run since the last sample.
+    pub fn has_not_run(&self, pid: Pid) -> bool {
+        self.unmoved.binary_search(&pid).is_ok()
+    }
+
     /// The selectors that picked a process among all for the last sample, if they pick it still.
     pub fn picked_by(&self, pid: Pid) -> Option<&[usize]> {
-        self.unmoved.binary_search(&pid).ok()?;
+        if !self.has_not_run(pid) {
+            return None;
+        }
         let picked_by = &self.known.picked_by;
         let index = picked_by.binary_search_by_key(&pid, |&(pid, _)| pid).ok()?;
         Some(&picked_by[index].1)

@@ -6,7 +6,7 @@ use crate::diagnostics::Warning;
 use crate::model::control_group::{ControlGroup, Hierarchy, UnreadDirectory};
 use crate::model::read_error::ReadError;
 use crate::select::roots::may_match_below;
-use crate::select::selector::Source;
+use crate::select::selector::{PathPattern, Source};
 use crate::select::selectors::Selectors;
 use crate::select::systemd;
 use alloc::string::String;
@@ -73,7 +73,7 @@ fn is_read(groups: &[ControlGroup]) -> bool {
 
 /// Whether a selector picks only one control group, which is among these.
 fn is_found(source: &Source, groups: &[ControlGroup]) -> bool {
-    let Source::ControlGroup(path) = source else { return false };
+    let Source::ControlGroup(PathPattern::Glob(path)) = source else { return false };
     !systemd::is_glob(path) && groups.iter().any(|group| group.path == path.as_bytes())
 }
 
@@ -81,7 +81,7 @@ fn is_found(source: &Source, groups: &[ControlGroup]) -> bool {
 fn may_be_below(source: &Source, directory: &UnreadDirectory) -> bool {
     match source {
         Source::Unit(_) => directory.may_hold_units,
-        Source::ControlGroup(glob) => may_match_below(glob, &directory.path),
+        Source::ControlGroup(pattern) => may_match_below(pattern, &directory.path),
         _ => false,
     }
 }
@@ -97,8 +97,9 @@ mod tests {
         let error = ReadError { path: String::new(), reason: Reason::Denied };
         let path = b"user.slice/user-1.slice".to_vec();
         let directory = UnreadDirectory { path, may_hold_units: false, error };
-        let may_be_below =
-            |glob: &str| may_be_below(&Source::ControlGroup(glob.to_owned()), &directory);
+        let may_be_below = |glob: &str| {
+            may_be_below(&Source::ControlGroup(PathPattern::Glob(glob.to_owned())), &directory)
+        };
         for glob in ["*", "user.slice/*", "user.slice/user-[0-9]*", "user.slice/user-1.slice/a"] {
             assert!(may_be_below(glob), "{glob}");
         }

@@ -4,7 +4,7 @@ use crate::diagnostics::{Diagnostics, Warning};
 use crate::kernel::{Kernel, UnitFile};
 use crate::model::control_group::ControlGroup;
 use crate::plan::Plan;
-use crate::select::selector::Source;
+use crate::select::selector::{PathPattern, Source};
 use crate::select::selectors::Selectors;
 use crate::select::systemd;
 use alloc::borrow::ToOwned;
@@ -70,17 +70,22 @@ pub fn warn(
     let Circumstances { without_file, has_units, is_first } = *circumstances;
     let selectors = plan.selectors.iter().enumerate();
     for (index, selector) in selectors.filter(|&(index, _)| !is_found(index, control_groups)) {
-        let is_named = selector.name.is_some();
+        let is_named = selector.name().is_some();
         let warning = match &selector.source {
             Source::Unit(id) if without_file.contains(&index) => Warning::NoUnitFile(id.clone()),
             // If there are no units, another warning says so.
             Source::Unit(id) if has_units && !is_named && !systemd::is_glob(id) => {
                 Warning::NoUnit(id.clone())
             }
-            Source::ControlGroup(glob) if systemd::is_glob(glob) && is_first => {
+            Source::ControlGroup(PathPattern::Regex(pattern)) if is_first => {
+                Warning::NoMatchingControlGroup(pattern.clone())
+            }
+            Source::ControlGroup(PathPattern::Glob(glob)) if systemd::is_glob(glob) && is_first => {
                 Warning::NoMatchingControlGroup(glob.clone())
             }
-            Source::ControlGroup(path) if !systemd::is_glob(path) && (is_first || !is_named) => {
+            Source::ControlGroup(PathPattern::Glob(path))
+                if !systemd::is_glob(path) && (is_first || !is_named) =>
+            {
                 let path = if path.is_empty() { "/" } else { path };
                 Warning::NoControlGroup(path.to_owned())
             }

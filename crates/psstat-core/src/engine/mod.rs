@@ -8,6 +8,7 @@ mod memory;
 mod memory_accounts;
 mod missing;
 mod named_groups;
+mod names;
 mod roots;
 mod warnings;
 
@@ -16,6 +17,7 @@ use crate::account::accounts::Accounts;
 use crate::account::doubts::Subject;
 use crate::account::group::{self, Group, Population, Reason};
 use crate::account::membership::Membership;
+use crate::account::names::{Made, Names};
 use crate::account::sets::SetId;
 use crate::account::settle::{self, Machine, Observation, Outcome, SHORT};
 use crate::account::tree::Tree;
@@ -45,6 +47,7 @@ use core::cell::OnceCell;
 use doubts::Doubts;
 use members::MemberReader;
 use memory::MemoryReader;
+use names::{KnownNames, Namer};
 use roots::{FoundRoots, PickedPid, RootFinder};
 use thiserror::Error;
 
@@ -121,6 +124,8 @@ pub struct Engine<K> {
     plan: Plan,
     /// Whether states stay in memory.
     is_resident: bool,
+    /// The names that the last sample made, if states stay in memory.
+    known_names: KnownNames,
 }
 
 /// What is known when a sample begins.
@@ -140,6 +145,8 @@ struct Start<'s> {
 struct Found {
     scan: Scan,
     roots: FoundRoots,
+    /// The names of roots and control groups that templates made.
+    names: Made,
     /// The control groups that the processes name, if no hierarchy can be read.
     control_groups: Option<Hierarchy>,
     tracker: Option<PidTracker>,
@@ -152,7 +159,7 @@ struct Found {
 impl<K: Kernel> Engine<K> {
     /// An engine for that machine and plan.
     pub fn new(kernel: K, plan: Plan) -> Engine<K> {
-        Engine { kernel, plan, is_resident: false }
+        Engine { kernel, plan, is_resident: false, known_names: KnownNames::new() }
     }
 
     /// The same engine for a program that keeps states in memory. They contain the CPU clocks of all
@@ -199,7 +206,8 @@ impl<K: Kernel> Engine<K> {
             Some(found) => found,
             None => self.read_all(&start)?,
         };
-        let Found { scan, roots, control_groups, tracker, hides_processes, .. } = found;
+        let Found { scan, roots, names: made, control_groups, tracker, hides_processes, .. } =
+            found;
         let Scan { mut snapshot, tree } = scan;
         // What could not be read may be a root or a member. So the next sample reads all processes again,
         // and not only those that are known to matter.
@@ -231,15 +239,17 @@ impl<K: Kernel> Engine<K> {
             hides_processes,
             &mut diagnostics,
         );
-        let population =
-            Population { snapshot: &snapshot, tree: &tree, control_groups: &control_groups };
         if !hides_processes {
             doubts.add_unread(&snapshot, last.map(|last| &last.accounts));
         }
-        let selectors = &self.plan.selectors;
-        let (mut groups, membership) = group::form(selectors, &roots.list, population);
-        let known = doubts.as_slice();
-        account::doubts::apply(known, &mut groups, &membership, selectors, &snapshot);
+        let names = Names {
+            selectors: &self.plan.selectors,
+            snapshot: &snapshot,
+            control_groups: &control_groups,
+            made: &made,
+        };
+        let (mut groups, membership) = group::form(names, &roots.list, &tree);
+        account::doubts::apply(doubts.as_slice(), &mut groups, &membership, names);
         doubts.warn(&groups, &mut diagnostics);
         if last.is_some() {
             warnings::warn_of_container(&self.kernel, &self.plan, &groups, &mut diagnostics);
@@ -294,6 +304,9 @@ impl<K: Kernel> Engine<K> {
         known.read_again(accounts.heirs());
         if let Some(last) = last {
             known.take_turns(&last.known);
+        }
+        if self.is_resident {
+            self.known_names = names::by_process(made, &snapshot);
         }
         let pid = |&index: &usize| snapshot.processes[index].id.pid;
         let members: Vec<Pid> = readings.members.iter().map(pid).collect();
@@ -494,8 +507,16 @@ impl<K: Kernel> Engine<K> {
         };
         let seen = seen.map_or(&[][..], |seen| &seen.groups);
         let roots = finder.find(&start.picked, seen, &mut diagnostics, &mut doubts);
+        let namer = Namer {
+            selectors: &self.plan.selectors,
+            kernel: &self.kernel,
+            snapshot: &scan.snapshot,
+            unmoved,
+            known: &self.known_names,
+        };
+        let names = namer.make(&roots, seen, &mut diagnostics, &mut doubts);
         let hides_processes = hidden.is_some();
-        Found { scan, roots, control_groups, tracker, hides_processes, diagnostics, doubts }
+        Found { scan, roots, names, control_groups, tracker, hides_processes, diagnostics, doubts }
     }
 
     /// What the next sample need not read again if it has not run. Nothing if clocks do not tell that.

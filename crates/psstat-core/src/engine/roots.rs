@@ -84,6 +84,8 @@ pub struct FoundRoots {
     pub has_undecided: bool,
     /// What would be roots if the process were not psstat, or did not run it.
     pub own: Vec<Root>,
+    /// What may be roots.
+    pub undecided: Vec<Root>,
 }
 
 impl FoundRoots {
@@ -181,7 +183,8 @@ impl<K: Kernel> RootFinder<'_, K> {
         uncertain.retain(|pid| kept.binary_search(pid).is_err());
         let mut own = among_all.own;
         own.extend(found.own);
-        FoundRoots { list, uncertain, has_undecided, own }
+        let undecided = undecided.iter().map(|undecided| undecided.root).collect();
+        FoundRoots { list, uncertain, has_undecided, own, undecided }
     }
 
     /// Whether a process that does not answer was a root at the last sample. Then it is one now.

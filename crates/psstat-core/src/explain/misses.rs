@@ -6,7 +6,7 @@
 use super::facts::{Facts, text_of};
 use crate::model::units::Pid;
 use crate::select::matcher::Matcher;
-use crate::select::selector::{Conditions, Selector, Source, User};
+use crate::select::selector::{Conditions, PathPattern, Selector, Source, User};
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -178,13 +178,13 @@ fn checks<'c>(conditions: &'c Conditions, around: &'c Surroundings<'_>) -> Vec<C
             value: Box::new(|facts| facts.command.clone().unwrap_or_else(|| "unreadable".into())),
         });
     }
-    let globs = |glob: &'c str| Matcher::of_globs([(0, glob)].into_iter()).ok();
-    if let Some((glob, matcher)) =
-        conditions.exe.as_deref().and_then(|glob| Some((glob, globs(glob)?)))
+    let paths = |pattern: &'c PathPattern| Matcher::of_paths([(0, pattern)].into_iter()).ok();
+    if let Some((pattern, matcher)) =
+        conditions.exe.as_ref().and_then(|pattern| Some((pattern, paths(pattern)?)))
     {
         checks.push(Check {
             name: "executable",
-            wanted: format!("exe {glob}"),
+            wanted: format!("{} {pattern}", pattern.key("exe", "exe_regex")),
             meets: Box::new(move |facts| {
                 facts.exe.as_ref().is_some_and(|exe| is_in(&matcher, exe))
             }),
@@ -256,8 +256,12 @@ fn near_processes(selector: &Selector, around: &Surroundings<'_>, said: &mut Vec
     if let Some(cmdline) = &conditions.cmdline {
         near_commands(cmdline, around, said);
     }
-    if let Some(exe) = &conditions.exe {
-        near_executables(exe, around, said);
+    match &conditions.exe {
+        Some(PathPattern::Glob(glob)) => near_executables(glob, around, said),
+        Some(PathPattern::Regex(regex)) => {
+            said.push(format!("no process has an executable whose path matches {regex}"));
+        }
+        None => {}
     }
     if let Some(user) = &conditions.user {
         said.push(format!("no process runs as the user {user}"));
@@ -471,7 +475,10 @@ mod tests {
 
     #[test]
     fn an_executable_elsewhere_is_named() {
-        let said = of(Conditions { exe: text("/opt/postgres"), ..Conditions::default() });
+        let said = of(Conditions {
+            exe: text("/opt/postgres").map(PathPattern::Glob),
+            ..Conditions::default()
+        });
         assert!(said.contains("100 /usr/lib/postgresql/15/bin/postgres"), "{said}");
         assert!(said.contains("the executable of 1 process cannot be read"), "{said}");
     }
@@ -551,7 +558,7 @@ mod tests {
         let around = Surroundings { facts: &facts, is_complete: true, units: &[], users: &users };
         let named = |pid: u32, exe: &str| {
             let mut selector = Selector::new(Label::new(b"x"), Source::Pid(Pid::new(pid)));
-            selector.conditions.exe = text(exe);
+            selector.conditions.exe = text(exe).map(PathPattern::Glob);
             misses(&selector, Some(Ok(Pid::new(pid))), &around).join("; ")
         };
         assert_eq!(named(7, "*"), "process 7 is not running");

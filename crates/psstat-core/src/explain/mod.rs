@@ -385,7 +385,7 @@ impl View<'_> {
             Some(name) => group.named && *name == group.label,
             None => group.is_picked_by(index),
         };
-        all.filter(|(index, selector)| is_one(*index, selector.name.as_ref()))
+        all.filter(|(index, selector)| is_one(*index, selector.name()))
             .map(|(index, _)| index)
             .collect()
     }

@@ -212,7 +212,7 @@ impl AddAssign for Bytes {
 }
 
 /// Id of a user (credentials(7)).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Uid(pub u32);
 
 #[cfg(test)]

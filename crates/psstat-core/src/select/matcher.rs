@@ -1,12 +1,13 @@
 //! Regexes and globs that are matched against many texts. All patterns of one kind are matched in
 //! one pass over the text.
 
+use super::selector::PathPattern;
 use crate::model::label::excerpt;
-use alloc::borrow::ToOwned;
+use alloc::borrow::{Cow, ToOwned};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use regex::bytes::{RegexSet, RegexSetBuilder};
+use regex::bytes::{RegexBuilder, RegexSet, RegexSetBuilder};
 use thiserror::Error;
 
 /// Why a regex or glob was rejected.
@@ -60,7 +61,9 @@ impl<'t> Regex<'t> {
     }
 
     fn of_glob(glob: &'t str) -> Regex<'t> {
-        Regex { regex: glob_to_regex(glob), typed: glob, is_glob: true }
+        // One that is too long is refused.
+        let regex = if glob.len() > LONGEST_GLOB { String::new() } else { glob_to_regex(glob) };
+        Regex { regex, typed: glob, is_glob: true }
     }
 
     /// Converts an error to one line. The message of the regex parser has several lines.
@@ -74,6 +77,15 @@ impl<'t> Regex<'t> {
             PatternError::Regex { typed, reason }
         }
     }
+}
+
+/// Compiles one regex, to find what its groups match. It is as those of a [`Matcher`].
+///
+/// # Errors
+/// [`PatternError`] if it is malformed.
+pub fn regex(typed: &str) -> Result<regex::bytes::Regex, PatternError> {
+    let compiled = RegexBuilder::new(typed).unicode(false).dot_matches_new_line(true).build();
+    compiled.map_err(|error| Regex::typed(typed).error(&error))
 }
 
 impl Matcher {
@@ -96,16 +108,29 @@ impl Matcher {
     pub fn of_globs<'t>(
         globs: impl Iterator<Item = (usize, &'t str)>,
     ) -> Result<Matcher, PatternError> {
-        let globs: Vec<(usize, &str)> = globs.collect();
-        if let Some((_, glob)) = globs.iter().find(|(_, glob)| glob.len() > LONGEST_GLOB) {
-            let reason = format!("it is longer than {LONGEST_GLOB} bytes, as no path is");
-            return Err(PatternError::Glob { typed: excerpt(glob).into_owned(), reason });
-        }
-        Matcher::new(globs.into_iter().map(|(selector, glob)| (selector, Regex::of_glob(glob))))
+        Matcher::new(globs.map(|(selector, glob)| (selector, Regex::of_glob(glob))))
+    }
+
+    /// Compiles what paths must match, each with the index of its selector.
+    ///
+    /// # Errors
+    /// As [`Matcher::of_regexes`] and [`Matcher::of_globs`].
+    pub fn of_paths<'t>(
+        patterns: impl Iterator<Item = (usize, &'t PathPattern)>,
+    ) -> Result<Matcher, PatternError> {
+        Matcher::new(patterns.map(|(selector, pattern)| match pattern {
+            PathPattern::Glob(glob) => (selector, Regex::of_glob(glob)),
+            PathPattern::Regex(regex) => (selector, Regex::typed(regex)),
+        }))
     }
 
     fn new<'t>(regexes: impl Iterator<Item = (usize, Regex<'t>)>) -> Result<Matcher, PatternError> {
         let (selectors, regexes): (Vec<usize>, Vec<Regex<'t>>) = regexes.unzip();
+        let is_too_long = |regex: &&Regex<'t>| regex.is_glob && regex.typed.len() > LONGEST_GLOB;
+        if let Some(glob) = regexes.iter().find(is_too_long) {
+            let reason = format!("it is longer than {LONGEST_GLOB} bytes, as no path is");
+            return Err(PatternError::Glob { typed: excerpt(glob.typed).into_owned(), reason });
+        }
         if regexes.is_empty() {
             return Ok(Matcher { set: None, selectors });
         }
@@ -138,9 +163,40 @@ impl Matcher {
     }
 }
 
-/// The part of a glob before its first special character.
-pub fn literal_start(glob: &str) -> &str {
-    &glob[..glob.find(['*', '?', '[', '\\']).unwrap_or(glob.len())]
+/// What every path that a pattern matches begins with. Empty if that is not known.
+///
+/// *Example:* `system.slice/` for the glob `system.slice/*` and the regex `^system\.slice/.*`.
+pub fn literal_start(pattern: &PathPattern) -> Cow<'_, str> {
+    match pattern {
+        PathPattern::Glob(glob) => {
+            glob[..glob.find(['*', '?', '[', '\\']).unwrap_or(glob.len())].into()
+        }
+        PathPattern::Regex(regex) => literal_start_of_regex(regex).into(),
+    }
+}
+
+fn literal_start_of_regex(regex: &str) -> String {
+    let mut literal = String::new();
+    let Some(anchored) = regex.strip_prefix('^').filter(|rest| !rest.contains('|')) else {
+        return literal;
+    };
+    let mut characters = anchored.chars().peekable();
+    while let Some(character) = characters.next() {
+        let next = match character {
+            '\\' => match characters.next() {
+                Some(escaped) if escaped.is_ascii_punctuation() => escaped,
+                _ => break,
+            },
+            '.' | '+' | '*' | '?' | '(' | ')' | '[' | ']' | '{' | '}' | '^' | '$' => break,
+            character => character,
+        };
+        // It may be there no time, or several times.
+        if matches!(characters.peek(), Some('*' | '?' | '{' | '+')) {
+            break;
+        }
+        literal.push(next);
+    }
+    literal
 }
 
 /// Converts a glob to a regex that matches a whole text.
@@ -247,6 +303,28 @@ mod tests {
         ] {
             assert_eq!(glob_matches(glob, text.as_bytes()), expected, "{glob} on {text}");
         }
+    }
+
+    #[test]
+    fn the_literal_start_is_that_of_every_match() {
+        let of_regex =
+            |regex: &str| literal_start(&PathPattern::Regex(regex.to_owned())).into_owned();
+        for (regex, start) in [
+            (r"^system\.slice/docker-(?P<id>[0-9a-f]+)\.scope$", "system.slice/docker-"),
+            ("^kubepods.slice", "kubepods"),
+            ("system", ""),
+            ("^abc?", "ab"),
+            ("^ab{0}", "a"),
+            ("^a|b", ""),
+            ("^a(b|c)", ""),
+            (r"^a\d", "a"),
+            (r"^a\\b", r"a\b"),
+            ("^", ""),
+        ] {
+            assert_eq!(of_regex(regex), start, "{regex}");
+        }
+        let of_glob = |glob: &str| literal_start(&PathPattern::Glob(glob.to_owned())).into_owned();
+        assert_eq!((of_glob("a/b*c"), of_glob("a/b")), ("a/b".to_owned(), "a/b".to_owned()));
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! Selectors, and the processes that they pick as roots of groups.
 
 pub mod matcher;
+pub mod recipe;
 pub mod roots;
 pub mod selector;
 pub mod selectors;
 pub mod systemd;
+pub mod template;

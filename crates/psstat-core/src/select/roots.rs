@@ -1,7 +1,7 @@
 //! Finds the processes that selectors pick, the roots of the groups.
 
-use super::matcher::{Matcher, literal_start};
-use super::selector::{Conditions, Source, User};
+use super::matcher::{self, Matcher, literal_start};
+use super::selector::{Conditions, PathPattern, Source, User};
 use super::selectors::Selectors;
 use super::systemd;
 use crate::model::control_group::ControlGroup;
@@ -10,9 +10,10 @@ use crate::model::snapshot::Snapshot;
 use crate::model::units::{Pid, Uid};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
+use regex::bytes::Regex;
 
 /// A process that a selector picked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Root {
     /// Index of the selector.
     pub selector: usize,
@@ -246,11 +247,19 @@ impl<'c, 'a, L: Lookup> Candidate<'c, 'a, L> {
         let process = &snapshot.processes[self.index];
         if process.id.pid == Pid::INIT {
             let name = snapshot.names.text(process.comm);
-            let glob = selectors[selector].conditions.exe.as_deref().unwrap_or_default();
+            let matches = |matcher: Matcher| matcher.matches(name).next().is_some();
+            let glob = match &selectors[selector].conditions.exe {
+                Some(PathPattern::Glob(glob)) => glob,
+                Some(PathPattern::Regex(regex)) => {
+                    let path = [b"/", name].concat();
+                    let matches = |regex: Regex| regex.is_match(&path);
+                    return matcher::regex(regex).map_or(true, matches);
+                }
+                None => return true,
+            };
             let last = glob.rsplit('/').next().unwrap_or(glob);
             let is_any = last.bytes().all(|byte| byte == b'*');
             // A part of a valid glob may be none, as of `[/]`. Then nothing is excluded.
-            let matches = |matcher: Matcher| matcher.matches(name).next().is_some();
             return !is_any
                 && Matcher::of_globs([(selector, last)].into_iter()).map_or(true, matches);
         }
@@ -396,8 +405,7 @@ pub fn by_control_group(selectors: &Selectors, path: &[u8], unit: Option<&[u8]>)
     }
     if path.is_empty() {
         // Globs match paths below the root, so none matches the root itself. Only `/` picks it.
-        let is_root =
-            |source: &Source| matches!(source, Source::ControlGroup(glob) if glob.is_empty());
+        let is_root = |source: &Source| matches!(source, Source::ControlGroup(path) if path.glob() == Some(""));
         let roots = selectors.iter().enumerate().filter(|(_, one)| is_root(&one.source));
         picked.extend(roots.map(|(selector, _)| selector));
     } else if !selectors.control_groups.is_empty() {
@@ -409,21 +417,23 @@ pub fn by_control_group(selectors: &Selectors, path: &[u8], unit: Option<&[u8]>)
 /// Whether a selector of paths may pick a control group below that path.
 pub fn may_pick_below(selectors: &Selectors, path: &[u8]) -> bool {
     selectors.iter().any(|selector| match &selector.source {
-        Source::ControlGroup(glob) => may_match_below(glob, path),
+        Source::ControlGroup(pattern) => may_match_below(pattern, path),
         _ => false,
     })
 }
 
-/// Whether a glob may match a path below that one. It can if that one leads to its literal start, or goes on
-/// from it.
-pub fn may_match_below(glob: &str, path: &[u8]) -> bool {
-    let literal = literal_start(glob).as_bytes();
+/// Whether a pattern may match a path below that one. It can if that one leads to its literal start, or goes
+/// on from it.
+pub fn may_match_below(pattern: &PathPattern, path: &[u8]) -> bool {
+    let literal = literal_start(pattern);
+    let literal = literal.as_bytes();
+    let goes_on = pattern.glob().is_none_or(systemd::is_glob);
     match literal.strip_prefix(path) {
         // The path ends at or before the end of the literal start.
-        Some(rest) if path.is_empty() => systemd::is_glob(glob) || !rest.is_empty(),
-        Some([]) => systemd::is_glob(glob),
+        Some(rest) if path.is_empty() => goes_on || !rest.is_empty(),
+        Some([]) => goes_on,
         Some(rest) => rest.starts_with(b"/"),
-        None => systemd::is_glob(glob) && path.starts_with(literal),
+        None => goes_on && path.starts_with(literal),
     }
 }
 
@@ -507,7 +517,8 @@ mod tests {
 
     fn of_all(pattern: Option<&str>, cmdline: Option<&str>, exe: Option<&str>) -> Selector {
         let text = |text: Option<&str>| text.map(str::to_owned);
-        let (pattern, cmdline, exe) = (text(pattern), text(cmdline), text(exe));
+        let (pattern, cmdline) = (text(pattern), text(cmdline));
+        let exe = text(exe).map(PathPattern::Glob);
         Selector::of_all(None, Conditions { pattern, cmdline, exe, user: None })
     }
 
@@ -588,7 +599,7 @@ mod tests {
     fn conditions_apply_to_candidates_of_every_source() {
         let processes = [NGINX, SHELL, KERNEL];
         let mut by_pid = Selector::new(None, Source::Pid(Pid::new(1)));
-        by_pid.conditions.exe = Some("*/sh".to_owned());
+        by_pid.conditions.exe = Some(PathPattern::Glob("*/sh".to_owned()));
         let free = Selector::new(None, Source::Pid(Pid::new(1)));
         let selectors = selectors(vec![by_pid, free]);
         let candidate = |selector, process| Root { selector, process };
@@ -605,9 +616,10 @@ mod tests {
     #[test]
     fn control_group_candidates_include_those_below() {
         let processes = [NGINX, SHELL, KERNEL];
-        let mut conditional = Selector::new(None, Source::ControlGroup("a".to_owned()));
+        let mut conditional =
+            Selector::new(None, Source::ControlGroup(PathPattern::Glob("a".to_owned())));
         conditional.conditions.pattern = Some("x".to_owned());
-        let whole = Selector::new(None, Source::ControlGroup("a".to_owned()));
+        let whole = Selector::new(None, Source::ControlGroup(PathPattern::Glob("a".to_owned())));
         let selectors = selectors(vec![conditional, whole]);
         let group = |pid, selectors: &[usize], end| ControlGroup {
             pids: vec![Pid::new(pid)],
@@ -676,12 +688,13 @@ mod tests {
             Some("^a$") => text == Some("a"),
             Some(part) => text.is_some_and(|text| text.contains(part)),
         };
-        let glob_matches = |text: Option<&str>| match conditions.exe.as_deref() {
-            None => true,
-            Some("a*") => text.is_some_and(|text| text.starts_with('a')),
-            Some("?") => text.is_some_and(|text| text.len() == 1),
-            Some(glob) => text == Some(glob),
-        };
+        let glob_matches =
+            |text: Option<&str>| match conditions.exe.as_ref().and_then(PathPattern::glob) {
+                None => true,
+                Some("a*") => text.is_some_and(|text| text.starts_with('a')),
+                Some("?") => text.is_some_and(|text| text.len() == 1),
+                Some(glob) => text == Some(glob),
+            };
         let holds = |kind| match kind {
             Kind::Name => finds(&conditions.pattern, Some(attributes.name)),
             Kind::Cmdline => finds(&conditions.cmdline, attributes.cmdline),

@@ -5,6 +5,7 @@
 //! must meet. An option of the command line is either a source, or one condition on all processes.
 //! A `[[group]]` can combine a source with several conditions.
 
+use super::template::{Bound, Template, placeholder_end};
 use crate::model::label::Label;
 use crate::model::units::{Pid, Uid};
 use alloc::format;
@@ -15,8 +16,8 @@ use core::fmt;
 /// Which processes to pick as roots, and the name of their group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selector {
-    /// The name of the group. `None` groups the roots by their own names.
-    pub name: Option<Label>,
+    /// How its groups are named.
+    pub naming: Naming,
     /// Where candidates come from.
     pub source: Source,
     /// The conditions that a candidate must meet.
@@ -25,6 +26,64 @@ pub struct Selector {
     pub children: bool,
     /// Tags of the group, in addition to the common tags.
     pub tags: Vec<(Label, Label)>,
+}
+
+/// How the groups of a selector are named.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Naming {
+    /// Each root process or control group by its own name.
+    #[default]
+    Own,
+    /// All are one group, which the user named.
+    Given(Label),
+    /// Each by a name that is made of what was matched.
+    Template(Template, Bound),
+}
+
+impl Naming {
+    /// Reads a name that a user typed. `None` if nothing of it can be printed.
+    pub fn parse(text: &str, bound: Bound) -> Option<Naming> {
+        match Template::parse(text) {
+            Some(template) => Some(Naming::Template(template, bound)),
+            None => Label::new(text.as_bytes()).map(Naming::Given),
+        }
+    }
+}
+
+impl From<Option<Label>> for Naming {
+    fn from(name: Option<Label>) -> Naming {
+        name.map_or(Naming::Own, Naming::Given)
+    }
+}
+
+/// What a path must match.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PathPattern {
+    /// A glob, which matches the whole path.
+    Glob(String),
+    /// A regex, which matches anywhere in the path.
+    Regex(String),
+}
+
+impl PathPattern {
+    /// The text as the user typed it.
+    pub fn as_str(&self) -> &str {
+        let (PathPattern::Glob(text) | PathPattern::Regex(text)) = self;
+        text
+    }
+
+    /// The glob, if it is one.
+    pub fn glob(&self) -> Option<&str> {
+        match self {
+            PathPattern::Glob(glob) => Some(glob),
+            PathPattern::Regex(_) => None,
+        }
+    }
+
+    /// The name of the property that has this value: one of these two.
+    pub fn key(&self, glob: &'static str, regex: &'static str) -> &'static str {
+        if self.glob().is_some() { glob } else { regex }
+    }
 }
 
 /// Where a selector's candidates come from.
@@ -39,9 +98,9 @@ pub enum Source {
     /// The processes of every systemd unit whose id matches the glob, which
     /// [`systemd::expand`](super::systemd::expand) has expanded.
     Unit(String),
-    /// The processes of every control group whose path below the root matches the glob. The path
-    /// has no slash at the beginning. An empty glob is the root.
-    ControlGroup(String),
+    /// The processes of every control group whose path below the root matches. The path has no slash
+    /// at the beginning. An empty glob is the root.
+    ControlGroup(PathPattern),
 }
 
 /// What a candidate must meet to become a root: every condition that is not `None`.
@@ -51,8 +110,8 @@ pub struct Conditions {
     pub pattern: Option<String>,
     /// Its command line matches the regex.
     pub cmdline: Option<String>,
-    /// The path of its executable matches the glob.
-    pub exe: Option<String>,
+    /// The path of its executable matches.
+    pub exe: Option<PathPattern>,
     /// Its effective user is this one.
     pub user: Option<User>,
 }
@@ -75,14 +134,22 @@ impl Conditions {
 
 impl Selector {
     /// A selector that picks every candidate of a source, with its descendants.
-    pub fn new(name: Option<Label>, source: Source) -> Selector {
-        let conditions = Conditions::default();
-        Selector { name, source, conditions, children: true, tags: Vec::new() }
+    pub fn new(naming: impl Into<Naming>, source: Source) -> Selector {
+        let (naming, conditions) = (naming.into(), Conditions::default());
+        Selector { naming, source, conditions, children: true, tags: Vec::new() }
     }
 
     /// A selector that picks all processes that meet the conditions, with their descendants.
-    pub fn of_all(name: Option<Label>, conditions: Conditions) -> Selector {
-        Selector { conditions, ..Selector::new(name, Source::All) }
+    pub fn of_all(naming: impl Into<Naming>, conditions: Conditions) -> Selector {
+        Selector { conditions, ..Selector::new(naming, Source::All) }
+    }
+
+    /// The name of its group, if the user gave it one.
+    pub fn name(&self) -> Option<&Label> {
+        match &self.naming {
+            Naming::Given(name) => Some(name),
+            Naming::Own | Naming::Template(..) => None,
+        }
     }
 
     /// Whether whole control groups are picked, and not single processes in them.
@@ -102,7 +169,11 @@ impl Selector {
 
     /// Bytes that identify this selector. Different selectors have different keys.
     pub fn key(&self) -> Vec<u8> {
-        let name = self.name.as_ref().map_or("", |name| name.as_str());
+        let name = match &self.naming {
+            Naming::Own => "",
+            Naming::Given(name) => name.as_str(),
+            Naming::Template(template, _) => template.as_str(),
+        };
         let mut key = Vec::new();
         let mut put = |part: &[u8]| {
             // The length comes first, so that two lists of parts never have the same bytes.
@@ -120,18 +191,22 @@ impl Selector {
     /// The source and the conditions, each as its key in the configuration file and its value.
     fn properties(&self) -> Vec<(&'static str, Vec<u8>)> {
         let text = |text: &String| text.clone().into_bytes();
+        let bytes = |path: &PathPattern| path.as_str().as_bytes().to_vec();
         let source = match &self.source {
             Source::All => None,
             Source::Pid(pid) => Some(("pid", pid.to_string().into_bytes())),
             Source::PidFile(path) => Some(("pid_file", path.clone())),
             Source::Unit(glob) => Some(("systemd", text(glob))),
-            Source::ControlGroup(glob) => Some(("cgroup", text(glob))),
+            Source::ControlGroup(path) => Some((path.key("cgroup", "cgroup_regex"), bytes(path))),
         };
         let Conditions { pattern, cmdline, exe, user } = &self.conditions;
         let conditions = [
             ("pattern", pattern.as_ref().map(text)),
             ("cmdline", cmdline.as_ref().map(text)),
-            ("exe", exe.as_ref().map(text)),
+            (
+                exe.as_ref().map_or("exe", |exe| exe.key("exe", "exe_regex")),
+                exe.as_ref().map(bytes),
+            ),
             ("user", user.as_ref().map(|user| user.to_string().into_bytes())),
         ];
         let conditions = conditions.into_iter().filter_map(|(key, value)| Some((key, value?)));
@@ -151,11 +226,18 @@ impl Selector {
 impl fmt::Display for Selector {
     /// Writes the name, and the source and conditions, for users.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.name {
-            Some(name) => write!(f, "{name}:")?,
-            None => f.write_str("(by their own names):")?,
+        match &self.naming {
+            Naming::Own => f.write_str("(by their own names):")?,
+            Naming::Given(name) => write!(f, "{name}:")?,
+            Naming::Template(template, _) => write!(f, "{template}:")?,
         }
         write!(f, " {}", self.terms())
+    }
+}
+
+impl fmt::Display for PathPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
@@ -170,7 +252,7 @@ impl fmt::Display for User {
 
 impl Source {
     /// Whether the candidates are those in control groups.
-    fn is_control_group(&self) -> bool {
+    pub fn is_control_group(&self) -> bool {
         matches!(self, Source::Unit(_) | Source::ControlGroup(_))
     }
 }
@@ -188,12 +270,28 @@ pub fn can_be_in_name(character: char) -> bool {
     character.is_alphanumeric() || matches!(character, '_' | '.' | '-' | '@' | ' ')
 }
 
-/// Splits `NAME:VALUE`. There is a name only if every character before the first `:` is allowed in
-/// one, so `[[:alpha:]]+`, `(?:a|b)` and `/run/a:b.pid` are values. A leading `:` means "no name".
+/// Whether a text can be the name before the `:` of a value: it has only characters that can be in one, and
+/// placeholders.
+fn is_name(text: &str) -> bool {
+    let mut rest = text;
+    while let Some(character) = rest.chars().next() {
+        let length = match placeholder_end(rest) {
+            Some(end) => end,
+            None if can_be_in_name(character) => character.len_utf8(),
+            None => return false,
+        };
+        rest = &rest[length..];
+    }
+    true
+}
+
+/// Splits `NAME:VALUE`. There is a name only if everything before the first `:` is allowed in one, so
+/// `[[:alpha:]]+`, `(?:a|b)` and `/run/a:b.pid` are values, and `a{2}:b` is one too. A leading `:` means "no
+/// name".
 pub fn split_name(text: &str) -> (Option<&str>, &str) {
     match text.split_once(':') {
         Some(("", value)) => (None, value),
-        Some((name, value)) if name.chars().all(can_be_in_name) => (Some(name), value),
+        Some((name, value)) if is_name(name) => (Some(name), value),
         _ => (None, text),
     }
 }
@@ -216,6 +314,9 @@ mod tests {
             ("my web-1.x@y_z:/run/a:b.pid", Some("my web-1.x@y_z"), "/run/a:b.pid"),
             ("größe:x", Some("größe"), "x"),
             ("a*b:c", None, "a*b:c"),
+            ("java-{app}:x{2}:y", Some("java-{app}"), "x{2}:y"),
+            ("a{2}:b", None, "a{2}:b"),
+            ("{a}{b}:", Some("{a}{b}"), ""),
             ("x:", Some("x"), ""),
         ] {
             assert_eq!(split_name(text), (name, value), "{text}");
@@ -246,7 +347,12 @@ mod tests {
             childless,
             bound,
             Selector::new(None, Source::Unit("a".to_owned())),
-            Selector::new(None, Source::ControlGroup("a".to_owned())),
+            Selector::new(None, Source::ControlGroup(PathPattern::Glob("a".to_owned()))),
+            Selector::new(None, Source::ControlGroup(PathPattern::Regex("a".to_owned()))),
+            Selector::of_all(
+                Naming::parse("a{comm}", Bound::default()).unwrap(),
+                Conditions { pattern: Some("a".to_owned()), ..Conditions::default() },
+            ),
             Selector::new(None, Source::PidFile(b"a".to_vec())),
             Selector::new(None, Source::Pid(Pid::new(1))),
         ];
@@ -261,7 +367,7 @@ mod tests {
     fn display_shows_what_a_selector_picks() {
         let mut selector =
             Selector::new(Some(Label::lossy(b"web")), Source::PidFile(b"/run/nginx.pid".to_vec()));
-        selector.conditions.exe = Some("*/nginx".to_owned());
+        selector.conditions.exe = Some(PathPattern::Glob("*/nginx".to_owned()));
         selector.children = false;
         let text = "web: pid_file /run/nginx.pid, exe */nginx, children false";
         assert_eq!(selector.to_string(), text);

@@ -1,12 +1,15 @@
 //! All selectors of a plan, with their patterns compiled.
 
 use super::matcher::{Matcher, PatternError};
-use super::selector::{Conditions, Selector, Source, User};
+use super::recipe::{Attribute, Recipe, TemplateError};
+use super::selector::{Conditions, Naming, PathPattern, Selector, Source, User};
+use super::template::Bound;
 use crate::model::units::Uid;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Index;
+use thiserror::Error;
 
 /// How a process that exists can become a root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,22 +31,35 @@ pub struct Selectors {
     pub patterns: Matcher,
     /// The regexes to match against command lines.
     pub cmdlines: Matcher,
-    /// The globs to match against paths of executables.
+    /// The patterns to match against paths of executables.
     pub exes: Matcher,
     /// The globs to match against unit ids.
     pub units: Matcher,
-    /// The globs to match against paths of control groups.
+    /// The patterns to match against paths of control groups.
     pub control_groups: Matcher,
     /// The ids that names of units stand for where these are aliases, by the index of the selector.
     aliases: BTreeMap<usize, String>,
+    /// How names are made, by the index of the selector.
+    recipes: BTreeMap<usize, Recipe>,
+}
+
+/// Why selectors were refused.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum SelectorsError {
+    /// A regex or glob is malformed.
+    #[error(transparent)]
+    Pattern(#[from] PatternError),
+    /// A name with placeholders cannot be made.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
 }
 
 impl Selectors {
     /// Compiles the patterns of the selectors.
     ///
     /// # Errors
-    /// [`PatternError`] if a regex or glob is malformed.
-    pub fn new(list: Vec<Selector>) -> Result<Selectors, PatternError> {
+    /// [`SelectorsError`] if a regex or glob is malformed, or a placeholder means nothing.
+    pub fn new(list: Vec<Selector>) -> Result<Selectors, SelectorsError> {
         let of = |value: fn(&Selector) -> Option<&String>| {
             let selectors = list.iter().enumerate();
             selectors.filter_map(move |(index, selector)| Some((index, value(selector)?.as_str())))
@@ -52,17 +68,29 @@ impl Selectors {
             Source::Unit(glob) => Some(glob),
             _ => None,
         });
-        let control_groups = of(|selector| match &selector.source {
-            Source::ControlGroup(glob) => Some(glob),
+        let of_paths = |value: fn(&Selector) -> Option<&PathPattern>| {
+            let selectors = list.iter().enumerate();
+            selectors.filter_map(move |(index, selector)| Some((index, value(selector)?)))
+        };
+        let control_groups = of_paths(|selector| match &selector.source {
+            Source::ControlGroup(pattern) => Some(pattern),
             _ => None,
         });
+        let mut recipes = BTreeMap::new();
+        for (index, selector) in list.iter().enumerate() {
+            if let Naming::Template(template, _) = &selector.naming {
+                let recipe = Recipe::new(template, &selector.source, &selector.conditions)?;
+                recipes.insert(index, recipe);
+            }
+        }
         Ok(Selectors {
             patterns: Matcher::of_regexes(of(|selector| selector.conditions.pattern.as_ref()))?,
             cmdlines: Matcher::of_regexes(of(|selector| selector.conditions.cmdline.as_ref()))?,
-            exes: Matcher::of_globs(of(|selector| selector.conditions.exe.as_ref()))?,
+            exes: Matcher::of_paths(of_paths(|selector| selector.conditions.exe.as_ref()))?,
             units: Matcher::of_globs(units)?,
-            control_groups: Matcher::of_globs(control_groups)?,
+            control_groups: Matcher::of_paths(control_groups)?,
             aliases: BTreeMap::new(),
+            recipes,
             list,
         })
     }
@@ -75,6 +103,31 @@ impl Selectors {
     /// The selectors, in the order given.
     pub fn as_slice(&self) -> &[Selector] {
         &self.list
+    }
+
+    /// How the groups of a selector are named and how many there may be, if their names are made of what was
+    /// matched.
+    pub fn recipe(&self, selector: usize) -> Option<(&Recipe, &Bound)> {
+        match &self.list[selector].naming {
+            Naming::Template(_, bound) => Some((self.recipes.get(&selector)?, bound)),
+            Naming::Own | Naming::Given(_) => None,
+        }
+    }
+
+    /// Whether names are made of what was matched.
+    pub fn have_recipes(&self) -> bool {
+        !self.recipes.is_empty()
+    }
+
+    /// Whether the executables of processes are read: to select some, or to name groups.
+    pub fn read_executables(&self) -> bool {
+        let names = self.recipes.values().any(|one| one.attributes().contains(&Attribute::Exe));
+        names || self.list.iter().any(|selector| selector.conditions.exe.is_some())
+    }
+
+    /// Whether groups are named after users.
+    pub fn name_users(&self) -> bool {
+        self.recipes.values().any(|one| one.attributes().contains(&Attribute::User))
     }
 
     /// Looks up the users whose ids are not known yet. Returns those that are still unknown, with the

@@ -100,6 +100,21 @@ impl<'a> Position<'a> {
     }
 }
 
+/// Returns the unit that a control group is in: the innermost one whose directory is on its path. `manager`
+/// is the path of systemd's root, as for [`Position::root`].
+///
+/// *Example:* `system.slice/nginx.service/workers` is in `nginx.service`.
+pub fn unit_of<'p>(manager: &[u8], path: &'p [u8]) -> Option<&'p [u8]> {
+    let (root, mut position) = Position::root(manager);
+    let mut innermost = root;
+    for name in path.split(|&byte| byte == b'/').filter(|name| !name.is_empty()) {
+        let (unit, inside) = position.enter(name);
+        innermost = unit.or(innermost);
+        position = inside;
+    }
+    innermost
+}
+
 fn has_type(id: &[u8]) -> bool {
     TYPES.iter().any(|ending| id.len() > ending.len() && id.ends_with(ending))
 }
@@ -124,6 +139,11 @@ impl<'i> Template<'i> {
         let of_type = type_of(id)?;
         let (name, instance) = id.strip_suffix(of_type)?.split_once('@')?;
         (!instance.is_empty()).then_some(Template { name, instance, of_type })
+    }
+
+    /// What is between the `@` and the type.
+    pub fn instance(&self) -> &'i str {
+        self.instance
     }
 
     /// The name of the template's file.
@@ -213,6 +233,21 @@ mod tests {
         );
         assert_eq!(units("init.scope"), ["init.scope"]);
         assert_eq!(units("system.slice/_cpu.service"), ["system.slice", "cpu.service"]);
+    }
+
+    #[test]
+    fn the_unit_of_a_path_is_the_innermost() {
+        for (manager, path, unit) in [
+            ("", "system.slice/nginx.service/workers", Some("nginx.service")),
+            ("", "system.slice/system-a.slice", Some("system-a.slice")),
+            ("", "", Some("-.slice")),
+            ("", "docker/x", Some("-.slice")),
+            ("docker/x", "docker/x/system.slice/a.service", Some("a.service")),
+            ("docker/x", "docker/y/system.slice/a.service", None),
+        ] {
+            let found = unit_of(manager.as_bytes(), path.as_bytes());
+            assert_eq!(found, unit.map(str::as_bytes), "{path}");
+        }
     }
 
     #[test]

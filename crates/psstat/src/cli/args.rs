@@ -34,6 +34,10 @@ that contains a ':'.
 A group with a NAME prints a line even if nothing matches. Without NAME, a selector that matches
 nothing prints no line.
 
+A NAME with {placeholders} makes a group for each name that comes out: {comm}, {exe}, {user},
+{unit}, {instance}, {cgroup}, or a named group of the regex. --cmdline 'j-{app}:app=(?P<app>\\w+)'
+makes the group j-shop of processes with app=shop. Names beyond 1000 are in the group 'other'.
+
 A DURATION is a number with a unit: ms, s, m or h, in lower case, as in 500ms, 1s or 2m.
 
 A REGEX matches anywhere in the text, and '^' and '$' anchor it. It is case-sensitive; '(?i)' in

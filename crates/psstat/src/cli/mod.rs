@@ -889,7 +889,7 @@ tags = { env = 'live', tier = '1' }
         let Ok(Invocation::Once(job)) = parse(args.chain([odd]), &surroundings()) else {
             panic!("refused")
         };
-        assert_eq!(job.plan.selectors[0].name.as_ref().unwrap().as_str(), "web");
+        assert_eq!(job.plan.selectors[0].name().unwrap().as_str(), "web");
         let Source::PidFile(path) = &job.plan.selectors[0].source else { panic!("no file") };
         assert_eq!(path.as_slice(), b"/run/\xff.pid");
     }

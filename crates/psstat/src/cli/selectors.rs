@@ -3,8 +3,10 @@
 use crate::settings::{self, Surroundings, ValueError};
 use clap::builder::OsStringValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
-use psstat_core::model::label::Label;
-use psstat_core::select::selector::{Conditions, Selector, Source, split_name};
+use psstat_core::select::selector::{
+    Conditions, Naming, PathPattern, Selector, Source, split_name,
+};
+use psstat_core::select::template::Bound;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
@@ -112,12 +114,12 @@ impl SelectorKind {
     ) -> Result<Selector, ValueError> {
         let (name, value) = self.split(typed)?;
         let name = match name {
-            None => None,
-            Some(name) => Some(Label::new(name.as_bytes()).ok_or(ValueError::EmptyName)?),
+            None => Naming::Own,
+            Some(name) => Naming::parse(name, Bound::default()).ok_or(ValueError::EmptyName)?,
         };
         if value.is_empty() {
             return Err(match (name, self) {
-                (None, _) => ValueError::Empty,
+                (Naming::Own, _) => ValueError::Empty,
                 (_, SelectorKind::Pattern | SelectorKind::Cmdline) => ValueError::NoRegexAfterName,
                 _ => ValueError::NothingAfterName,
             });
@@ -135,7 +137,10 @@ impl SelectorKind {
             SelectorKind::Cmdline => {
                 Selector::of_all(name, Conditions { cmdline: Some(text), ..none })
             }
-            SelectorKind::Exe => Selector::of_all(name, Conditions { exe: Some(text), ..none }),
+            SelectorKind::Exe => {
+                let exe = Some(PathPattern::Glob(text));
+                Selector::of_all(name, Conditions { exe, ..none })
+            }
             SelectorKind::User => {
                 let user = settings::user(&text, surroundings);
                 Selector::of_all(name, Conditions { user: Some(user), ..none })

@@ -130,7 +130,7 @@ fn user(typed: &User, known: &User) -> String {
 
 /// How many selectors make the group of this one.
 fn parts(plan: &Plan, selector: &Selector) -> usize {
-    let is_part = |other: &&Selector| other.name.is_some() && other.name == selector.name;
+    let is_part = |other: &&Selector| other.name().is_some() && other.name() == selector.name();
     plan.selectors.iter().filter(is_part).count()
 }
 
@@ -140,7 +140,7 @@ const MOST_LISTED: usize = 10;
 /// What a selector picks now.
 fn now(selector: &Selector, index: usize, counted: &Counted) -> String {
     let Counted { sample, processes } = counted;
-    let Some(name) = &selector.name else {
+    let Some(name) = selector.name() else {
         let is_own = |group: &&Group| !group.named && group.is_picked_by(index);
         let own: Vec<&Group> = sample.groups.iter().filter(is_own).collect();
         if own.is_empty() {

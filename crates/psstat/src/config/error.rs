@@ -3,6 +3,7 @@
 use crate::settings::{TagError, ValueError};
 use psstat_core::model::label::Label;
 use psstat_core::select::matcher::PatternError;
+use psstat_core::select::recipe::TemplateError;
 use std::path::PathBuf;
 use thiserror::Error;
 
@@ -102,6 +103,12 @@ pub enum Problem {
         /// What is wrong with it.
         reason: PatternError,
     },
+    /// A name with placeholders cannot be made.
+    #[error(transparent)]
+    Template(TemplateError),
+    /// A key that only a name with placeholders gives a meaning.
+    #[error("{0} has no meaning without a name with placeholders, as in name = \"java-{{app}}\"")]
+    NoTemplate(&'static str),
     /// A tag makes no sense.
     #[error("bad tag {key:?}: {reason}")]
     Tag {
@@ -110,9 +117,9 @@ pub enum Problem {
         /// What is wrong with it.
         reason: TagError,
     },
-    /// A group has two sources.
+    /// A group has two sources, or two patterns for one path.
     #[error(
-        "{second} beside {first}: a [[group]] has one source; to add to the group, write a second \
+        "{second} beside {first}: a [[group]] has one of these; to add to the group, write a second \
          [[group]] with the same name"
     )]
     TwoSources {

@@ -24,6 +24,8 @@ pub struct File {
     pub timeout: Option<Spanned<String>>,
     pub multi_threaded: Option<bool>,
     pub no_sandbox: Option<bool>,
+    pub max_groups: Option<Spanned<i64>>,
+    pub overflow: Option<Spanned<String>>,
     #[serde(default)]
     pub tags: Tags,
     #[serde(default)]
@@ -39,11 +41,15 @@ pub struct Group {
     pub pid_file: Option<Spanned<String>>,
     pub systemd: Option<Spanned<String>>,
     pub cgroup: Option<Spanned<String>>,
+    pub cgroup_regex: Option<Spanned<String>>,
     pub pattern: Option<Spanned<String>>,
     pub cmdline: Option<Spanned<String>>,
     pub exe: Option<Spanned<String>>,
+    pub exe_regex: Option<Spanned<String>>,
     pub user: Option<Spanned<User>>,
     pub children: Option<bool>,
+    pub max_groups: Option<Spanned<i64>>,
+    pub overflow: Option<Spanned<String>>,
     #[serde(default)]
     pub tags: Tags,
 }

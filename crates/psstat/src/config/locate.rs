@@ -12,7 +12,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// Each key with the type of its value and an example.
-const EXAMPLES: [(&str, &str, &str); 25] = [
+const EXAMPLES: [(&str, &str, &str); 29] = [
     ("host", STRING, "\"tengu\""),
     ("cache_dir", STRING, "\"/run/psstat\""),
     ("cache_name", STRING, "\"web\""),
@@ -33,11 +33,15 @@ const EXAMPLES: [(&str, &str, &str); 25] = [
     ("pid_file", STRING, "\"/run/nginx.pid\""),
     ("systemd", STRING, "\"nginx\""),
     ("cgroup", STRING, "\"user.slice/*\""),
+    ("cgroup_regex", STRING, "\"docker-(?P<id>[0-9a-f]{12})\""),
     ("pattern", STRING, "\"^nginx$\""),
     ("cmdline", STRING, "\"--port 80\""),
     ("exe", STRING, "\"*/nginx\""),
+    ("exe_regex", STRING, "\"/nginx$\""),
     ("user", "a name or a number", "\"www-data\""),
     ("children", BOOLEAN, "false"),
+    ("max_groups", NUMBER, "1000"),
+    ("overflow", STRING, "\"other\""),
 ];
 
 const STRING: &str = "a string";

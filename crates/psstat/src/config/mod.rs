@@ -8,9 +8,9 @@
 //!
 //! [[group]]
 //! name = "web"
-//! pid_file = "/run/nginx.pid"     # the source: pid, pid_file, systemd or cgroup; without one, all
-//!                                 # processes
-//! exe = "*/nginx"                 # the conditions: pattern, cmdline, exe, user
+//! pid_file = "/run/nginx.pid"     # the source: pid, pid_file, systemd, cgroup or cgroup_regex;
+//!                                 # without one, all processes
+//! exe = "*/nginx"                 # the conditions: pattern, cmdline, exe or exe_regex, user
 //! children = false                # without descendants
 //! tags = { team = "edge" }
 //! ```
@@ -33,7 +33,9 @@ use file::{File, Group, Names, User};
 use psstat_core::model::label::{Label, excerpt};
 use psstat_core::model::units::Uid;
 use psstat_core::select::matcher::{Matcher, PatternError};
-use psstat_core::select::selector::{self, Conditions, Selector, Source};
+use psstat_core::select::recipe::Recipe;
+use psstat_core::select::selector::{self, Conditions, Naming, PathPattern, Selector, Source};
+use psstat_core::select::template::Bound;
 use serde::Deserialize;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -139,8 +141,10 @@ impl<'a> Reader<'a> {
 
     /// The settings of a file from which the keys with the spans `refused` were removed.
     fn settings(self, file: File, refused: &[Range<usize>]) -> Settings {
+        let bound = Bound::default();
+        let bound = self.bound(file.max_groups.as_ref(), file.overflow.as_ref(), &bound);
         Settings {
-            selectors: self.groups(file.group, refused),
+            selectors: self.groups(file.group, refused, &bound),
             tags: self.tags(file.tags),
             host: self.value("host", file.host.as_ref(), |host| Ok(host.as_bytes().to_vec())),
             cache_dir: self.value("cache_dir", file.cache_dir.as_ref(), path),
@@ -201,7 +205,30 @@ impl<'a> Reader<'a> {
         list
     }
 
-    fn groups(self, groups: Vec<Spanned<Group>>, refused: &[Range<usize>]) -> Vec<Selector> {
+    /// How many groups a name with placeholders may make. `default` says what is left open.
+    fn bound(
+        self,
+        max_groups: Option<&Spanned<i64>>,
+        overflow: Option<&Spanned<String>>,
+        default: &Bound,
+    ) -> Bound {
+        let max_groups = max_groups.and_then(|number| {
+            let read = settings::max_groups(*number.get_ref());
+            read.map_err(|reason| self.note_value("max_groups", number.span(), reason)).ok()
+        });
+        let overflow = self.value("overflow", overflow, label);
+        Bound {
+            max_groups: max_groups.unwrap_or(default.max_groups),
+            overflow: overflow.unwrap_or_else(|| default.overflow.clone()),
+        }
+    }
+
+    fn groups(
+        self,
+        groups: Vec<Spanned<Group>>,
+        refused: &[Range<usize>],
+        bound: &Bound,
+    ) -> Vec<Selector> {
         let mut selectors: Vec<Selector> = Vec::new();
         let mut tags_of_groups: BTreeMap<(Label, Label), Label> = BTreeMap::new();
         let mut groups = groups.into_iter().peekable();
@@ -209,11 +236,13 @@ impl<'a> Reader<'a> {
             let start = group.span().start;
             let end = groups.peek().map_or(self.text.len(), |next| next.span().start);
             let is_whole = !refused.iter().any(|key| (start..end).contains(&key.start));
-            let Some(selector) = self.selector(start, group.into_inner(), is_whole) else {
+            let group = group.into_inner();
+            let bound = self.bound(group.max_groups.as_ref(), group.overflow.as_ref(), bound);
+            let Some(selector) = self.selector(start, group, is_whole, bound) else {
                 continue;
             };
             // Selectors of one name are one group, which has one line.
-            if let Some(name) = &selector.name {
+            if let Some(name) = selector.name() {
                 let mut differs = |(key, value): &&(Label, Label)| {
                     let known = tags_of_groups.entry((name.clone(), key.clone()));
                     known.or_insert_with(|| value.clone()) != value
@@ -229,16 +258,23 @@ impl<'a> Reader<'a> {
 
     /// The selector of the `[[group]]` that starts there. `None` if something is wrong with it. If keys
     /// were removed from it, it is not whole, and does not say what it selects.
-    fn selector(self, start: usize, group: Group, is_whole: bool) -> Option<Selector> {
+    fn selector(
+        self,
+        start: usize,
+        group: Group,
+        is_whole: bool,
+        bound: Bound,
+    ) -> Option<Selector> {
         let errors_before = self.errors_so_far();
-        let name = self.value("name", group.name.as_ref(), |name| {
-            Label::new(name.as_bytes()).ok_or(ValueError::EmptyName)
+        let naming = self.value("name", group.name.as_ref(), |name| {
+            Naming::parse(name, bound).ok_or(ValueError::EmptyName)
         });
+        let naming = naming.unwrap_or_default();
         let source = self.source(&group);
         let conditions = Conditions {
             pattern: self.pattern("pattern", group.pattern.as_ref(), regex),
             cmdline: self.pattern("cmdline", group.cmdline.as_ref(), regex),
-            exe: self.pattern("exe", group.exe.as_ref(), glob),
+            exe: self.executable(&group),
             user: group.user.and_then(|user| self.user(&user)),
         };
         let tags = self.tags(group.tags).into_pairs();
@@ -249,8 +285,25 @@ impl<'a> Reader<'a> {
             self.note(start, Problem::SelectsNothing);
             return None;
         }
+        match &naming {
+            Naming::Template(template, _) => {
+                let name = group.name.as_ref().map_or(start, |name| name.span().start);
+                if let Err(reason) = Recipe::new(template, &source, &conditions) {
+                    self.note(name, Problem::Template(reason));
+                    return None;
+                }
+            }
+            Naming::Own | Naming::Given(_) => {
+                let max_groups = group.max_groups.as_ref().map(Spanned::span);
+                let overflow = group.overflow.as_ref().map(Spanned::span);
+                let given = [("max_groups", max_groups), ("overflow", overflow)];
+                for (key, span) in given.into_iter().filter_map(|(key, span)| Some((key, span?))) {
+                    self.note(span.start, Problem::NoTemplate(key));
+                }
+            }
+        }
         let children = group.children.unwrap_or(true);
-        let selector = Selector { name, source, conditions, children, tags };
+        let selector = Selector { naming, source, conditions, children, tags };
         if selector.takes_control_groups() && !children {
             self.note(start, Problem::NoChildrenToLeaveOut);
             return None;
@@ -266,12 +319,15 @@ impl<'a> Reader<'a> {
         let pid_file = pid_file.map(|path| Source::PidFile(path.into_os_string().into_vec()));
         let unit = self.pattern("systemd", group.systemd.as_ref(), glob);
         let control_group = self.pattern("cgroup", group.cgroup.as_ref(), glob);
+        let by_regex = self.pattern("cgroup_regex", group.cgroup_regex.as_ref(), regex);
+        let by_regex = by_regex.map(|regex| Source::ControlGroup(PathPattern::Regex(regex)));
         let pid = group.pid.as_ref().and_then(|pid| self.pid(pid));
         let all = [
             ("pid", group.pid.as_ref().map(|pid| pid.span().start), pid),
             ("pid_file", start(&group.pid_file), pid_file),
             ("systemd", start(&group.systemd), unit.as_deref().map(settings::unit)),
             ("cgroup", start(&group.cgroup), control_group.as_deref().map(settings::control_group)),
+            ("cgroup_regex", start(&group.cgroup_regex), by_regex),
         ];
         let given = all.into_iter().filter_map(|(key, start, source)| Some((start?, key, source?)));
         let mut given: Vec<(usize, &'static str, Source)> = given.collect();
@@ -280,6 +336,17 @@ impl<'a> Reader<'a> {
             self.note(start, Problem::TwoSources { first, second });
         }
         given.pop().map_or(Source::All, |(_, _, source)| source)
+    }
+
+    /// What a group's executables must match: a glob or a regex.
+    fn executable(self, group: &Group) -> Option<PathPattern> {
+        let by_glob = self.pattern("exe", group.exe.as_ref(), glob).map(PathPattern::Glob);
+        let by_regex = self.pattern("exe_regex", group.exe_regex.as_ref(), regex);
+        if let (Some(_), Some(second)) = (&group.exe, &group.exe_regex) {
+            let problem = Problem::TwoSources { first: "exe", second: "exe_regex" };
+            self.note(second.span().start, problem);
+        }
+        by_glob.or(by_regex.map(PathPattern::Regex))
     }
 
     fn pid(self, pid: &Spanned<i64>) -> Option<Source> {
@@ -314,6 +381,10 @@ impl<'a> Reader<'a> {
             User::Name(name) => Some(settings::user(name, self.surroundings)),
         }
     }
+}
+
+fn label(text: &str) -> Result<Label, ValueError> {
+    Label::new(text.as_bytes()).ok_or(ValueError::EmptyName)
 }
 
 fn path(text: &str) -> Result<PathBuf, ValueError> {
@@ -453,7 +524,7 @@ mod tests {
     }
 
     /// Each row: a file, the line that its error names, what the error names there, and the cure.
-    const REFUSALS: [(&str, usize, &str, &str); 46] = [
+    const REFUSALS: [(&str, usize, &str, &str); 54] = [
         ("memroy = 'pss'", 1, "\"memroy\"", "did you mean memory?"),
         ("\n\ncache-dir = '/x'", 3, "\"cache-dir\"", "did you mean cache_dir?"),
         ("zzz = 1", 1, "\"zzz\"", "the keys are host, cache_dir"),
@@ -498,6 +569,39 @@ mod tests {
         ("[[group]]\npattern = ''", 2, "pattern ''", "to match everything write '.*'"),
         ("[[group]]\n\npattern = 'a('", 3, "pattern: bad regex \"a(\"", "unclosed group"),
         ("[[group]]\nexe = '[z-a]'", 2, "exe: bad glob \"[z-a]\"", "invalid"),
+        ("[[group]]\ncgroup_regex = 'a('", 2, "cgroup_regex: bad regex", "unclosed group"),
+        (
+            "[[group]]\nexe_regex = 'b'\nexe = 'a'",
+            2,
+            "exe_regex beside exe",
+            "a second [[group]] with the same name",
+        ),
+        (
+            "[[group]]\ncgroup = 'a'\ncgroup_regex = 'b'",
+            3,
+            "cgroup_regex beside cgroup",
+            "a second [[group]] with the same name",
+        ),
+        (
+            "[[group]]\npattern = 'x'\nname = 'a-{app}'",
+            3,
+            "nothing is called {app}",
+            "a named group of the regex, as in (?P<app>[a-z]+)",
+        ),
+        (
+            "[[group]]\nname = '{comm}'\nsystemd = 'x@*'",
+            2,
+            "{comm} is a property of a process",
+            "use {unit}, {instance} or {cgroup}",
+        ),
+        (
+            "[[group]]\npid = 1\nmax_groups = 5",
+            3,
+            "max_groups has no meaning",
+            "name = \"java-{app}\"",
+        ),
+        ("max_groups = 0", 1, "bad max_groups 0", "from 1 to 100000"),
+        ("overflow = ''", 1, "bad overflow ''", "the name is empty"),
         (
             "[[group]]\npid = 1\n[[group]]\nsystemd = 'x'\nchildren = false",
             3,

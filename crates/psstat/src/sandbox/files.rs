@@ -3,6 +3,7 @@
 use super::remaining::Remaining;
 use crate::blocking::within::within;
 use crate::procfs;
+use crate::users;
 use landlock::{
     ABI, Access, AccessFs, AccessNet, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreated,
     RulesetCreatedAttr, RulesetError, Scope,
@@ -21,7 +22,8 @@ const RUN: &str = "/run";
 /// How long to wait for the directories of pid files, which can be on a file server that does not answer.
 const PATIENCE: Duration = Duration::from_millis(250);
 
-/// Allows to read procfs, sysfs and the directories of pid files, and to replace the output file. Forbids all
+/// Allows to read procfs, sysfs, the directories of pid files, and that of passwd(5) if groups are named after
+/// users, and to replace the output file. Forbids all
 /// other files, TCP, and signals to other processes. Does nothing if the kernel cannot do that, or if
 /// restricted reads would miss processes.
 pub fn restrict(remaining: Remaining<'_>) -> Result<(), RulesetError> {
@@ -48,6 +50,10 @@ fn rules(remaining: Remaining<'_>) -> Result<RulesetCreated, RulesetError> {
         // A pid file is opened by way of `/proc/self/fd`.
         PathBuf::from("/proc"),
     ];
+    if remaining.plan.selectors.name_users() {
+        // Who changes passwd(5) replaces the file.
+        readable.push(directory_of(&users::passwd()).to_owned());
+    }
     let pid_files = remaining.plan.pid_files();
     let pid_files: Vec<PathBuf> = pid_files.map(|path| OsStr::from_bytes(path).into()).collect();
     if !pid_files.is_empty() {

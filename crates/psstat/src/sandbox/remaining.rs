@@ -33,9 +33,7 @@ impl Remaining<'_> {
     /// security/landlock/task.c).
     pub fn traces(&self) -> bool {
         // Among all processes, psstat must know other psstats, by their `exe`.
-        let reads_exe = |selector: &Selector| {
-            selector.source == Source::All || selector.conditions.exe.is_some()
-        };
+        let knows_psstats = |selector: &Selector| selector.source == Source::All;
         let Plan { selectors, fields, memory, .. } = self.plan;
         let reads_rollups = match memory {
             // The kernel accounts the memory of a control group as a whole.
@@ -46,7 +44,8 @@ impl Remaining<'_> {
             MemoryMode::Pss => true,
             MemoryMode::SharedOnce | MemoryMode::Rss => false,
         };
-        selectors.iter().any(reads_exe)
+        selectors.iter().any(knows_psstats)
+            || selectors.read_executables()
             || (reads_rollups && fields.need(Need::Memory))
             || fields.need(Need::Storage)
     }

@@ -507,9 +507,9 @@ fn the_shipped_example_is_valid_with_all_its_comments() {
             _ => format!("{line}\n"),
         })
         .collect();
-    for (text, groups) in [(example(), 4), (whole.clone(), 8)] {
+    for (text, groups) in [(example(), 4), (whole.clone(), 10)] {
         // Users are those of this machine.
-        let config = Config::new(&text.replace("\"www-data\"", "33"));
+        let config = Config::new(&text.replace("\"www-data\"", "33").replace("\"app\"", "34"));
         let said = run(["check", &config.option()]);
         let printed = String::from_utf8(said.stdout.clone()).unwrap();
         assert_eq!(said.status, Some(0), "{said:?}");

@@ -4,6 +4,7 @@
 
 mod machine;
 mod memory;
+mod templates;
 mod walk;
 
 use crate::stderr::{assert_warning, assert_warnings};

@@ -6,7 +6,7 @@ use psstat_core::explain::misses::{Surroundings, misses};
 use psstat_core::kernel::{Kernel, Wanted};
 use psstat_core::model::units::Pid;
 use psstat_core::plan::Plan;
-use psstat_core::select::selector::{Selector, Source};
+use psstat_core::select::selector::{PathPattern, Selector, Source};
 use psstat_core::select::systemd;
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
@@ -77,7 +77,8 @@ fn named(kernel: &impl Kernel, selector: &Selector) -> Option<Result<Pid, String
 
 /// That a path of an executable is a link. psstat matches the path that the link leads to.
 fn link(selector: &Selector) -> Option<String> {
-    let path = selector.conditions.exe.as_ref().filter(|path| !systemd::is_glob(path))?;
+    let exe = selector.conditions.exe.as_ref().and_then(PathPattern::glob);
+    let path = exe.filter(|path| !systemd::is_glob(path))?;
     let target = std::fs::canonicalize(path).ok().filter(|target| target != Path::new(path))?;
     let target = facts::text_of(target.as_os_str().as_bytes());
     Some(format!("{path} is a link to {target}, which --exe matches: write {target}"))

@@ -11,7 +11,7 @@ use psstat_core::kernel::Wanted;
 use psstat_core::model::control_group::Hierarchy;
 use psstat_core::model::read_error::Reason;
 use psstat_core::select::roots::{by_control_group, may_pick_below};
-use psstat_core::select::selector::{Selector, Source};
+use psstat_core::select::selector::{PathPattern, Selector, Source};
 use psstat_core::select::selectors::Selectors;
 use std::cell::Cell;
 use std::fs;
@@ -39,7 +39,7 @@ fn unit(glob: &str) -> Source {
 }
 
 fn path(glob: &str) -> Source {
-    Source::ControlGroup(glob.to_owned())
+    Source::ControlGroup(PathPattern::Glob(glob.to_owned()))
 }
 
 /// A machine with two services, of which one has a group of its own, and a user with that many.

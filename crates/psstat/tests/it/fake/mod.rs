@@ -8,6 +8,7 @@ mod memory;
 mod odd_files;
 mod selectors;
 mod surroundings;
+mod templates;
 
 use crate::support::Run;
 use crate::support::line::Line;

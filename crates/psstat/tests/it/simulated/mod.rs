@@ -20,6 +20,7 @@
 //! | `unreadable` | what may not be read changes nothing in other groups |
 //! | `time_outs` | a sample that ran out of time loses nothing |
 //! | `unmoved` | reading only what has run gives the same result as reading everything |
+//! | `templates` | names that are made of what was matched change names alone |
 //! | `pages` | the anonymous memory of a world, page by page |
 //! | `memory` | memory is counted once, whatever shows it |
 //! | `of_bytes` | histories that a fuzzer makes up, and what holds in them |
@@ -46,6 +47,7 @@ mod pid_files;
 mod properties;
 mod reasons;
 mod rules;
+mod templates;
 mod time_outs;
 mod unanswered;
 mod unmoved;
@@ -64,7 +66,7 @@ use psstat_core::field::{Field, Fields};
 use psstat_core::model::label::Label;
 use psstat_core::model::units::{BootNanos, Uid};
 use psstat_core::plan::{Options, Plan};
-use psstat_core::select::selector::{Conditions, Selector, Source, User};
+use psstat_core::select::selector::{Conditions, PathPattern, Selector, Source, User};
 use psstat_core::state::{State, codec};
 use std::collections::BTreeMap;
 use world::World;
@@ -233,7 +235,10 @@ fn selector(pick: &Pick) -> Selector {
         By::Cmdline(name) => {
             (Source::All, Conditions { cmdline: Some(format!("^{name} --run$")), ..none })
         }
-        By::Exe(name) => (Source::All, Conditions { exe: Some(format!("/bin/{name}")), ..none }),
+        By::Exe(name) => {
+            let exe = Some(PathPattern::Glob(format!("/bin/{name}")));
+            (Source::All, Conditions { exe, ..none })
+        }
         By::User(user) => (Source::All, Conditions { user: Some(User::Id(Uid(user))), ..none }),
         By::NameAndUser(name, user) => {
             let (pattern, user) = (pattern(&[name]), Some(User::Id(Uid(user))));
@@ -243,7 +248,7 @@ fn selector(pick: &Pick) -> Selector {
             (Source::Unit(glob.to_owned()), Conditions { pattern: pattern(&[name]), ..none })
         }
         By::Units(glob, _) => (Source::Unit(glob.to_owned()), none),
-        By::Paths(glob, _) => (Source::ControlGroup(glob.to_owned()), none),
+        By::Paths(glob, _) => (Source::ControlGroup(PathPattern::Glob(glob.to_owned())), none),
     };
     Selector { conditions, ..Selector::new(name, source) }
 }

@@ -1,0 +1,102 @@
+//! The names of groups: those that the user gave, those of processes and control groups themselves, and
+//! those that templates made.
+
+use crate::model::control_group::ControlGroup;
+use crate::model::label::Label;
+use crate::model::snapshot::Snapshot;
+use crate::select::roots::Root;
+use crate::select::selector::{Naming, Source};
+use crate::select::selectors::Selectors;
+use crate::select::systemd;
+use alloc::collections::BTreeMap;
+use alloc::format;
+
+/// The names that templates made. A root or control group without one has none, because it could not be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Made {
+    /// Of roots.
+    pub of_roots: BTreeMap<Root, Label>,
+    /// Of control groups, by the index of the group and that of the selector.
+    pub of_control_groups: BTreeMap<(usize, usize), Label>,
+}
+
+/// Names the groups of one sample.
+#[derive(Clone, Copy, Debug)]
+pub struct Names<'n> {
+    /// The selectors.
+    pub selectors: &'n Selectors,
+    /// The processes.
+    pub snapshot: &'n Snapshot,
+    /// The control groups that selectors picked, and all below them.
+    pub control_groups: &'n [ControlGroup],
+    /// The names that templates made.
+    pub made: &'n Made,
+}
+
+impl Names<'_> {
+    /// The name of the group of a root. `is_taken` returns whether the user gave that name to a group. `None`
+    /// if it is not known.
+    pub fn of_root(&self, root: Root, is_taken: impl FnOnce(&Label) -> bool) -> Option<Label> {
+        match &self.selectors[root.selector].naming {
+            Naming::Given(name) => Some(name.clone()),
+            Naming::Own => {
+                let comm = self.snapshot.processes[root.process].comm;
+                Some(own_label(Label::lossy(self.snapshot.names.text(comm)), is_taken))
+            }
+            Naming::Template(..) => {
+                let made = self.made.of_roots.get(&root)?.clone();
+                Some(self.made_label(root.selector, made, is_taken))
+            }
+        }
+    }
+
+    /// The name of the group of a control group that a selector picked, both by index.
+    pub fn of_control_group(
+        &self,
+        index: usize,
+        selector: usize,
+        is_taken: impl FnOnce(&Label) -> bool,
+    ) -> Option<Label> {
+        match &self.selectors[selector].naming {
+            Naming::Given(name) => Some(name.clone()),
+            Naming::Own => {
+                let source = &self.selectors[selector].source;
+                Some(own_label(own_name(&self.control_groups[index], source), is_taken))
+            }
+            Naming::Template(..) => {
+                let made = self.made.of_control_groups.get(&(index, selector))?.clone();
+                Some(self.made_label(selector, made, is_taken))
+            }
+        }
+    }
+
+    /// The user chose the name of the group for those that are too many, so it may be that of another group.
+    fn made_label(
+        &self,
+        selector: usize,
+        made: Label,
+        is_taken: impl FnOnce(&Label) -> bool,
+    ) -> Label {
+        let bound = self.selectors.recipe(selector).map(|(_, bound)| bound);
+        let is_overflow = bound.is_some_and(|bound| bound.overflow == made);
+        if is_overflow { made } else { own_label(made, is_taken) }
+    }
+}
+
+/// The name of a group that the user did not name. If he gave that name to another group (it `is_taken`), it
+/// must not belong to that one: any process can take any name.
+///
+/// *Example:* of `--pid-file db:/run/db.pid --user brk1`, a process of `brk1` that calls itself `db` is in
+/// the group `db (own name)`.
+fn own_label(label: Label, is_taken: impl FnOnce(&Label) -> bool) -> Label {
+    if is_taken(&label) { Label::lossy(format!("{label} (own name)").as_bytes()) } else { label }
+}
+
+/// The name of a control group that the user did not name.
+fn own_name(group: &ControlGroup, source: &Source) -> Label {
+    match (source, &group.unit) {
+        (Source::Unit(_), Some(id)) => Label::lossy(systemd::display_name(id)),
+        _ if group.path.is_empty() => Label::lossy(b"/"),
+        _ => Label::lossy(&group.path),
+    }
+}

@@ -1,0 +1,369 @@
+//! Makes the names of groups that templates describe, and reads what they need of processes.
+
+use super::doubts::Doubts;
+use super::roots::FoundRoots;
+use crate::account::doubts::Subject;
+use crate::account::names::Made;
+use crate::diagnostics::{Diagnostics, Warning, What};
+use crate::discovery::known::Unmoved;
+use crate::kernel::Kernel;
+use crate::model::control_group::ControlGroup;
+use crate::model::label::Label;
+use crate::model::read_error::{ReadError, Reason, Unreadable};
+use crate::model::snapshot::Snapshot;
+use crate::model::units::{Pid, ProcId, Ticks, Uid};
+use crate::parse::cgroupfs;
+use crate::select::recipe::{Attribute, Recipe};
+use crate::select::roots::Root;
+use crate::select::selectors::Selectors;
+use crate::select::systemd;
+use crate::select::template::Bound;
+use alloc::borrow::ToOwned;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::cell::OnceCell;
+
+/// The names that the last sample made, by process and selector. Only a program that stays resident has them.
+pub type KnownNames = BTreeMap<(ProcId, usize), Label>;
+
+/// The names of roots, by process.
+pub fn by_process(made: Made, snapshot: &Snapshot) -> KnownNames {
+    let of_roots = made.of_roots.into_iter();
+    let by_process =
+        |(root, name): (Root, Label)| ((snapshot.processes[root.process].id, root.selector), name);
+    of_roots.map(by_process).collect()
+}
+
+/// Makes names in one snapshot.
+pub struct Namer<'n, K> {
+    /// The selectors.
+    pub selectors: &'n Selectors,
+    /// The machine.
+    pub kernel: &'n K,
+    /// The processes.
+    pub snapshot: &'n Snapshot,
+    /// The processes that have not run since the last sample.
+    pub unmoved: &'n Unmoved<'n>,
+    /// The names that the last sample made.
+    pub known: &'n KnownNames,
+}
+
+/// Why a process has no name.
+enum Nameless {
+    /// It has ended.
+    Ended,
+    /// What the name is made of could not be read.
+    Unreadable(What, ReadError),
+}
+
+/// What is read of one process at most once.
+struct Values<'v, K> {
+    kernel: &'v K,
+    /// The names of users, once they are read.
+    users: &'v OnceCell<BTreeMap<Uid, String>>,
+    pid: Pid,
+    cmdline: Option<Vec<u8>>,
+    control_group: Option<Option<Vec<u8>>>,
+}
+
+impl<K: Kernel> Namer<'_, K> {
+    /// Makes the names of roots, and of control groups that selectors picked as a whole.
+    pub fn make(
+        &self,
+        found: &FoundRoots,
+        control_groups: &[ControlGroup],
+        diagnostics: &mut Diagnostics,
+        doubts: &mut Doubts,
+    ) -> Made {
+        let roots = &found.list;
+        let mut made = Made::default();
+        if !self.selectors.have_recipes() {
+            return made;
+        }
+        let manager = self.manager(roots, control_groups);
+        self.name_control_groups(control_groups, &manager, &mut made);
+        self.name_roots(roots, &manager, doubts, &mut made);
+        // The name of one that may be a root says which group is in doubt.
+        self.name_roots(&found.undecided, &manager, doubts, &mut made);
+        self.limit_roots(roots, diagnostics, &mut made);
+        self.limit_control_groups(control_groups, diagnostics, &mut made);
+        made
+    }
+
+    fn recipe(&self, selector: usize) -> Option<&Recipe> {
+        self.selectors.recipe(selector).map(|(recipe, _)| recipe)
+    }
+
+    fn needs(&self, selector: usize, attribute: Attribute) -> bool {
+        self.recipe(selector).is_some_and(|recipe| recipe.attributes().contains(&attribute))
+    }
+
+    /// The path of systemd's root, if a name needs a unit.
+    fn manager(&self, roots: &[Root], control_groups: &[ControlGroup]) -> Vec<u8> {
+        let of_roots = roots.iter().map(|root| root.selector);
+        let of_groups = control_groups.iter().flat_map(|group| group.selectors.iter().copied());
+        let mut selectors = of_roots.chain(of_groups);
+        if !selectors.any(|selector| self.needs(selector, Attribute::Unit)) {
+            return Vec::new();
+        }
+        cgroupfs::manager_root(&self.kernel.cgroup(Pid::INIT).unwrap_or_default())
+    }
+
+    fn name_control_groups(&self, groups: &[ControlGroup], manager: &[u8], made: &mut Made) {
+        for (index, group) in groups.iter().enumerate() {
+            let whole = |&&selector: &&usize| self.selectors[selector].takes_control_groups();
+            for &selector in group.selectors.iter().filter(whole) {
+                let Some(recipe) = self.recipe(selector) else { continue };
+                let unit = || systemd::unit_of(manager, &group.path);
+                let name = recipe.name(|attribute| match attribute {
+                    Attribute::ControlGroup => Some(&group.path[..]),
+                    Attribute::Unit => group.unit.as_deref().or_else(unit),
+                    _ => None,
+                });
+                made.of_control_groups.insert((index, selector), name);
+            }
+        }
+    }
+
+    fn name_roots(&self, roots: &[Root], manager: &[u8], doubts: &mut Doubts, made: &mut Made) {
+        let with_recipe = roots.iter().filter(|root| self.recipe(root.selector).is_some());
+        let mut with_recipe: Vec<Root> = with_recipe.copied().collect();
+        with_recipe.sort_unstable();
+        with_recipe.dedup();
+        let users = OnceCell::new();
+        let mut unreadable: BTreeMap<&str, (What, Unreadable, BTreeSet<usize>)> = BTreeMap::new();
+        // The files of a process are read for all its selectors together.
+        with_recipe.sort_unstable_by_key(|root| (root.process, root.selector));
+        for of_process in with_recipe.chunk_by(|one, other| one.process == other.process) {
+            if self.kernel.out_of_time() {
+                return;
+            }
+            let process = &self.snapshot.processes[of_process[0].process];
+            let mut values = Values {
+                kernel: self.kernel,
+                users: &users,
+                pid: process.id.pid,
+                cmdline: None,
+                control_group: None,
+            };
+            for &root in of_process {
+                let known = self.known.get(&(process.id, root.selector));
+                let known_still = known.filter(|_| self.is_unchanged(root));
+                let name = match known_still {
+                    Some(known) => Ok(known.clone()),
+                    None => self.name(root, &mut values, manager),
+                };
+                match (name, known) {
+                    (Ok(name), _) => {
+                        made.of_roots.insert(root, name);
+                    }
+                    // It was read before, and the process does not answer now.
+                    (Err(Nameless::Unreadable(_, error)), Some(known))
+                        if error.reason.is_unanswered() =>
+                    {
+                        made.of_roots.insert(root, known.clone());
+                        doubts.add(unanswered(error), []);
+                    }
+                    (Err(Nameless::Unreadable(_, error)), None) if error.reason.is_unanswered() => {
+                        doubts.add(unanswered(error), []);
+                    }
+                    (Err(Nameless::Unreadable(what, error)), _) => {
+                        let nothing = (what, Unreadable::default(), BTreeSet::new());
+                        let of_kind = unreadable.entry(what.name()).or_insert(nothing);
+                        of_kind.1.add(error);
+                        of_kind.2.insert(root.selector);
+                    }
+                    (Err(Nameless::Ended), _) => {}
+                }
+            }
+        }
+        for (what, Unreadable { count, first }, selectors) in unreadable.into_values() {
+            if let Some(first) = first {
+                let subjects = selectors.into_iter().map(Subject::Selector);
+                doubts.add(Warning::Unreadable { what, count, first }, subjects);
+            }
+        }
+    }
+
+    /// Whether the name of a root is certainly the same as at the last sample: the process has not run, and
+    /// nobody else can change what the name is made of.
+    fn is_unchanged(&self, root: Root) -> bool {
+        let only_it_can_change = |attribute: &Attribute| {
+            matches!(attribute, Attribute::Name | Attribute::Cmdline | Attribute::User)
+        };
+        let pid = self.snapshot.processes[root.process].id.pid;
+        self.unmoved.has_not_run(pid)
+            && self
+                .recipe(root.selector)
+                .is_some_and(|recipe| recipe.attributes().iter().all(only_it_can_change))
+    }
+
+    fn name(
+        &self,
+        root: Root,
+        values: &mut Values<'_, K>,
+        manager: &[u8],
+    ) -> Result<Label, Nameless> {
+        let Some(recipe) = self.recipe(root.selector) else { return Err(Nameless::Ended) };
+        let process = &self.snapshot.processes[root.process];
+        let mut read: Vec<(Attribute, Vec<u8>)> = Vec::new();
+        for &attribute in recipe.attributes() {
+            let value = match attribute {
+                Attribute::Name => Some(self.snapshot.names.text(process.comm).to_vec()),
+                Attribute::Cmdline => Some(values.cmdline()?.to_vec()),
+                Attribute::Exe => values.exe()?,
+                Attribute::User => Some(values.user()?),
+                Attribute::ControlGroup => values.control_group()?.map(<[u8]>::to_vec),
+                Attribute::Unit => {
+                    let path = values.control_group()?;
+                    path.and_then(|path| systemd::unit_of(manager, path)).map(<[u8]>::to_vec)
+                }
+            };
+            read.extend(value.map(|value| (attribute, value)));
+        }
+        Ok(recipe.name(|attribute| {
+            read.iter().find(|(of, _)| *of == attribute).map(|(_, value)| &value[..])
+        }))
+    }
+
+    /// Puts the roots for which there are too many names into one group. The names of the processes that
+    /// started first are kept: so nobody can push another name out by making new ones.
+    fn limit_roots(&self, roots: &[Root], diagnostics: &mut Diagnostics, made: &mut Made) {
+        let start = |root: &Root| {
+            let id = self.snapshot.processes[root.process].id;
+            (id.start, id.pid)
+        };
+        let with_names = roots.iter().filter_map(|root| Some((root, made.of_roots.get(root)?)));
+        let mut firsts: BTreeMap<(usize, &Label), (Ticks, Pid)> = BTreeMap::new();
+        for (root, name) in with_names {
+            let first = firsts.entry((root.selector, name)).or_insert_with(|| start(root));
+            *first = (*first).min(start(root));
+        }
+        let too_many = self.too_many(firsts, diagnostics);
+        for (root, name) in &mut made.of_roots {
+            if let Some(names) = too_many.get(&root.selector)
+                && names.contains(name)
+                && let Some((_, bound)) = self.selectors.recipe(root.selector)
+            {
+                *name = bound.overflow.clone();
+            }
+        }
+    }
+
+    /// The same for control groups. Those that were made first are kept.
+    fn limit_control_groups(
+        &self,
+        groups: &[ControlGroup],
+        diagnostics: &mut Diagnostics,
+        made: &mut Made,
+    ) {
+        let mut firsts: BTreeMap<(usize, &Label), (u64, usize)> = BTreeMap::new();
+        for (&(index, selector), name) in &made.of_control_groups {
+            let made_at = (groups[index].id, index);
+            let first = firsts.entry((selector, name)).or_insert(made_at);
+            *first = (*first).min(made_at);
+        }
+        let too_many = self.too_many(firsts, diagnostics);
+        for (&(_, selector), name) in &mut made.of_control_groups {
+            if let Some(names) = too_many.get(&selector)
+                && names.contains(name)
+                && let Some((_, bound)) = self.selectors.recipe(selector)
+            {
+                *name = bound.overflow.clone();
+            }
+        }
+    }
+
+    /// The names of each selector that are too many. `firsts` says for each name when it was first used.
+    fn too_many<T: Ord>(
+        &self,
+        firsts: BTreeMap<(usize, &Label), T>,
+        diagnostics: &mut Diagnostics,
+    ) -> BTreeMap<usize, BTreeSet<Label>> {
+        let mut of_selectors: BTreeMap<usize, Vec<(T, &Label)>> = BTreeMap::new();
+        for ((selector, name), first) in firsts {
+            of_selectors.entry(selector).or_default().push((first, name));
+        }
+        let mut too_many = BTreeMap::new();
+        for (selector, mut names) in of_selectors {
+            let Some((_, Bound { max_groups, overflow })) = self.selectors.recipe(selector) else {
+                continue;
+            };
+            if names.len() <= *max_groups {
+                continue;
+            }
+            diagnostics.add(Warning::TooManyNames {
+                rule: Label::lossy(format!("{}", self.selectors[selector]).as_bytes()),
+                names: names.len(),
+                max_groups: *max_groups,
+                overflow: overflow.clone(),
+            });
+            names.sort_unstable();
+            let names = names.into_iter().skip(*max_groups).map(|(_, name)| name.clone());
+            too_many.insert(selector, names.collect());
+        }
+        too_many
+    }
+}
+
+/// The warning that a process does not answer.
+fn unanswered(error: ReadError) -> Warning {
+    match error.reason {
+        Reason::NotAsked => Warning::NotAsked { count: 1, first: error.path },
+        _ => Warning::NoAnswer(error.path),
+    }
+}
+
+impl<K: Kernel> Values<'_, K> {
+    fn cmdline(&mut self) -> Result<&[u8], Nameless> {
+        if self.cmdline.is_none() {
+            let mut line = Vec::new();
+            let read = self.kernel.cmdline(self.pid, &mut line);
+            read.map_err(|error| nameless(What::CommandLines, error))?;
+            self.cmdline = Some(line);
+        }
+        Ok(self.cmdline.as_deref().unwrap_or_default())
+    }
+
+    /// `None` if it has none: a kernel thread, or a zombie.
+    fn exe(&mut self) -> Result<Option<Vec<u8>>, Nameless> {
+        match self.kernel.exe(self.pid) {
+            Ok(path) => Ok(Some(path)),
+            Err(error) if matches!(error.reason, Reason::Vanished | Reason::Missing) => {
+                self.cmdline().map(|_| None)
+            }
+            Err(error) => Err(nameless(What::Executables, error)),
+        }
+    }
+
+    /// The name of its effective user, or his uid.
+    fn user(&self) -> Result<Vec<u8>, Nameless> {
+        let uid = self.kernel.effective_user(self.pid);
+        let uid = uid.map_err(|error| nameless(What::Users, error))?;
+        let names = self.users.get_or_init(|| self.kernel.user_names());
+        let name = names.get(&uid).cloned();
+        Ok(name.unwrap_or_else(|| format!("{}", uid.0)).into_bytes())
+    }
+
+    /// `None` if the kernel shows none.
+    fn control_group(&mut self) -> Result<Option<&[u8]>, Nameless> {
+        if self.control_group.is_none() {
+            let text = match self.kernel.cgroup(self.pid) {
+                Ok(text) => text,
+                Err(error) if error.reason == Reason::Missing => Vec::new(),
+                Err(error) => return Err(nameless(What::ControlGroups, error)),
+            };
+            self.control_group = Some(cgroupfs::cgroup_path(&text).map(ToOwned::to_owned));
+        }
+        Ok(self.control_group.as_ref().and_then(Option::as_deref))
+    }
+}
+
+fn nameless(what: What, error: ReadError) -> Nameless {
+    match error.reason {
+        Reason::Vanished => Nameless::Ended,
+        _ => Nameless::Unreadable(what, error),
+    }
+}
