@@ -141,9 +141,12 @@ impl Selector {
 
     /// What it selects, without its name: `pattern ^nginx$, user www-data`.
     pub fn terms(&self) -> String {
-        let term = |(property, value)| format!("{property} {}", Label::lossy(value));
+        let term = |(property, value): (&str, &[u8])| {
+            let is_root = property == "cgroup" && value.is_empty();
+            format!("{property} {}", Label::lossy(if is_root { b"/" } else { value }))
+        };
         let properties = self.properties();
-        let terms = properties.iter().map(|(property, value)| term((property, value)));
+        let terms = properties.iter().map(|(property, value)| term((*property, &value[..])));
         terms.collect::<Vec<String>>().join(", ")
     }
 }
@@ -265,5 +268,7 @@ mod tests {
         selector.children = false;
         let text = "web: pid_file /run/nginx.pid, exe */nginx, children false";
         assert_eq!(selector.to_string(), text);
+        let root = Selector::new(None, Source::ControlGroup(String::new()));
+        assert_eq!(root.terms(), "cgroup /");
     }
 }
