@@ -20,7 +20,7 @@ use crate::model::label::Label;
 use crate::model::memory::{AnonymousSource, Footprint, MemoryMode, Share};
 use crate::model::process::{Life, Process};
 use crate::model::report::Report;
-use crate::model::units::{Hz, Pid, Ticks};
+use crate::model::units::{Bytes, Hz, Pid, Ticks};
 use crate::plan::Plan;
 use crate::select::roots::Root;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -132,8 +132,8 @@ pub struct MemoryView {
     pub parts: Breakdown,
     /// The control groups whose account counts, with their anonymous memory in bytes.
     pub accounts: Vec<(String, u64)>,
-    /// The number of processes that may have memory in common which counts once for each of them, because it is
-    /// known from `statm` only. 0 if it makes no difference.
+    /// The number of processes whose memory is known from `statm` only. In [`MemoryMode::Auto`], of those that
+    /// may have memory in common, which counts once for each of them. 0 if it makes no difference.
     pub by_statm: usize,
 }
 
@@ -237,7 +237,7 @@ struct Totals {
     /// How many cores they used themselves.
     cpu: f64,
     memory: Sum,
-    /// How many may have memory in common that is known from `statm` only.
+    /// How many have memory that is known from `statm` only, and may have it in common.
     by_statm: usize,
     /// Their anonymous memory.
     statm: Anonymous,
@@ -330,8 +330,19 @@ impl View<'_> {
             let totals = &mut of_sets[membership.members[index].index()];
             totals.memory.add(self.plan.memory, footprint);
             let Footprint::Known(share) = footprint else { continue };
-            let is_from_statm = share.source == AnonymousSource::Resident;
-            if is_from_statm && relatives[index] > 1 && !accounted.contains(&index) {
+            let is_by_statm = match self.plan.memory {
+                MemoryMode::Auto => {
+                    let is_from_statm = share.source == AnonymousSource::Resident;
+                    is_from_statm && relatives[index] > 1 && !accounted.contains(&index)
+                }
+                // A kernel thread has no memory.
+                MemoryMode::Pss => {
+                    let has_memory = share.anonymous_whole + share.mapped_whole > Bytes(0);
+                    share.proportional.is_none() && has_memory
+                }
+                MemoryMode::SharedOnce | MemoryMode::Rss => false,
+            };
+            if is_by_statm {
                 totals.by_statm += 1;
                 totals.statm.add(share.anonymous_whole);
             }
@@ -452,6 +463,7 @@ impl View<'_> {
             memory: share.map(|share| resident(share).0),
             source: share.map(|share| match share.source {
                 _ if is_accounted => MemorySource::Account,
+                _ if share.proportional.is_some() => MemorySource::Proportional,
                 AnonymousSource::Proportional => MemorySource::Proportional,
                 AnonymousSource::Relatives => MemorySource::Relatives,
                 AnonymousSource::Resident => MemorySource::Resident,
@@ -523,7 +535,7 @@ impl View<'_> {
         let accounted = of_group.iter().map(|(_, accounted)| *accounted);
         let mode = self.plan.memory;
         let parts = memory.breakdown(mode, accounted, *machine_memory)?;
-        let makes_a_difference = mode == MemoryMode::Auto && statm.can_be_shared();
+        let makes_a_difference = mode != MemoryMode::Auto || statm.can_be_shared();
         let accounts =
             of_group.iter().map(|(one, _)| (path_of(&one.path), one.account.anonymous.0));
         Some(MemoryView {

@@ -217,23 +217,43 @@ fn memory_source(memory: &MemoryView) -> String {
                 Bytes(0) => String::new(),
                 Bytes(bytes) => format!(" + huge pages {}", size(bytes)),
             };
-            let statm = match by_statm {
-                0 => String::new(),
-                count => format!(
-                    "; {} by statm: what they have in common counts once per process (run psstat as root, or \
-                     give it CAP_SYS_PTRACE)",
-                    processes(*count)
-                ),
+            let (once, statm) = match by_statm {
+                0 => (", shared pages once", String::new()),
+                count => {
+                    let statm = format!(
+                        "; {} by statm: what they have in common counts once per process {RIGHTS}",
+                        processes(*count)
+                    );
+                    ("", statm)
+                }
             };
             format!(
-                "  memory: {sum} = anonymous {}{of_accounts} + files and shared {}{huge}{statm}",
+                "  memory: {sum}{once} = anonymous {}{of_accounts} + files and shared {}{huge}{statm}",
                 size(parts.anonymous.0),
                 size(parts.mapped.0)
             )
         }
-        mode => format!("  memory: {sum}, --memory {}", mode.name()),
+        MemoryMode::SharedOnce => {
+            format!("  memory: {sum}, pages of files and shared memory once (--memory shared-once)")
+        }
+        MemoryMode::Rss => format!("  memory: {sum}, shared pages in each process (--memory rss)"),
+        MemoryMode::Pss => {
+            let statm = match by_statm {
+                0 => String::new(),
+                count => format!(
+                    "; {} by statm, because their memory maps cannot be read {RIGHTS}",
+                    processes(*count)
+                ),
+            };
+            format!(
+                "  memory: {sum}, shared pages divided among those that have them (--memory pss){statm}"
+            )
+        }
     }
 }
+
+/// How psstat gets to see what processes have in common.
+const RIGHTS: &str = "(run psstat as root, or give it CAP_SYS_PTRACE)";
 
 /// How the share of a member in the anonymous memory is known.
 pub fn source_name(source: MemorySource) -> &'static str {
@@ -374,7 +394,7 @@ mod tests {
              \x20              0.004              children that have ended\n\
              \x20 total            - 17.0 MiB   -\n\
              \x20 CPU: the own time of each process; that of children from those who waited for them\n\
-             \x20 memory: 17.0 MiB = anonymous 12.0 MiB (12.0 MiB by the account of \
+             \x20 memory: 17.0 MiB, shared pages once = anonymous 12.0 MiB (12.0 MiB by the account of \
              system.slice/nginx.service) + files and shared 5.00 MiB\n\
              \x20 left out: 99 sh matches pattern nginx, but it is psstat or runs it\n\
              \x20 line: psstat,process_name=web n_proc=3i 1\n"
@@ -453,8 +473,25 @@ mod tests {
         let said = drawn(&[GroupView { memory, ..group() }], &[Vec::new()], None);
         let note = "; 3 processes by statm: what they have in common counts once per process (run psstat as \
                     root, or give it CAP_SYS_PTRACE)\n";
-        assert!(said.contains(note), "{said}");
+        assert!(said.contains(note) && !said.contains("pages once"), "{said}");
         assert!(!drawn(&[group()], &[Vec::new()], None).contains("statm"));
+    }
+
+    #[test]
+    fn each_mode_says_how_shared_pages_count() {
+        let said = |mode, by_statm| {
+            let memory = group().memory.map(|memory| MemoryView { mode, by_statm, ..memory });
+            let said = drawn(&[GroupView { memory, ..group() }], &[Vec::new()], None);
+            let line = said.lines().find(|line| line.starts_with("  memory: ")).expect("a line");
+            line.to_owned()
+        };
+        let of_pss = "shared pages divided among those that have them (--memory pss)";
+        assert!(said(MemoryMode::Auto, 0).contains("17.0 MiB, shared pages once = "));
+        assert!(said(MemoryMode::Rss, 0).ends_with("in each process (--memory rss)"));
+        assert!(said(MemoryMode::SharedOnce, 0).ends_with("once (--memory shared-once)"));
+        assert!(said(MemoryMode::Pss, 0).ends_with(of_pss));
+        let note = "; 1 process by statm, because their memory maps cannot be read (run psstat";
+        assert!(said(MemoryMode::Pss, 1).contains(note));
     }
 
     #[test]
