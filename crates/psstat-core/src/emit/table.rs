@@ -11,6 +11,7 @@
 //! are cut in the middle, and if that is not enough, columns on the right are left out.
 
 use super::emission::Emission;
+use super::sizes::size;
 use crate::field::{Field, Unit, Value};
 use crate::model::label::Label;
 use crate::model::memory::MemoryMode;
@@ -106,10 +107,10 @@ enum Look {
 
 const NOT_KNOWN: &str = "-";
 
-fn header(fields: &[Field]) -> Row {
 /// The name of the last row, if there is no room to say of how many groups.
 const TOTAL: &str = "total";
 
+fn header(fields: &[Field]) -> Row {
     let cells = fields.iter().map(|field| field.row().title.to_owned());
     Row { name: "GROUP".to_owned(), cells: cells.collect(), look: Look::Header }
 }
@@ -154,8 +155,8 @@ fn cell(number: f64, unit: Unit) -> String {
     match unit {
         Unit::Share => format!("{}%", tenths(number * 100.0)),
         Unit::Count => format!("{number:.0}"),
-        Unit::Bytes => bytes(number),
-        Unit::BytesPerSecond => format!("{}/s", bytes(number)),
+        Unit::Bytes => size(number),
+        Unit::BytesPerSecond => format!("{}/s", size(number)),
         Unit::PerSecond => format!("{}/s", tenths(number)),
         Unit::Seconds => duration(number),
     }
@@ -164,26 +165,6 @@ fn cell(number: f64, unit: Unit) -> String {
 /// A number with one decimal. What would be rounded to 0 and is more is not shown as 0.
 fn tenths(number: f64) -> String {
     if number > 0.0 && number < 0.05 { "<0.1".to_owned() } else { format!("{number:.1}") }
-}
-
-/// Bytes in the largest unit of which there is at least one, with up to three digits, or four if these are
-/// below 1024.
-fn bytes(bytes: f64) -> String {
-    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
-    if bytes < 1023.5 {
-        return format!("{bytes:.0} B");
-    }
-    let mut number = bytes / 1024.0;
-    let mut unit = UNITS[0];
-    for larger in &UNITS[1..] {
-        // It would be printed as 1024.
-        if number < 1023.5 {
-            break;
-        }
-        (number, unit) = (number / 1024.0, larger);
-    }
-    let decimals = if number < 99.95 { 1 } else { 0 };
-    format!("{number:.decimals$} {unit}")
 }
 
 /// Seconds as the two largest of days, hours, minutes and seconds.
