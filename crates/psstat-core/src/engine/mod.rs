@@ -67,6 +67,8 @@ pub struct Sample {
     pub readings: Readings,
     /// What would be roots if the process were not psstat, or did not run it.
     pub own: Vec<Root>,
+    /// The selectors of which it is not known what they pick, each with a cause.
+    pub in_doubt: Vec<(usize, Warning)>,
     /// The memory of the machine. `None` if no field needs it, or it could not be read.
     pub machine_memory: Option<MachineMemory>,
     /// A report for each group that has a line. Empty if there was nothing to compare with.
@@ -240,6 +242,7 @@ impl<K: Kernel> Engine<K> {
         let (mut groups, membership) = group::form(selectors, &roots.list, population);
         let known = doubts.as_slice();
         account::doubts::apply(known, &mut groups, &membership, selectors, &snapshot);
+        let in_doubt = doubts.of_selectors();
         doubts.warn(&groups, &mut diagnostics);
         if last.is_some() {
             warnings::warn_of_container(&self.kernel, &self.plan, &groups, &mut diagnostics);
@@ -314,6 +317,7 @@ impl<K: Kernel> Engine<K> {
             membership,
             readings,
             own: roots.own,
+            in_doubt,
             machine_memory: memory,
             reports,
             diagnostics,

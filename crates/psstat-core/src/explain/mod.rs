@@ -5,6 +5,7 @@
 //! that the process used itself. What children that have ended used is a value of its own, so that the rows
 //! add up to the line of the group.
 
+pub mod departed;
 pub mod facts;
 pub mod json;
 pub mod misses;
@@ -16,6 +17,7 @@ use crate::account::sets::SetIndex;
 use crate::account::sharing;
 use crate::diagnostics::Warning;
 use crate::engine::Sample;
+use crate::model::control_group::ControlGroup;
 use crate::model::label::Label;
 use crate::model::memory::{AnonymousSource, Footprint, MemoryMode, Share};
 use crate::model::process::{Life, Process};
@@ -43,6 +45,8 @@ pub struct GroupView {
     pub selectors: Vec<String>,
     /// Their indices in the plan.
     pub selector_indices: Vec<usize>,
+    /// The indices of those that pick no process.
+    pub idle: Vec<usize>,
     /// Its values. `None` if it has no line: it is not known who belongs to it.
     pub report: Option<Report>,
     /// Why it is not known who belongs to it. `None` if it is known.
@@ -162,6 +166,8 @@ pub fn groups(plan: &Plan, hz: Hz, samples: &[&Sample]) -> Vec<GroupView> {
     for (index, selector) in plan.selectors.iter().enumerate() {
         if !described.contains(&index) {
             let mut none = GroupView::none(selector.terms(), index);
+            let doubt = now.in_doubt.iter().find(|(selector, _)| *selector == index);
+            none.unknown = doubt.map(|(_, cause)| cause.to_string());
             none.left_out = view.left_out(&[index], |_, _| true);
             groups.push(none);
         }
@@ -181,6 +187,7 @@ impl GroupView {
             name: String::from("(no group)"),
             selectors: Vec::from([selector]),
             selector_indices: Vec::from([index]),
+            idle: Vec::from([index]),
             report: None,
             unknown: None,
             rows: Vec::new(),
@@ -374,6 +381,7 @@ impl View<'_> {
             name: group.label.to_string(),
             selectors: selectors.collect(),
             selector_indices: indices.clone(),
+            idle: indices.iter().copied().filter(|&index| self.is_idle(group, index)).collect(),
             report,
             cpu_of_ended: cpu.map(|cpu| (cpu - totals.cpu).max(0.0)),
             counters: counted.map(|picked| path(picked.index)).collect(),
@@ -399,6 +407,24 @@ impl View<'_> {
         all.filter(|(index, selector)| is_one(*index, selector.name.as_ref()))
             .map(|(index, _)| index)
             .collect()
+    }
+
+    /// Whether a selector picks no process for the group.
+    fn is_idle(&self, group: &Group, selector: usize) -> bool {
+        let all = &self.now.control_groups;
+        let has_process = |index: usize| {
+            let below = &all[index..all[index].end];
+            below.iter().any(|one| !one.pids.is_empty() || one.foreign > 0)
+        };
+        let picks = |(index, one): (usize, &ControlGroup)| {
+            one.selectors.contains(&selector) && has_process(index)
+        };
+        let is_control_group = self.plan.selectors[selector].takes_control_groups();
+        if is_control_group {
+            !all.iter().enumerate().any(picks)
+        } else {
+            !group.is_picked_by(selector)
+        }
     }
 
     /// The members that have a row, parents before their children.

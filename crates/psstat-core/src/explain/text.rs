@@ -25,8 +25,10 @@ pub struct Page<'p> {
     pub groups: &'p [GroupView],
     /// For each of them: its line as it would be sent. Empty if it has none.
     pub lines: &'p [String],
-    /// For each of them: what comes nearest, if it has no process.
+    /// For each of them: what comes nearest to the selectors that pick no process.
     pub misses: &'p [Vec<String>],
+    /// For each of them: which processes may have left it.
+    pub departed: &'p [Vec<String>],
     /// The facts of their processes.
     pub facts: &'p BTreeMap<Pid, Facts>,
     /// The names of users, by their ids.
@@ -38,12 +40,11 @@ pub struct Page<'p> {
 /// The whole text.
 pub fn page(page: &Page<'_>) -> String {
     let mut text = String::new();
-    let with_lines = page.groups.iter().zip(page.lines).zip(page.misses);
-    for (index, ((group, line), misses)) in with_lines.enumerate() {
+    for (index, (group, line)) in page.groups.iter().zip(page.lines).enumerate() {
         if index > 0 {
             text.push('\n');
         }
-        for out in group_lines(page, group, misses) {
+        for out in group_lines(page, group, index) {
             // Whoever starts a process or a unit chooses its texts.
             text += &cut(&visible(out.trim_end()), page.width);
             text.push('\n');
@@ -59,7 +60,8 @@ pub fn page(page: &Page<'_>) -> String {
     text
 }
 
-fn group_lines(page: &Page<'_>, group: &GroupView, misses: &[String]) -> Vec<String> {
+fn group_lines(page: &Page<'_>, group: &GroupView, index: usize) -> Vec<String> {
+    let of_group = |all: &'_ [Vec<String>]| all.get(index).cloned().unwrap_or_default();
     let mut lines = Vec::new();
     lines.push(format!("{}: {}", group.name, group.selectors.join("; ")));
     if let Some(cause) = &group.unknown {
@@ -92,7 +94,9 @@ fn group_lines(page: &Page<'_>, group: &GroupView, misses: &[String]) -> Vec<Str
     if group.is_empty() && group.unknown.is_none() {
         lines.push("  no process".to_string());
     }
-    lines.extend(misses.iter().map(|miss| format!("  nearest: {miss}")));
+    let departed = of_group(page.departed).into_iter();
+    lines.extend(departed.map(|one| format!("  may have left the group: {one}")));
+    lines.extend(of_group(page.misses).iter().map(|miss| format!("  nearest: {miss}")));
     lines
 }
 
@@ -326,6 +330,7 @@ mod tests {
             name: "web".to_owned(),
             selectors: vec![by.clone()],
             selector_indices: vec![0],
+            idle: Vec::new(),
             report: None,
             unknown: None,
             more: 0,
@@ -358,6 +363,8 @@ mod tests {
             exe: None,
             user: Some(user),
             state: Some('S'),
+            parent: None,
+            kinship: None,
         };
         BTreeMap::from([
             (Pid::new(120), one("nginx", "nginx: master process", 0)),
@@ -368,7 +375,10 @@ mod tests {
     fn drawn(groups: &[GroupView], misses: &[Vec<String>], width: Option<usize>) -> String {
         let (facts, users) = (facts(), BTreeMap::from([(0, "root".to_owned())]));
         let lines = vec![String::from("psstat,process_name=web n_proc=3i 1\n"); groups.len()];
-        let page = Page { groups, lines: &lines, misses, facts: &facts, users: &users, width };
+        let departed = &[vec!["77 cache: its parent is process 1".to_owned()]][..];
+        let departed = if groups[0].name == "left" { departed } else { &[] };
+        let page =
+            Page { groups, lines: &lines, misses, departed, facts: &facts, users: &users, width };
         super::page(&page)
     }
 
@@ -392,6 +402,14 @@ mod tests {
     }
 
     #[test]
+    fn a_process_that_may_have_left_is_named() {
+        let left = GroupView { name: "left".to_owned(), ..group() };
+        let said = drawn(&[left], &[Vec::new()], None);
+        let line = "\n  may have left the group: 77 cache: its parent is process 1\n  line:";
+        assert!(said.contains(line), "{said}");
+    }
+
+    #[test]
     fn an_empty_group_says_what_is_near() {
         let empty = GroupView { rows: Vec::new(), left_out: Vec::new(), ..group() };
         let said = drawn(&[empty], &[vec!["1 process would match".to_owned()]], None);
@@ -412,7 +430,16 @@ mod tests {
             "{said}"
         );
         assert!(!said.contains("no process"), "{said}");
-        let json = crate::explain::json::lines(&[empty], &[Vec::new()], &facts());
+        let page = Page {
+            groups: &[empty],
+            lines: &[],
+            misses: &[Vec::new()],
+            departed: &[],
+            facts: &facts(),
+            users: &BTreeMap::new(),
+            width: None,
+        };
+        let json = crate::explain::json::lines(&page);
         assert!(json.contains(r#""unknown":"/proc/7/exe cannot be read""#), "{json}");
     }
 

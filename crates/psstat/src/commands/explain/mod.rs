@@ -14,7 +14,7 @@ use crate::users::Getent;
 use psstat_core::emit::Format;
 use psstat_core::engine::{Engine, Sample};
 use psstat_core::explain::text::Page;
-use psstat_core::explain::{self, GroupView, facts, json, text};
+use psstat_core::explain::{self, GroupView, departed, facts, json, text};
 use psstat_core::field::{Field, Fields};
 use psstat_core::kernel::Kernel;
 use psstat_core::plan::Plan;
@@ -65,7 +65,7 @@ fn explain_and_print(turn: &Turn<Session>) -> Result<(), Error> {
     let taken = turn.sample(session, || {
         let now = engine.sample(Some(&before.state))?;
         let groups = explain::groups(&plan, engine.kernel().constants().hz, &[&all, &before, &now]);
-        let known = Known::of(engine.kernel(), &plan, &groups);
+        let known = Known::of(engine.kernel(), &plan, &now, &groups);
         Ok((now, groups, known))
     });
     let Some((session, taken)) = taken else { return Ok(()) };
@@ -101,35 +101,34 @@ fn complete(plan: &Plan) -> Plan {
 /// What is known besides the groups.
 struct Known {
     facts: BTreeMap<psstat_core::model::units::Pid, facts::Facts>,
-    /// For each group: what comes nearest, if it has no process.
+    /// For each group: what comes nearest to the selectors that pick no process.
     misses: Vec<Vec<String>>,
+    /// For each group: which processes may have left it.
+    departed: Vec<Vec<String>>,
     users: BTreeMap<u32, String>,
 }
 
 impl Known {
-    fn of(kernel: &impl Kernel, plan: &Plan, groups: &[GroupView]) -> Known {
+    fn of(kernel: &impl Kernel, plan: &Plan, now: &Sample, groups: &[GroupView]) -> Known {
         let mut members: Vec<_> =
             groups.iter().flat_map(|group| group.rows.iter().map(|row| row.pid)).collect();
         members.sort_unstable();
         members.dedup();
         let users = crate::users::names();
-        let is_empty = |group: &&GroupView| group.is_empty();
-        let misses = if groups.iter().filter(is_empty).count() == 0 {
+        let misses = if groups.iter().all(|group| group.idle.is_empty()) {
             vec![Vec::new(); groups.len()]
         } else {
             Near::look(kernel, &users).misses(kernel, plan, groups)
         };
+        let departed = departed::notes(kernel, plan, now, groups);
         // Without the facts of a process, its row shows its name.
         let (facts, _) = facts::read(kernel, members.into_iter());
-        Known { facts, misses, users }
+        Known { facts, misses, departed, users }
     }
 }
 
 fn text_of(plan: &Plan, now: &Sample, groups: &[GroupView], known: &Known) -> String {
-    let Known { facts, misses, users } = known;
-    if plan.format == Format::Json {
-        return json::lines(groups, misses, facts);
-    }
+    let Known { facts, misses, departed, users } = known;
     let as_sent = Plan { format: Format::Influx, ..plan.clone() };
     let line = |group: &GroupView| {
         let report = group.report.as_ref();
@@ -138,5 +137,6 @@ fn text_of(plan: &Plan, now: &Sample, groups: &[GroupView], known: &Known) -> St
     };
     let lines: Vec<String> = groups.iter().map(line).collect();
     let width = Terminal::of_stdout().screen().columns;
-    text::page(&Page { groups, lines: &lines, misses, facts, users, width })
+    let page = Page { groups, lines: &lines, misses, departed, facts, users, width };
+    if plan.format == Format::Json { json::lines(&page) } else { text::page(&page) }
 }
