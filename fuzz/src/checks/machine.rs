@@ -170,7 +170,7 @@ fn selector(bytes: &mut Bytes<'_>) -> Selector {
     }
     let tags = tags(bytes);
     let children = !bytes.one_in(4);
-    Selector { name, source, conditions, children, tags }
+    Selector { name, source, conditions, children, tags, place: None }
 }
 
 #[derive(Clone, Debug, Default)]

@@ -100,6 +100,9 @@ fn process(row: &Row, facts: Option<&Facts>) -> String {
         }
         Why::ChildOf(parent) => object.whole("child_of", Some(u64::from(parent.number()))),
     }
+    if !row.also_in.is_empty() {
+        object.texts("also_in", &row.also_in);
+    }
     object.end()
 }
 

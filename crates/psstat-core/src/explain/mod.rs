@@ -36,6 +36,9 @@ const ROWS_OF_GROUP: usize = 500;
 /// All groups together have at most so many rows.
 const ROWS: usize = 20_000;
 
+/// A row names at most so many other groups of its process.
+const ALSO_IN: usize = 3;
+
 /// A group.
 #[derive(Clone, Debug)]
 pub struct GroupView {
@@ -89,6 +92,8 @@ pub struct Row {
     pub threads: u32,
     /// Why it is a member.
     pub why: Why,
+    /// Other groups that it is in. Some of them, if it is in many.
+    pub also_in: Vec<String>,
 }
 
 /// Why a process is a member of a group.
@@ -165,7 +170,7 @@ pub fn groups(plan: &Plan, hz: Hz, samples: &[&Sample]) -> Vec<GroupView> {
         groups.iter().flat_map(|group| group.selector_indices.iter().copied()).collect();
     for (index, selector) in plan.selectors.iter().enumerate() {
         if !described.contains(&index) {
-            let mut none = GroupView::none(selector.terms(), index);
+            let mut none = GroupView::none(selector.terms_and_place(), index);
             let doubt = now.in_doubt.iter().find(|(selector, _)| *selector == index);
             none.unknown = doubt.map(|(_, cause)| cause.to_string());
             none.left_out = view.left_out(&[index], |_, _| true);
@@ -366,7 +371,7 @@ impl View<'_> {
         let counted = group.control_groups.iter().filter(|picked| picked.counter.is_some());
         let path = |index: usize| path_of(&control_groups[index].path);
         let indices = self.selectors(group);
-        let selectors = indices.iter().map(|&index| self.plan.selectors[index].terms());
+        let selectors = indices.iter().map(|&index| self.plan.selectors[index].terms_and_place());
         let unknown = group.doubt.map(|_| {
             let cause = context.causes.get(&group.label).cloned();
             cause.unwrap_or_else(|| String::from("see the warnings"))
@@ -496,14 +501,23 @@ impl View<'_> {
             }),
             threads: process.threads,
             why: self.why(group, index, context),
+            also_in: self.also_in(group, index),
         }
+    }
+
+    fn also_in(&self, group: &Group, index: usize) -> Vec<String> {
+        let Sample { membership, groups, .. } = self.now;
+        let of_process = membership.sets.groups(membership.members[index]);
+        let numbers = of_process.map(|set| set.group as usize);
+        let others = numbers.filter(|&number| number != group.index).take(ALSO_IN);
+        others.filter_map(|number| groups.get(number)).map(|one| one.label.to_string()).collect()
     }
 
     fn why(&self, group: &Group, index: usize, context: &Context<'_>) -> Why {
         let Sample { snapshot, tree, control_groups, membership, .. } = self.now;
         let population = Population { snapshot, tree, control_groups };
         let pid_of = |index: usize| snapshot.processes[index].id.pid;
-        let by = |selector: usize| self.plan.selectors[selector].terms();
+        let by = |selector: usize| self.plan.selectors[selector].terms_and_place();
         match group.reason(index, population) {
             Some(Reason::Root { selector }) => {
                 let parent = tree.parent(index);
@@ -585,7 +599,7 @@ impl View<'_> {
                     left_out.push(LeftOut {
                         pid: id.pid,
                         name,
-                        selector: self.plan.selectors[*selector].terms(),
+                        selector: self.plan.selectors[*selector].terms_and_place(),
                     });
                 }
             }

@@ -85,6 +85,7 @@ fn group_lines(page: &Page<'_>, group: &GroupView, index: usize) -> Vec<String> 
             group.hidden
         ));
     }
+    lines.extend(overlaps(group));
     for left_out in &group.left_out {
         lines.push(format!(
             "  left out: {} {} matches {}, but it is psstat or runs it",
@@ -99,6 +100,31 @@ fn group_lines(page: &Page<'_>, group: &GroupView, index: usize) -> Vec<String> 
     lines.extend(of_group(page.misses).iter().map(|miss| format!("  nearest: {miss}")));
     lines
 }
+
+/// The other groups that processes of a group are in.
+fn overlaps(group: &GroupView) -> Vec<String> {
+    let mut others: BTreeMap<&str, Vec<Pid>> = BTreeMap::new();
+    for row in &group.rows {
+        for other in &row.also_in {
+            others.entry(other).or_default().push(row.pid);
+        }
+    }
+    let count = others.len();
+    let line = |(other, pids): (&str, Vec<Pid>)| {
+        let shown: Vec<String> = pids.iter().take(OVERLAPS).map(ToString::to_string).collect();
+        let rest = pids.len() - shown.len();
+        let rest = if rest > 0 { format!(" and {rest} more") } else { String::new() };
+        format!("  also in the group {other}, and counted there too: {}{rest}", shown.join(", "))
+    };
+    let mut lines: Vec<String> = others.into_iter().take(OVERLAPS).map(line).collect();
+    if count > OVERLAPS {
+        lines.push(format!("  also in {} more groups", count - OVERLAPS));
+    }
+    lines
+}
+
+/// So many other groups of the processes of a group are named, and so many processes of each.
+const OVERLAPS: usize = 5;
 
 fn processes(count: usize) -> String {
     if count == 1 { "1 process".to_string() } else { format!("{count} processes") }
@@ -319,6 +345,7 @@ mod tests {
             source: Some(MemorySource::Account),
             threads: 2,
             why,
+            also_in: Vec::new(),
         }
     }
 
@@ -399,6 +426,24 @@ mod tests {
              \x20 left out: 99 sh matches pattern nginx, but it is psstat or runs it\n\
              \x20 line: psstat,process_name=web n_proc=3i 1\n"
         );
+    }
+
+    #[test]
+    fn processes_of_other_groups_are_named() {
+        let mut both = group();
+        for row in &mut both.rows {
+            row.also_in = vec!["db".to_owned()];
+        }
+        both.rows[0].also_in.push("app".to_owned());
+        let said = drawn(&[both.clone()], &[Vec::new()], None);
+        let lines = "\n  also in the group app, and counted there too: 120\n  also in the group db, and \
+                     counted there too: 120, 121, 130\n";
+        assert!(said.contains(lines), "{said}");
+        both.rows[0].also_in = (0..7).map(|number| number.to_string()).collect();
+        let row = both.rows[1].clone();
+        both.rows.extend(vec![row; 4]);
+        let said = drawn(&[both], &[Vec::new()], None);
+        assert!(said.contains("\n  also in 3 more groups\n"), "{said}");
     }
 
     #[test]

@@ -25,6 +25,17 @@ pub struct Selector {
     pub children: bool,
     /// Tags of the group, in addition to the common tags.
     pub tags: Vec<(Label, Label)>,
+    /// Where it was written. `None` if it was typed on the command line.
+    pub place: Option<Place>,
+}
+
+/// A line of a configuration file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The path of the file.
+    pub file: String,
+    /// The number of the line.
+    pub line: usize,
 }
 
 /// Where a selector's candidates come from.
@@ -77,7 +88,7 @@ impl Selector {
     /// A selector that picks every candidate of a source, with its descendants.
     pub fn new(name: Option<Label>, source: Source) -> Selector {
         let conditions = Conditions::default();
-        Selector { name, source, conditions, children: true, tags: Vec::new() }
+        Selector { name, source, conditions, children: true, tags: Vec::new(), place: None }
     }
 
     /// A selector that picks all processes that meet the conditions, with their descendants.
@@ -139,6 +150,12 @@ impl Selector {
         source.into_iter().chain(conditions).chain(alone).collect()
     }
 
+    /// What it selects, and where that was written: `pattern ^nginx$ (psstat.toml:12)`.
+    pub fn terms_and_place(&self) -> String {
+        let terms = self.terms();
+        self.place.as_ref().map_or_else(|| terms.clone(), |place| format!("{terms} ({place})"))
+    }
+
     /// What it selects, without its name: `pattern ^nginx$, user www-data`.
     pub fn terms(&self) -> String {
         let term = |(property, value): (&str, &[u8])| {
@@ -159,6 +176,14 @@ impl fmt::Display for Selector {
             None => f.write_str("(by their own names):")?,
         }
         write!(f, " {}", self.terms())
+    }
+}
+
+impl fmt::Display for Place {
+    /// Writes the name of the file, without its directory, and the line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.file.rsplit('/').next().unwrap_or_default();
+        write!(f, "{}:{}", Label::lossy(name.as_bytes()), self.line)
     }
 }
 

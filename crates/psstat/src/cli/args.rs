@@ -85,7 +85,7 @@ Show which processes are in each group, and why: the selector that picked each, 
 its control group; what each uses; where CPU time and memory come from; what was left out; the line
 as it would be sent. For a group without a process, show what comes nearest. Take two samples, one
 second apart or as --wait says. Without selectors, show every systemd unit, or every process name
-where there is none. --format json prints an object for each group";
+where there is none, without kernel threads. --format json prints an object for each group";
 
 const CHECK_ABOUT: &str = "\
 Check the command line and the configuration file, and show what they would measure: the groups, and

@@ -33,7 +33,7 @@ use file::{File, Group, Names, User};
 use psstat_core::model::label::{Label, excerpt};
 use psstat_core::model::units::Uid;
 use psstat_core::select::matcher::{Matcher, PatternError};
-use psstat_core::select::selector::{self, Conditions, Selector, Source};
+use psstat_core::select::selector::{self, Conditions, Place, Selector, Source};
 use serde::Deserialize;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -76,9 +76,14 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
+    /// The number of lines that end between two positions.
+    fn lines_between(self, start: usize, end: usize) -> usize {
+        let between = self.text.as_bytes().get(start..end.min(self.text.len()));
+        between.unwrap_or_default().iter().filter(|&&byte| byte == b'\n').count()
+    }
+
     fn note(self, position: usize, problem: Problem) {
-        let before = &self.text.as_bytes()[..position.min(self.text.len())];
-        let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
+        let line = self.lines_between(0, position) + 1;
         let error = ConfigError { path: self.path.to_owned(), line, problem };
         self.errors.borrow_mut().push(error);
     }
@@ -205,8 +210,11 @@ impl<'a> Reader<'a> {
         let mut selectors: Vec<Selector> = Vec::new();
         let mut tags_of_groups: BTreeMap<(Label, Label), Label> = BTreeMap::new();
         let mut groups = groups.into_iter().peekable();
+        let (mut line, mut counted) = (1, 0);
         while let Some(group) = groups.next() {
             let start = group.span().start;
+            line += self.lines_between(counted, start);
+            counted = counted.max(start);
             let end = groups.peek().map_or(self.text.len(), |next| next.span().start);
             let is_whole = !refused.iter().any(|key| (start..end).contains(&key.start));
             let Some(selector) = self.selector(start, group.into_inner(), is_whole) else {
@@ -222,7 +230,8 @@ impl<'a> Reader<'a> {
                     self.note(start, Problem::TagConflict(key.clone()));
                 }
             }
-            selectors.push(selector);
+            let file = self.path.to_string_lossy().into_owned();
+            selectors.push(Selector { place: Some(Place { file, line }), ..selector });
         }
         selectors
     }
@@ -250,7 +259,8 @@ impl<'a> Reader<'a> {
             return None;
         }
         let children = group.children.unwrap_or(true);
-        let selector = Selector { name, source, conditions, children, tags };
+        let place = None;
+        let selector = Selector { name, source, conditions, children, tags, place };
         if selector.takes_control_groups() && !children {
             self.note(start, Problem::NoChildrenToLeaveOut);
             return None;

@@ -57,7 +57,7 @@ impl<'n> Near<'n> {
                 let said = link(selector).into_iter();
                 let said = said.chain(misses(selector, named(kernel, selector), &around));
                 let with_selector = |one: String| {
-                    let terms = selector.terms();
+                    let terms = selector.terms_and_place();
                     if is_alone { one } else { format!("{terms} matches nothing: {one}") }
                 };
                 said.map(with_selector).collect()

@@ -116,7 +116,7 @@ fn what_is_not_known_of_a_selector_without_a_name_is_said_too() {
     std::fs::create_dir(&line).unwrap();
     for name in ["x:", ""] {
         let said = explained(&tree, &["--cmdline", &format!("{name}y")]);
-        let cause = format!("\n  not known who belongs to it: {}: ", line.display());
+        let cause = format!("\n  not known who belongs to it: cannot read {}: ", line.display());
         assert!(said.contains(&cause) && !said.contains("no process\n"), "{name}: {said}");
     }
 }
@@ -135,4 +135,70 @@ fn each_selector_that_matches_nothing_is_named() {
     assert!(!said.contains("pid 100 matches nothing"), "{said}");
     let said = explained(&tree, &["--pattern=x:Server"]);
     assert!(said.contains("\n  nearest: 1 process matches in another case"), "{said}");
+}
+
+#[test]
+fn kernel_threads_are_left_out_if_nobody_asks_for_them() {
+    let tree = FakeProc::new();
+    let thread = Process::new(100, 2, "kworker/0:0");
+    let server = Process::new(101, 1, "server");
+    tree.add_all(&[thread.clone(), server]);
+    let stat = String::from_utf8(thread.stat()).unwrap();
+    tree.write("100/stat", stat.replace(" 4194560 ", " 69238848 "));
+    let sys = tempfile::tempdir().unwrap();
+    let of_all = |args: &[&str]| {
+        explained(&tree, &[&["--sys", sys.path().to_str().unwrap()][..], args].concat())
+    };
+    let said = of_all(&[]);
+    assert!(said.contains("\nserver: ") && !said.contains("\nkworker"), "{said}");
+    assert!(said.ends_with("\n\n1 group of kernel threads is left out: --pattern shows it\n"));
+    let said = of_all(&["--pattern=kworker"]);
+    assert!(said.starts_with("kworker/0:0: pattern kworker\n"), "{said}");
+    assert!(!said.contains("left out"), "{said}");
+    let json = of_all(&["--format=json"]);
+    assert!(json.contains("\"group\":\"kworker/0:0\""), "{json}");
+}
+
+#[test]
+fn a_process_that_is_in_two_groups_says_so() {
+    let tree = FakeProc::new();
+    tree.add_all(&[program(100, 1, 200, "/bin/a"), program(101, 100, 201, "/bin/b")]);
+    let args = ["--pid=one:100", "--pattern=two:^b$"];
+    let said = explained(&tree, &args);
+    let groups: Vec<&str> = said.split("\n\n").collect();
+    assert!(
+        groups[0].contains("\n  also in the group two, and counted there too: 101\n"),
+        "{said}"
+    );
+    assert!(
+        groups[1].contains("\n  also in the group one, and counted there too: 101\n"),
+        "{said}"
+    );
+    let json = explained(&tree, &[&args[..], &["--format=json"]].concat());
+    assert!(json.contains("\"also_in\":[\"two\"]"), "{json}");
+    let mut command = psstat();
+    let run = Run::of(command.args(["check", "--proc"]).arg(tree.path()).args(args));
+    let said = String::from_utf8(run.stdout).unwrap();
+    assert_eq!(said.matches("\n    in common: 1 process with ").count(), 2, "{said}");
+    assert!(said.contains("\n    in common: 1 process with two\n"), "{said}");
+}
+
+#[test]
+fn a_selector_of_a_file_has_its_line() {
+    let tree = FakeProc::new();
+    tree.add_all(&[program(100, 1, 200, "/bin/a"), program(101, 100, 201, "/bin/b")]);
+    let file = tree.file("jobs.toml");
+    let groups = "\n[[group]]\nname = 'a'\npattern = '^a$'\n\n# A comment.\n[[group]]\nname = 'a'\npid = 7\n";
+    std::fs::write(&file, format!("host = ''{groups}")).unwrap();
+    let args = ["--config", file.to_str().unwrap(), "--pattern=b:^b$"];
+    let said = explained(&tree, &args);
+    assert!(said.starts_with("a: pattern ^a$ (jobs.toml:2); pid 7 (jobs.toml:7)\n"), "{said}");
+    let row = said.lines().find(|line| line.contains(" 100 ")).unwrap_or_default();
+    assert!(row.contains(" pattern ^a$ (jobs.toml:2) "), "{said}");
+    assert!(said.contains("\n  nearest: pid 7 (jobs.toml:7) matches nothing: "), "{said}");
+    assert!(said.contains("\nb: pattern ^b$\n"), "{said}");
+    let mut command = psstat();
+    let run = Run::of(command.args(["check", "--proc"]).arg(tree.path()).args(args));
+    let said = String::from_utf8(run.stdout).unwrap();
+    assert!(said.contains("\n  a: pattern ^a$ (jobs.toml:2)\n"), "{said}");
 }
