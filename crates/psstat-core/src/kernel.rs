@@ -5,7 +5,7 @@ use crate::model::buffer::Buffer;
 use crate::model::control_group::Hierarchy;
 use crate::model::memory::{MachineMemory, MemoryAccount, Proportional, Statm};
 use crate::model::pid_file::{PidFile, PidFileError};
-use crate::model::process::Stat;
+use crate::model::process::{Kinship, Stat};
 use crate::model::read_error::ReadError;
 use crate::model::readings::Storage;
 use crate::model::snapshot::Part;
@@ -140,6 +140,11 @@ pub trait Kernel {
     /// # Errors
     /// If the file cannot be read.
     fn stat<'b>(&self, pid: Pid, buffer: &'b mut Buffer) -> Result<Stat<'b>, ReadError>;
+
+    /// Reads further fields of `/proc/PID/stat`. `None` if they cannot be read.
+    fn kinship(&self, _pid: Pid) -> Option<Kinship> {
+        None
+    }
 
     /// Reads the CPU clock of a process: the CPU time of all its threads, ended ones included
     /// (clock_getcpuclockid(3)). `None` if the process has gone, or the pid means another process

@@ -10,6 +10,7 @@ use crate::model::label::{Label, Tags};
 use crate::model::memory::MemoryMode;
 use crate::model::report::Report;
 use crate::model::units::WallNanos;
+use crate::select::division::Division;
 use crate::select::selector::{Selector, Source};
 use crate::select::selectors::{Selectors, SelectorsError};
 use alloc::collections::BTreeMap;
@@ -22,6 +23,8 @@ use thiserror::Error;
 pub struct Plan {
     /// The selectors, which pick the roots of the groups.
     pub selectors: Selectors,
+    /// How groups share processes.
+    pub division: Division,
     /// The tags of each selector's lines, `host` first, without `process_name`.
     pub tags: Vec<Tags>,
     /// How memory is measured.
@@ -61,6 +64,10 @@ pub struct Options {
     pub format: Format,
     /// The order of the rows of a table. `None` is that of the groups.
     pub sort: Option<Sort>,
+    /// Whether each process belongs to one group at most.
+    pub is_exclusive: bool,
+    /// The name of the group that has all processes of no other group.
+    pub rest: Option<Label>,
 }
 
 impl Plan {
@@ -68,11 +75,14 @@ impl Plan {
     ///
     /// # Errors
     /// [`PlanError`] if there is no selector, a pattern is malformed, or a name cannot be made.
-    pub fn new(selectors: Vec<Selector>, options: Options) -> Result<Plan, PlanError> {
+    pub fn new(mut selectors: Vec<Selector>, options: Options) -> Result<Plan, PlanError> {
         if selectors.is_empty() {
             return Err(PlanError::NoSelector);
         }
+        let rest = options.rest.as_ref().map(|_| selectors.len());
+        selectors.extend(options.rest.map(Selector::of_rest));
         Ok(Plan {
+            division: Division { is_exclusive: options.is_exclusive, rest },
             tags: tags_of(&selectors, &options.tags),
             selectors: Selectors::new(selectors)?,
             memory: options.memory,

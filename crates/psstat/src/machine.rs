@@ -19,7 +19,7 @@ use psstat_core::model::buffer::Buffer;
 use psstat_core::model::control_group::Hierarchy;
 use psstat_core::model::memory::{MachineMemory, MemoryAccount, Proportional, Statm};
 use psstat_core::model::pid_file::{PidFile, PidFileError};
-use psstat_core::model::process::Stat;
+use psstat_core::model::process::{Kinship, Stat};
 use psstat_core::model::read_error::{ReadError, Reason};
 use psstat_core::model::readings::Storage;
 use psstat_core::model::snapshot::Part;
@@ -337,6 +337,10 @@ impl Kernel for Machine {
 
     fn exe(&self, pid: Pid) -> Result<Vec<u8>, ReadError> {
         self.ask(pid, "exe", || self.procfs().exe(pid))
+    }
+
+    fn kinship(&self, pid: Pid) -> Option<Kinship> {
+        self.procfs().kinship(pid, &mut self.scratch.borrow_mut()).ok()
     }
 
     fn effective_user(&self, pid: Pid) -> Result<Uid, ReadError> {

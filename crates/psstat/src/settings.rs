@@ -86,6 +86,9 @@ pub enum ValueError {
         /// The first character that cannot be in a name.
         character: char,
     },
+    /// psstat uses the name itself.
+    #[error("psstat uses that name itself: choose another")]
+    ReservedName,
     /// There can be no such number of groups.
     #[error("write a number from 1 to {MOST_GROUPS}")]
     NotANumberOfGroups,
@@ -329,6 +332,10 @@ pub struct Settings {
     pub multi_threaded: Option<bool>,
     /// Whether a resident process keeps the rights that it does not need.
     pub no_sandbox: Option<bool>,
+    /// Whether each process belongs to one group at most.
+    pub exclusive: Option<bool>,
+    /// The name of the group that has all processes of no other group.
+    pub rest: Option<Label>,
     /// What was found to be wrong with them already.
     pub mistakes: Vec<Mistake>,
 }
@@ -363,6 +370,8 @@ impl Settings {
             timeout: self.timeout.or(below.timeout),
             multi_threaded: self.multi_threaded.or(below.multi_threaded),
             no_sandbox: self.no_sandbox.or(below.no_sandbox),
+            exclusive: self.exclusive.or(below.exclusive),
+            rest: self.rest.or(below.rest),
         }
     }
 
@@ -400,7 +409,14 @@ impl Settings {
             Format::Influx | Format::Json | Format::Table => Fields::default(),
         };
         let fields = self.fields.map_or_else(default_fields, |FieldList(fields)| fields);
-        let key = job_key(&self.selectors, &fields, (self.host.as_deref(), &self.tags));
+        let mut key = job_key(&self.selectors, &fields, (self.host.as_deref(), &self.tags));
+        if self.exclusive == Some(true) {
+            key.extend_from_slice(b"exclusive");
+        }
+        if let Some(rest) = &self.rest {
+            key.extend_from_slice(b"rest");
+            key.extend_from_slice(rest.as_str().as_bytes());
+        }
         // Prometheus adds a label of its own for the host.
         let default_host = Some(&surroundings.host).filter(|_| format != Format::Prometheus);
         let host = self.host.as_ref().or(default_host).and_then(|host| Label::new(host));
@@ -408,7 +424,9 @@ impl Settings {
         let sort = self.sort.filter(|_| format == Format::Table);
         let sort = sort.map(|key| key.among(&fields)).transpose()?;
         let tags = self.tags.with_host(host);
-        let options = Options { tags, memory, fields, format, sort };
+        let is_exclusive = self.exclusive.unwrap_or_default();
+        let rest = self.rest;
+        let options = Options { tags, memory, fields, format, sort, is_exclusive, rest };
         let plan = Plan::new(self.selectors, options)?;
         let wait = self.wait.map(Duration::from);
         let timeout = match (self.timeout.map(Duration::from), wait) {

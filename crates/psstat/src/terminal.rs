@@ -2,7 +2,7 @@
 
 use psstat_core::emit::table::Screen;
 use rustix::termios::tcgetwinsize;
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::io::IsTerminal;
 
 /// The width of a terminal that does not know its own, such as a serial line.
@@ -20,7 +20,7 @@ impl Terminal {
         if !std::io::stdout().is_terminal() {
             return Terminal::default();
         }
-        let has_colors = shows_colors(std::env::var_os("NO_COLOR"), std::env::var_os("TERM"));
+        let has_colors = shows_colors(|name| std::env::var_os(name));
         Terminal { screen: Screen { columns: Some(USUAL_COLUMNS), has_colors } }
     }
 
@@ -36,10 +36,19 @@ impl Terminal {
     }
 }
 
-/// Whether a terminal of that kind shows colors, and nobody has asked for none (<https://no-color.org>).
-fn shows_colors(no_color: Option<OsString>, term: Option<OsString>) -> bool {
-    let is_refused = no_color.is_some_and(|value| !value.is_empty());
-    !is_refused && term.is_some_and(|term| !term.is_empty() && term != "dumb")
+/// Whether the terminal shows colors, and nobody has asked for none (<https://no-color.org>). `variable` returns
+/// the value of a variable of the environment.
+pub fn shows_colors<S: AsRef<OsStr>>(variable: impl Fn(&str) -> Option<S>) -> bool {
+    let value = |name: &str| variable(name).filter(|value| !value.as_ref().is_empty());
+    value("NO_COLOR").is_none() && value("TERM").is_some_and(|term| has_colors(term.as_ref()))
+}
+
+/// Whether terminals of that name have colors.
+fn has_colors(term: &OsStr) -> bool {
+    let term = term.as_encoded_bytes();
+    let begins = |start: &str| term.starts_with(start.as_bytes());
+    let ends = |end: &str| term.ends_with(end.as_bytes());
+    !(term == b"dumb" || begins("vt1") || begins("vt2") || ends("-m") || ends("-mono"))
 }
 
 #[cfg(test)]
@@ -53,10 +62,14 @@ mod tests {
             (Some(""), Some("xterm"), true),
             (Some("1"), Some("xterm"), false),
             (None, Some("dumb"), false),
+            (None, Some("vt100"), false),
+            (None, Some("vt220"), false),
+            (None, Some("xterm-mono"), false),
+            (None, Some("ansi-m"), false),
             (None, Some(""), false),
             (None, None, false),
         ] {
-            let shown = shows_colors(no_color.map(Into::into), term.map(Into::into));
+            let shown = shows_colors(|name| if name == "TERM" { term } else { no_color });
             assert_eq!(shown, expected, "{no_color:?} {term:?}");
         }
     }

@@ -10,7 +10,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// The keys of packaging/psstat.toml.
-const KEYS: [&str; 18] = [
+const KEYS: [&str; 20] = [
+    "exclusive",
+    "rest",
     "max_groups",
     "overflow",
     "host",

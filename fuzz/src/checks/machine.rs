@@ -84,6 +84,9 @@ fn check_sample(sample: &Sample, plan: &Plan, living: u64) {
         fields: plan.fields.clone(),
         format: plan.format,
         sort: plan.sort,
+        is_exclusive: plan.division.is_exclusive,
+        // Its selector is there already.
+        rest: None,
     };
     let mut plan = Plan::new(selectors, options).expect("it was made before");
     check_printed(&mut plan, sample, living);
@@ -135,6 +138,8 @@ fn plan(bytes: &mut Bytes<'_>) -> Option<Plan> {
         tags: tags(bytes),
         memory: bytes.choose(&MemoryMode::ALL),
         fields: Fields::new(fields),
+        is_exclusive: bytes.one_in(4),
+        rest: if bytes.one_in(4) { Label::new(b"other") } else { None },
         ..Options::default()
     };
     Plan::new(selectors, options).ok()
@@ -175,7 +180,7 @@ fn selector(bytes: &mut Bytes<'_>) -> Selector {
     }
     let tags = tags(bytes);
     let children = !bytes.one_in(4);
-    Selector { naming, source, conditions, children, tags }
+    Selector { naming, source, conditions, children, tags, place: None }
 }
 
 /// A glob or a regex.

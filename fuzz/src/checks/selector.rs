@@ -105,7 +105,7 @@ fn check_value(option: &str, value: &[u8], selector: &Selector) {
     let mut known: Vec<(&str, Vec<u8>)> = known.collect();
     let text = || String::from_utf8_lossy(value);
     known.extend(match &selector.source {
-        Source::All => None,
+        Source::All | Source::Rest => None,
         Source::Pid(pid) => {
             assert_eq!(text().parse(), Ok(pid.number()));
             Some(("pid", value.to_vec()))

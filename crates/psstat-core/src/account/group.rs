@@ -1,14 +1,15 @@
 //! Groups: which processes are counted together, under which name, and why.
 
 use super::counter::Counter;
-use super::membership::{Kind, Membership, Part};
+use super::membership::{Kind, Membership, Owners, Part};
 use super::names::Names;
 use super::tree::Tree;
 use crate::model::control_group::ControlGroup;
 use crate::model::label::Label;
-use crate::model::process;
+use crate::model::process::{self, Life};
 use crate::model::snapshot::Snapshot;
 use crate::model::units::Pid;
+use crate::select::division::Division;
 use crate::select::roots::Root;
 use crate::select::selector::Naming;
 use crate::select::systemd;
@@ -41,6 +42,8 @@ pub struct Group {
     /// Whether every descendant of a member is a member, except below those that belong to it without
     /// their children.
     pub by_descent: bool,
+    /// The selector of all processes of no other group, if it has these.
+    pub rest: Option<usize>,
     /// The cause of the first [doubt](super::doubts) about it. `None` if all its members are known.
     pub doubt: Option<usize>,
 }
@@ -118,7 +121,10 @@ impl Group {
                 return Some(Reason::ControlGroup { selector, control_group: picked.index });
             }
         }
-        tree.parent(member).map(|parent| Reason::Child { parent })
+        match self.rest {
+            Some(selector) => Some(Reason::Root { selector }),
+            None => tree.parent(member).map(|parent| Reason::Child { parent }),
+        }
     }
 }
 
@@ -170,16 +176,52 @@ pub struct Population<'p> {
 ///
 /// A group named by a selector exists even if it has no process. A root or control group whose name is not
 /// known is in no group.
-pub fn form(names: Names<'_>, roots: &[Root], tree: &Tree) -> (Vec<Group>, Membership) {
+pub fn form(
+    names: Names<'_>,
+    roots: &[Root],
+    tree: &Tree,
+    division: Division,
+) -> (Vec<Group>, Membership) {
     let Names { snapshot, control_groups, .. } = names;
     let population = Population { snapshot, tree, control_groups };
     let drafts = drafts(names, roots);
+    let order: Vec<usize> = drafts.iter().map(|(_, draft)| draft.order).collect();
+    let rest_name = division.rest.and_then(|rest| names.selectors[rest].name());
+    let rest = rest_name.and_then(|name| drafts.iter().position(|(label, _)| label == name));
+    let rest = rest.map(|index| index as u32);
     let mut parts = Vec::new();
     let drafts = drafts.into_iter().enumerate();
     let mut groups: Vec<Group> = drafts
-        .map(|(index, (label, draft))| group((index, label), draft, population, &mut parts))
+        .map(|(index, (label, draft))| {
+            group((index, label), draft, (population, division), &mut parts)
+        })
         .collect();
-    let membership = Membership::new(population.tree, parts, groups.len());
+    if let Some(group) = rest.and_then(|rest| groups.get_mut(rest as usize)) {
+        group.rest = division.rest;
+    }
+    let membership = match (division.is_exclusive, rest) {
+        (true, rest) => {
+            let mut owners = Owners::new(tree, parts, &order);
+            if rest.is_some() {
+                // A group without a name has no line while none of its processes is alive.
+                let is_alive = |process: usize| snapshot.processes[process].life == Life::Alive;
+                let alive = owners.count(groups.len(), is_alive);
+                let has_line =
+                    |group: &Group| group.named || group.foreign > 0 || alive[group.index] > 0;
+                owners.take_from(|index| !has_line(&groups[index]));
+            }
+            groups.iter_mut().for_each(|group| group.by_descent = false);
+            Membership::exclusive(owners, groups.len(), rest)
+        }
+        (false, Some(rest)) => Membership::with_rest(tree, parts, groups.len(), rest),
+        (false, None) => Membership::new(tree, parts, groups.len()),
+    };
+    if division.is_joint() {
+        for group in &mut groups {
+            let index = group.index;
+            group.roots.retain(|root| membership.is_member(root.process, index));
+        }
+    }
     let sizes = membership.sizes(groups.len());
     for (group, size) in groups.iter_mut().zip(sizes) {
         group.size = size;
@@ -239,14 +281,20 @@ fn drafts(names: Names<'_>, roots: &[Root]) -> Vec<(Label, Draft)> {
 fn group(
     (index, label): (usize, Label),
     draft: Draft,
-    population: Population<'_>,
+    (population, division): (Population<'_>, Division),
     parts: &mut Vec<Part>,
 ) -> Group {
     let Population { snapshot, control_groups, .. } = population;
     let mut add = |process, kind| parts.push(Part { process, group: index as u32, kind });
-    draft.roots.iter().for_each(|root| add(root.process, Kind::WithChildren));
+    // Who is in the rest depends on who is in the other groups.
+    let of_others = draft.roots.iter().filter(|root| Some(root.selector) != division.rest);
+    of_others.for_each(|root| add(root.process, Kind::WithChildren));
     draft.lone.iter().for_each(|root| add(root.process, Kind::Alone));
-    let picked = picked(&draft.control_groups, population, &mut add);
+    let mut picked = picked(&draft.control_groups, population, &mut add);
+    if division.is_exclusive {
+        // A counter counts all processes of its control group, and some may belong to other groups.
+        picked.iter_mut().for_each(|picked| picked.counter = None);
+    }
     let by_descent = draft.control_groups.is_empty();
     if let Some(init) = snapshot.find(Pid::INIT) {
         // Process 1 waits for processes of units. The counters of the units include their time.
@@ -269,6 +317,7 @@ fn group(
         selector: draft.named_by.unwrap_or(draft.order),
         named: draft.named_by.is_some(),
         by_descent,
+        rest: None,
         doubt: None,
         foreign: picked.iter().map(foreign).sum(),
         control_groups: picked,

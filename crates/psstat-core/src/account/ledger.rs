@@ -42,7 +42,8 @@
 //!    by 3. The debt of 3.4 takes these off; 0.4 stay, and are taken off the next tick that shows.
 
 use super::link::Link;
-use super::sets::SetId;
+use super::membership::Joint;
+use super::sets::{Set, SetId};
 use crate::model::process::Life;
 use crate::model::units::{Amounts, Count, CpuNanos, Pid, ProcId, Ticks};
 use alloc::collections::BTreeMap;
@@ -284,6 +285,8 @@ pub struct Settlement<'s, Q> {
     /// Whether it matters that a member is in a group without its children: the amounts of its children
     /// are apart from its own.
     pub are_children_apart: bool,
+    /// The group that has the members of all others, if what some groups used is a part of what it used.
+    pub joint: Option<Joint>,
 }
 
 impl<Q: Quantity> Settlement<'_, Q> {
@@ -299,7 +302,9 @@ impl<Q: Quantity> Settlement<'_, Q> {
         };
         let gone: Vec<&Member<Q>> = self.then.members.iter().filter(gone).collect();
         let mut debts = Vec::new();
+        let mut taken_of_joint = BTreeMap::new();
         if gone.is_empty() && self.then.debts.is_empty() {
+            self.divide(&taken_of_joint, &mut settled);
             return (settled, debts);
         }
         let (claimants, left_out) = self.claimants(&gone);
@@ -316,6 +321,10 @@ impl<Q: Quantity> Settlement<'_, Q> {
             let mut account = Account { heirs, gains: BTreeMap::new() };
             let left = account.settle(&gone, &life_of, &mut steps);
             debts.extend(left);
+            if self.joint.is_some_and(|joint| joint.group as usize == group) {
+                let taken = account.gains.iter().map(|(&heir, gain)| (heir, gain.taken()));
+                taken_of_joint = taken.collect();
+            }
             let taken = account.gains.values().map(|gain| u128::from(gain.taken())).sum::<u128>();
             let Gain { own, children, .. } = gains[group];
             let used = settled[group].used.as_mut();
@@ -327,7 +336,54 @@ impl<Q: Quantity> Settlement<'_, Q> {
         }
         debts.retain(|debt: &Debt<Q>| !settled[debt.group as usize].is_left_out);
         sort_by_group(&mut debts);
+        self.divide(&taken_of_joint, &mut settled);
         (settled, debts)
+    }
+
+    /// Replaces what the parts of the joint group used by their parts of what all used.
+    ///
+    /// A process that ends in one group can be waited for in another one. What was counted of it is taken off
+    /// the gain of whoever waited, whatever group that is in. So the sum of all groups has it once. What it
+    /// used since the last sample is counted where it was waited for.
+    fn divide(&self, taken: &BTreeMap<usize, u64>, groups: &mut [Settled<Q>]) {
+        let Some(joint) = self.joint else { return };
+        let mut gains = vec![Gain::default(); groups.len()];
+        for (index, member) in self.now.iter().enumerate() {
+            let Some(owner) = self.owner(member, joint) else { continue };
+            gains[owner.group as usize].members += 1;
+            let gain = match self.then.find(member.id) {
+                Some(then) => self.gain(member, then, joint.group),
+                None if is_born_since(member.id, self.since) => Some(Gain::of(member.amounts)),
+                None => None,
+            };
+            let Some(Gain { own, children, .. }) = gain else { continue };
+            let taken = taken.get(&index).copied().unwrap_or_default();
+            let children = children.saturating_sub(taken.into());
+            let add = |gains: &mut Vec<Gain>, group: u32, own, children| {
+                gains[group as usize].add(&Gain { own, children, known: 1, ..Gain::default() });
+            };
+            match joint.rest.filter(|_| self.is_alone(owner.is_alone)) {
+                // The children of the process are in no other group.
+                Some(rest) => {
+                    add(&mut gains, owner.group, own, 0);
+                    gains[rest as usize].children += children;
+                }
+                None if self.is_alone(owner.is_alone) => add(&mut gains, owner.group, own, 0),
+                None => add(&mut gains, owner.group, own, children),
+            }
+        }
+        for (group, (settled, gain)) in groups.iter_mut().zip(&gains).enumerate() {
+            if joint.has_part(group as u32) {
+                *settled = gain.settled();
+            }
+        }
+    }
+
+    /// The part of the joint group that a member belongs to. It is the only group of an exclusive member
+    /// besides the joint one.
+    fn owner(&self, member: &Member<Q>, joint: Joint) -> Option<Set> {
+        let mut groups = self.link.now.groups(member.groups);
+        groups.find(|set| joint.has_part(set.group))
     }
 
     /// What the members of each group gained, before debts are taken off.
@@ -433,6 +489,9 @@ impl<Q: Quantity> Settlement<'_, Q> {
         let mut places = vec![None; groups_then];
         for &group in self.link.outermost_first() {
             let Some(then) = self.link.groups[group] else { continue };
+            if self.joint.is_some_and(|joint| joint.has_part(group as u32)) {
+                continue;
+            }
             let claims = counts[then as usize] + self.then.debts_of(then).len();
             if claims == 0 {
                 continue;
@@ -730,7 +789,7 @@ impl<Q: Quantity> Heirs<'_, Q> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::account::sets::{Set, SetMaker, Sets};
+    use crate::account::sets::{SetMaker, Sets};
     use proptest::prelude::*;
 
     /// That many ticks of 10 ms.
@@ -763,7 +822,8 @@ mod tests {
         let then = before.unwrap_or(&empty);
         let link = Link::new(&sets, &sets, &[(before.map(|_| 0), false)], 1);
         let now = &members;
-        let settlement = Settlement { then, since, now, link: &link, are_children_apart: true };
+        let settlement =
+            Settlement { then, since, now, link: &link, are_children_apart: true, joint: None };
         let (settled, debts) = settlement.settle(life_of);
         assert!(!settled[0].is_left_out);
         (settled[0].used, Ledger { members, debts })
@@ -1025,6 +1085,7 @@ mod tests {
             let link = Link::new(&sets_then, &sets_now, &groups, 5);
             let all = Settlement {
                 then: &ledger, since: SINCE, now: &now, link: &link, are_children_apart: true,
+                joint: None,
             };
             let (settled, left) = all.settle(life_of);
 
@@ -1040,6 +1101,7 @@ mod tests {
                 let now = only(&sets_now, &now, group);
                 let one = Settlement {
                     then: &then, since: SINCE, now: &now, link: &link, are_children_apart: true,
+                    joint: None,
                 };
                 let (alone, debts) = one.settle(life_of);
                 prop_assert_eq!(settled[group as usize], alone[0], "group {}", group);
@@ -1079,6 +1141,7 @@ mod tests {
             now: &now,
             link: &link,
             are_children_apart: true,
+            joint: None,
         };
         let (settled, debts) =
             settlement.settle(|id| if id.pid.number() > 1009 { Life::Gone } else { Life::Alive });

@@ -44,11 +44,95 @@ pub struct Membership {
     pub ledgered: Vec<SetId>,
     /// For each process: the groups in whose ledgers its other amounts are.
     pub rated: Vec<SetId>,
+    /// The number of the group that has the processes of all others, if what ends in one group must not
+    /// count again in another one. It is only in `ledgered` and `rated`, and there is no [`Group`] of it.
+    ///
+    /// [`Group`]: super::group::Group
+    pub joint: Option<Joint>,
+}
+
+/// The group that has the processes of all other groups, and what is known by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Joint {
+    /// Its number, which is the number of the other groups.
+    pub group: u32,
+    /// Whether each other group is a part of it. If not, only the rest is.
+    pub is_exclusive: bool,
+    /// The group of all processes that no other group has.
+    pub rest: Option<u32>,
+    /// Whether every descendant of a process in it is in it.
+    pub by_descent: bool,
+}
+
+impl Joint {
+    /// Whether what a group did is worked out as its part of what all did.
+    pub fn has_part(&self, group: u32) -> bool {
+        group != self.group && (self.is_exclusive || self.rest == Some(group))
+    }
 }
 
 impl Membership {
     /// Forms the sets of groups. `parts` are all processes that belong to groups by themselves.
-    pub fn new(tree: &Tree, mut parts: Vec<Part>, groups: usize) -> Membership {
+    pub fn new(tree: &Tree, parts: Vec<Part>, groups: usize) -> Membership {
+        let (maker, membership) = Membership::form(tree, parts, groups);
+        Membership { sets: maker.sets, ..membership }
+    }
+
+    /// Forms the sets of groups that can overlap, and of one that has all processes of no other.
+    pub fn with_rest(tree: &Tree, mut parts: Vec<Part>, groups: usize, rest: u32) -> Membership {
+        let joint = groups as u32;
+        let all = (0..tree.count()).map(|process| Part {
+            process,
+            group: joint,
+            kind: Kind::WithChildren,
+        });
+        parts.extend(all);
+        let (mut maker, mut membership) = Membership::form(tree, parts, groups + 1);
+        for process in 0..tree.count() {
+            let members = maker.without(membership.members[process], joint);
+            membership.members[process] = members;
+            if members == SetId::EMPTY {
+                let is_alone = false;
+                let of_joint = |rest| Set { rest, group: joint, is_alone };
+                let alone = maker.with(Set { rest: SetId::EMPTY, group: rest, is_alone });
+                let all = maker.with(of_joint(SetId::EMPTY));
+                let both = maker.with(Set { rest: all, group: rest, is_alone });
+                membership.members[process] = alone;
+                (membership.ledgered[process], membership.rated[process]) = (both, both);
+            }
+        }
+        let joint = Joint { group: joint, is_exclusive: false, rest: Some(rest), by_descent: true };
+        Membership { sets: maker.sets, joint: Some(joint), ..membership }
+    }
+
+    /// Forms the sets of so many groups of which each process belongs to one at most. A process that belongs
+    /// to none belongs to the `rest`, if there is one.
+    pub fn exclusive(owners: Owners, groups: usize, rest: Option<u32>) -> Membership {
+        let by_descent = rest.is_some() || owners.by_descent;
+        let mut maker = SetMaker::default();
+        let joint = groups as u32;
+        let none = || vec![SetId::EMPTY; owners.list.len()];
+        let mut membership = Membership {
+            members: none(),
+            ledgered: none(),
+            rated: none(),
+            ..Membership::default()
+        };
+        for (process, owner) in owners.list.into_iter().enumerate() {
+            let with_children = |group| Owner { group, is_alone: false };
+            let Some(owner) = owner.or(rest.map(with_children)) else { continue };
+            let Owner { group, is_alone } = owner;
+            let all = Set { rest: SetId::EMPTY, group: joint, is_alone: false };
+            let all = maker.with(all);
+            let both = maker.with(Set { rest: all, group, is_alone });
+            membership.members[process] = maker.with(Set { rest: SetId::EMPTY, group, is_alone });
+            (membership.ledgered[process], membership.rated[process]) = (both, both);
+        }
+        let joint = Joint { group: joint, is_exclusive: true, rest, by_descent };
+        Membership { sets: maker.sets, joint: Some(joint), ..membership }
+    }
+
+    fn form(tree: &Tree, mut parts: Vec<Part>, groups: usize) -> (SetMaker, Membership) {
         parts.sort_unstable();
         parts.dedup();
         let none = || vec![SetId::EMPTY; tree.count()];
@@ -59,7 +143,7 @@ impl Membership {
             ..Membership::default()
         };
         if parts.is_empty() {
-            return membership;
+            return (SetMaker::default(), membership);
         }
         let mut former = Former {
             tree,
@@ -79,9 +163,8 @@ impl Membership {
                 former.descend(at, groups);
             }
         }
-        let Former { maker, mut membership, .. } = former;
-        membership.sets = maker.sets;
-        membership
+        let Former { maker, membership, .. } = former;
+        (maker, membership)
     }
 
     /// Whether a process is a member of a group. `None` if it is not, else whether without its children.
@@ -114,6 +197,82 @@ impl Membership {
         let join = |sum: &mut usize, count: &usize| *sum += count;
         self.sets.per_group(of_sets, groups, |sum, count, _| *sum += count, join)
     }
+}
+
+/// The only group of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Owner {
+    group: u32,
+    /// Whether the process belongs to it without its children.
+    is_alone: bool,
+}
+
+/// The only group of each process.
+#[derive(Debug)]
+pub struct Owners {
+    list: Vec<Option<Owner>>,
+    /// Whether every descendant of a process that belongs to a group belongs to one.
+    by_descent: bool,
+}
+
+impl Owners {
+    /// Gives each process to the first in the `order` of the groups that has it, and of groups with the same
+    /// place in that order to that of the nearest root.
+    pub fn new(tree: &Tree, mut parts: Vec<Part>, order: &[usize]) -> Owners {
+        parts.sort_unstable();
+        let is_inherited = |part: &Part| part.kind == Kind::WithChildren;
+        Owners { by_descent: parts.iter().all(is_inherited), list: owners(tree, &parts, order) }
+    }
+
+    /// The number of processes of each of so many groups that count.
+    pub fn count(&self, groups: usize, counts: impl Fn(usize) -> bool) -> Vec<usize> {
+        let mut of_groups = vec![0; groups];
+        for (process, owner) in self.list.iter().enumerate() {
+            if let Some(owner) = owner.filter(|_| counts(process)) {
+                of_groups[owner.group as usize] += 1;
+            }
+        }
+        of_groups
+    }
+
+    /// Takes all its processes from each group that loses them.
+    pub fn take_from(&mut self, loses: impl Fn(usize) -> bool) {
+        for owner in &mut self.list {
+            *owner = owner.filter(|owner| !loses(owner.group as usize));
+        }
+    }
+}
+
+/// For each process: the group that it belongs to if it belongs to one at most. `parts` are sorted.
+fn owners(tree: &Tree, parts: &[Part], order: &[usize]) -> Vec<Option<Owner>> {
+    let mut owners = vec![None; tree.count()];
+    let mut is_done = vec![false; tree.count()];
+    // The parents in a fabricated procfs can form a cycle, which is entered anywhere.
+    let tops = (0..tree.count()).filter(|&index| tree.parent(index).is_none());
+    let mut steps: Vec<(usize, Option<u32>)> = Vec::new();
+    for top in tops.chain(0..tree.count()) {
+        steps.push((top, None));
+        while let Some((process, above)) = steps.pop() {
+            if core::mem::replace(&mut is_done[process], true) {
+                continue;
+            }
+            let from = parts.partition_point(|part| part.process < process);
+            let own = parts[from..].iter().take_while(|part| part.process == process);
+            let place = |&group: &u32| order[group as usize];
+            let with_children = own.clone().filter(|part| part.kind == Kind::WithChildren);
+            // Of two with the same place, the first one is taken: that of the process itself.
+            let below = with_children.map(|part| part.group).chain(above).min_by_key(place);
+            let others = own
+                .filter(|part| matches!(part.kind, Kind::Alone | Kind::Counted | Kind::Uncounted));
+            let others =
+                others.map(|part| Owner { group: part.group, is_alone: part.kind == Kind::Alone });
+            let with_children = below.map(|group| Owner { group, is_alone: false });
+            let all = with_children.into_iter().chain(others);
+            owners[process] = all.min_by_key(|owner| place(&owner.group));
+            steps.extend(tree.children(process).map(|child| (child, below)));
+        }
+    }
+    owners
 }
 
 /// Sets that are being formed.

@@ -11,6 +11,10 @@ use crate::select::systemd;
 use alloc::collections::BTreeMap;
 use alloc::format;
 
+/// The name of the group that has the processes of all others (see
+/// [`Membership::joint`](super::membership::Membership::joint)) in the accounts. No other group may have it.
+pub const JOINT_NAME: &str = "(all groups)";
+
 /// The names that templates made. A root or control group without one has none, because it could not be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Made {
@@ -89,7 +93,12 @@ impl Names<'_> {
 /// *Example:* of `--pid-file db:/run/db.pid --user brk1`, a process of `brk1` that calls itself `db` is in
 /// the group `db (own name)`.
 fn own_label(label: Label, is_taken: impl FnOnce(&Label) -> bool) -> Label {
-    if is_taken(&label) { Label::lossy(format!("{label} (own name)").as_bytes()) } else { label }
+    let is_reserved = label.as_str() == JOINT_NAME;
+    if is_reserved || is_taken(&label) {
+        Label::lossy(format!("{label} (own name)").as_bytes())
+    } else {
+        label
+    }
 }
 
 /// The name of a control group that the user did not name.

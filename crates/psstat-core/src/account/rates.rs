@@ -84,7 +84,8 @@ pub fn settle(
     let then = after_exec(then.unwrap_or(&empty), now);
     // The kernel does not separate the storage traffic of a process and what it inherited.
     let are_children_apart = rate == Rate::MajorFaults;
-    let settlement = Settlement { then: &then, since, now, link, are_children_apart };
+    let joint = counted.membership.joint;
+    let settlement = Settlement { then: &then, since, now, link, are_children_apart, joint };
     let (settled, mut debts) = settlement.settle(|id| counted.life_of(rate, id));
     for (group, Settled { used, is_left_out, .. }) in settled.into_iter().enumerate() {
         let is_known = done.is_kept[group] && before[group] != Before::Unknown;
@@ -143,7 +144,12 @@ fn members(
     let add = |is_whole: &mut Whole, is_unread: &bool, _| is_whole.0 &= !is_unread;
     let join = |is_unread: &mut bool, other: &bool| *is_unread |= other;
     let whole: Vec<Whole> = membership.sets.per_group(is_unread, groups, add, join);
-    Some((members, whole.into_iter().map(|whole| whole.0).collect()))
+    let mut whole: Vec<bool> = whole.into_iter().map(|whole| whole.0).collect();
+    if let Some(joint) = membership.joint {
+        // What cannot be read in one group is no reason to leave out the others.
+        whole[joint.group as usize] = true;
+    }
+    Some((members, whole))
 }
 
 /// Whether all members of a group could be read.

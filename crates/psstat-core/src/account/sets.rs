@@ -86,7 +86,7 @@ impl Sets {
         core::iter::successors(self.get(id), |set| self.get(set.rest))
     }
 
-    /// Adds up for each of the `groups` what the processes of its sets have. `of_sets` has what the
+    /// Adds up for each group, which are at least so many `groups`, what the processes of its sets have. `of_sets` has what the
     /// processes of each set have, by the index of its id. `add` adds to what a group has; it is told
     /// whether the processes of the set are in the group without their children. `join` adds to what
     /// another set has.
@@ -97,7 +97,8 @@ impl Sets {
         mut add: impl FnMut(&mut G, &T, bool),
         mut join: impl FnMut(&mut T, &T),
     ) -> Vec<G> {
-        let mut of_groups = vec![G::default(); groups];
+        let most = self.list.iter().map(|set| set.group as usize + 1).max().unwrap_or_default();
+        let mut of_groups = vec![G::default(); groups.max(most)];
         for (index, set) in self.list.iter().enumerate().rev() {
             let (rest, this) = of_sets.split_at_mut(index + 1);
             add(&mut of_groups[set.group as usize], &this[0], set.is_alone);

@@ -8,8 +8,9 @@ use super::counter::{self, Counter};
 use super::group::Group;
 use super::ledger::{Ledger, Member, Settled, Settlement};
 use super::link::Link;
-use super::membership::Membership;
+use super::membership::{Joint, Membership};
 use super::memory::{self, Accounted};
+use super::names::JOINT_NAME;
 use super::rates::{self, Before, Counted, Done};
 use super::sets::{SetId, Sets};
 use super::totals;
@@ -83,8 +84,13 @@ pub fn settle(
     let nothing = Sets::default();
     let groups_then = before.map_or(0, |before| before.groups.len());
     let then: Vec<&Label> = before.into_iter().flat_map(|before| before.groups.keys()).collect();
-    let linked: Vec<(Option<u32>, bool)> =
-        groups.iter().map(|group| (number(&then, &group.label), group.named)).collect();
+    let joint = observation.membership.joint;
+    let joint_name = joint_name();
+    let linked: Vec<(Option<u32>, bool)> = groups
+        .iter()
+        .map(|group| (number(&then, &group.label), group.named))
+        .chain(joint.map(|_| (number(&then, &joint_name), true)))
+        .collect();
     let sets_then = before.map_or(&nothing, |before| &before.sets);
     let link = Link::new(sets_then, &observation.membership.sets, &linked, groups_then);
     let accounted = accounted(observation.readings, groups.len());
@@ -142,6 +148,11 @@ fn accounted(readings: &Readings, groups: usize) -> Vec<Option<Accounted>> {
         }
     }
     of_groups
+}
+
+/// The name of the group that has the processes of all others (see [`Membership::joint`]) in the accounts.
+fn joint_name() -> Label {
+    Label::lossy(JOINT_NAME.as_bytes())
 }
 
 /// The place of a label among `labels`, which are sorted.
@@ -208,6 +219,11 @@ struct Measured<'m> {
 }
 
 impl Settling<'_> {
+    /// The number of groups, the joint one included.
+    fn count(&self) -> usize {
+        self.groups.len() + usize::from(self.observation.membership.joint.is_some())
+    }
+
     /// The account of a group at the last sample.
     fn then(&self, group: &Group) -> Option<&GroupAccount> {
         self.before?.groups.get(&group.label)
@@ -223,7 +239,7 @@ impl Settling<'_> {
         let members: Vec<Member> =
             members.map(|(index, &groups)| self.member(index, groups)).collect();
         let Some(before) = self.before else {
-            let settled = vec![Settled::default(); self.groups.len()];
+            let settled = vec![Settled::default(); self.count()];
             return Cpu { settled, ledger: Ledger { members, debts: Vec::new() } };
         };
         let settlement = Settlement {
@@ -232,13 +248,15 @@ impl Settling<'_> {
             now: &members,
             link: self.link,
             are_children_apart: true,
+            joint: membership.joint,
         };
         let (mut settled, mut debts) = settlement.settle(|id| snapshot.life_of(id));
-        let is_unknown: Vec<bool> = self
+        let mut is_unknown: Vec<bool> = self
             .groups
             .iter()
             .map(|group| self.then(group).is_some_and(|then| !then.has_ledger))
             .collect();
+        is_unknown.resize(self.count(), false);
         for (settled, _) in settled.iter_mut().zip(&is_unknown).filter(|(_, unknown)| **unknown) {
             settled.used = None;
         }
@@ -309,7 +327,11 @@ impl Settling<'_> {
                 Some(then) if then.rates.contains(&rate) => Before::Kept,
                 Some(_) => Before::Unknown,
             };
-            let known: Vec<Before> = self.groups.iter().map(known).collect();
+            let joint = membership.joint.map(|_| match self.before {
+                None => Before::Unknown,
+                Some(_) => Before::Kept,
+            });
+            let known: Vec<Before> = self.groups.iter().map(known).chain(joint).collect();
             let done = rates::settle(rate, counted, (ledger, since), self.link, &known)?;
             Some((rate, done))
         };
@@ -345,7 +367,7 @@ impl Settling<'_> {
             }
         }
         let add = |sum: &mut Summary, summary: &Summary, _| sum.join(summary);
-        membership.sets.per_group(of_sets, self.groups.len(), add, Summary::join)
+        membership.sets.per_group(of_sets, self.count(), add, Summary::join)
     }
 
     /// What to keep for the next sample, without totals.
@@ -357,7 +379,7 @@ impl Settling<'_> {
     ) -> Accounts {
         let Observation { snapshot, readings, membership, watched, .. } = self.observation;
         let Cpu { settled, mut ledger } = cpu;
-        let mut is_kept = vec![false; self.groups.len()];
+        let mut is_kept = vec![false; self.count()];
         for (group, counters) in counters.iter().enumerate() {
             is_kept[group] = settled[group].is_left_out || !counters.is_empty();
         }
@@ -368,9 +390,8 @@ impl Settling<'_> {
         let ids = ledger.members.iter().map(|member| member.groups);
         let of_rates = rates.values().flat_map(|done| &done.ledger.members);
         let ids: Vec<SetId> = ids.chain(of_rates.map(|member| member.groups)).collect();
-        let (used, _) = membership
-            .sets
-            .compact(ids.iter().copied(), &Vec::from_iter(0..self.groups.len() as u32));
+        let (used, _) =
+            membership.sets.compact(ids.iter().copied(), &Vec::from_iter(0..self.count() as u32));
         used.as_slice().iter().for_each(|set| is_kept[set.group as usize] = true);
 
         let mut groups = BTreeMap::new();
@@ -384,8 +405,18 @@ impl Settling<'_> {
                 groups.insert(group.label.clone(), account);
             }
         }
+        let joint = membership.joint.filter(|joint| is_kept[joint.group as usize]);
+        if let Some(Joint { by_descent, .. }) = joint {
+            let rates = collect::set(rates.keys().copied());
+            let account =
+                GroupAccount { by_descent, has_ledger: true, counters: Vec::new(), rates };
+            groups.insert(joint_name(), account);
+        }
         let kept: Vec<&Label> = groups.keys().collect();
-        let numbers = self.groups.iter().map(|group| number(&kept, &group.label));
+        let joint_name = joint_name();
+        let labels = self.groups.iter().map(|group| &group.label);
+        let labels = labels.chain(membership.joint.map(|_| &joint_name));
+        let numbers = labels.map(|label| number(&kept, label));
         let numbers: Vec<u32> = numbers.map(Option::unwrap_or_default).collect();
         let (sets, new_ids) = membership.sets.compact(ids.into_iter(), &numbers);
         let mut rates = collect::map(rates.into_iter().map(|(rate, done)| (rate, done.ledger)));

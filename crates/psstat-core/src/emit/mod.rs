@@ -4,6 +4,7 @@ pub mod emission;
 pub mod influx;
 pub mod json;
 pub mod prometheus;
+pub mod sizes;
 pub mod table;
 
 use alloc::string::String;

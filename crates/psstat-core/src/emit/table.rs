@@ -11,6 +11,7 @@
 //! are cut in the middle, and if that is not enough, columns on the right are left out.
 
 use super::emission::Emission;
+use super::sizes::size;
 use crate::field::{Field, Unit, Value};
 use crate::model::label::Label;
 use crate::model::memory::MemoryMode;
@@ -106,6 +107,9 @@ enum Look {
 
 const NOT_KNOWN: &str = "-";
 
+/// The name of the last row, if there is no room to say of how many groups.
+const TOTAL: &str = "total";
+
 fn header(fields: &[Field]) -> Row {
     let cells = fields.iter().map(|field| field.row().title.to_owned());
     Row { name: "GROUP".to_owned(), cells: cells.collect(), look: Look::Header }
@@ -141,7 +145,7 @@ fn total(reports: &[&Report], fields: &[Field], memory: MemoryMode) -> Row {
         (_, Some(sum)) => cell(sum, field.row().unit),
     };
     let cells = fields.iter().map(cell).collect();
-    Row { name: format!("total ({} groups)", reports.len()), cells, look: Look::Total }
+    Row { name: format!("{TOTAL} ({} groups)", reports.len()), cells, look: Look::Total }
 }
 
 // ---- Values -------------------------------------------------------------------------------------
@@ -151,8 +155,8 @@ fn cell(number: f64, unit: Unit) -> String {
     match unit {
         Unit::Share => format!("{}%", tenths(number * 100.0)),
         Unit::Count => format!("{number:.0}"),
-        Unit::Bytes => bytes(number),
-        Unit::BytesPerSecond => format!("{}/s", bytes(number)),
+        Unit::Bytes => size(number),
+        Unit::BytesPerSecond => format!("{}/s", size(number)),
         Unit::PerSecond => format!("{}/s", tenths(number)),
         Unit::Seconds => duration(number),
     }
@@ -161,26 +165,6 @@ fn cell(number: f64, unit: Unit) -> String {
 /// A number with one decimal. What would be rounded to 0 and is more is not shown as 0.
 fn tenths(number: f64) -> String {
     if number > 0.0 && number < 0.05 { "<0.1".to_owned() } else { format!("{number:.1}") }
-}
-
-/// Bytes in the largest unit of which there is at least one, with up to three digits, or four if these are
-/// below 1024.
-fn bytes(bytes: f64) -> String {
-    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
-    if bytes < 1023.5 {
-        return format!("{bytes:.0} B");
-    }
-    let mut number = bytes / 1024.0;
-    let mut unit = UNITS[0];
-    for larger in &UNITS[1..] {
-        // It would be printed as 1024.
-        if number < 1023.5 {
-            break;
-        }
-        (number, unit) = (number / 1024.0, larger);
-    }
-    let decimals = if number < 99.95 { 1 } else { 0 };
-    format!("{number:.decimals$} {unit}")
 }
 
 /// Seconds as the two largest of days, hours, minutes and seconds.
@@ -243,7 +227,11 @@ impl Layout {
     }
 
     fn write(&self, row: &Row, has_colors: bool, text: &mut String) {
-        let name = cut(&row.name, Some(self.name));
+        let whole = match row.look {
+            Look::Total if width(&row.name) > self.name => TOTAL,
+            _ => &row.name,
+        };
+        let name = cut(whole, Some(self.name));
         let mut line = painted(&name, row.look, has_colors);
         let mut blanks = self.name - width(&name).min(self.name);
         for (cell, column) in row.cells.iter().zip(&self.columns) {
@@ -437,7 +425,7 @@ total (3 groups)     357.0%     -     70
 GROUP         CPU   MEM% …
 web         42.0%   0.1%
 post…vice  315.0%   1.6%
-tota…ups)  357.0%  ~1.7%
+total      357.0%  ~1.7%
 ",
         );
     }
@@ -500,13 +488,7 @@ tota…ups)  357.0%  ~1.7%
             (0.0005, Unit::Share, "0.1%"),
             (12.0, Unit::Share, "1200.0%"),
             (0.0, Unit::Bytes, "0 B"),
-            (1023.0, Unit::Bytes, "1023 B"),
-            (1023.9, Unit::Bytes, "1.0 KiB"),
-            (1024.0 * 1023.9, Unit::Bytes, "1.0 MiB"),
-            (1024.0 * 99.96, Unit::Bytes, "100 KiB"),
-            (1024.0 * 1023.0, Unit::Bytes, "1023 KiB"),
-            (9e15, Unit::Bytes, "8.0 PiB"),
-            (9e18, Unit::Bytes, "7994 PiB"),
+            (17e6, Unit::Bytes, "16.2 MiB"),
             (3.0e6, Unit::BytesPerSecond, "2.9 MiB/s"),
             (0.04, Unit::PerSecond, "<0.1/s"),
             (0.0, Unit::Seconds, "0.00s"),

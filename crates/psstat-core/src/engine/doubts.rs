@@ -53,6 +53,22 @@ impl Doubts {
         self.add(Warning::Unreadable { what: What::Processes, count, first }, subjects);
     }
 
+    /// The selectors of which it is not known what they pick, each with the first cause.
+    pub fn of_selectors(&self) -> Vec<(usize, Warning)> {
+        let mut found: Vec<(usize, Warning)> = Vec::new();
+        for Doubt { subject, cause } in &self.list {
+            let selector = match subject {
+                Subject::Selector(selector) => *selector,
+                Subject::Root(root) | Subject::Unanswered(root) => root.selector,
+                Subject::ControlGroup(_) | Subject::Member(_) => continue,
+            };
+            if !found.iter().any(|(known, _)| *known == selector) {
+                found.push((selector, self.causes[*cause].clone()));
+            }
+        }
+        found
+    }
+
     /// All doubts.
     pub fn as_slice(&self) -> &[Doubt] {
         &self.list

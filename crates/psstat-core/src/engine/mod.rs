@@ -70,6 +70,8 @@ pub struct Sample {
     pub readings: Readings,
     /// What would be roots if the process were not psstat, or did not run it.
     pub own: Vec<Root>,
+    /// The selectors of which it is not known what they pick, each with a cause.
+    pub in_doubt: Vec<(usize, Warning)>,
     /// The memory of the machine. `None` if no field needs it, or it could not be read.
     pub machine_memory: Option<MachineMemory>,
     /// A report for each group that has a line. Empty if there was nothing to compare with.
@@ -248,8 +250,9 @@ impl<K: Kernel> Engine<K> {
             control_groups: &control_groups,
             made: &made,
         };
-        let (mut groups, membership) = group::form(names, &roots.list, &tree);
+        let (mut groups, membership) = group::form(names, &roots.list, &tree, self.plan.division);
         account::doubts::apply(doubts.as_slice(), &mut groups, &membership, names);
+        let in_doubt = doubts.of_selectors();
         doubts.warn(&groups, &mut diagnostics);
         if last.is_some() {
             warnings::warn_of_container(&self.kernel, &self.plan, &groups, &mut diagnostics);
@@ -327,6 +330,7 @@ impl<K: Kernel> Engine<K> {
             membership,
             readings,
             own: roots.own,
+            in_doubt,
             machine_memory: memory,
             reports,
             diagnostics,

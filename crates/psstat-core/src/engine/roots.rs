@@ -97,7 +97,7 @@ impl FoundRoots {
         snapshot: &Snapshot,
     ) -> impl Fn(usize) -> Option<Vec<usize>> {
         let are_read = selectors.select_by_files() && selectors.new_roots() == NewRoots::ByRunning;
-        let among_all = |root: &&Root| are_read && selectors[root.selector].source == Source::All;
+        let among_all = |root: &&Root| are_read && selectors[root.selector].source.is_all();
         let mut among_all: Vec<Root> = self.list.iter().filter(among_all).copied().collect();
         roots::sort(&mut among_all);
         move |process| {

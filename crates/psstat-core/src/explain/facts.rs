@@ -3,6 +3,7 @@
 use crate::kernel::Kernel;
 use crate::model::buffer::Buffer;
 use crate::model::label::printable;
+use crate::model::process::Kinship;
 use crate::model::units::Pid;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -21,6 +22,10 @@ pub struct Facts {
     pub user: Option<u32>,
     /// Its state, as `ps` shows it.
     pub state: Option<char>,
+    /// Its parent.
+    pub parent: Option<Pid>,
+    /// Its process group and session.
+    pub kinship: Option<Kinship>,
 }
 
 /// So many bytes of a command line are kept. A process can have one of any length.
@@ -39,7 +44,9 @@ pub fn read(kernel: &impl Kernel, pids: impl Iterator<Item = Pid>) -> (BTreeMap<
         let command = kernel.cmdline(pid, &mut line).ok().map(|()| beginning(&line));
         let exe = kernel.exe(pid).ok().map(|path| text_of(&path));
         let user = kernel.effective_user(pid).ok().map(|uid| uid.0);
-        facts.insert(pid, Facts { name, command, exe, user, state: Some(state) });
+        let (state, parent) = (Some(state), Some(stat.parent));
+        let kinship = kernel.kinship(pid);
+        facts.insert(pid, Facts { name, command, exe, user, state, parent, kinship });
     }
     (facts, true)
 }

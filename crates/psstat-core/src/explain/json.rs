@@ -1,26 +1,26 @@
 //! An explanation as JSON, for programs: one object per group, one group per line.
 
 use super::facts::Facts;
-use super::text::source_name;
+use super::text::{Page, source_name};
 use super::{GroupView, Row, Why};
 use crate::emit::emission::quoted;
-use crate::model::units::Pid;
-use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt::Write as _;
 
-/// One line for each group. `misses` are what comes nearest to each, if it has no process.
-pub fn lines(groups: &[GroupView], misses: &[Vec<String>], facts: &BTreeMap<Pid, Facts>) -> String {
+/// One line for each group of a page.
+pub fn lines(page: &Page<'_>) -> String {
     let mut text = String::new();
-    for (group, misses) in groups.iter().zip(misses) {
-        text += &object(group, misses, facts);
+    for (index, group) in page.groups.iter().enumerate() {
+        text += &object(group, index, page);
         text.push('\n');
     }
     text
 }
 
-fn object(group: &GroupView, misses: &[String], facts: &BTreeMap<Pid, Facts>) -> String {
+fn object(group: &GroupView, index: usize, page: &Page<'_>) -> String {
+    let facts = page.facts;
+    let of_group = |all: &'_ [Vec<String>]| all.get(index).cloned().unwrap_or_default();
     let report = group.report.as_ref();
     let more = Some(group.more).filter(|&more| more > 0);
     let mut members = Object::default();
@@ -63,7 +63,8 @@ fn object(group: &GroupView, misses: &[String], facts: &BTreeMap<Pid, Facts>) ->
         object.end()
     });
     members.list("left_out", left_out);
-    members.texts("nearest", misses);
+    members.texts("may_have_left", &of_group(page.departed));
+    members.texts("nearest", &of_group(page.misses));
     members.end()
 }
 
@@ -98,6 +99,9 @@ fn process(row: &Row, facts: Option<&Facts>) -> String {
             object.text("control_group", control_group);
         }
         Why::ChildOf(parent) => object.whole("child_of", Some(u64::from(parent.number()))),
+    }
+    if !row.also_in.is_empty() {
+        object.texts("also_in", &row.also_in);
     }
     object.end()
 }

@@ -27,6 +27,8 @@ pub struct Surroundings<'s> {
     pub is_complete: bool,
     /// The ids of all units in sight, and how many processes each has.
     pub units: &'s [(String, usize)],
+    /// The paths of all control groups in sight, and how many processes are in each and below it.
+    pub control_groups: &'s [(String, usize)],
     /// The names of users, by their ids.
     pub users: &'s BTreeMap<u32, String>,
 }
@@ -39,20 +41,25 @@ pub fn misses(
     around: &Surroundings<'_>,
 ) -> Vec<String> {
     let mut said = Vec::new();
+    let is_running = |pid: &Pid| around.facts.contains_key(pid);
+    let named_is_absent = !named.as_ref().is_some_and(|one| one.as_ref().is_ok_and(is_running));
     match named {
         Some(Ok(pid)) => near_named(pid, selector, around, &mut said),
         Some(Err(reason)) => said.push(reason),
         None => {}
+    }
+    if let Source::PidFile(path) = &selector.source
+        && named_is_absent
+    {
+        near_pid_file(path, around, &mut said);
     }
     if !said.is_empty() {
         return said;
     }
     match &selector.source {
         Source::Unit(glob) => near_units(glob, around, &mut said),
-        Source::ControlGroup(glob) => {
-            said.push(format!("no control group with a process has a path that matches {glob}"));
-        }
-        Source::All | Source::Pid(_) | Source::PidFile(_) => {}
+        Source::ControlGroup(glob) => near_control_groups(glob, around, &mut said),
+        Source::All | Source::Rest | Source::Pid(_) | Source::PidFile(_) => {}
     }
     if !selector.conditions.is_empty() {
         near_processes(selector, around, &mut said);
@@ -69,6 +76,19 @@ fn near_named(pid: Pid, selector: &Selector, around: &Surroundings<'_>, said: &m
         if around.is_complete {
             said.push(format!("process {pid} is not running"));
         }
+        // A daemon whose parent ends keeps its process group and its session.
+        let left = all(around, |facts| {
+            facts.kinship.is_some_and(|kin| kin.group == pid || kin.session == pid)
+        });
+        if !left.is_empty() {
+            said.push(format!(
+                "{} of the process group or session of {pid} still run{}: {}: {}",
+                processes(left.len()),
+                if left.len() == 1 { "s" } else { "" },
+                examples(&left, named_of),
+                cures(None, left[0].1)
+            ));
+        }
         return;
     };
     for check in checks(&selector.conditions, around).iter().filter(|check| !(check.meets)(facts)) {
@@ -82,10 +102,40 @@ fn near_named(pid: Pid, selector: &Selector, around: &Surroundings<'_>, said: &m
     }
 }
 
+/// How to select a process that may have left a group. `unit` is its unit, if it has one.
+pub fn cures(unit: Option<&str>, facts: &Facts) -> String {
+    let unit = unit.map_or_else(String::new, |unit| format!("--systemd {unit}, "));
+    format!("to count it, use {unit}--pid-file with its pid file, or --pattern '^{}$'", facts.name)
+}
+
+/// A process with the name of a pid file that names no running process: `nginx` for `/run/nginx.pid`.
+fn near_pid_file(path: &[u8], around: &Surroundings<'_>, said: &mut Vec<String>) {
+    let path = text_of(path);
+    let file = path.rsplit('/').next().unwrap_or_default();
+    let stem = file.strip_suffix(".pid").unwrap_or(file);
+    let is_it = |facts: &Facts| {
+        let exe = facts.exe.as_deref().and_then(|exe| exe.rsplit('/').next());
+        !stem.is_empty() && (facts.name == stem || exe == Some(stem))
+    };
+    let found = all(around, is_it);
+    if let [(_, first), ..] = found[..] {
+        said.push(format!(
+            "{} called {stem}: {}: {}",
+            if found.len() == 1 {
+                "1 process is".into()
+            } else {
+                format!("{} processes are", found.len())
+            },
+            examples(&found, named_of),
+            cures(None, first)
+        ));
+    }
+}
+
 /// Where a process must be, besides that it meets the conditions: `in unit nginx.service`.
 fn place(source: &Source) -> Option<String> {
     match source {
-        Source::All => None,
+        Source::All | Source::Rest => None,
         Source::Pid(pid) => Some(format!("process {pid}")),
         Source::PidFile(path) => Some(format!("the process in {}", text_of(path))),
         Source::Unit(glob) => Some(format!("in unit {glob}")),
@@ -116,13 +166,59 @@ fn processes(count: usize) -> String {
     if count == 1 { "1 process".to_string() } else { format!("{count} processes") }
 }
 
-fn near_units(glob: &str, around: &Surroundings<'_>, said: &mut Vec<String>) {
-    let stem = glob.split(['.', '@', '*', '?', '[']).next().unwrap_or(glob);
-    let is_near = |id: &str| !stem.is_empty() && id.contains(stem);
-    let matcher = Matcher::of_globs([(0, glob)].into_iter()).ok();
-    let matches = |id: &str| {
-        matcher.as_ref().is_some_and(|matcher| matcher.matches(id.as_bytes()).next().is_some())
+/// What comes nearest to a glob of paths of control groups.
+fn near_control_groups(pattern: &PathPattern, around: &Surroundings<'_>, said: &mut Vec<String>) {
+    let shown = if pattern.glob() == Some("") { "/" } else { pattern.as_str() };
+    let matcher = Matcher::of_paths([(0, pattern)].into_iter()).ok();
+    let is_in = |matcher: &Matcher, path: &str| matcher.matches(path.as_bytes()).next().is_some();
+    let matches = |path: &str| matcher.as_ref().is_some_and(|matcher| is_in(matcher, path));
+    let empty: Vec<String> = around
+        .control_groups
+        .iter()
+        .filter(|(path, _)| matches(path))
+        .map(|(path, _)| path.clone())
+        .collect();
+    if !empty.is_empty() {
+        said.push(format!("no process is in {}", first_of(empty)));
+        return;
+    }
+    let Some(glob) = pattern.glob() else {
+        said.push(format!("no control group has a path in which {shown} matches"));
+        return;
     };
+    said.push(format!(
+        "no control group matches {shown}: it must be the whole path below the root, as in \
+         /proc/PID/cgroup"
+    ));
+    let last =
+        glob.rsplit('/').find(|part| part.bytes().any(|byte| byte != b'*')).unwrap_or_default();
+    let stem = last.split(['*', '?', '[']).find(|part| !part.is_empty()).unwrap_or_default();
+    let stem = stem.to_lowercase();
+    let is_near = |path: &str| {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        !stem.is_empty() && name.to_lowercase().contains(&stem)
+    };
+    let near = around.control_groups.iter().filter(|(path, count)| *count > 0 && is_near(path));
+    let near: Vec<String> =
+        near.map(|(path, count)| format!("{path} ({})", processes(*count))).collect();
+    if !near.is_empty() {
+        said.push(format!("control groups with a similar name: {}", first_of(near)));
+    }
+}
+
+/// Whether a text matches a glob.
+fn glob_of(glob: &str) -> impl Fn(&str) -> bool + use<> {
+    let matcher = Matcher::of_globs([(0, glob)].into_iter()).ok();
+    move |text| {
+        matcher.as_ref().is_some_and(|matcher| matcher.matches(text.as_bytes()).next().is_some())
+    }
+}
+
+fn near_units(glob: &str, around: &Surroundings<'_>, said: &mut Vec<String>) {
+    let parts = glob.split(['.', '@', '*', '?', '[']);
+    let stem = parts.into_iter().find(|part| !part.is_empty()).unwrap_or_default().to_lowercase();
+    let is_near = |id: &str| !stem.is_empty() && id.to_lowercase().contains(&stem);
+    let matches = glob_of(glob);
     let empty = around.units.iter().filter(|(id, count)| matches(id) && *count == 0);
     let empty: Vec<String> = empty.map(|(id, _)| id.clone()).collect();
     match empty.as_slice() {
@@ -220,7 +316,7 @@ fn near_processes(selector: &Selector, around: &Surroundings<'_>, said: &mut Vec
             None => " now, and did not when the sample was taken".to_string(),
         };
         let matching = matches_it(found.len());
-        said.push(format!("{matching}{why}: {}", examples(&found, named)));
+        said.push(format!("{matching}{why}: {}", examples(&found, named_of)));
         return;
     }
     if checks.len() > 1 {
@@ -264,7 +360,30 @@ fn near_processes(selector: &Selector, around: &Surroundings<'_>, said: &mut Vec
         None => {}
     }
     if let Some(user) = &conditions.user {
-        said.push(format!("no process runs as the user {user}"));
+        near_users(user, around, said);
+    }
+}
+
+fn near_users(user: &User, around: &Surroundings<'_>, said: &mut Vec<String>) {
+    let typed = match user {
+        User::Named(name) => name,
+        User::Id(uid) => match around.users.get(&uid.0) {
+            Some(name) => {
+                said.push(format!("no process runs as the user {name} (uid {})", uid.0));
+                return;
+            }
+            None => {
+                said.push(format!("no process runs as the user {user}"));
+                return;
+            }
+        },
+    };
+    said.push(format!("there is no user {typed}"));
+    let lower = typed.to_lowercase();
+    let near = around.users.iter().filter(|(_, name)| name.to_lowercase() == lower);
+    for (uid, name) in near {
+        let of_user = around.facts.values().filter(|facts| facts.user == Some(*uid)).count();
+        said.push(format!("there is a user {name}, who has {}", processes(of_user)));
     }
 }
 
@@ -280,7 +399,7 @@ fn of_regex(text: &str) -> impl Fn(&str) -> bool + use<> {
     }
 }
 
-fn named(facts: &Facts) -> String {
+fn named_of(facts: &Facts) -> String {
     facts.name.clone()
 }
 
@@ -297,7 +416,36 @@ fn is_literal(regex: &str) -> bool {
     !regex.contains(['\\', '.', '+', '*', '?', '(', ')', '|', '[', ']', '{', '}', '^', '$'])
 }
 
+/// Whether every text that matches a regex is longer than so many bytes. It is known of alternatives that are
+/// texts: `a|b`, `^(a|b)$`.
+fn needs_more_than(regex: &str, bytes: usize) -> bool {
+    let text = regex.strip_prefix("(?i)").unwrap_or(regex);
+    let inner = |text: &'_ str| -> Option<String> {
+        let text = text.strip_prefix('^').unwrap_or(text);
+        let text = text.strip_suffix('$').unwrap_or(text);
+        let text = text.strip_prefix('(')?.strip_suffix(')')?;
+        Some(text.strip_prefix("?:").unwrap_or(text).to_string())
+    };
+    let alternatives = inner(text).unwrap_or_else(|| text.to_string());
+    alternatives.split('|').all(|text| {
+        let text = text.strip_prefix('^').unwrap_or(text);
+        let text = text.strip_suffix('$').unwrap_or(text);
+        is_literal(text) && text.len() > bytes
+    })
+}
+
+/// The whole name of a process whose name is cut: that of its executable, or of the program in its command line.
+fn whole_name(facts: &Facts) -> Option<String> {
+    let program = facts.command.as_deref().and_then(|command| command.split(' ').next());
+    let paths = [facts.exe.as_deref(), program];
+    let mut names = paths.into_iter().flatten().filter_map(|path| path.rsplit('/').next());
+    let is_whole = |name: &&str| name.len() > LONGEST_NAME && name.starts_with(&facts.name);
+    let is_cut = facts.name.len() == LONGEST_NAME;
+    names.find(is_whole).filter(|_| is_cut).map(ToString::to_string)
+}
+
 fn near_names(pattern: &str, around: &Surroundings<'_>, said: &mut Vec<String>) {
+    let in_whole = of_regex(pattern);
     if pattern.len() > LONGEST_NAME && is_literal(pattern) && pattern.is_char_boundary(LONGEST_NAME)
     {
         let cut = &pattern[..LONGEST_NAME];
@@ -308,6 +456,24 @@ fn near_names(pattern: &str, around: &Surroundings<'_>, said: &mut Vec<String>) 
             if found.len() == 1 { "1 process is".into() } else { format!("{} processes are", found.len()) }
         ));
     }
+    let is_cut = |facts: &Facts| whole_name(facts).is_some_and(|whole| in_whole(&whole));
+    let found = if said.is_empty() { all(around, is_cut) } else { Vec::new() };
+    if !found.is_empty() {
+        said.push(format!(
+            "--pattern matches the first {LONGEST_NAME} bytes of a name; {} with {} whole name: {}: use \
+             --exe or --cmdline",
+            matches_it(found.len()),
+            if found.len() == 1 { "its" } else { "their" },
+            examples(&found, |facts| {
+                format!("{} ({})", facts.name, whole_name(facts).unwrap_or_default())
+            })
+        ));
+    } else if said.is_empty() && needs_more_than(pattern, LONGEST_NAME) {
+        said.push(format!(
+            "--pattern matches the first {LONGEST_NAME} bytes of a name, and whatever matches {pattern} is \
+             longer"
+        ));
+    }
     // No name matches as it is.
     let ignoring_case = of_regex(&format!("(?i){pattern}"));
     let found = all(around, |facts| ignoring_case(&facts.name));
@@ -315,7 +481,7 @@ fn near_names(pattern: &str, around: &Surroundings<'_>, said: &mut Vec<String>) 
         said.push(format!(
             "{} in another case: {}: (?i) in front ignores case",
             matches_it(found.len()),
-            examples(&found, named)
+            examples(&found, named_of)
         ));
     }
     let in_command = of_regex(pattern);
@@ -368,17 +534,22 @@ fn near_commands(cmdline: &str, around: &Surroundings<'_>, said: &mut Vec<String
 }
 
 fn near_executables(glob: &str, around: &Surroundings<'_>, said: &mut Vec<String>) {
+    let matches_lower = glob_of(&glob.to_lowercase());
+    let found = all(around, |facts| {
+        facts.exe.as_ref().is_some_and(|exe| matches_lower(&exe.to_lowercase()))
+    });
+    if !found.is_empty() {
+        said.push(format!(
+            "{} in another case: {}",
+            matches_it(found.len()),
+            examples(&found, |facts| facts.exe.clone().unwrap_or_default())
+        ));
+    }
     let last = glob.rsplit('/').next().unwrap_or(glob);
     let base =
         |facts: &Facts| facts.exe.as_ref().and_then(|exe| exe.rsplit('/').next().map(String::from));
-    let matcher = Matcher::of_globs([(0, last)].into_iter()).ok();
-    let found = all(around, |facts| {
-        base(facts).is_some_and(|base| {
-            matcher
-                .as_ref()
-                .is_some_and(|matcher| matcher.matches(base.as_bytes()).next().is_some())
-        })
-    });
+    let is_last = glob_of(last);
+    let found = all(around, |facts| base(facts).is_some_and(|base| is_last(&base)));
     if !found.is_empty() && last.bytes().any(|byte| byte != b'*') {
         said.push(format!(
             "--exe matches the whole path; {} with another path: {}",
@@ -404,6 +575,7 @@ fn near_executables(glob: &str, around: &Surroundings<'_>, said: &mut Vec<String
 mod tests {
     use super::*;
     use crate::model::label::Label;
+    use crate::model::process::Kinship;
     use crate::model::units::Uid;
     use alloc::borrow::ToOwned;
 
@@ -433,6 +605,8 @@ mod tests {
                 exe: exe.map(str::to_owned),
                 user: Some(user),
                 state: Some('S'),
+                parent: Some(Pid::INIT),
+                kinship: None,
             };
             (Pid::new(pid), facts)
         };
@@ -446,8 +620,17 @@ mod tests {
             ("postgresql@15-main.service".to_owned(), 7),
             ("nginx.service".to_owned(), 5),
         ];
-        let around =
-            Surroundings { facts: &facts, is_complete: true, units: &units, users: &users };
+        let control_groups = [
+            ("system.slice/nginx.service".to_owned(), 5),
+            ("system.slice/idle.service".to_owned(), 0),
+        ];
+        let around = Surroundings {
+            facts: &facts,
+            is_complete: true,
+            units: &units,
+            control_groups: &control_groups,
+            users: &users,
+        };
         misses(selector, None, &around).join("\n")
     }
 
@@ -471,6 +654,91 @@ mod tests {
     fn another_case_is_named() {
         let said = of(Conditions { pattern: text("xorg"), ..Conditions::default() });
         assert!(said.contains("in another case: 102 Xorg: (?i)"), "{said}");
+    }
+
+    #[test]
+    fn a_regex_that_matches_a_cut_name_only_as_a_whole_is_explained() {
+        let pattern =
+            |regex: &str| of(Conditions { pattern: text(regex), ..Conditions::default() });
+        for regex in ["exporter$", "postgres-exporter|mysqld-exporter99", "^(postgres-exporter)$"] {
+            let said = pattern(regex);
+            let cut = "first 15 bytes of a name; 1 process matches with its whole name: \
+                       101 postgres-export (postgres-exporter): use --exe or --cmdline";
+            assert!(said.contains(cut), "{regex}: {said}");
+        }
+        for regex in
+            ["node-exporter-123|mysqld-exporter9", "^(?:node-exporter-123|mysqld-exporter9)$"]
+        {
+            let said = pattern(regex);
+            assert!(said.contains(&format!("whatever matches {regex} is longer")), "{said}");
+        }
+        let said = pattern("mysqld|mysqld-exporter9");
+        assert_eq!(said, "no process has a name that matches mysqld|mysqld-exporter9");
+    }
+
+    #[test]
+    fn another_case_of_an_executable_a_unit_or_a_user_is_named() {
+        let said_of = |conditions| of(conditions);
+        let exe = text("*/Postgres").map(PathPattern::Glob);
+        let said = said_of(Conditions { exe, ..Conditions::default() });
+        let near = "1 process matches in another case: 100 /usr/lib/postgresql/15/bin/postgres";
+        assert!(said.contains(near), "{said}");
+        let user = Some(User::Named("Postgres".to_owned()));
+        let said = said_of(Conditions { user, ..Conditions::default() });
+        assert_eq!(said, "there is no user Postgres\nthere is a user postgres, who has 1 process");
+        let said = self::said(&Selector::new(None, Source::Unit("Nginx.service".to_owned())));
+        assert_eq!(said, "units with a similar name run: nginx.service (5 processes)");
+    }
+
+    #[test]
+    fn a_control_group_that_is_missing_is_said_with_those_that_are_similar() {
+        let of = |glob: &str| {
+            let glob = PathPattern::Glob(glob.to_owned());
+            said(&Selector::new(None, Source::ControlGroup(glob)))
+        };
+        let missing = of("Nginx.service");
+        assert!(
+            missing.starts_with("no control group matches Nginx.service: it must be the whole")
+        );
+        let near = "\ncontrol groups with a similar name: system.slice/nginx.service (5 processes)";
+        assert!(missing.ends_with(near), "{missing}");
+        assert_eq!(of("system.slice/idle*"), "no process is in system.slice/idle.service");
+        assert_eq!(of("kafka").lines().count(), 1);
+    }
+
+    #[test]
+    fn what_a_process_has_left_behind_is_named() {
+        let (mut facts, users) = (facts(), BTreeMap::new());
+        let (group, session) = (Pid::new(90), Pid::new(91));
+        let kinship = Some(Kinship { group, session, is_kernel_thread: false });
+        facts.entry(Pid::new(103)).and_modify(|facts| facts.kinship = kinship);
+        let around = Surroundings {
+            facts: &facts,
+            is_complete: true,
+            units: &[],
+            control_groups: &[],
+            users: &users,
+        };
+        for pid in [90, 91] {
+            let pid = Pid::new(pid);
+            let said = misses(&Selector::new(None, Source::Pid(pid)), Some(Ok(pid)), &around);
+            assert_eq!(
+                said,
+                [
+                    format!("process {pid} is not running"),
+                    format!(
+                        "1 process of the process group or session of {pid} still runs: 103 su: to count \
+                         it, use --pid-file with its pid file, or --pattern '^su$'"
+                    )
+                ]
+            );
+        }
+        let selector = Selector::new(None, Source::PidFile(b"/run/postgres.pid".to_vec()));
+        for named in [Err("pid file: not found".to_owned()), Ok(Pid::new(7))] {
+            let said = misses(&selector, Some(named), &around).join("\n");
+            let near = "1 process is called postgres: 100 postgres: to count it, use --pid-file";
+            assert!(said.contains(near), "{said}");
+        }
     }
 
     #[test]
@@ -532,8 +800,13 @@ mod tests {
         let facts = BTreeMap::new();
         let users = BTreeMap::new();
         let units: Vec<_> = (0..9).map(|number| (format!("web@{number}.service"), 1)).collect();
-        let around =
-            Surroundings { facts: &facts, is_complete: false, units: &units, users: &users };
+        let around = Surroundings {
+            facts: &facts,
+            is_complete: false,
+            units: &units,
+            control_groups: &[],
+            users: &users,
+        };
         let unit = Source::Unit("web.service".to_owned());
         let said = misses(&Selector::new(None, unit), None, &around);
         assert_eq!(
@@ -555,7 +828,13 @@ mod tests {
     #[test]
     fn a_process_that_is_named_by_its_pid_is_said_with_what_is_wrong() {
         let (facts, users) = (facts(), BTreeMap::new());
-        let around = Surroundings { facts: &facts, is_complete: true, units: &[], users: &users };
+        let around = Surroundings {
+            facts: &facts,
+            is_complete: true,
+            units: &[],
+            control_groups: &[],
+            users: &users,
+        };
         let named = |pid: u32, exe: &str| {
             let mut selector = Selector::new(Label::new(b"x"), Source::Pid(Pid::new(pid)));
             selector.conditions.exe = text(exe).map(PathPattern::Glob);

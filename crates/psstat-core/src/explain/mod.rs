@@ -5,6 +5,7 @@
 //! that the process used itself. What children that have ended used is a value of its own, so that the rows
 //! add up to the line of the group.
 
+pub mod departed;
 pub mod facts;
 pub mod json;
 pub mod misses;
@@ -16,11 +17,12 @@ use crate::account::sets::SetIndex;
 use crate::account::sharing;
 use crate::diagnostics::Warning;
 use crate::engine::Sample;
+use crate::model::control_group::ControlGroup;
 use crate::model::label::Label;
 use crate::model::memory::{AnonymousSource, Footprint, MemoryMode, Share};
 use crate::model::process::{Life, Process};
 use crate::model::report::Report;
-use crate::model::units::{Hz, Pid, Ticks};
+use crate::model::units::{Bytes, Hz, Pid, Ticks};
 use crate::plan::Plan;
 use crate::select::roots::Root;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -34,6 +36,9 @@ const ROWS_OF_GROUP: usize = 500;
 /// All groups together have at most so many rows.
 const ROWS: usize = 20_000;
 
+/// A row names at most so many other groups of its process.
+const ALSO_IN: usize = 3;
+
 /// A group.
 #[derive(Clone, Debug)]
 pub struct GroupView {
@@ -43,6 +48,8 @@ pub struct GroupView {
     pub selectors: Vec<String>,
     /// Their indices in the plan.
     pub selector_indices: Vec<usize>,
+    /// The indices of those that pick no process.
+    pub idle: Vec<usize>,
     /// Its values. `None` if it has no line: it is not known who belongs to it.
     pub report: Option<Report>,
     /// Why it is not known who belongs to it. `None` if it is known.
@@ -85,6 +92,8 @@ pub struct Row {
     pub threads: u32,
     /// Why it is a member.
     pub why: Why,
+    /// Other groups that it is in. Some of them, if it is in many.
+    pub also_in: Vec<String>,
 }
 
 /// Why a process is a member of a group.
@@ -132,8 +141,8 @@ pub struct MemoryView {
     pub parts: Breakdown,
     /// The control groups whose account counts, with their anonymous memory in bytes.
     pub accounts: Vec<(String, u64)>,
-    /// The number of processes that may have memory in common which counts once for each of them, because it is
-    /// known from `statm` only. 0 if it makes no difference.
+    /// The number of processes whose memory is known from `statm` only. In [`MemoryMode::Auto`], of those that
+    /// may have memory in common, which counts once for each of them. 0 if it makes no difference.
     pub by_statm: usize,
 }
 
@@ -161,7 +170,9 @@ pub fn groups(plan: &Plan, hz: Hz, samples: &[&Sample]) -> Vec<GroupView> {
         groups.iter().flat_map(|group| group.selector_indices.iter().copied()).collect();
     for (index, selector) in plan.selectors.iter().enumerate() {
         if !described.contains(&index) {
-            let mut none = GroupView::none(selector.terms(), index);
+            let mut none = GroupView::none(selector.terms_and_place(), index);
+            let doubt = now.in_doubt.iter().find(|(selector, _)| *selector == index);
+            none.unknown = doubt.map(|(_, cause)| cause.to_string());
             none.left_out = view.left_out(&[index], |_, _| true);
             groups.push(none);
         }
@@ -181,6 +192,7 @@ impl GroupView {
             name: String::from("(no group)"),
             selectors: Vec::from([selector]),
             selector_indices: Vec::from([index]),
+            idle: Vec::from([index]),
             report: None,
             unknown: None,
             rows: Vec::new(),
@@ -237,7 +249,7 @@ struct Totals {
     /// How many cores they used themselves.
     cpu: f64,
     memory: Sum,
-    /// How many may have memory in common that is known from `statm` only.
+    /// How many have memory that is known from `statm` only, and may have it in common.
     by_statm: usize,
     /// Their anonymous memory.
     statm: Anonymous,
@@ -330,8 +342,19 @@ impl View<'_> {
             let totals = &mut of_sets[membership.members[index].index()];
             totals.memory.add(self.plan.memory, footprint);
             let Footprint::Known(share) = footprint else { continue };
-            let is_from_statm = share.source == AnonymousSource::Resident;
-            if is_from_statm && relatives[index] > 1 && !accounted.contains(&index) {
+            let is_by_statm = match self.plan.memory {
+                MemoryMode::Auto => {
+                    let is_from_statm = share.source == AnonymousSource::Resident;
+                    is_from_statm && relatives[index] > 1 && !accounted.contains(&index)
+                }
+                // A kernel thread has no memory.
+                MemoryMode::Pss => {
+                    let has_memory = share.anonymous_whole + share.mapped_whole > Bytes(0);
+                    share.proportional.is_none() && has_memory
+                }
+                MemoryMode::SharedOnce | MemoryMode::Rss => false,
+            };
+            if is_by_statm {
                 totals.by_statm += 1;
                 totals.statm.add(share.anonymous_whole);
             }
@@ -348,7 +371,7 @@ impl View<'_> {
         let counted = group.control_groups.iter().filter(|picked| picked.counter.is_some());
         let path = |index: usize| path_of(&control_groups[index].path);
         let indices = self.selectors(group);
-        let selectors = indices.iter().map(|&index| self.plan.selectors[index].terms());
+        let selectors = indices.iter().map(|&index| self.plan.selectors[index].terms_and_place());
         let unknown = group.doubt.map(|_| {
             let cause = context.causes.get(&group.label).cloned();
             cause.unwrap_or_else(|| String::from("see the warnings"))
@@ -363,6 +386,7 @@ impl View<'_> {
             name: group.label.to_string(),
             selectors: selectors.collect(),
             selector_indices: indices.clone(),
+            idle: indices.iter().copied().filter(|&index| self.is_idle(group, index)).collect(),
             report,
             cpu_of_ended: cpu.map(|cpu| (cpu - totals.cpu).max(0.0)),
             counters: counted.map(|picked| path(picked.index)).collect(),
@@ -388,6 +412,24 @@ impl View<'_> {
         all.filter(|(index, selector)| is_one(*index, selector.name()))
             .map(|(index, _)| index)
             .collect()
+    }
+
+    /// Whether a selector picks no process for the group.
+    fn is_idle(&self, group: &Group, selector: usize) -> bool {
+        let all = &self.now.control_groups;
+        let has_process = |index: usize| {
+            let below = &all[index..all[index].end];
+            below.iter().any(|one| !one.pids.is_empty() || one.foreign > 0)
+        };
+        let picks = |(index, one): (usize, &ControlGroup)| {
+            one.selectors.contains(&selector) && has_process(index)
+        };
+        let is_control_group = self.plan.selectors[selector].takes_control_groups();
+        if is_control_group {
+            !all.iter().enumerate().any(picks)
+        } else {
+            !group.is_picked_by(selector)
+        }
     }
 
     /// The members that have a row, parents before their children.
@@ -452,20 +494,30 @@ impl View<'_> {
             memory: share.map(|share| resident(share).0),
             source: share.map(|share| match share.source {
                 _ if is_accounted => MemorySource::Account,
+                _ if share.proportional.is_some() => MemorySource::Proportional,
                 AnonymousSource::Proportional => MemorySource::Proportional,
                 AnonymousSource::Relatives => MemorySource::Relatives,
                 AnonymousSource::Resident => MemorySource::Resident,
             }),
             threads: process.threads,
             why: self.why(group, index, context),
+            also_in: self.also_in(group, index),
         }
+    }
+
+    fn also_in(&self, group: &Group, index: usize) -> Vec<String> {
+        let Sample { membership, groups, .. } = self.now;
+        let of_process = membership.sets.groups(membership.members[index]);
+        let numbers = of_process.map(|set| set.group as usize);
+        let others = numbers.filter(|&number| number != group.index).take(ALSO_IN);
+        others.filter_map(|number| groups.get(number)).map(|one| one.label.to_string()).collect()
     }
 
     fn why(&self, group: &Group, index: usize, context: &Context<'_>) -> Why {
         let Sample { snapshot, tree, control_groups, membership, .. } = self.now;
         let population = Population { snapshot, tree, control_groups };
         let pid_of = |index: usize| snapshot.processes[index].id.pid;
-        let by = |selector: usize| self.plan.selectors[selector].terms();
+        let by = |selector: usize| self.plan.selectors[selector].terms_and_place();
         match group.reason(index, population) {
             Some(Reason::Root { selector }) => {
                 let parent = tree.parent(index);
@@ -523,7 +575,7 @@ impl View<'_> {
         let accounted = of_group.iter().map(|(_, accounted)| *accounted);
         let mode = self.plan.memory;
         let parts = memory.breakdown(mode, accounted, *machine_memory)?;
-        let makes_a_difference = mode == MemoryMode::Auto && statm.can_be_shared();
+        let makes_a_difference = mode != MemoryMode::Auto || statm.can_be_shared();
         let accounts =
             of_group.iter().map(|(one, _)| (path_of(&one.path), one.account.anonymous.0));
         Some(MemoryView {
@@ -547,7 +599,7 @@ impl View<'_> {
                     left_out.push(LeftOut {
                         pid: id.pid,
                         name,
-                        selector: self.plan.selectors[*selector].terms(),
+                        selector: self.plan.selectors[*selector].terms_and_place(),
                     });
                 }
             }

@@ -2,6 +2,7 @@
 
 use super::facts::{Facts, visible};
 use super::{GroupView, MemorySource, MemoryView, Row, Why};
+use crate::emit::sizes;
 use crate::model::memory::MemoryMode;
 use crate::model::units::{Bytes, Pid};
 use alloc::collections::BTreeMap;
@@ -24,8 +25,10 @@ pub struct Page<'p> {
     pub groups: &'p [GroupView],
     /// For each of them: its line as it would be sent. Empty if it has none.
     pub lines: &'p [String],
-    /// For each of them: what comes nearest, if it has no process.
+    /// For each of them: what comes nearest to the selectors that pick no process.
     pub misses: &'p [Vec<String>],
+    /// For each of them: which processes may have left it.
+    pub departed: &'p [Vec<String>],
     /// The facts of their processes.
     pub facts: &'p BTreeMap<Pid, Facts>,
     /// The names of users, by their ids.
@@ -37,12 +40,11 @@ pub struct Page<'p> {
 /// The whole text.
 pub fn page(page: &Page<'_>) -> String {
     let mut text = String::new();
-    let with_lines = page.groups.iter().zip(page.lines).zip(page.misses);
-    for (index, ((group, line), misses)) in with_lines.enumerate() {
+    for (index, (group, line)) in page.groups.iter().zip(page.lines).enumerate() {
         if index > 0 {
             text.push('\n');
         }
-        for out in group_lines(page, group, misses) {
+        for out in group_lines(page, group, index) {
             // Whoever starts a process or a unit chooses its texts.
             text += &cut(&visible(out.trim_end()), page.width);
             text.push('\n');
@@ -58,7 +60,8 @@ pub fn page(page: &Page<'_>) -> String {
     text
 }
 
-fn group_lines(page: &Page<'_>, group: &GroupView, misses: &[String]) -> Vec<String> {
+fn group_lines(page: &Page<'_>, group: &GroupView, index: usize) -> Vec<String> {
+    let of_group = |all: &'_ [Vec<String>]| all.get(index).cloned().unwrap_or_default();
     let mut lines = Vec::new();
     lines.push(format!("{}: {}", group.name, group.selectors.join("; ")));
     if let Some(cause) = &group.unknown {
@@ -82,6 +85,7 @@ fn group_lines(page: &Page<'_>, group: &GroupView, misses: &[String]) -> Vec<Str
             group.hidden
         ));
     }
+    lines.extend(overlaps(group));
     for left_out in &group.left_out {
         lines.push(format!(
             "  left out: {} {} matches {}, but it is psstat or runs it",
@@ -91,9 +95,36 @@ fn group_lines(page: &Page<'_>, group: &GroupView, misses: &[String]) -> Vec<Str
     if group.is_empty() && group.unknown.is_none() {
         lines.push("  no process".to_string());
     }
-    lines.extend(misses.iter().map(|miss| format!("  nearest: {miss}")));
+    let departed = of_group(page.departed).into_iter();
+    lines.extend(departed.map(|one| format!("  may have left the group: {one}")));
+    lines.extend(of_group(page.misses).iter().map(|miss| format!("  nearest: {miss}")));
     lines
 }
+
+/// The other groups that processes of a group are in.
+fn overlaps(group: &GroupView) -> Vec<String> {
+    let mut others: BTreeMap<&str, Vec<Pid>> = BTreeMap::new();
+    for row in &group.rows {
+        for other in &row.also_in {
+            others.entry(other).or_default().push(row.pid);
+        }
+    }
+    let count = others.len();
+    let line = |(other, pids): (&str, Vec<Pid>)| {
+        let shown: Vec<String> = pids.iter().take(OVERLAPS).map(ToString::to_string).collect();
+        let rest = pids.len() - shown.len();
+        let rest = if rest > 0 { format!(" and {rest} more") } else { String::new() };
+        format!("  also in the group {other}, and counted there too: {}{rest}", shown.join(", "))
+    };
+    let mut lines: Vec<String> = others.into_iter().take(OVERLAPS).map(line).collect();
+    if count > OVERLAPS {
+        lines.push(format!("  also in {} more groups", count - OVERLAPS));
+    }
+    lines
+}
+
+/// So many other groups of the processes of a group are named, and so many processes of each.
+const OVERLAPS: usize = 5;
 
 fn processes(count: usize) -> String {
     if count == 1 { "1 process".to_string() } else { format!("{count} processes") }
@@ -217,23 +248,43 @@ fn memory_source(memory: &MemoryView) -> String {
                 Bytes(0) => String::new(),
                 Bytes(bytes) => format!(" + huge pages {}", size(bytes)),
             };
-            let statm = match by_statm {
-                0 => String::new(),
-                count => format!(
-                    "; {} by statm: what they have in common counts once per process (run psstat as root, or \
-                     give it CAP_SYS_PTRACE)",
-                    processes(*count)
-                ),
+            let (once, statm) = match by_statm {
+                0 => (", shared pages once", String::new()),
+                count => {
+                    let statm = format!(
+                        "; {} by statm: what they have in common counts once per process {RIGHTS}",
+                        processes(*count)
+                    );
+                    ("", statm)
+                }
             };
             format!(
-                "  memory: {sum} = anonymous {}{of_accounts} + files and shared {}{huge}{statm}",
+                "  memory: {sum}{once} = anonymous {}{of_accounts} + files and shared {}{huge}{statm}",
                 size(parts.anonymous.0),
                 size(parts.mapped.0)
             )
         }
-        mode => format!("  memory: {sum}, --memory {}", mode.name()),
+        MemoryMode::SharedOnce => {
+            format!("  memory: {sum}, pages of files and shared memory once (--memory shared-once)")
+        }
+        MemoryMode::Rss => format!("  memory: {sum}, shared pages in each process (--memory rss)"),
+        MemoryMode::Pss => {
+            let statm = match by_statm {
+                0 => String::new(),
+                count => format!(
+                    "; {} by statm, because their memory maps cannot be read {RIGHTS}",
+                    processes(*count)
+                ),
+            };
+            format!(
+                "  memory: {sum}, shared pages divided among those that have them (--memory pss){statm}"
+            )
+        }
     }
 }
+
+/// How psstat gets to see what processes have in common.
+const RIGHTS: &str = "(run psstat as root, or give it CAP_SYS_PTRACE)";
 
 /// How the share of a member in the anonymous memory is known.
 pub fn source_name(source: MemorySource) -> &'static str {
@@ -249,20 +300,9 @@ fn cores(cpu: Option<f64>) -> String {
     cpu.map_or_else(|| "-".to_string(), |cpu| format!("{cpu:.3}"))
 }
 
-/// A size for people: three digits and a unit.
-pub fn size(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
-    }
-    let mut value = bytes as f64 / 1024.0;
-    let mut unit = 0;
-    while value >= 1000.0 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    let decimals = if value < 9.995 { 2 } else { usize::from(value < 99.95) };
-    format!("{value:.decimals$} {}", UNITS[unit])
+/// A number of bytes for people.
+fn size(bytes: u64) -> String {
+    sizes::size(bytes as f64)
 }
 
 /// The end of a text, which has at most so many characters.
@@ -305,6 +345,7 @@ mod tests {
             source: Some(MemorySource::Account),
             threads: 2,
             why,
+            also_in: Vec::new(),
         }
     }
 
@@ -316,6 +357,7 @@ mod tests {
             name: "web".to_owned(),
             selectors: vec![by.clone()],
             selector_indices: vec![0],
+            idle: Vec::new(),
             report: None,
             unknown: None,
             more: 0,
@@ -348,6 +390,8 @@ mod tests {
             exe: None,
             user: Some(user),
             state: Some('S'),
+            parent: None,
+            kinship: None,
         };
         BTreeMap::from([
             (Pid::new(120), one("nginx", "nginx: master process", 0)),
@@ -358,7 +402,10 @@ mod tests {
     fn drawn(groups: &[GroupView], misses: &[Vec<String>], width: Option<usize>) -> String {
         let (facts, users) = (facts(), BTreeMap::from([(0, "root".to_owned())]));
         let lines = vec![String::from("psstat,process_name=web n_proc=3i 1\n"); groups.len()];
-        let page = Page { groups, lines: &lines, misses, facts: &facts, users: &users, width };
+        let departed = &[vec!["77 cache: its parent is process 1".to_owned()]][..];
+        let departed = if groups[0].name == "left" { departed } else { &[] };
+        let page =
+            Page { groups, lines: &lines, misses, departed, facts: &facts, users: &users, width };
         super::page(&page)
     }
 
@@ -368,17 +415,43 @@ mod tests {
             drawn(&[group()], &[Vec::new()], None),
             "web: pattern nginx\n\
              \x20   PID USER S   CPU      RSS THR WHY                             PROCESS\n\
-             \x20   120 root S 0.120 7.50 MiB   2 pattern nginx                   nginx: master process\n\
-             \x20   121 33   S 0.121 7.56 MiB   2 pattern nginx, and child of 120   nginx: worker process\n\
-             \x20   130 -    - 0.130 8.12 MiB   2 child of 120                      [cache]\n\
+             \x20   120 root S 0.120  7.5 MiB   2 pattern nginx                   nginx: master process\n\
+             \x20   121 33   S 0.121  7.6 MiB   2 pattern nginx, and child of 120   nginx: worker process\n\
+             \x20   130 -    - 0.130  8.1 MiB   2 child of 120                      [cache]\n\
              \x20              0.004              children that have ended\n\
              \x20 total            - 17.0 MiB   -\n\
              \x20 CPU: the own time of each process; that of children from those who waited for them\n\
-             \x20 memory: 17.0 MiB = anonymous 12.0 MiB (12.0 MiB by the account of \
-             system.slice/nginx.service) + files and shared 5.00 MiB\n\
+             \x20 memory: 17.0 MiB, shared pages once = anonymous 12.0 MiB (12.0 MiB by the account of \
+             system.slice/nginx.service) + files and shared 5.0 MiB\n\
              \x20 left out: 99 sh matches pattern nginx, but it is psstat or runs it\n\
              \x20 line: psstat,process_name=web n_proc=3i 1\n"
         );
+    }
+
+    #[test]
+    fn processes_of_other_groups_are_named() {
+        let mut both = group();
+        for row in &mut both.rows {
+            row.also_in = vec!["db".to_owned()];
+        }
+        both.rows[0].also_in.push("app".to_owned());
+        let said = drawn(&[both.clone()], &[Vec::new()], None);
+        let lines = "\n  also in the group app, and counted there too: 120\n  also in the group db, and \
+                     counted there too: 120, 121, 130\n";
+        assert!(said.contains(lines), "{said}");
+        both.rows[0].also_in = (0..7).map(|number| number.to_string()).collect();
+        let row = both.rows[1].clone();
+        both.rows.extend(vec![row; 4]);
+        let said = drawn(&[both], &[Vec::new()], None);
+        assert!(said.contains("\n  also in 3 more groups\n"), "{said}");
+    }
+
+    #[test]
+    fn a_process_that_may_have_left_is_named() {
+        let left = GroupView { name: "left".to_owned(), ..group() };
+        let said = drawn(&[left], &[Vec::new()], None);
+        let line = "\n  may have left the group: 77 cache: its parent is process 1\n  line:";
+        assert!(said.contains(line), "{said}");
     }
 
     #[test]
@@ -402,7 +475,16 @@ mod tests {
             "{said}"
         );
         assert!(!said.contains("no process"), "{said}");
-        let json = crate::explain::json::lines(&[empty], &[Vec::new()], &facts());
+        let page = Page {
+            groups: &[empty],
+            lines: &[],
+            misses: &[Vec::new()],
+            departed: &[],
+            facts: &facts(),
+            users: &BTreeMap::new(),
+            width: None,
+        };
+        let json = crate::explain::json::lines(&page);
         assert!(json.contains(r#""unknown":"/proc/7/exe cannot be read""#), "{json}");
     }
 
@@ -453,8 +535,25 @@ mod tests {
         let said = drawn(&[GroupView { memory, ..group() }], &[Vec::new()], None);
         let note = "; 3 processes by statm: what they have in common counts once per process (run psstat as \
                     root, or give it CAP_SYS_PTRACE)\n";
-        assert!(said.contains(note), "{said}");
+        assert!(said.contains(note) && !said.contains("pages once"), "{said}");
         assert!(!drawn(&[group()], &[Vec::new()], None).contains("statm"));
+    }
+
+    #[test]
+    fn each_mode_says_how_shared_pages_count() {
+        let said = |mode, by_statm| {
+            let memory = group().memory.map(|memory| MemoryView { mode, by_statm, ..memory });
+            let said = drawn(&[GroupView { memory, ..group() }], &[Vec::new()], None);
+            let line = said.lines().find(|line| line.starts_with("  memory: ")).expect("a line");
+            line.to_owned()
+        };
+        let of_pss = "shared pages divided among those that have them (--memory pss)";
+        assert!(said(MemoryMode::Auto, 0).contains("17.0 MiB, shared pages once = "));
+        assert!(said(MemoryMode::Rss, 0).ends_with("in each process (--memory rss)"));
+        assert!(said(MemoryMode::SharedOnce, 0).ends_with("once (--memory shared-once)"));
+        assert!(said(MemoryMode::Pss, 0).ends_with(of_pss));
+        let note = "; 1 process by statm, because their memory maps cannot be read (run psstat";
+        assert!(said(MemoryMode::Pss, 1).contains(note));
     }
 
     #[test]
@@ -462,20 +561,5 @@ mod tests {
         let drawn = drawn(&[group()], &[Vec::new()], Some(40));
         let lines = drawn.lines().filter(|line| !line.starts_with("  line:"));
         assert!(lines.into_iter().all(|line| line.chars().count() <= 40), "{drawn}");
-    }
-
-    #[test]
-    fn sizes_have_three_digits() {
-        for (bytes, text) in [
-            (0, "0 B"),
-            (1023, "1023 B"),
-            (1024, "1.00 KiB"),
-            (10_239_000, "9.76 MiB"),
-            (104_857_600, "100 MiB"),
-            (1_073_741_824, "1.00 GiB"),
-            (u64::MAX, "16384 PiB"),
-        ] {
-            assert_eq!(size(bytes), text);
-        }
     }
 }

@@ -38,6 +38,17 @@ pub struct Stat<'a> {
     pub start: Ticks,
 }
 
+/// Further fields of `/proc/PID/stat`, which an explanation uses (proc_pid_stat(5)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kinship {
+    /// Field 5: the process group, which has the pid of the process that made it.
+    pub group: Pid,
+    /// Field 6: the session, which has the pid of the process that made it.
+    pub session: Pid,
+    /// Field 9: whether it is a thread of the kernel (`PF_KTHREAD`, include/linux/sched.h).
+    pub is_kernel_thread: bool,
+}
+
 impl Stat<'_> {
     /// Whether the process still runs. If its first thread has ended, the state is `Z` although
     /// other threads may still run. It is a zombie only when all threads have ended.

@@ -3,7 +3,7 @@
 
 use super::line::{Words, decimal, kib_line, line_after};
 use crate::model::memory::{MachineMemory, Proportional, Split, Statm};
-use crate::model::process::Stat;
+use crate::model::process::{Kinship, Stat};
 use crate::model::readings::Storage;
 use crate::model::units::{Amounts, Bytes, Count, CpuNanos, Pages, Pid, Ticks, Uid};
 use alloc::vec::Vec;
@@ -46,6 +46,20 @@ pub fn stat(line: &[u8]) -> Option<Stat<'_>> {
         threads,
         start: Ticks(start),
     })
+}
+
+/// Parses process group, session and flags in `/proc/PID/stat` (proc_pid_stat(5)).
+pub fn kinship(line: &[u8]) -> Option<Kinship> {
+    const PF_KTHREAD: u64 = 0x0020_0000;
+    let close = memchr::memrchr(b')', line)?;
+    let mut words = Words(line.get(close + 1..)?);
+    // state, ppid
+    words.skip(2)?;
+    let group = Pid::checked(words.number()?)?;
+    let session = Pid::checked(words.number()?)?;
+    // tty_nr, tpgid
+    words.skip(2)?;
+    Some(Kinship { group, session, is_kernel_thread: words.number()? & PF_KTHREAD != 0 })
 }
 
 /// Parses the major page faults in `/proc/PID/stat` (proc_pid_stat(5)): field 12, of the process
@@ -211,6 +225,17 @@ mod tests {
         assert_eq!(stat.times.children, Ticks(19), "a negative cstime counts as 0");
         assert_eq!(stat.threads, 23);
         assert_eq!(stat.start, Ticks(2500));
+    }
+
+    #[test]
+    fn kinship_is_that_of_the_manual_page() {
+        let of_tail = |tail: &str| kinship(&line(b"a) b", tail));
+        let (group, session) = (Pid::new(8), Pid::new(9));
+        let of_process = Kinship { group, session, is_kernel_thread: false };
+        assert_eq!(of_tail("S 7 8 9 0 -1 4194560 13"), Some(of_process));
+        let of_kernel = Kinship { is_kernel_thread: true, ..of_process };
+        assert_eq!(of_tail("I 2 8 9 0 -1 69238880 13"), Some(of_kernel));
+        assert_eq!(of_tail("S 7 8"), None);
     }
 
     #[test]

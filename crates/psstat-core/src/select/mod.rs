@@ -1,5 +1,6 @@
 //! Selectors, and the processes that they pick as roots of groups.
 
+pub mod division;
 pub mod matcher;
 pub mod recipe;
 pub mod roots;

@@ -297,7 +297,7 @@ pub fn among_all<'k>(
         .iter()
         .map(|selector| {
             let has_condition = |kind: &Kind| kind.is_in(&selector.conditions);
-            Kind::ALL.into_iter().find(has_condition).filter(|_| selector.source == Source::All)
+            Kind::ALL.into_iter().find(has_condition).filter(|_| selector.source.is_all())
         })
         .collect();
     let kinds: Vec<Kind> =

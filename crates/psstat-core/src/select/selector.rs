@@ -26,6 +26,17 @@ pub struct Selector {
     pub children: bool,
     /// Tags of the group, in addition to the common tags.
     pub tags: Vec<(Label, Label)>,
+    /// Where it was written. `None` if it was typed on the command line.
+    pub place: Option<Place>,
+}
+
+/// A line of a configuration file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The path of the file.
+    pub file: String,
+    /// The number of the line.
+    pub line: usize,
 }
 
 /// How the groups of a selector are named.
@@ -91,6 +102,8 @@ impl PathPattern {
 pub enum Source {
     /// All processes.
     All,
+    /// All processes that no other group has.
+    Rest,
     /// The process with that pid.
     Pid(Pid),
     /// The process whose pid is in the file with that path.
@@ -136,12 +149,19 @@ impl Selector {
     /// A selector that picks every candidate of a source, with its descendants.
     pub fn new(naming: impl Into<Naming>, source: Source) -> Selector {
         let (naming, conditions) = (naming.into(), Conditions::default());
-        Selector { naming, source, conditions, children: true, tags: Vec::new() }
+        Selector { naming, source, conditions, children: true, tags: Vec::new(), place: None }
     }
 
     /// A selector that picks all processes that meet the conditions, with their descendants.
     pub fn of_all(naming: impl Into<Naming>, conditions: Conditions) -> Selector {
         Selector { conditions, ..Selector::new(naming, Source::All) }
+    }
+
+    /// A selector that picks the processes that no other group has.
+    pub fn of_rest(name: Label) -> Selector {
+        // Each is picked by its name, whatever that is.
+        let conditions = Conditions { pattern: Some(String::new()), ..Conditions::default() };
+        Selector { conditions, ..Selector::new(Some(name), Source::Rest) }
     }
 
     /// The name of its group, if the user gave it one.
@@ -161,7 +181,7 @@ impl Selector {
     /// processes, nobody knows which.
     pub fn picks_among_processes(&self) -> bool {
         match self.source {
-            Source::All => true,
+            Source::All | Source::Rest => true,
             Source::Pid(_) | Source::PidFile(_) => false,
             Source::Unit(_) | Source::ControlGroup(_) => !self.conditions.is_empty(),
         }
@@ -194,6 +214,7 @@ impl Selector {
         let bytes = |path: &PathPattern| path.as_str().as_bytes().to_vec();
         let source = match &self.source {
             Source::All => None,
+            Source::Rest => return Vec::from([("rest", b"all other processes".to_vec())]),
             Source::Pid(pid) => Some(("pid", pid.to_string().into_bytes())),
             Source::PidFile(path) => Some(("pid_file", path.clone())),
             Source::Unit(glob) => Some(("systemd", text(glob))),
@@ -214,11 +235,20 @@ impl Selector {
         source.into_iter().chain(conditions).chain(alone).collect()
     }
 
+    /// What it selects, and where that was written: `pattern ^nginx$ (psstat.toml:12)`.
+    pub fn terms_and_place(&self) -> String {
+        let terms = self.terms();
+        self.place.as_ref().map_or_else(|| terms.clone(), |place| format!("{terms} ({place})"))
+    }
+
     /// What it selects, without its name: `pattern ^nginx$, user www-data`.
     pub fn terms(&self) -> String {
-        let term = |(property, value)| format!("{property} {}", Label::lossy(value));
+        let term = |(property, value): (&str, &[u8])| {
+            let is_root = property == "cgroup" && value.is_empty();
+            format!("{property} {}", Label::lossy(if is_root { b"/" } else { value }))
+        };
         let properties = self.properties();
-        let terms = properties.iter().map(|(property, value)| term((property, value)));
+        let terms = properties.iter().map(|(property, value)| term((*property, &value[..])));
         terms.collect::<Vec<String>>().join(", ")
     }
 }
@@ -241,6 +271,14 @@ impl fmt::Display for PathPattern {
     }
 }
 
+impl fmt::Display for Place {
+    /// Writes the name of the file, without its directory, and the line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.file.rsplit('/').next().unwrap_or_default();
+        write!(f, "{}:{}", Label::lossy(name.as_bytes()), self.line)
+    }
+}
+
 impl fmt::Display for User {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -251,6 +289,11 @@ impl fmt::Display for User {
 }
 
 impl Source {
+    /// Whether all processes are candidates.
+    pub fn is_all(&self) -> bool {
+        matches!(self, Source::All | Source::Rest)
+    }
+
     /// Whether the candidates are those in control groups.
     pub fn is_control_group(&self) -> bool {
         matches!(self, Source::Unit(_) | Source::ControlGroup(_))
@@ -371,5 +414,8 @@ mod tests {
         selector.children = false;
         let text = "web: pid_file /run/nginx.pid, exe */nginx, children false";
         assert_eq!(selector.to_string(), text);
+        let root = PathPattern::Glob(String::new());
+        let root = Selector::new(None, Source::ControlGroup(root));
+        assert_eq!(root.terms(), "cgroup /");
     }
 }

@@ -197,7 +197,7 @@ impl Selectors {
 
     /// The conditions of the selectors of all processes.
     fn of_all(&self) -> impl Iterator<Item = &Conditions> {
-        let of_all = self.list.iter().filter(|selector| selector.source == Source::All);
+        let of_all = self.list.iter().filter(|selector| selector.source.is_all());
         of_all.map(|selector| &selector.conditions)
     }
 

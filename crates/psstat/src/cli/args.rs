@@ -1,6 +1,6 @@
 //! The definition of the command line. `--help`, the manual page and the completions come from it.
 
-use super::selectors::SelectorArgs;
+use super::selectors::{SelectorArgs, as_optional};
 use crate::settings::{CacheName, FieldList, Period, SortKey, ValueError};
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand};
@@ -89,7 +89,7 @@ Show which processes are in each group, and why: the selector that picked each, 
 its control group; what each uses; where CPU time and memory come from; what was left out; the line
 as it would be sent. For a group without a process, show what comes nearest. Take two samples, one
 second apart or as --wait says. Without selectors, show every systemd unit, or every process name
-where there is none. --format json prints an object for each group";
+where there is none, without kernel threads. --format json prints an object for each group";
 
 const CHECK_ABOUT: &str = "\
 Check the command line and the configuration file, and show what they would measure: the groups, and
@@ -181,7 +181,7 @@ pub struct ExecdArgs {
     )),
     mut_args(|arg| {
         let has_effect = !NOT_FOR_TOP.iter().any(|option| arg.get_long() == Some(&option[2..]));
-        if has_effect { arg } else { arg.hide(true) }
+        as_optional(if has_effect { arg } else { arg.hide(true) })
     })
 )]
 #[group(skip)]
@@ -228,9 +228,11 @@ pub struct CheckArgs {
     override_usage = "psstat explain [SELECTORS] [OPTIONS]",
     mut_arg("wait", |arg| arg.help("The time between the two samples [default: 1s]")),
     mut_arg("format", |arg| arg.help("json, or else text")),
+    mut_arg("sort", |arg| arg.hide(true)),
     mut_arg("output", |arg| arg.hide(true)),
     mut_arg("cache_dir", |arg| arg.hide(true)),
-    mut_arg("cache_name", |arg| arg.hide(true))
+    mut_arg("cache_name", |arg| arg.hide(true)),
+    mut_args(as_optional)
 )]
 #[group(skip)]
 pub struct ExplainArgs {

@@ -222,6 +222,11 @@ fn refuse_options_of_others(kind: Kind, args: &JobArgs) -> Result<(), ArgumentEr
             option: "--interval",
             cure: "it takes two samples; --wait is the time between them",
         }),
+        Kind::Explain if args.sort.is_some() => Err(ArgumentError::NotTaken {
+            command: "psstat explain",
+            option: "--sort",
+            cure: "it shows the groups in the order of the selectors, and parents before children",
+        }),
         Kind::Explain if args.output.is_some() => Err(ArgumentError::NotTaken {
             command: "psstat explain",
             option: "--output",
@@ -327,6 +332,8 @@ impl JobArgs {
             timeout: self.timeout,
             multi_threaded: self.multi_threaded.then_some(true),
             no_sandbox: self.no_sandbox.then_some(true),
+            exclusive: None,
+            rest: None,
             mistakes: with_space.collect(),
         })
     }
@@ -470,11 +477,25 @@ tags = { env = 'live', tier = '1' }
 
     #[test]
     fn help_fits_a_terminal_of_100_columns() {
-        for args in [&["--help"][..], &["execd", "--help"], &["check", "--help"], &["man", "-h"]] {
+        let commands = ["execd", "check", "explain", "man"].map(|command| vec![command, "--help"]);
+        for args in [vec!["--help"]].iter().chain(&commands) {
             let Ok(Invocation::Print(help)) = parsed(args) else { panic!("{args:?}") };
             let wide: Vec<&str> = help.lines().filter(|line| line.chars().count() > 100).collect();
             assert!(wide.is_empty(), "{args:?}: {wide:?}");
         }
+    }
+
+    #[test]
+    fn explain_needs_no_selector_and_takes_no_order() {
+        let Ok(Invocation::Explain(job)) = parsed(&["explain"]) else { panic!("no job") };
+        assert_eq!(job.plan.selectors.iter().count(), 2);
+        let Ok(Invocation::Print(help)) = parsed(&["explain", "--help"]) else { panic!("no help") };
+        assert!(help.contains("without any, everything"), "{help}");
+        assert!(!help.contains("required") && !help.contains("--sort"), "{help}");
+        let error = error_of(&["explain", "--format", "table", "--sort", "cpu"]);
+        assert!(error.contains("psstat explain does not take --sort"), "{error}");
+        let Ok(Invocation::Print(help)) = parsed(&["check", "--help"]) else { panic!("no help") };
+        assert!(help.contains("at least one is required"), "{help}");
     }
 
     #[cfg(feature = "top")]

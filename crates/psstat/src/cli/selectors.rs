@@ -35,7 +35,18 @@ struct Row {
     help: &'static str,
 }
 
-const HEADING: &str = "Selectors (each may be repeated; at least one is required, here or in FILE)";
+/// The heading of the selectors in a help text.
+pub const HEADING: &str =
+    "Selectors (each may be repeated; at least one is required, here or in FILE)";
+
+/// The same for the commands that show everything if there is no selector.
+pub const HEADING_OF_OPTIONAL: &str = "Selectors (each may be repeated; without any, everything)";
+
+/// The definition of an argument of a command that needs no selector.
+pub fn as_optional(arg: Arg) -> Arg {
+    let is_selector = arg.get_help_heading() == Some(HEADING);
+    if is_selector { arg.help_heading(HEADING_OF_OPTIONAL) } else { arg }
+}
 
 impl SelectorKind {
     const ALL: [SelectorKind; 8] = [

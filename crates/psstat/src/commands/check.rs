@@ -15,6 +15,7 @@ use psstat_core::model::label::printable;
 use psstat_core::model::process::Life;
 use psstat_core::plan::Plan;
 use psstat_core::select::selector::{Selector, User};
+use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
 
 /// Prints what the job would measure, and warns of mistakes. That there is a job means that command line and file are
@@ -77,6 +78,8 @@ struct Counted {
     sample: Sample,
     /// By the index of the group. Those that cannot be read are counted too.
     processes: Vec<u64>,
+    /// How many processes two groups have in common, by the indices of the groups.
+    common: BTreeMap<(usize, usize), u64>,
 }
 
 impl Counted {
@@ -85,8 +88,38 @@ impl Counted {
         let counts = sample.membership.count(sample.groups.len(), is_alive);
         let counts = sample.groups.iter().zip(counts);
         let processes = counts.map(|(group, count)| count as u64 + group.foreign).collect();
-        Counted { sample, processes }
+        let common = common(&sample);
+        Counted { sample, processes, common }
     }
+
+    /// The groups that have processes in common with a group, and how many.
+    fn overlaps(&self, group: &Group) -> Vec<String> {
+        let of_group = self.common.range((group.index, 0)..(group.index + 1, 0));
+        let other = |(&(_, other), count): (&(usize, usize), &u64)| {
+            let label = self.sample.groups.get(other).map(|other| other.label.to_string());
+            format!(
+                "{} with {}",
+                counted_as(*count, "process", "processes"),
+                label.unwrap_or_default()
+            )
+        };
+        of_group.take(MOST_LISTED).map(other).collect()
+    }
+}
+
+/// How many processes groups have in common with each other. Of a process that is in many groups, some count.
+fn common(sample: &Sample) -> BTreeMap<(usize, usize), u64> {
+    let mut common = BTreeMap::new();
+    for &set in &sample.membership.members {
+        let groups = sample.membership.sets.groups(set).map(|set| set.group as usize);
+        let groups: Vec<usize> = groups.take(MOST_LISTED).collect();
+        for &one in &groups {
+            for &other in groups.iter().filter(|&&other| other != one) {
+                *common.entry((one, other)).or_default() += 1;
+            }
+        }
+    }
+    common
 }
 
 /// Selector by selector, with the tags of its lines. An option that has slipped below `[tags]` is
@@ -95,7 +128,8 @@ fn summary(job: &Job, looked_up: &Plan, counted: Option<&Counted>) -> String {
     let plan = &job.plan;
     let mut text = String::from("valid; psstat would measure\n");
     for (index, (selector, tags)) in plan.selectors.iter().zip(&plan.tags).enumerate() {
-        text += &format!("  {selector}\n");
+        let place = selector.place.as_ref().map_or_else(String::new, |place| format!(" ({place})"));
+        text += &format!("  {selector}{place}\n");
         let known = looked_up.selectors[index].conditions.user.as_ref();
         if let (Some(typed), Some(known)) = (&selector.conditions.user, known) {
             text += &format!("    user: {}\n", user(typed, known));
@@ -106,6 +140,11 @@ fn summary(job: &Job, looked_up: &Plan, counted: Option<&Counted>) -> String {
         }
         if let Some(counted) = counted {
             text += &format!("    now: {}\n", now(selector, index, counted));
+            let groups = counted.sample.groups.iter();
+            let of_selector = groups.filter(|group| group.selector == index && group.named);
+            for overlap in of_selector.flat_map(|group| counted.overlaps(group)) {
+                text += &format!("    in common: {overlap}\n");
+            }
         }
         let tags: Vec<String> = tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
         text += &format!("    tags: {}\n", tags.join(", "));
@@ -139,7 +178,7 @@ const MOST_LISTED: usize = 10;
 
 /// What a selector picks now.
 fn now(selector: &Selector, index: usize, counted: &Counted) -> String {
-    let Counted { sample, processes } = counted;
+    let Counted { sample, processes, .. } = counted;
     let Some(name) = selector.name() else {
         let is_own = |group: &&Group| !group.named && group.is_picked_by(index);
         let own: Vec<&Group> = sample.groups.iter().filter(is_own).collect();
@@ -200,6 +239,9 @@ fn running(job: &Job) -> Vec<String> {
     }
     let interval = job.interval.map(|interval| humantime::format_duration(interval).to_string());
     running.push(format!("interval: {}", interval.as_deref().unwrap_or("none")));
+    if job.plan.division.is_exclusive {
+        running.push("exclusive: each process is in one group".to_owned());
+    }
     running
 }
 

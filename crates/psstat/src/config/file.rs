@@ -24,6 +24,8 @@ pub struct File {
     pub timeout: Option<Spanned<String>>,
     pub multi_threaded: Option<bool>,
     pub no_sandbox: Option<bool>,
+    pub exclusive: Option<bool>,
+    pub rest: Option<Spanned<String>>,
     pub max_groups: Option<Spanned<i64>>,
     pub overflow: Option<Spanned<String>>,
     #[serde(default)]

@@ -12,7 +12,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// Each key with the type of its value and an example.
-const EXAMPLES: [(&str, &str, &str); 29] = [
+const EXAMPLES: [(&str, &str, &str); 31] = [
     ("host", STRING, "\"tengu\""),
     ("cache_dir", STRING, "\"/run/psstat\""),
     ("cache_name", STRING, "\"web\""),
@@ -40,6 +40,8 @@ const EXAMPLES: [(&str, &str, &str); 29] = [
     ("exe_regex", STRING, "\"/nginx$\""),
     ("user", "a name or a number", "\"www-data\""),
     ("children", BOOLEAN, "false"),
+    ("exclusive", BOOLEAN, "true"),
+    ("rest", STRING, "\"other\""),
     ("max_groups", NUMBER, "1000"),
     ("overflow", STRING, "\"other\""),
 ];

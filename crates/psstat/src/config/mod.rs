@@ -30,11 +30,14 @@ use crate::settings::{
 };
 pub use error::{ConfigError, ConfigErrors, Problem};
 use file::{File, Group, Names, User};
+use psstat_core::account::names::JOINT_NAME;
 use psstat_core::model::label::{Label, excerpt};
 use psstat_core::model::units::Uid;
 use psstat_core::select::matcher::{Matcher, PatternError};
 use psstat_core::select::recipe::Recipe;
-use psstat_core::select::selector::{self, Conditions, Naming, PathPattern, Selector, Source};
+use psstat_core::select::selector::{
+    self, Conditions, Naming, PathPattern, Place, Selector, Source,
+};
 use psstat_core::select::template::Bound;
 use serde::Deserialize;
 use std::cell::RefCell;
@@ -78,9 +81,14 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
+    /// The number of lines that end between two positions.
+    fn lines_between(self, start: usize, end: usize) -> usize {
+        let between = self.text.as_bytes().get(start..end.min(self.text.len()));
+        between.unwrap_or_default().iter().filter(|&&byte| byte == b'\n').count()
+    }
+
     fn note(self, position: usize, problem: Problem) {
-        let before = &self.text.as_bytes()[..position.min(self.text.len())];
-        let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
+        let line = self.lines_between(0, position) + 1;
         let error = ConfigError { path: self.path.to_owned(), line, problem };
         self.errors.borrow_mut().push(error);
     }
@@ -161,6 +169,8 @@ impl<'a> Reader<'a> {
             timeout: self.value("timeout", file.timeout.as_ref(), str::parse::<Period>),
             multi_threaded: file.multi_threaded,
             no_sandbox: file.no_sandbox,
+            exclusive: file.exclusive,
+            rest: self.value("rest", file.rest.as_ref(), label),
             mistakes: Vec::new(),
         }
     }
@@ -232,8 +242,11 @@ impl<'a> Reader<'a> {
         let mut selectors: Vec<Selector> = Vec::new();
         let mut tags_of_groups: BTreeMap<(Label, Label), Label> = BTreeMap::new();
         let mut groups = groups.into_iter().peekable();
+        let (mut line, mut counted) = (1, 0);
         while let Some(group) = groups.next() {
             let start = group.span().start;
+            line += self.lines_between(counted, start);
+            counted = counted.max(start);
             let end = groups.peek().map_or(self.text.len(), |next| next.span().start);
             let is_whole = !refused.iter().any(|key| (start..end).contains(&key.start));
             let group = group.into_inner();
@@ -251,7 +264,8 @@ impl<'a> Reader<'a> {
                     self.note(start, Problem::TagConflict(key.clone()));
                 }
             }
-            selectors.push(selector);
+            let file = self.path.to_string_lossy().into_owned();
+            selectors.push(Selector { place: Some(Place { file, line }), ..selector });
         }
         selectors
     }
@@ -267,7 +281,11 @@ impl<'a> Reader<'a> {
     ) -> Option<Selector> {
         let errors_before = self.errors_so_far();
         let naming = self.value("name", group.name.as_ref(), |name| {
-            Naming::parse(name, bound).ok_or(ValueError::EmptyName)
+            let naming = Naming::parse(name, bound).ok_or(ValueError::EmptyName)?;
+            if let Naming::Given(_) = naming {
+                label(name)?;
+            }
+            Ok(naming)
         });
         let naming = naming.unwrap_or_default();
         let source = self.source(&group);
@@ -303,7 +321,8 @@ impl<'a> Reader<'a> {
             }
         }
         let children = group.children.unwrap_or(true);
-        let selector = Selector { naming, source, conditions, children, tags };
+        let place = None;
+        let selector = Selector { naming, source, conditions, children, tags, place };
         if selector.takes_control_groups() && !children {
             self.note(start, Problem::NoChildrenToLeaveOut);
             return None;
@@ -384,7 +403,8 @@ impl<'a> Reader<'a> {
 }
 
 fn label(text: &str) -> Result<Label, ValueError> {
-    Label::new(text.as_bytes()).ok_or(ValueError::EmptyName)
+    let label = Label::new(text.as_bytes()).ok_or(ValueError::EmptyName)?;
+    if label.as_str() == JOINT_NAME { Err(ValueError::ReservedName) } else { Ok(label) }
 }
 
 fn path(text: &str) -> Result<PathBuf, ValueError> {
@@ -447,6 +467,8 @@ mod tests {
             timeout = "2s"
             multi_threaded = true
             no_sandbox = true
+            exclusive = true
+            rest = "other"
 
             [tags]
             z = "1"
@@ -516,6 +538,8 @@ mod tests {
             timeout: "2s".parse().ok(),
             multi_threaded: Some(true),
             no_sandbox: Some(true),
+            exclusive: Some(true),
+            rest: Some(Label::lossy(b"other")),
             mistakes: Vec::new(),
         };
         assert_eq!(settings, expected);

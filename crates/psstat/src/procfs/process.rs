@@ -6,7 +6,7 @@ use super::Procfs;
 use super::file_path::FilePath;
 use psstat_core::model::buffer::Buffer;
 use psstat_core::model::memory::{Proportional, Split, Statm};
-use psstat_core::model::process::Stat;
+use psstat_core::model::process::{Kinship, Stat};
 use psstat_core::model::read_error::{ReadError, Reason};
 use psstat_core::model::readings::Storage;
 use psstat_core::model::units::{Amounts, Bytes, Count, CpuNanos, Pid, ProcId, Ticks, Uid};
@@ -91,6 +91,14 @@ impl Procfs {
     /// to another user.
     pub fn io(&self, pid: Pid, buffer: &mut Buffer) -> Result<Storage, ReadError> {
         self.read_and_parse(pid, "io", buffer, parse::io)
+    }
+
+    /// Reads process group, session and flags in `stat`.
+    ///
+    /// # Errors
+    /// [`ReadError`] if the file cannot be read or parsed.
+    pub fn kinship(&self, pid: Pid, buffer: &mut Buffer) -> Result<Kinship, ReadError> {
+        self.read_and_parse(pid, "stat", buffer, parse::kinship)
     }
 
     /// Reads the major page faults in `stat`.

@@ -5,7 +5,7 @@ use crate::job::Mounts;
 use psstat_core::field::Need;
 use psstat_core::model::memory::MemoryMode;
 use psstat_core::plan::Plan;
-use psstat_core::select::selector::{Selector, Source, User};
+use psstat_core::select::selector::{Selector, User};
 use std::path::Path;
 
 /// What a job still does after its first sample.
@@ -33,7 +33,7 @@ impl Remaining<'_> {
     /// security/landlock/task.c).
     pub fn traces(&self) -> bool {
         // Among all processes, psstat must know other psstats, by their `exe`.
-        let knows_psstats = |selector: &Selector| selector.source == Source::All;
+        let knows_psstats = |selector: &Selector| selector.source.is_all();
         let Plan { selectors, fields, memory, .. } = self.plan;
         let reads_rollups = match memory {
             // The kernel accounts the memory of a control group as a whole.

@@ -5,6 +5,7 @@ mod surroundings;
 use super::relay::{self, Turn, Watch};
 use crate::deadline::{Deadline, Stop};
 use crate::error::Error;
+use crate::everything;
 use crate::files::output;
 use crate::job::{Baseline, Job};
 use crate::machine::Machine;
@@ -13,12 +14,14 @@ use crate::terminal::Terminal;
 use crate::users::Getent;
 use psstat_core::emit::Format;
 use psstat_core::engine::{Engine, Sample};
+use psstat_core::explain::facts::Facts;
 use psstat_core::explain::text::Page;
-use psstat_core::explain::{self, GroupView, facts, json, text};
+use psstat_core::explain::{self, GroupView, Row, departed, facts, json, text};
 use psstat_core::field::{Field, Fields};
 use psstat_core::kernel::Kernel;
+use psstat_core::model::units::Pid;
 use psstat_core::plan::Plan;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use surroundings::Near;
 
@@ -65,12 +68,16 @@ fn explain_and_print(turn: &Turn<Session>) -> Result<(), Error> {
     let taken = turn.sample(session, || {
         let now = engine.sample(Some(&before.state))?;
         let groups = explain::groups(&plan, engine.kernel().constants().hz, &[&all, &before, &now]);
-        let known = Known::of(engine.kernel(), &plan, &groups);
-        Ok((now, groups, known))
+        let pids = groups.iter().flat_map(|group| group.rows.iter().map(|row| row.pid));
+        // Without the facts of a process, its row shows its name.
+        let (facts, _) = facts::read(engine.kernel(), pids.collect::<BTreeSet<_>>().into_iter());
+        let shown = Shown::of(&plan, groups, &facts);
+        let known = Known::of(engine.kernel(), &plan, &now, (&shown.groups, facts));
+        Ok((now, shown, known))
     });
     let Some((session, taken)) = taken else { return Ok(()) };
-    let (now, groups, known) = taken.map_err(|error| Error::of_sample(error, timeout))?;
-    let text = text_of(&session.job.plan, &now, &groups, &known);
+    let (now, shown, known) = taken.map_err(|error| Error::of_sample(error, timeout))?;
+    let text = text_of(&session.job.plan, &now, &shown, &known);
     output::print(text.as_bytes())?;
     let mut messages = Messages::about(&session.job.mounts);
     messages.warn_of(&session.job.mistakes);
@@ -98,38 +105,60 @@ fn complete(plan: &Plan) -> Plan {
     Plan { fields: Fields::new(fields), ..plan.clone() }
 }
 
+/// The groups that are shown.
+struct Shown {
+    groups: Vec<GroupView>,
+    /// How many groups of kernel threads are not.
+    of_kernel: usize,
+}
+
+impl Shown {
+    /// Every machine has many kernel threads. They are left out if nobody has said what to show.
+    fn of(plan: &Plan, mut groups: Vec<GroupView>, facts: &BTreeMap<Pid, Facts>) -> Shown {
+        let is_everything = plan.selectors.iter().eq(&everything::selectors(false));
+        let count = groups.len();
+        if is_everything && plan.format != Format::Json {
+            let is_thread = |row: &Row| {
+                let kinship = facts.get(&row.pid).and_then(|facts| facts.kinship);
+                kinship.is_some_and(|kinship| kinship.is_kernel_thread)
+            };
+            groups.retain(|group| group.is_empty() || !group.rows.iter().all(is_thread));
+        }
+        Shown { of_kernel: count - groups.len(), groups }
+    }
+}
+
 /// What is known besides the groups.
 struct Known {
-    facts: BTreeMap<psstat_core::model::units::Pid, facts::Facts>,
-    /// For each group: what comes nearest, if it has no process.
+    facts: BTreeMap<Pid, Facts>,
+    /// For each group: what comes nearest to the selectors that pick no process.
     misses: Vec<Vec<String>>,
+    /// For each group: which processes may have left it.
+    departed: Vec<Vec<String>>,
     users: BTreeMap<u32, String>,
 }
 
 impl Known {
-    fn of(kernel: &impl Kernel, plan: &Plan, groups: &[GroupView]) -> Known {
-        let mut members: Vec<_> =
-            groups.iter().flat_map(|group| group.rows.iter().map(|row| row.pid)).collect();
-        members.sort_unstable();
-        members.dedup();
+    fn of(
+        kernel: &impl Kernel,
+        plan: &Plan,
+        now: &Sample,
+        (groups, facts): (&[GroupView], BTreeMap<Pid, Facts>),
+    ) -> Known {
         let users = crate::users::names();
-        let is_empty = |group: &&GroupView| group.is_empty();
-        let misses = if groups.iter().filter(is_empty).count() == 0 {
+        let misses = if groups.iter().all(|group| group.idle.is_empty()) {
             vec![Vec::new(); groups.len()]
         } else {
             Near::look(kernel, &users).misses(kernel, plan, groups)
         };
-        // Without the facts of a process, its row shows its name.
-        let (facts, _) = facts::read(kernel, members.into_iter());
-        Known { facts, misses, users }
+        let departed = departed::notes(kernel, plan, now, groups);
+        Known { facts, misses, departed, users }
     }
 }
 
-fn text_of(plan: &Plan, now: &Sample, groups: &[GroupView], known: &Known) -> String {
-    let Known { facts, misses, users } = known;
-    if plan.format == Format::Json {
-        return json::lines(groups, misses, facts);
-    }
+fn text_of(plan: &Plan, now: &Sample, shown: &Shown, known: &Known) -> String {
+    let groups = &shown.groups[..];
+    let Known { facts, misses, departed, users } = known;
     let as_sent = Plan { format: Format::Influx, ..plan.clone() };
     let line = |group: &GroupView| {
         let report = group.report.as_ref();
@@ -138,5 +167,18 @@ fn text_of(plan: &Plan, now: &Sample, groups: &[GroupView], known: &Known) -> St
     };
     let lines: Vec<String> = groups.iter().map(line).collect();
     let width = Terminal::of_stdout().screen().columns;
-    text::page(&Page { groups, lines: &lines, misses, facts, users, width })
+    let page = Page { groups, lines: &lines, misses, departed, facts, users, width };
+    if plan.format == Format::Json {
+        return json::lines(&page);
+    }
+    let mut text = text::page(&page);
+    match shown.of_kernel {
+        0 => {}
+        1 => text += "\n1 group of kernel threads is left out: --pattern shows it\n",
+        count => {
+            text +=
+                &format!("\n{count} groups of kernel threads are left out: --pattern shows them\n");
+        }
+    }
+    text
 }

@@ -18,6 +18,7 @@ pub struct Near<'n> {
     /// Whether there was time to look at all processes.
     is_complete: bool,
     units: Vec<(String, usize)>,
+    control_groups: Vec<(String, usize)>,
     users: &'n BTreeMap<u32, String>,
 }
 
@@ -35,29 +36,33 @@ impl<'n> Near<'n> {
             facts.name.starts_with("psstat") && kernel.is_psstat(pid).unwrap_or(false)
         };
         facts.retain(|&pid, facts| !is_psstat(pid, facts));
-        Near { facts, is_complete, units: units(kernel), users }
+        let [units, control_groups] = control_groups(kernel);
+        Near { facts, is_complete, units, control_groups, users }
     }
 
-    /// For each group: what comes nearest to its selectors, if it has no process.
+    /// For each group: what comes nearest to its selectors that pick no process.
     pub fn misses(
         &self,
         kernel: &impl Kernel,
         plan: &Plan,
         groups: &[GroupView],
     ) -> Vec<Vec<String>> {
-        let Near { facts, is_complete, units, users } = self;
-        let around = Surroundings { facts, is_complete: *is_complete, units, users };
+        let Near { facts, is_complete, units, control_groups, users } = self;
+        let is_complete = *is_complete;
+        let around = Surroundings { facts, is_complete, units, control_groups, users };
         let of_group = |group: &GroupView| {
-            if !group.is_empty() {
-                return Vec::new();
-            }
-            let selectors = group.selector_indices.iter().map(|&index| &plan.selectors[index]);
-            let near = |selector: &Selector| {
-                let mut said = Vec::from_iter(link(selector));
-                said.extend(misses(selector, named(kernel, selector), &around));
-                said
+            // If there are several, it must be said which.
+            let is_alone = group.selector_indices.len() == 1;
+            let near = |selector: &Selector| -> Vec<String> {
+                let said = link(selector).into_iter();
+                let said = said.chain(misses(selector, named(kernel, selector), &around));
+                let with_selector = |one: String| {
+                    let terms = selector.terms_and_place();
+                    if is_alone { one } else { format!("{terms} matches nothing: {one}") }
+                };
+                said.map(with_selector).collect()
             };
-            selectors.flat_map(near).collect()
+            group.idle.iter().map(|&index| &plan.selectors[index]).flat_map(near).collect()
         };
         groups.iter().map(of_group).collect()
     }
@@ -84,18 +89,20 @@ fn link(selector: &Selector) -> Option<String> {
     Some(format!("{path} is a link to {target}, which --exe matches: write {target}"))
 }
 
-/// The ids of all units in sight, and how many processes are in each and below it.
-fn units(kernel: &impl Kernel) -> Vec<(String, usize)> {
-    let pick = |_: &[u8], unit: Option<&[u8]>| Vec::from_iter(unit.map(|_| 0));
-    let hierarchy = kernel.control_groups(Wanted { pick: &pick, units: true, below: &|_| false });
+/// All units and all control groups in sight, each with the number of processes in it and below it.
+fn control_groups(kernel: &impl Kernel) -> [Vec<(String, usize)>; 2] {
+    let hierarchy =
+        kernel.control_groups(Wanted { pick: &|_, _| vec![0], units: true, below: &|_| true });
     let groups = hierarchy.map(|hierarchy| hierarchy.groups).unwrap_or_default();
     let count = |index: usize| -> usize {
         groups[index..groups[index].end].iter().map(|group| group.pids.len()).sum()
     };
-    let units = groups.iter().enumerate().filter_map(|(index, group)| {
-        let id = facts::text_of(group.unit.as_ref()?);
-        let is_slice = id.rsplit('.').next() == Some("slice");
-        (!is_slice).then(|| (id, count(index)))
-    });
-    units.collect()
+    let (mut units, mut paths) = (Vec::new(), Vec::new());
+    for (index, group) in groups.iter().enumerate() {
+        let count = count(index);
+        paths.push((facts::text_of(&group.path), count));
+        let id = group.unit.as_ref().map(|id| facts::text_of(id));
+        units.extend(id.filter(|id| !id.ends_with(".slice")).map(|id| (id, count)));
+    }
+    [units, paths]
 }

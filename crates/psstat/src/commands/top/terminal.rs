@@ -5,6 +5,7 @@
 
 use crate::error::TerminalError;
 use crate::sys::retry;
+use crate::terminal::shows_colors;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -44,18 +45,10 @@ pub fn abilities<S: AsRef<OsStr>>(
     let locale = locale.unwrap_or_default().to_lowercase();
     let is_utf8 = locale.contains("utf-8") || locale.contains("utf8");
     Ok(Abilities {
-        colors: value("NO_COLOR").is_none() && !term.as_deref().is_some_and(is_monochrome),
+        colors: shows_colors(&variable),
         // The font of the console has no eighths of a block.
         only_ascii: !is_utf8 || term.as_deref() == Some("linux"),
     })
-}
-
-/// Whether terminals of that name have no colors.
-fn is_monochrome(term: &str) -> bool {
-    term.starts_with("vt1")
-        || term.starts_with("vt2")
-        || term.ends_with("-m")
-        || term.ends_with("-mono")
 }
 
 /// Alternate screen, no cursor.
@@ -190,7 +183,6 @@ mod tests {
         assert_eq!(of(&[xterm, ("LANG", "C.utf8"), ("LC_ALL", "C")]), abilities(true, true));
         assert_eq!(of(&[xterm]), abilities(true, true));
         assert_eq!(of(&[xterm, ("NO_COLOR", "1")]), abilities(false, true));
-        assert_eq!(of(&[xterm, ("NO_COLOR", "")]), abilities(true, true));
         assert_eq!(of(&[("TERM", "linux"), ("LANG", "C.UTF-8")]), abilities(true, true));
         assert_eq!(of(&[("TERM", "vt100"), ("LANG", "C.UTF-8")]), abilities(false, false));
         assert_eq!(of(&[("TERM", "dumb")]), None);

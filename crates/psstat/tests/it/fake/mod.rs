@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends by panicking")]
 
 mod cpu;
+mod explain;
 mod membership;
 mod memory;
 mod odd_files;

@@ -49,6 +49,25 @@ fn the_rows_add_up_to_the_line() {
     assert_eq!(group["n_proc"].as_u64(), Some(rows.len() as u64), "{group}");
 }
 
+/// A worker that stays. No child ends.
+const STEADY: &str = "while :; do :; done & read -r nothing; kill $!";
+
+/// What the rows lack would stand in the row of the children that have ended, so the sum alone is always right.
+#[test]
+fn the_rows_have_all_if_no_child_ends() {
+    let fixture = Fixture::new();
+    let steady = fixture.start(&["/bin/bash", "-c", STEADY]);
+    let objects = objects(&["--pid", &format!("steady:{}", steady.pid), "--wait=700ms"]);
+    let group = &objects[0];
+    let rows = group["processes"].as_array().expect("rows");
+    let of_rows: f64 = rows.iter().filter_map(|row| row["p_cpu"].as_f64()).sum();
+    let all = number(group, "p_cpu");
+    assert!(all > 0.0 && rows.len() == 2, "{group}");
+    let rounding = 1e-6 * (rows.len() as f64 + 2.0);
+    assert!((of_rows - all).abs() <= rounding, "{of_rows}, not {all}: {group}");
+    assert!(number(group, "p_cpu_of_ended_children") <= rounding, "{group}");
+}
+
 #[test]
 fn each_member_has_its_reason() {
     let fixture = Fixture::new();

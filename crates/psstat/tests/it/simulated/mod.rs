@@ -14,6 +14,7 @@
 //! | `clocks` | CPU clocks stand while a process does nothing, and lag while it runs unseen |
 //! | `alone` | groups without children report what each root used itself |
 //! | `counters` | groups of control groups report what ran in them |
+//! | `divided` | groups that share the processes of a machine add up to it |
 //! | `partial` | reading some processes gives the same result as reading all |
 //! | `reasons` | each member has a reason, and the reasons are true |
 //! | `unanswered` | a process that does not answer changes only what depends on it |
@@ -34,6 +35,7 @@ mod access;
 mod alone;
 mod clocks;
 mod counters;
+mod divided;
 mod explained;
 mod hierarchy;
 mod history;
@@ -84,6 +86,10 @@ struct Watch {
     access: Access,
     /// Whether everything is read anew in each sample.
     forgets_known: bool,
+    /// Whether each process belongs to one group at most.
+    is_exclusive: bool,
+    /// The name of the group of all other processes.
+    rest: Option<&'static str>,
 }
 
 /// What a sample reported.
@@ -118,7 +124,18 @@ impl Watch {
         let fields = vec![Field::CpuShare, Field::CpuTime, Field::Processes];
         let (setup, access) = (Setup::default(), Access::default());
         let (is_resident, forgets_known) = (false, false);
-        Watch { selectors, fields, state: None, is_resident, setup, access, forgets_known }
+        let (is_exclusive, rest) = (false, None);
+        Watch {
+            selectors,
+            fields,
+            state: None,
+            is_resident,
+            setup,
+            access,
+            forgets_known,
+            is_exclusive,
+            rest,
+        }
     }
 
     /// The same watch without CPU clocks: it knows CPU time from `stat` alone, in ticks.
@@ -150,7 +167,9 @@ impl Watch {
 
     fn plan(&self) -> Plan {
         let fields = Fields::new(self.fields.iter().copied());
-        let options = Options { fields, ..Options::default() };
+        let rest = self.rest.map(|rest| Label::lossy(rest.as_bytes()));
+        let is_exclusive = self.is_exclusive;
+        let options = Options { fields, is_exclusive, rest, ..Options::default() };
         Plan::new(self.selectors.clone(), options).unwrap()
     }
 

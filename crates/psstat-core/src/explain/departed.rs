@@ -1,0 +1,236 @@
+//! Processes that may have left a group.
+//!
+//! A daemon that is started twice over (fork, fork, and the one in between ends) has another parent than the
+//! process that started it: process 1, or a process that takes over orphans (`PR_SET_CHILD_SUBREAPER`, prctl(2)).
+//! It is no descendant of the group any more. The kernel does not say where it came from, but it does say that
+//!
+//! - its parent is above the group: orphans are handed upwards;
+//! - it started after the group;
+//! - it is in the control group of a member, because a process is born into that of its parent.
+//!
+//! If it also resembles a member, it may belong to the group.
+
+use super::facts::{self, Facts, text_of};
+use super::misses::cures;
+use super::{GroupView, Row};
+use crate::engine::Sample;
+use crate::kernel::Kernel;
+use crate::model::buffer::Buffer;
+use crate::model::units::{Pid, Ticks};
+use crate::parse::cgroupfs;
+use crate::plan::Plan;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// So many members of a group are compared with.
+const MEMBERS: usize = 100;
+
+/// So many processes of a group are told.
+const TOLD: usize = 3;
+
+/// What `stat` says of a process.
+#[derive(Clone, Copy)]
+struct Brief {
+    parent: Pid,
+    start: Ticks,
+}
+
+/// For each group, in the order given: sentences about the processes that may have left it. `now` is the sample
+/// that the groups were drawn from.
+pub fn notes(
+    kernel: &impl Kernel,
+    plan: &Plan,
+    now: &Sample,
+    groups: &[GroupView],
+) -> Vec<Vec<String>> {
+    let is_looked_at = |group: &GroupView| {
+        let mut selectors = group.selector_indices.iter().map(|&index| &plan.selectors[index]);
+        selectors.any(|selector| selector.children && !selector.takes_control_groups())
+            && !group.rows.is_empty()
+    };
+    if !groups.iter().any(is_looked_at) {
+        return alloc::vec![Vec::new(); groups.len()];
+    }
+    let around = Around { kernel, taken: taken(now), own: own(kernel), all: all(kernel) };
+    let of_group =
+        |group| if is_looked_at(group) { around.of_group(&group.rows) } else { Vec::new() };
+    groups.iter().map(of_group).collect()
+}
+
+/// The processes that are in a group.
+fn taken(now: &Sample) -> BTreeSet<Pid> {
+    let processes = now.snapshot.processes.iter().zip(&now.membership.members);
+    let taken = processes.filter(|&(_, &set)| now.membership.sets.groups(set).next().is_some());
+    taken.map(|(process, _)| process.id.pid).collect()
+}
+
+/// psstat and what runs it.
+fn own(kernel: &impl Kernel) -> BTreeSet<Pid> {
+    kernel.own_line().into_iter().map(|id| id.pid).collect()
+}
+
+/// All processes, as far as there is time.
+fn all(kernel: &impl Kernel) -> BTreeMap<Pid, Brief> {
+    let (mut pids, mut buffer, mut all) = (Vec::new(), Buffer::default(), BTreeMap::new());
+    // What cannot be listed is not told.
+    let _ = kernel.pids(&mut pids);
+    for pid in pids {
+        if kernel.out_of_time() {
+            break;
+        }
+        if let Ok(stat) = kernel.stat(pid, &mut buffer) {
+            all.insert(pid, Brief { parent: stat.parent, start: stat.start });
+        }
+    }
+    all
+}
+
+struct Around<'a, K> {
+    kernel: &'a K,
+    taken: BTreeSet<Pid>,
+    own: BTreeSet<Pid>,
+    all: BTreeMap<Pid, Brief>,
+}
+
+/// A process, and what it can be told by.
+struct Traits {
+    pid: Pid,
+    facts: Facts,
+    control_group: Option<String>,
+}
+
+impl<K: Kernel> Around<'_, K> {
+    fn of_group(&self, rows: &[Row]) -> Vec<String> {
+        let roots: Vec<Pid> = rows.iter().filter(|row| row.depth == 0).map(|row| row.pid).collect();
+        let parents: BTreeSet<Pid> = roots.iter().filter_map(|&pid| self.parent(pid)).collect();
+        let above = self.above(&parents);
+        let starts = rows.iter().filter_map(|row| self.all.get(&row.pid)).map(|brief| brief.start);
+        let Some(first) = starts.min() else { return Vec::new() };
+        let is_candidate = |(pid, brief): &(&Pid, &Brief)| {
+            above.contains(&brief.parent)
+                && brief.start >= first
+                && !self.taken.contains(pid)
+                && !self.own.contains(pid)
+        };
+        let mut candidates = self.all.iter().filter(is_candidate).peekable();
+        if candidates.peek().is_none() {
+            return Vec::new();
+        }
+        let members = rows.iter().take(MEMBERS).filter_map(|row| self.traits(row.pid));
+        let members: Vec<Traits> = members.collect();
+        let mut said = Vec::new();
+        let mut further = 0;
+        for (&pid, brief) in candidates {
+            let Some(one) = self.traits(pid) else { continue };
+            let is_orphan = brief.parent == Pid::INIT
+                || !parents.contains(&brief.parent)
+                || self.has_lost_its_leader(&one);
+            let Some(reason) =
+                Some(&one).filter(|_| is_orphan).and_then(|one| self.reason(one, &members))
+            else {
+                continue;
+            };
+            if said.len() == TOLD {
+                further += 1;
+                continue;
+            }
+            let unit = one.control_group.as_deref().and_then(unit_of);
+            said.push(format!(
+                "{pid} {}: its parent is process {}, and {reason}: {}",
+                one.facts.name,
+                brief.parent,
+                cures(unit, &one.facts)
+            ));
+        }
+        if further > 0 {
+            said.push(format!("{further} more"));
+        }
+        said
+    }
+
+    fn parent(&self, pid: Pid) -> Option<Pid> {
+        self.all.get(&pid).map(|brief| brief.parent)
+    }
+
+    /// These processes and all above them.
+    fn above(&self, parents: &BTreeSet<Pid>) -> BTreeSet<Pid> {
+        let mut above = BTreeSet::new();
+        for &parent in parents {
+            let mut next = Some(parent);
+            while let Some(pid) = next.filter(|&pid| pid != Pid::NONE && above.insert(pid)) {
+                next = self.parent(pid);
+            }
+        }
+        above
+    }
+
+    /// `None` if the process has ended, there is no time, or it is a thread of the kernel.
+    fn traits(&self, pid: Pid) -> Option<Traits> {
+        let (mut known, _) = facts::read(self.kernel, [pid].into_iter());
+        let facts = known.remove(&pid)?;
+        if facts.kinship.is_some_and(|kinship| kinship.is_kernel_thread) {
+            return None;
+        }
+        let text = self.kernel.cgroup(pid).ok();
+        let control_group = text.as_deref().and_then(cgroupfs::cgroup_path).map(text_of);
+        Some(Traits { pid, facts, control_group })
+    }
+
+    /// Whether the process that made its session or its process group has ended: its parent may have done so too.
+    fn has_lost_its_leader(&self, one: &Traits) -> bool {
+        let is_gone = |pid: Pid| pid != Pid::NONE && !self.all.contains_key(&pid);
+        one.facts.kinship.is_some_and(|kinship| is_gone(kinship.group) || is_gone(kinship.session))
+    }
+
+    /// What a process and a member have in common.
+    fn reason(&self, one: &Traits, members: &[Traits]) -> Option<String> {
+        // A process is born into the control group of its parent. The root says nothing.
+        let in_same = |member: &&Traits| match (&member.control_group, &one.control_group) {
+            (Some(theirs), Some(own)) => is_below(own, theirs),
+            _ => true,
+        };
+        let near: Vec<&Traits> = members.iter().filter(in_same).collect();
+        let exe = one.facts.exe.as_ref();
+        if let Some(exe) = exe
+            && let Some(member) = near.iter().find(|member| member.facts.exe.as_ref() == Some(exe))
+        {
+            return Some(format!("it runs the same executable as {} ({exe})", member.pid));
+        }
+        let has_its_name = |member: &&&Traits| {
+            member.facts.name == one.facts.name && member.facts.user == one.facts.user
+        };
+        if let Some(member) = near.iter().find(has_its_name) {
+            return Some(format!("it has the name and the user of {}", member.pid));
+        }
+        if let Some(session) = one.facts.kinship.map(|kinship| kinship.session)
+            && let Some(member) = near.iter().find(|member| {
+                let kinship = member.facts.kinship;
+                let leader = members.iter().any(|leader| leader.pid == session);
+                let is_left = session != Pid::NONE && !self.all.contains_key(&session);
+                (leader || is_left) && kinship.is_some_and(|kinship| kinship.session == session)
+            })
+        {
+            return Some(format!("it is in the session of {}", member.pid));
+        }
+        let unit = one.control_group.as_deref().and_then(unit_of)?;
+        near.iter()
+            .find(|member| member.control_group.as_deref().and_then(unit_of) == Some(unit))
+            .map(|member| format!("it is in the unit of {}", member.pid))
+    }
+}
+
+/// Whether a control group is another one or below it.
+fn is_below(path: &str, other: &str) -> bool {
+    match path.strip_prefix(other) {
+        Some(rest) => rest.is_empty() || rest.starts_with('/') || other.is_empty(),
+        None => false,
+    }
+}
+
+/// The service in a path of a control group. A login has a scope, in which whatever the user starts is.
+fn unit_of(path: &str) -> Option<&str> {
+    let is_service = |part: &&str| part.ends_with(".service") && !part.starts_with("user@");
+    path.split('/').find(is_service)
+}
