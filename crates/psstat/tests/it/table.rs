@@ -62,6 +62,22 @@ fn groups_that_overlap_have_no_total() {
 }
 
 #[test]
+fn a_group_whose_members_are_not_known_has_a_row() {
+    let tree = tree();
+    let directory = tempfile::tempdir().unwrap();
+    let pid_file = format!("--pid-file=who:{}", directory.path().display());
+    let job = job(&tree, &[&pid_file]);
+    job.baseline();
+    let text = String::from_utf8(job.run().stdout).unwrap();
+    let rows = "\
+db                         1   15.6 MiB
+who                        ?          ?
+total (3 of 4 groups)      3  ~21.5 MiB
+";
+    assert!(text.ends_with(rows), "{text}");
+}
+
+#[test]
 fn a_file_has_no_colors_and_whole_names() {
     let tree = tree();
     let directory = tempfile::tempdir().unwrap();

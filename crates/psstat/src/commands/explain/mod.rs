@@ -1,6 +1,6 @@
 //! `psstat explain`: shows which processes are in each group, and why.
 
-mod surroundings;
+pub mod surroundings;
 
 use super::relay::{self, Turn, Watch};
 use crate::deadline::{Deadline, Stop};
