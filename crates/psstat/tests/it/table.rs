@@ -170,6 +170,24 @@ fn a_terminal_has_colors_unless_somebody_wants_none() {
     }
 }
 
+/// `psstat explain` has its warnings in its text. In a terminal, standard error would repeat them.
+#[test]
+fn an_explanation_in_a_terminal_says_warnings_once() {
+    let tree = tree();
+    let mut terminal = Terminal::new(100);
+    let mut command = psstat();
+    command.args(["explain", "--wait=1ms", "--timeout=5m", "--exe=x:nginx", "--proc"]);
+    command.arg(tree.path()).stdout(terminal.end()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    drop(command);
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    let text = terminal.rest();
+    assert!(child.wait().unwrap().success());
+    assert!(text.contains("\r\nwarnings:\r\n  --exe "), "{text}");
+    assert_eq!(said, "");
+}
+
 #[test]
 fn no_line_is_wider_than_the_terminal() {
     for columns in [90, 40, 20, 9, 1] {
