@@ -336,7 +336,11 @@ fn without_directory(command: &str) -> String {
 fn why(why: &Why) -> String {
     match why {
         Why::Picked { by, .. } => by.clone(),
-        Why::In { control_group, .. } => format!("in {control_group}"),
+        // The end of the path says more, and columns are narrow.
+        Why::In { control_group, .. } => match control_group.rsplit_once('/') {
+            Some((_, name)) if !name.is_empty() => format!("in {name}"),
+            _ => format!("in {control_group}"),
+        },
         Why::ChildOf(pid) => format!("child of {pid}"),
     }
 }
@@ -344,6 +348,13 @@ fn why(why: &Why) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_control_group_is_shown_by_its_name() {
+        let of = |path: &str| why(&Why::In { control_group: path.to_owned(), by: String::new() });
+        assert_eq!(of("system.slice/nginx.service"), "in nginx.service");
+        assert_eq!([of("docker"), of("/")], ["in docker", "in /"]);
+    }
 
     #[test]
     fn directories_of_programs_are_left_out() {
