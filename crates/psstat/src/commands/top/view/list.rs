@@ -222,9 +222,9 @@ pub fn of_group(group: &Group, area: Rect, buffer: &mut Buffer) {
         history.range(columns).map(|(_, high)| f64::from(high))
     };
     let cpu = format!(
-        "CPU {}%, at most {}%",
-        units::percent(group.cpu),
-        units::percent(highest(&group.cpu_history))
+        "CPU {}, at most {}",
+        units::percent_sign(group.cpu),
+        units::percent_sign(highest(&group.cpu_history))
     );
     let memory = format!(
         "memory {}, at most {}",

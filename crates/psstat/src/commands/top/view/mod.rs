@@ -47,8 +47,11 @@ pub fn draw(model: &mut Model, buffer: &mut Buffer) {
 /// What is shown, and in the corner what psstat itself costs.
 fn draw_head(model: &Model, area: Rect, buffer: &mut Buffer) {
     let first = pen::line(area, 0);
-    let own =
-        format!("psstat: {}% {}", units::percent(model.own.cpu), units::bytes(model.own.memory));
+    let own = format!(
+        "psstat: {} {}",
+        units::percent_sign(model.own.cpu),
+        units::bytes(model.own.memory)
+    );
     let own_width = pen::width(&own).min(first.width);
     let rest = Rect { width: first.width.saturating_sub(own_width + 2), ..first };
     pen::write(buffer, rest, Side::Left, &title(model), BOLD);
@@ -327,6 +330,10 @@ mod tests {
         let cells: Vec<&str> =
             line.split_whitespace().skip(3).filter(|cell| *cell == "-").collect();
         assert_eq!(cells.len(), 4, "{text}");
+        model.key(Key::End);
+        model.key(Key::Enter);
+        let (text, _) = screen(&mut model, 80, 24);
+        assert!(text.contains("who: CPU -, at most - ") && !text.contains("-%"), "{text}");
     }
 
     #[test]
