@@ -76,7 +76,8 @@ fn sentences(page: &Page<'_>, group: &GroupView, index: usize) -> (String, Vec<S
     let mut lines = Vec::new();
     let heading = format!("{}: {}", group.name, group.selectors.join("; "));
     if let Some(cause) = &group.unknown {
-        lines.push(format!("  not known who belongs to it: {cause}"));
+        let who = if group.is_empty() { "who" } else { "who else" };
+        lines.push(format!("  not known {who} belongs to it: {cause}"));
     }
     match group.more {
         0 => {}
@@ -509,6 +510,9 @@ mod tests {
             "{said}"
         );
         assert!(!said.contains("no process"), "{said}");
+        let some = GroupView { unknown: empty.unknown.clone(), ..group() };
+        let said = drawn(&[some], &[Vec::new()], None);
+        assert!(said.contains("\n  not known who else belongs to it: /proc/7/exe"), "{said}");
         let page = Page {
             groups: &[empty],
             lines: &[],
