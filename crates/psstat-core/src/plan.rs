@@ -3,7 +3,7 @@
 
 use crate::emit::Format;
 use crate::emit::emission::Emission;
-use crate::emit::table::{Screen, Sort, Style};
+use crate::emit::table::{Groups, Screen, Sort, Style};
 use crate::field::{Fields, Need};
 use crate::model::collect;
 use crate::model::label::{Label, Tags};
@@ -113,20 +113,20 @@ impl Plan {
     /// The output of a sample that was taken at `taken`: whole lines, or nothing. A table has no total,
     /// and any width.
     pub fn text(&self, reports: &[Report], taken: WallNanos) -> String {
-        self.text_on(Screen::default(), reports, taken, false)
+        self.text_on(Screen::default(), reports, taken, Groups::default())
     }
 
-    /// The same, for a screen, which matters to a table alone. A table has a total if the groups
-    /// `are_disjoint`: no process is in two of them.
+    /// The same, for a screen, and with what else is known of the groups. Both matter to a table alone. A table
+    /// has a total if no process is in two groups.
     pub fn text_on(
         &self,
         screen: Screen,
         reports: &[Report],
         taken: WallNanos,
-        are_disjoint: bool,
+        groups: Groups<'_>,
     ) -> String {
         let emission = Emission { reports, tags: &self.tags, fields: &self.fields, taken };
-        let style = Style { sort: self.sort, memory: self.memory, are_disjoint, screen };
+        let style = Style { sort: self.sort, memory: self.memory, groups, screen };
         self.format.text(&emission, &style)
     }
 }

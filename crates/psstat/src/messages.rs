@@ -77,6 +77,11 @@ impl Messages {
         *already_reported = now;
     }
 
+    /// The texts of the warnings.
+    pub fn warnings(&self) -> impl Iterator<Item = &str> {
+        self.warnings.iter().map(|warning| &*warning.text)
+    }
+
     /// Writes all messages at once.
     pub fn write(self) {
         let mut text = String::new();

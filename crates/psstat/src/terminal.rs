@@ -24,6 +24,11 @@ impl Terminal {
         Terminal { screen: Screen { columns: Some(USUAL_COLUMNS), has_colors } }
     }
 
+    /// Whether there is one.
+    pub fn is_there(&self) -> bool {
+        self.screen.columns.is_some()
+    }
+
     /// The screen as it is now: its window can have changed.
     pub fn screen(&mut self) -> Screen {
         if self.screen.columns.is_some()

@@ -45,7 +45,7 @@ impl Format {
     }
 
     /// The output of a sample in this format: whole lines, or nothing. The style is that of a table.
-    pub fn text(self, emission: &Emission<'_>, style: &Style) -> String {
+    pub fn text(self, emission: &Emission<'_>, style: &Style<'_>) -> String {
         match self {
             Format::Influx => influx::lines(emission),
             Format::Json => json::lines(emission),

@@ -41,23 +41,33 @@ pub enum Sort {
     By(Field),
 }
 
+/// What is known of the groups of a table besides their reports.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Groups<'s> {
+    /// The groups that have no report, because it is not known who belongs to them.
+    pub unknown: &'s [Label],
+    /// Whether no process is in two groups. If not, a total would count some processes twice.
+    pub are_disjoint: bool,
+}
+
 /// How to make a table of the reports of a sample.
 #[derive(Clone, Copy, Debug)]
-pub struct Style {
+pub struct Style<'s> {
     /// The order of the rows. `None` is the order of the reports.
     pub sort: Option<Sort>,
     /// How the memory was measured.
     pub memory: MemoryMode,
-    /// Whether no process is in two groups. If not, a total would count some processes twice.
-    pub are_disjoint: bool,
+    /// What is known of the groups.
+    pub groups: Groups<'s>,
     /// Where the table is shown.
     pub screen: Screen,
 }
 
-/// Returns the table. It is empty if there are no reports.
-pub fn page(emission: &Emission<'_>, style: &Style) -> String {
+/// Returns the table. It is empty if there are no groups.
+pub fn page(emission: &Emission<'_>, style: &Style<'_>) -> String {
     let mut reports: Vec<&Report> = emission.reports.iter().collect();
-    if reports.is_empty() {
+    let Groups { unknown, are_disjoint } = style.groups;
+    if reports.is_empty() && unknown.is_empty() {
         return String::new();
     }
     match style.sort {
@@ -72,16 +82,22 @@ pub fn page(emission: &Emission<'_>, style: &Style) -> String {
     let fields = emission.fields.as_slice();
     let mut rows: Vec<Row> = Vec::from([header(fields)]);
     rows.extend(reports.iter().map(|report| row(report, fields)));
+    rows.extend(unknown.iter().map(|label| unknown_row(label, fields)));
     let needs_total = reports.len() > 1;
-    if needs_total && style.are_disjoint {
-        rows.push(total(&reports, fields, style.memory));
+    if needs_total && are_disjoint {
+        let mut total = total(&reports, fields, style.memory);
+        if !unknown.is_empty() {
+            let all = reports.len() + unknown.len();
+            total.name = format!("{TOTAL} ({} of {all} groups)", reports.len());
+        }
+        rows.push(total);
     }
     let layout = Layout::of(&rows, style.screen.columns);
     let mut text = String::new();
     for row in &rows {
         layout.write(row, style.screen.has_colors, &mut text);
     }
-    if needs_total && !style.are_disjoint {
+    if needs_total && !are_disjoint {
         text.push_str(&cut("no total: groups overlap", style.screen.columns));
         text.push('\n');
     }
@@ -101,7 +117,7 @@ enum Look {
     Plain,
     Header,
     Total,
-    /// The group has no process.
+    /// The group has no process, or nobody knows.
     Down,
 }
 
@@ -125,6 +141,12 @@ fn row(report: &Report, fields: &[Field]) -> Row {
         cells: fields.iter().map(cell).collect(),
         look: if report.processes == 0 { Look::Down } else { Look::Plain },
     }
+}
+
+/// A group of which it is not known who belongs to it. It comes after all others.
+fn unknown_row(label: &Label, fields: &[Field]) -> Row {
+    let cells = fields.iter().map(|_| "?".to_owned()).collect();
+    Row { name: shown(label), cells, look: Look::Down }
 }
 
 /// The total of groups that have no process in common. The total of a field is not known if one of its
@@ -326,18 +348,18 @@ mod tests {
     use alloc::vec;
     use proptest::prelude::*;
 
-    const STYLE: Style = Style {
+    const STYLE: Style<'_> = Style {
         sort: None,
         memory: MemoryMode::Auto,
-        are_disjoint: true,
+        groups: Groups { unknown: &[], are_disjoint: true },
         screen: Screen { columns: None, has_colors: false },
     };
 
-    fn wide(columns: usize) -> Style {
+    fn wide(columns: usize) -> Style<'static> {
         Style { screen: Screen { columns: Some(columns), has_colors: false }, ..STYLE }
     }
 
-    fn table(reports: &[Report], fields: &[Field], style: &Style) -> String {
+    fn table(reports: &[Report], fields: &[Field], style: &Style<'_>) -> String {
         let fields = Fields::new(fields.iter().copied());
         page(&Emission { reports, tags: &[], fields: &fields, taken: WallNanos(7) }, style)
     }
@@ -431,19 +453,38 @@ total      357.0%  ~1.7%
     }
 
     #[test]
+    fn groups_that_are_not_known_have_a_row() {
+        let unknown = [label("who")];
+        let groups = Groups { unknown: &unknown, are_disjoint: true };
+        assert_table(
+            &table(&reports()[..2], &Field::DEFAULT, &Style { groups, ..STYLE }),
+            "
+GROUP                          CPU   MEM%  PROCS
+web                          42.0%   0.1%      5
+postgresql@15-main.service  315.0%   1.6%     65
+who                              ?      ?      ?
+total (2 of 3 groups)       357.0%  ~1.7%     70
+",
+        );
+        let alone = table(&[], &[Field::Processes], &Style { groups, ..STYLE });
+        assert_eq!(alone, "GROUP  PROCS\nwho        ?\n");
+    }
+
+    #[test]
     fn what_cannot_be_added_has_no_total() {
         let both = &reports()[..2];
         let fields = [Field::Memory, Field::Uptime];
-        let last = |style: &Style| {
+        let last = |style: &Style<'_>| {
             let shown = table(both, &fields, style);
             shown.lines().last().unwrap().to_owned()
         };
         assert_eq!(last(&STYLE), "total (2 groups)            ~273 MiB");
         let exact = Style { memory: MemoryMode::Pss, ..STYLE };
         assert_eq!(last(&exact), "total (2 groups)             273 MiB");
-        let overlapping = Style { are_disjoint: false, ..STYLE };
+        let overlap = Groups { are_disjoint: false, ..STYLE.groups };
+        let overlapping = Style { groups: overlap, ..STYLE };
         assert_eq!(last(&overlapping), "no total: groups overlap");
-        let narrow = Style { are_disjoint: false, ..wide(10) };
+        let narrow = Style { groups: overlap, ..wide(10) };
         assert_eq!(last(&narrow), "no to…rlap");
         let one = table(&both[..1], &fields, &STYLE);
         assert_eq!(one.lines().count(), 2, "the only group is its own total: {one}");
@@ -549,7 +590,8 @@ total      357.0%  ~1.7%
             are_disjoint: bool,
         ) {
             let fields = [Field::CpuShare, Field::MemoryShare, Field::Processes, Field::Memory, Field::Uptime];
-            let style = Style { screen: Screen { columns, has_colors: false }, are_disjoint, ..STYLE };
+            let groups = Groups { unknown: &[], are_disjoint };
+            let style = Style { screen: Screen { columns, has_colors: false }, groups, ..STYLE };
             let shown = table(&reports, &fields, &style);
             let lines: Vec<&str> = shown.lines().collect();
             let has_last = usize::from(reports.len() > 1);

@@ -30,6 +30,7 @@ use crate::field::{Field, Need};
 use crate::kernel::{Clocks, Kernel, Wanted};
 use crate::model::births::Births;
 use crate::model::control_group::{ControlGroup, Hierarchy};
+use crate::model::label::Label;
 use crate::model::memory::MachineMemory;
 use crate::model::process::Process;
 use crate::model::read_error::ReadError;
@@ -76,6 +77,9 @@ pub struct Sample {
     pub machine_memory: Option<MachineMemory>,
     /// A report for each group that has a line. Empty if there was nothing to compare with.
     pub reports: Vec<Report>,
+    /// The groups that have none because it is not known who belongs to them. Empty if there was nothing to
+    /// compare with.
+    pub unknown: Vec<Label>,
     /// What the next sample is to be compared with.
     pub state: State,
     /// Warnings.
@@ -311,6 +315,8 @@ impl<K: Kernel> Engine<K> {
         if self.is_resident {
             self.known_names = names::by_process(made, &snapshot);
         }
+        let are_unknown = groups.iter().filter(|group| last.is_some() && group.doubt.is_some());
+        let unknown = are_unknown.map(|group| group.label.clone()).collect();
         let pid = |&index: &usize| snapshot.processes[index].id.pid;
         let members: Vec<Pid> = readings.members.iter().map(pid).collect();
         self.kernel.hold(&members);
@@ -333,6 +339,7 @@ impl<K: Kernel> Engine<K> {
             in_doubt,
             machine_memory: memory,
             reports,
+            unknown,
             diagnostics,
         })
     }

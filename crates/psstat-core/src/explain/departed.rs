@@ -21,7 +21,7 @@ use crate::parse::cgroupfs;
 use crate::plan::Plan;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 /// So many members of a group are compared with.
@@ -192,16 +192,19 @@ impl<K: Kernel> Around<'_, K> {
             _ => true,
         };
         let near: Vec<&Traits> = members.iter().filter(in_same).collect();
+        // Many processes run the same interpreter and do something else.
+        let like: Vec<&&Traits> =
+            near.iter().filter(|member| is_alike(&one.facts, &member.facts)).collect();
         let exe = one.facts.exe.as_ref();
         if let Some(exe) = exe
-            && let Some(member) = near.iter().find(|member| member.facts.exe.as_ref() == Some(exe))
+            && let Some(member) = like.iter().find(|member| member.facts.exe.as_ref() == Some(exe))
         {
             return Some(format!("it runs the same executable as {} ({exe})", member.pid));
         }
-        let has_its_name = |member: &&&Traits| {
+        let has_its_name = |member: &&&&Traits| {
             member.facts.name == one.facts.name && member.facts.user == one.facts.user
         };
-        if let Some(member) = near.iter().find(has_its_name) {
+        if let Some(member) = like.iter().find(has_its_name) {
             return Some(format!("it has the name and the user of {}", member.pid));
         }
         if let Some(session) = one.facts.kinship.map(|kinship| kinship.session)
@@ -219,6 +222,19 @@ impl<K: Kernel> Around<'_, K> {
             .find(|member| member.control_group.as_deref().and_then(unit_of) == Some(unit))
             .map(|member| format!("it is in the unit of {}", member.pid))
     }
+}
+
+/// Whether the command lines of two processes begin alike: the program and its first argument, or the title that a
+/// program gives itself, as in `nginx: worker process`.
+fn is_alike(one: &Facts, other: &Facts) -> bool {
+    let beginning = |facts: &Facts| -> Vec<String> {
+        let command = facts.command.as_deref().unwrap_or_default();
+        let mut words = command.split(' ');
+        let first = words.next().unwrap_or_default();
+        let second = words.next().filter(|_| !first.ends_with(':'));
+        [Some(first), second].into_iter().flatten().map(ToString::to_string).collect()
+    };
+    beginning(one) == beginning(other)
 }
 
 /// Whether a control group is another one or below it.

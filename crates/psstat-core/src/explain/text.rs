@@ -15,6 +15,10 @@ use core::fmt::Write as _;
 const USER: usize = 16;
 const WHY: usize = 32;
 
+/// The longest cell of WHY on a terminal with fewer columns than this.
+const SHORT_WHY: usize = 24;
+const WIDE: usize = 100;
+
 /// Deeper processes are not indented further.
 const DEEPEST: usize = 20;
 
@@ -33,7 +37,7 @@ pub struct Page<'p> {
     pub facts: &'p BTreeMap<Pid, Facts>,
     /// The names of users, by their ids.
     pub users: &'p BTreeMap<u32, String>,
-    /// Lines are cut to so many characters. `None` for no limit.
+    /// Rows are cut to so many characters, and sentences are broken there. `None` for no limit.
     pub width: Option<usize>,
 }
 
@@ -44,10 +48,16 @@ pub fn page(page: &Page<'_>) -> String {
         if index > 0 {
             text.push('\n');
         }
-        for out in group_lines(page, group, index) {
-            // Whoever starts a process or a unit chooses its texts.
-            text += &cut(&visible(out.trim_end()), page.width);
+        let table = if group.rows.is_empty() { Vec::new() } else { table(page, group) };
+        let (heading, sentences) = sentences(page, group, index);
+        // Whoever starts a process or a unit chooses its texts.
+        text += &wrapped(&visible(&heading), page.width);
+        for row in table {
+            text += &cut(&visible(row.trim_end()), page.width);
             text.push('\n');
+        }
+        for sentence in sentences {
+            text += &wrapped(&visible(&sentence), page.width);
         }
         // The line is not cut: it is there to be copied.
         let line = if line.is_empty() { "none\n" } else { line };
@@ -60,15 +70,14 @@ pub fn page(page: &Page<'_>) -> String {
     text
 }
 
-fn group_lines(page: &Page<'_>, group: &GroupView, index: usize) -> Vec<String> {
+/// The heading of a group, which is above its rows, and the sentences, which are below.
+fn sentences(page: &Page<'_>, group: &GroupView, index: usize) -> (String, Vec<String>) {
     let of_group = |all: &'_ [Vec<String>]| all.get(index).cloned().unwrap_or_default();
     let mut lines = Vec::new();
-    lines.push(format!("{}: {}", group.name, group.selectors.join("; ")));
+    let heading = format!("{}: {}", group.name, group.selectors.join("; "));
     if let Some(cause) = &group.unknown {
-        lines.push(format!("  not known who belongs to it: {cause}"));
-    }
-    if !group.rows.is_empty() {
-        lines.extend(table(page, group));
+        let who = if group.is_empty() { "who" } else { "who else" };
+        lines.push(format!("  not known {who} belongs to it: {cause}"));
     }
     match group.more {
         0 => {}
@@ -98,7 +107,7 @@ fn group_lines(page: &Page<'_>, group: &GroupView, index: usize) -> Vec<String> 
     let departed = of_group(page.departed).into_iter();
     lines.extend(departed.map(|one| format!("  may have left the group: {one}")));
     lines.extend(of_group(page.misses).iter().map(|miss| format!("  nearest: {miss}")));
-    lines
+    (heading, lines)
 }
 
 /// The other groups that processes of a group are in.
@@ -185,7 +194,10 @@ fn cells(page: &Page<'_>, row: &Row) -> [String; 8] {
         cores(row.cpu),
         row.memory.map_or_else(|| "-".to_string(), size),
         row.threads.to_string(),
-        end_of(why(&row.why, facts), page.width.map(|_| WHY)),
+        end_of(
+            why(&row.why, facts),
+            page.width.map(|width| if width < WIDE { SHORT_WHY } else { WHY }),
+        ),
         format!("{}{}", "  ".repeat(row.depth.min(DEEPEST)), process(row, facts)),
     ]
 }
@@ -314,6 +326,29 @@ fn end_of(text: String, limit: Option<usize>) -> String {
         }
         _ => text,
     }
+}
+
+/// A sentence, broken at spaces into lines of so many characters. All but the first are indented.
+fn wrapped(sentence: &str, width: Option<usize>) -> String {
+    let indent = sentence.len() - sentence.trim_start().len();
+    let further = " ".repeat(indent + 4);
+    let mut text = sentence[..indent].to_string();
+    let mut taken = indent;
+    for (index, word) in sentence[indent..].split(' ').enumerate() {
+        let length = word.chars().count();
+        if index > 0 && width.is_some_and(|width| taken + 1 + length > width) {
+            text.push('\n');
+            text += &further;
+            taken = further.len();
+        } else if index > 0 {
+            text.push(' ');
+            taken += 1;
+        }
+        text += word;
+        taken += length;
+    }
+    text.push('\n');
+    text
 }
 
 /// The line, cut to so many characters.
@@ -475,6 +510,9 @@ mod tests {
             "{said}"
         );
         assert!(!said.contains("no process"), "{said}");
+        let some = GroupView { unknown: empty.unknown.clone(), ..group() };
+        let said = drawn(&[some], &[Vec::new()], None);
+        assert!(said.contains("\n  not known who else belongs to it: /proc/7/exe"), "{said}");
         let page = Page {
             groups: &[empty],
             lines: &[],
@@ -558,8 +596,11 @@ mod tests {
 
     #[test]
     fn lines_are_cut_to_the_width() {
-        let drawn = drawn(&[group()], &[Vec::new()], Some(40));
+        let drawn = drawn(&[group()], &[vec!["1 process ".repeat(9)]], Some(40));
         let lines = drawn.lines().filter(|line| !line.starts_with("  line:"));
         assert!(lines.into_iter().all(|line| line.chars().count() <= 40), "{drawn}");
+        let memory =
+            "\n  memory: 17.0 MiB, shared pages once =\n      anonymous 12.0 MiB (12.0 MiB by\n";
+        assert!(drawn.contains(memory), "nothing of a sentence is left out: {drawn}");
     }
 }

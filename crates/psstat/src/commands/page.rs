@@ -3,7 +3,7 @@
 use crate::job::Job;
 use crate::terminal::Terminal;
 use psstat_core::emit::Format;
-use psstat_core::emit::table::Screen;
+use psstat_core::emit::table::{Groups, Screen};
 use psstat_core::engine::Sample;
 use psstat_core::model::units::WallNanos;
 use std::time::{Duration, UNIX_EPOCH};
@@ -26,12 +26,13 @@ impl Pages {
 
     /// The text of a sample: whole lines, or nothing.
     pub fn page(&mut self, job: &Job, sample: &Sample) -> String {
-        let Sample { reports, wall, .. } = sample;
+        let Sample { reports, unknown, wall, .. } = sample;
         if job.plan.format != Format::Table {
             return job.plan.text(reports, *wall);
         }
         let screen = self.terminal.screen();
-        job.plan.text_on(screen, reports, *wall, sample.are_groups_disjoint())
+        let groups = Groups { unknown, are_disjoint: sample.are_groups_disjoint() };
+        job.plan.text_on(screen, reports, *wall, groups)
     }
 
     /// The same for a run that prints many. Each table has its time above it and an empty line in front.

@@ -401,22 +401,27 @@ fn a_check_says_how_many_processes_each_group_has() {
     assert_eq!(
         said,
         "valid; psstat would measure\n\
-         \x20 web: pattern nginx\n\
+         \x20 web: pattern nginx (psstat.toml:1)\n\
          \x20   one group of 2 selectors with the same name\n\
          \x20   now: 4 processes; matches 2 processes\n\
+         \x20   in common: 1 process with alone\n\
+         \x20   in common: 3 processes with nginx\n\
+         \x20   in common: 1 process with sh\n\
          \x20   tags: host=tengu\n\
-         \x20 alone: pattern nginx, user 33, children false\n\
+         \x20 alone: pattern nginx, user 33, children false (psstat.toml:4)\n\
          \x20   user: www-data, uid 33\n\
          \x20   now: 1 process; matches 1 process\n\
+         \x20   in common: 1 process with web\n\
+         \x20   in common: 1 process with nginx\n\
          \x20   tags: host=tengu\n\
-         \x20 (by their own names): cmdline nginx\n\
+         \x20 (by their own names): cmdline nginx (psstat.toml:9)\n\
          \x20   now: 2 groups: nginx: 3 processes, sh: 1 process\n\
          \x20   tags: host=tengu\n\
-         \x20 web: pid 300\n\
+         \x20 web: pid 300 (psstat.toml:11)\n\
          \x20   one group of 2 selectors with the same name\n\
          \x20   now: 4 processes; matches 1 process\n\
          \x20   tags: host=tengu\n\
-         \x20 (by their own names): pattern no-such\n\
+         \x20 (by their own names): pattern no-such (psstat.toml:14)\n\
          \x20   now: no group, because nothing matches\n\
          \x20   tags: host=tengu\n\
          \x20 db: pid_file /no/db.pid\n\
@@ -438,7 +443,7 @@ fn a_file_for_another_machine_is_valid() {
     assert_eq!(
         String::from_utf8(said.stdout).unwrap(),
         "valid; psstat would measure\n\
-         \x20 web: pattern nginx\n\
+         \x20 web: pattern nginx (psstat.toml:2)\n\
          \x20   tags: host=tengu\n\
          \x20 fields: p_cpu, p_mem, n_proc; memory: auto\n\
          \x20 format: influx; interval: none\n"

@@ -62,6 +62,22 @@ fn groups_that_overlap_have_no_total() {
 }
 
 #[test]
+fn a_group_whose_members_are_not_known_has_a_row() {
+    let tree = tree();
+    let directory = tempfile::tempdir().unwrap();
+    let pid_file = format!("--pid-file=who:{}", directory.path().display());
+    let job = job(&tree, &[&pid_file]);
+    job.baseline();
+    let text = String::from_utf8(job.run().stdout).unwrap();
+    let rows = "\
+db                         1   15.6 MiB
+who                        ?          ?
+total (3 of 4 groups)      3  ~21.5 MiB
+";
+    assert!(text.ends_with(rows), "{text}");
+}
+
+#[test]
 fn a_file_has_no_colors_and_whole_names() {
     let tree = tree();
     let directory = tempfile::tempdir().unwrap();
@@ -152,6 +168,24 @@ fn a_terminal_has_colors_unless_somebody_wants_none() {
         let plain = shown(80, |command| command.env(variable, value));
         assert!(plain.contains("GROUP ") && !plain.contains('\x1b'), "{plain:?}");
     }
+}
+
+/// `psstat explain` has its warnings in its text. In a terminal, standard error would repeat them.
+#[test]
+fn an_explanation_in_a_terminal_says_warnings_once() {
+    let tree = tree();
+    let mut terminal = Terminal::new(100);
+    let mut command = psstat();
+    command.args(["explain", "--wait=1ms", "--timeout=5m", "--exe=x:nginx", "--proc"]);
+    command.arg(tree.path()).stdout(terminal.end()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    drop(command);
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    let text = terminal.rest();
+    assert!(child.wait().unwrap().success());
+    assert!(text.contains("\r\nwarnings:\r\n  --exe "), "{text}");
+    assert_eq!(said, "");
 }
 
 #[test]

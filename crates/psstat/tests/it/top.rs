@@ -224,6 +224,22 @@ fn keys_change_what_is_shown_and_the_terminal_is_left_as_it_was() {
 }
 
 #[test]
+fn groups_without_processes_say_why() {
+    let directory = tempfile::tempdir().unwrap();
+    let pid_file = format!("--pid-file=who:{}", directory.path().display());
+    let mut screen = Screen::new(&["--pattern=another:^No such process$", &pid_file]);
+    screen.wait_for("groups: 2");
+    screen.wait_for("who (not known)");
+    screen.press("/another\r\r");
+    screen.wait_for("  no process");
+    screen.wait_for("  nearest: no process has a name that matches ^No such process$");
+    screen.press("\x1b\x1b/who\r\r");
+    screen.wait_for("  not known who belongs to it: pid file ");
+    screen.press("q");
+    screen.assert_left();
+}
+
+#[test]
 fn signals_leave_the_terminal_as_it_was() {
     for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT] {
         let mut screen = Screen::new(&[&own()]);

@@ -1,6 +1,6 @@
 //! `psstat explain`: shows which processes are in each group, and why.
 
-mod surroundings;
+pub mod surroundings;
 
 use super::relay::{self, Turn, Watch};
 use crate::deadline::{Deadline, Stop};
@@ -13,6 +13,7 @@ use crate::messages::Messages;
 use crate::terminal::Terminal;
 use crate::users::Getent;
 use psstat_core::emit::Format;
+use psstat_core::emit::table::Screen;
 use psstat_core::engine::{Engine, Sample};
 use psstat_core::explain::facts::Facts;
 use psstat_core::explain::text::Page;
@@ -77,14 +78,29 @@ fn explain_and_print(turn: &Turn<Session>) -> Result<(), Error> {
     });
     let Some((session, taken)) = taken else { return Ok(()) };
     let (now, shown, known) = taken.map_err(|error| Error::of_sample(error, timeout))?;
-    let text = text_of(&session.job.plan, &now, &shown, &known);
-    output::print(text.as_bytes())?;
     let mut messages = Messages::about(&session.job.mounts);
     messages.warn_of(&session.job.mistakes);
     messages.add(&now.diagnostics);
     messages.add_others(&all.diagnostics);
-    messages.write();
+    let mut terminal = Terminal::of_stdout();
+    let mut text = text_of(&session.job.plan, &now, &shown, (&known, terminal.screen()));
+    let is_json = session.job.plan.format == Format::Json;
+    if !is_json {
+        text += &warnings(&messages);
+    }
+    output::print(text.as_bytes())?;
+    // A terminal shows them once. Whoever reads a file or pipe has those that belong to it there.
+    if is_json || !terminal.is_there() {
+        messages.write();
+    }
     Ok(())
+}
+
+/// The warnings, as a part of the text: many of them are the reason for what is shown.
+fn warnings(messages: &Messages) -> String {
+    let lines = messages.warnings().map(|warning| format!("  {}\n", facts::visible(warning)));
+    let lines: String = lines.collect();
+    if lines.is_empty() { lines } else { format!("\nwarnings:\n{lines}") }
 }
 
 fn wait(baseline: &Baseline) -> Duration {
@@ -156,7 +172,7 @@ impl Known {
     }
 }
 
-fn text_of(plan: &Plan, now: &Sample, shown: &Shown, known: &Known) -> String {
+fn text_of(plan: &Plan, now: &Sample, shown: &Shown, (known, screen): (&Known, Screen)) -> String {
     let groups = &shown.groups[..];
     let Known { facts, misses, departed, users } = known;
     let as_sent = Plan { format: Format::Influx, ..plan.clone() };
@@ -166,7 +182,7 @@ fn text_of(plan: &Plan, now: &Sample, shown: &Shown, known: &Known) -> String {
             .map_or_else(String::new, |report| as_sent.text(std::slice::from_ref(report), now.wall))
     };
     let lines: Vec<String> = groups.iter().map(line).collect();
-    let width = Terminal::of_stdout().screen().columns;
+    let width = screen.columns;
     let page = Page { groups, lines: &lines, misses, departed, facts, users, width };
     if plan.format == Format::Json {
         return json::lines(&page);

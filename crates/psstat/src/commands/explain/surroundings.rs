@@ -83,7 +83,7 @@ fn named(kernel: &impl Kernel, selector: &Selector) -> Option<Result<Pid, String
 /// That a path of an executable is a link. psstat matches the path that the link leads to.
 fn link(selector: &Selector) -> Option<String> {
     let exe = selector.conditions.exe.as_ref().and_then(PathPattern::glob);
-    let path = exe.filter(|path| !systemd::is_glob(path))?;
+    let path = exe.filter(|path| path.starts_with('/') && !systemd::is_glob(path))?;
     let target = std::fs::canonicalize(path).ok().filter(|target| target != Path::new(path))?;
     let target = facts::text_of(target.as_os_str().as_bytes());
     Some(format!("{path} is a link to {target}, which --exe matches: write {target}"))

@@ -19,8 +19,8 @@ pub struct Group {
     pub memory: Option<f64>,
     /// Memory, as a fraction of the machine's memory.
     pub share: Option<f64>,
-    /// Number of live processes.
-    pub processes: u64,
+    /// Number of live processes. `None` if it is not known who belongs to the group.
+    pub processes: Option<u64>,
     /// Number of threads.
     pub threads: Option<u64>,
     /// The age of the oldest process.
@@ -42,7 +42,7 @@ impl Group {
             cpu: report.cpu,
             memory: report.bytes.map(|bytes| bytes.0 as f64),
             share: report.memory,
-            processes: report.processes,
+            processes: Some(report.processes),
             threads: report.threads,
             uptime: report.uptime,
             cpu_time: report.cpu_time.map(|time| Duration::from_nanos(time.0)),
@@ -55,9 +55,30 @@ impl Group {
         group
     }
 
+    /// A group without a report: it is not known who belongs to it.
+    fn unknown(label: Label, before: Option<Group>) -> Group {
+        let (cpu_history, memory_history) =
+            before.map(|before| (before.cpu_history, before.memory_history)).unwrap_or_default();
+        let mut group = Group {
+            label,
+            cpu: None,
+            memory: None,
+            share: None,
+            processes: None,
+            threads: None,
+            uptime: None,
+            cpu_time: None,
+            cpu_history,
+            memory_history,
+        };
+        group.cpu_history.push(None);
+        group.memory_history.push(None);
+        group
+    }
+
     /// Whether it has no process, and had none since the last sample.
     fn is_empty(&self) -> bool {
-        self.processes == 0 && self.cpu.is_none_or(|cpu| cpu == 0.0)
+        self.processes == Some(0) && self.cpu.is_none_or(|cpu| cpu == 0.0)
     }
 
     fn compare(&self, other: &Group, order: Order) -> Ordering {
@@ -105,16 +126,22 @@ impl Groups {
         Groups { all: Vec::new(), shown: Vec::new(), sorting, filter: String::new(), skips_empty }
     }
 
-    /// Takes the reports of a sample.
-    pub fn update(&mut self, reports: Vec<Report>) {
+    /// Takes the reports of a sample, and the groups of which it is not known who belongs to them.
+    pub fn update(&mut self, reports: Vec<Report>, unknown: Vec<Label>) {
         let before = std::mem::take(&mut self.all).into_iter();
         let mut before: BTreeMap<Label, Group> =
             before.map(|group| (group.label.clone(), group)).collect();
-        let groups = reports.into_iter().map(|report| {
+        let mut groups = Vec::new();
+        for report in reports {
             let before = before.remove(&report.label);
-            Group::new(report, before)
-        });
-        self.all = groups.filter(|group| !self.skips_empty || !group.is_empty()).collect();
+            groups.push(Group::new(report, before));
+        }
+        for label in unknown {
+            let before = before.remove(&label);
+            groups.push(Group::unknown(label, before));
+        }
+        groups.retain(|group| !self.skips_empty || !group.is_empty());
+        self.all = groups;
         self.arrange();
     }
 
@@ -216,7 +243,10 @@ pub mod tests {
     fn groups_are_sorted_and_filtered() {
         let mut groups = Groups::new(Order::Cpu, false);
         let unknown = Report { cpu: None, ..report("unknown", 0.0, 1.0, 1) };
-        groups.update(vec![unknown, report("Web", 0.5, 10.0, 2), report("db", 0.1, 50.0, 3)]);
+        groups.update(
+            vec![unknown, report("Web", 0.5, 10.0, 2), report("db", 0.1, 50.0, 3)],
+            Vec::new(),
+        );
         assert_eq!(names(&groups), ["Web", "db", "unknown"]);
         let sorted = |groups: &mut Groups, order, is_reversed| {
             groups.sort(Sorting { order, is_reversed });
@@ -239,14 +269,19 @@ pub mod tests {
     #[test]
     fn a_group_keeps_its_history_while_it_lasts() {
         let mut groups = Groups::new(Order::Name, true);
-        groups.update(vec![report("a", 0.1, 1.0, 1), report("b", 0.0, 0.0, 0)]);
+        groups.update(vec![report("a", 0.1, 1.0, 1), report("b", 0.0, 0.0, 0)], Vec::new());
         assert_eq!(names(&groups), ["a"], "b has no process");
-        groups.update(vec![report("a", 0.2, 2.0, 1), report("b", 0.5, 0.0, 0)]);
+        groups.update(vec![report("a", 0.2, 2.0, 1), report("b", 0.5, 0.0, 0)], Vec::new());
         let history = |name: &str| {
             let group = groups.named(&label(name)).unwrap();
             group.cpu_history.last(9).flatten().collect::<Vec<_>>()
         };
         assert_eq!(history("a"), [0.1, 0.2]);
         assert_eq!(history("b"), [0.5], "its processes have come and gone");
+        groups.update(vec![report("b", 0.0, 0.0, 1)], vec![label("a")]);
+        let group = groups.named(&label("a")).unwrap();
+        assert_eq!((group.cpu, group.processes), (None, None), "it is shown, and not as empty");
+        let history: Vec<Option<f32>> = group.cpu_history.last(9).collect();
+        assert_eq!(history[history.len() - 3..], [Some(0.1), Some(0.2), None]);
     }
 }

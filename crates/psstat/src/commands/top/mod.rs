@@ -173,14 +173,14 @@ impl Program {
     fn hear(&mut self) -> Result<(), Error> {
         while let Ok(news) = self.news.try_recv() {
             match news {
-                News::Taken(Taken { reports, own, warnings }) => {
+                News::Taken(Taken { values, own, warnings }) => {
                     self.last = Instant::now();
-                    self.model.sample(reports, own, warnings);
+                    self.model.sample(values, own, warnings);
                 }
-                News::Processes(label, rows) => {
+                News::Processes(label, rows, notes) => {
                     if let Some(tree) = self.model.tree.as_mut().filter(|tree| tree.label == label)
                     {
-                        tree.update(rows);
+                        tree.update(rows, notes);
                     }
                 }
                 // Nothing has ever been shown, so the reason is told where it stays.

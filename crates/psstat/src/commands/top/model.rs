@@ -46,6 +46,15 @@ pub struct Own {
     pub memory: Option<f64>,
 }
 
+/// What a sample says of the groups.
+#[derive(Clone, Debug, Default)]
+pub struct Values {
+    /// What they cost.
+    pub reports: Vec<Report>,
+    /// Those of which it is not known who belongs to them.
+    pub unknown: Vec<Label>,
+}
+
 /// What is shown over the list or the tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overlay {
@@ -119,10 +128,11 @@ impl Model {
     }
 
     /// Takes the reports of a sample, and what psstat itself cost.
-    pub fn sample(&mut self, reports: Vec<Report>, own: Own, warnings: Vec<String>) {
+    pub fn sample(&mut self, values: Values, own: Own, warnings: Vec<String>) {
         (self.own, self.warnings, self.error, self.overdue) = (own, warnings, None, None);
         self.has_values = true;
-        self.groups.update(reports);
+        let Values { reports, unknown } = values;
+        self.groups.update(reports, unknown);
         self.follow();
     }
 
@@ -331,7 +341,8 @@ pub mod tests {
         let reports = (0..count).map(|index| {
             report(&format!("g{index}"), 1.0 / (index + 1) as f64, (index + 1) as f64, 1)
         });
-        model.sample(reports.collect(), Own::default(), Vec::new());
+        let values = Values { reports: reports.collect(), ..Values::default() };
+        model.sample(values, Own::default(), Vec::new());
     }
 
     fn press(model: &mut Model, keys: &str) -> Vec<Request> {

@@ -3,9 +3,10 @@
 //! It works as `psstat execd` does: one [`Engine`] for all samples, and another thread goes on if this one is
 //! stuck in a read ([`relay`]). It sends what is to be shown, and gets what to do next.
 
-use super::model::Own;
+use super::model::{Own, Values};
 use super::tree::Row;
 use crate::clock;
+use crate::commands::explain::surroundings::Near;
 use crate::commands::relay::{self, Turn, Watch};
 use crate::deadline::{Deadline, Stop};
 use crate::error::Error;
@@ -18,7 +19,6 @@ use psstat_core::engine::{Engine, Sample, SampleError};
 use psstat_core::explain::{self, GroupView, Why, facts};
 use psstat_core::kernel::Kernel;
 use psstat_core::model::label::Label;
-use psstat_core::model::report::Report;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
@@ -44,8 +44,8 @@ pub enum Order {
 pub enum News {
     /// A sample was taken.
     Taken(Taken),
-    /// The processes of a group.
-    Processes(Label, Vec<Row>),
+    /// The processes of a group. If there are none, sentences that say why.
+    Processes(Label, Vec<Row>, Vec<String>),
     /// A sample could not be taken.
     Failed(Error),
 }
@@ -54,7 +54,7 @@ pub enum News {
 #[derive(Debug)]
 pub struct Taken {
     /// What the groups cost.
-    pub reports: Vec<Report>,
+    pub values: Values,
     /// What psstat itself cost since the sample before.
     pub own: Own,
     /// Its warnings.
@@ -92,6 +92,8 @@ struct Session {
     due: Instant,
     /// The group whose processes are shown.
     group: Option<Label>,
+    /// What comes nearest to its selectors, if it was looked for. That takes as long as several samples.
+    near: Option<Vec<String>>,
     /// The last two samples.
     before: Option<Arc<Sample>>,
     last: Option<Arc<Sample>>,
@@ -110,6 +112,7 @@ pub fn run(job: Job, orders: Receiver<Order>, outlet: Outlet) {
         outlet,
         due: Instant::now(),
         group: None,
+        near: None,
         before: None,
         last: None,
         meter: Meter::start(),
@@ -129,7 +132,7 @@ fn work(turn: &Turn<Session>) -> Result<(), Error> {
         let is_due = session.wait();
         engine.kernel_mut().set_deadline(Deadline::after(session.job.timeout));
         let (last, before) = (session.last.clone(), session.before.clone());
-        let group = session.group.clone();
+        let (group, mut near) = (session.group.clone(), session.near.clone());
         // The processes of the group are looked at in here too, because that can block as well.
         let done = turn.sample(session, || {
             let sample = match last.clone().filter(|_| !is_due) {
@@ -138,8 +141,8 @@ fn work(turn: &Turn<Session>) -> Result<(), Error> {
             };
             let before = if is_due { last } else { before };
             let samples: Vec<&Sample> = before.as_deref().into_iter().chain([&*sample]).collect();
-            let rows = group.map(|group| (rows(&engine, &samples, &group), group));
-            Ok::<_, SampleError>((sample, rows))
+            let rows = group.map(|group| (rows(&engine, &samples, &group, &mut near), group));
+            Ok::<_, SampleError>((sample, rows, near))
         });
         let Some((back, done)) = done else { return Ok(()) };
         session = back;
@@ -151,12 +154,13 @@ fn work(turn: &Turn<Session>) -> Result<(), Error> {
                 let error = Error::of_sample(error, session.job.timeout);
                 session.outlet.send(News::Failed(error));
             }
-            Ok((sample, rows)) => {
+            Ok((sample, rows, near)) => {
+                session.near = near;
                 if is_due {
                     session.take(sample);
                 }
-                if let Some((rows, group)) = rows {
-                    session.outlet.send(News::Processes(group, rows));
+                if let Some(((rows, notes), group)) = rows {
+                    session.outlet.send(News::Processes(group, rows, notes));
                 }
             }
         }
@@ -195,6 +199,7 @@ impl Session {
                 Ok(Order::Schedule(interval)) => self.schedule(interval),
                 Ok(Order::Look(group)) => {
                     self.group = group;
+                    self.near = None;
                     if self.group.is_some() && self.last.is_some() {
                         return false;
                     }
@@ -235,7 +240,7 @@ impl Session {
         let mistakes = self.job.mistakes.iter().map(ToString::to_string);
         let warnings = mistakes.chain(sample.diagnostics.iter().map(ToString::to_string));
         self.outlet.send(News::Taken(Taken {
-            reports: sample.reports.clone(),
+            values: Values { reports: sample.reports.clone(), unknown: sample.unknown.clone() },
             own,
             warnings: warnings.collect(),
         }));
@@ -264,11 +269,33 @@ impl Meter {
     }
 }
 
-/// The processes of a group.
-fn rows(engine: &Engine<Machine>, samples: &[&Sample], group: &Label) -> Vec<Row> {
+/// The processes of a group, or why there are none. `near` is what comes nearest to its selectors. It is looked for
+/// once.
+fn rows(
+    engine: &Engine<Machine>,
+    samples: &[&Sample],
+    group: &Label,
+    near: &mut Option<Vec<String>>,
+) -> (Vec<Row>, Vec<String>) {
     let hz = engine.kernel().constants().hz;
-    let Some(view) = explain::group(engine.plan(), hz, samples, group) else { return Vec::new() };
+    let no_process = "no process".to_owned();
+    let Some(view) = explain::group(engine.plan(), hz, samples, group) else {
+        return (Vec::new(), vec![no_process]);
+    };
     let users = users::names();
+    if view.is_empty() {
+        let unknown = view.unknown.as_ref();
+        let first =
+            unknown.map_or(no_process, |cause| format!("not known who belongs to it: {cause}"));
+        let look = || {
+            let surroundings = Near::look(engine.kernel(), &users);
+            let misses = surroundings.misses(engine.kernel(), engine.plan(), &[view]);
+            misses.concat().iter().map(|miss| format!("nearest: {miss}")).collect()
+        };
+        let near = near.get_or_insert_with(look).iter();
+        let notes = std::iter::once(&first).chain(near).map(|note| facts::visible(note));
+        return (Vec::new(), notes.collect());
+    }
     let (known, _) = facts::read(engine.kernel(), view.rows.iter().map(|row| row.pid));
     let GroupView { rows, cpu_of_ended, .. } = view;
     let processes = rows.into_iter().map(|row| {
@@ -291,7 +318,7 @@ fn rows(engine: &Engine<Machine>, samples: &[&Sample], group: &Label) -> Vec<Row
         cpu: Some(cpu),
         ..Row::default()
     });
-    processes.chain(ended).collect()
+    (processes.chain(ended).collect(), Vec::new())
 }
 
 /// A command line without the directory of its program, for columns that are narrow.
@@ -309,7 +336,11 @@ fn without_directory(command: &str) -> String {
 fn why(why: &Why) -> String {
     match why {
         Why::Picked { by, .. } => by.clone(),
-        Why::In { control_group, .. } => format!("in {control_group}"),
+        // The end of the path says more, and columns are narrow.
+        Why::In { control_group, .. } => match control_group.rsplit_once('/') {
+            Some((_, name)) if !name.is_empty() => format!("in {name}"),
+            _ => format!("in {control_group}"),
+        },
         Why::ChildOf(pid) => format!("child of {pid}"),
     }
 }
@@ -317,6 +348,13 @@ fn why(why: &Why) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_control_group_is_shown_by_its_name() {
+        let of = |path: &str| why(&Why::In { control_group: path.to_owned(), by: String::new() });
+        assert_eq!(of("system.slice/nginx.service"), "in nginx.service");
+        assert_eq!([of("docker"), of("/")], ["in docker", "in /"]);
+    }
 
     #[test]
     fn directories_of_programs_are_left_out() {

@@ -10,6 +10,8 @@ pub struct Tree {
     pub label: Label,
     /// A row for each process: parents before their children.
     pub rows: Vec<Row>,
+    /// Why there is none, and what comes nearest.
+    pub notes: Vec<String>,
     /// The place in the rows.
     pub scroll: Scroll,
 }
@@ -38,11 +40,11 @@ pub struct Row {
 impl Tree {
     /// The tree of a group. Its rows come later.
     pub fn of(label: Label) -> Tree {
-        Tree { label, rows: Vec::new(), scroll: Scroll::default() }
+        Tree { label, rows: Vec::new(), notes: Vec::new(), scroll: Scroll::default() }
     }
 
-    /// Takes new rows. The cursor stays on its process.
-    pub fn update(&mut self, rows: Vec<Row>) {
+    /// Takes new rows and notes. The cursor stays on its process.
+    pub fn update(&mut self, rows: Vec<Row>, notes: Vec<String>) {
         let marked = self.rows.get(self.scroll.cursor).and_then(|row| row.pid);
         let found = rows.iter().position(|row| row.pid.is_some() && row.pid == marked);
         // At the top, the mark stays on the first row.
@@ -50,6 +52,7 @@ impl Tree {
             self.scroll.cursor = position;
         }
         self.rows = rows;
+        self.notes = notes;
     }
 }
 
@@ -63,11 +66,11 @@ mod tests {
             pids.iter().map(|&pid| Row { pid: Some(pid), ..Row::default() }).collect()
         };
         let mut tree = Tree::of(Label::lossy(b"web"));
-        tree.update(rows(&[5, 6, 7]));
+        tree.update(rows(&[5, 6, 7]), Vec::new());
         tree.scroll.cursor = 2;
-        tree.update(rows(&[4, 5, 6, 7]));
+        tree.update(rows(&[4, 5, 6, 7]), Vec::new());
         assert_eq!(tree.scroll.cursor, 3);
-        tree.update(rows(&[4, 5]));
+        tree.update(rows(&[4, 5]), Vec::new());
         assert_eq!(tree.scroll.cursor, 3, "whoever draws brings it back into the list");
     }
 }

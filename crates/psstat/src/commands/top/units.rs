@@ -15,6 +15,12 @@ pub fn percent(cores: Option<f64>) -> String {
     }
 }
 
+/// The same with its sign, for a text.
+pub fn percent_sign(cores: Option<f64>) -> String {
+    let sign = if cores.is_some() { "%" } else { "" };
+    percent(cores) + sign
+}
+
 /// An amount of memory, in powers of 1024.
 pub fn bytes(bytes: Option<f64>) -> String {
     bytes.map_or_else(|| UNKNOWN.to_owned(), short_size)
@@ -67,6 +73,7 @@ mod tests {
             times.map(|seconds| time(Some(Duration::from_secs(seconds)))),
             ["0s", "59s", "1m00s", "59m59s", "1h00m", "23h59m", "1d01h"]
         );
+        assert_eq!([percent_sign(Some(0.5)), percent_sign(None)], ["50.0%", "-"]);
         assert_eq!([percent(None), bytes(None), count(None), time(None)], ["-"; 4]);
         assert_eq!(interval(Duration::from_millis(500)), "500ms");
     }

@@ -5,11 +5,16 @@ use crate::support::{Run, psstat};
 
 /// What `psstat explain` prints.
 fn explained(tree: &FakeProc, args: &[&str]) -> String {
+    let run = explain(tree, args);
+    String::from_utf8(run.stdout).unwrap()
+}
+
+fn explain(tree: &FakeProc, args: &[&str]) -> Run {
     let mut command = psstat();
     command.args(["explain", "--host=", "--wait=1ms", "--timeout=5m", "--proc"]).arg(tree.path());
     let run = Run::of(command.args(args));
     assert_eq!(run.status, Some(0), "{run:?}");
-    String::from_utf8(run.stdout).unwrap()
+    run
 }
 
 /// A server with two workers. Nobody may read the memory map of one.
@@ -61,6 +66,18 @@ fn a_daemon_that_has_left_its_group_is_named_with_the_cure() {
     assert!(!said.contains("may have left"), "{said}");
     let json = explained(&tree, &["--pid=x:100", "--format=json"]);
     assert!(json.contains("\"may_have_left\":[\"150 server: "), "{json}");
+    // Another script of the same interpreter.
+    let with_line = |pid, start, line: &[u8]| Process {
+        cmdline: line.to_vec(),
+        ..program(pid, 1, start, "/usr/bin/python3")
+    };
+    tree.add(&with_line(200, 400, b"python3\0/srv/a.py\0"));
+    tree.add(&with_line(201, 401, b"python3\0/srv/b.py\0"));
+    let said = explained(&tree, &["--pid=x:200"]);
+    assert!(!said.contains("may have left"), "{said}");
+    tree.add(&with_line(202, 402, b"python3\0/srv/a.py\0--daemon\0"));
+    let said = explained(&tree, &["--pid=x:200"]);
+    assert!(said.contains("may have left the group: 202 python3"), "{said}");
 }
 
 #[test]
@@ -201,4 +218,19 @@ fn a_selector_of_a_file_has_its_line() {
     let run = Run::of(command.args(["check", "--proc"]).arg(tree.path()).args(args));
     let said = String::from_utf8(run.stdout).unwrap();
     assert!(said.contains("\n  a: pattern ^a$ (jobs.toml:2)\n"), "{said}");
+}
+
+/// Many warnings are the reason for what is shown, and whoever pages through it does not see standard error.
+#[test]
+fn warnings_are_a_part_of_the_text() {
+    let tree = FakeProc::new();
+    tree.add(&program(100, 1, 200, "/usr/sbin/server"));
+    let run = explain(&tree, &["--exe=x:server"]);
+    let (_, warnings) = run.stderr.split_once("W! ").unwrap();
+    let said = String::from_utf8(run.stdout.clone()).unwrap();
+    assert!(warnings.starts_with("--exe "), "{run:?}");
+    assert!(said.ends_with(&format!("\nwarnings:\n  {warnings}")), "{said}");
+    assert!(!explained(&tree, &["--exe=x:*/server"]).contains("warnings:"));
+    let json = explained(&tree, &["--exe=x:server", "--format=json"]);
+    assert_eq!(json.lines().count(), 1, "{json}");
 }

@@ -73,11 +73,12 @@ impl Column {
 
     fn text(self, group: &Group) -> String {
         match self {
+            Column::Name if group.processes.is_none() => format!("{} (not known)", group.label),
             Column::Name => group.label.to_string(),
             Column::Cpu => units::percent(group.cpu),
             Column::Memory => units::bytes(group.memory),
             Column::Share => units::percent(group.share),
-            Column::Processes => units::count(Some(group.processes)),
+            Column::Processes => units::count(group.processes),
             Column::Threads => units::count(group.threads),
             Column::Uptime => units::time(group.uptime),
             Column::CpuTime => units::time(group.cpu_time),
@@ -221,9 +222,9 @@ pub fn of_group(group: &Group, area: Rect, buffer: &mut Buffer) {
         history.range(columns).map(|(_, high)| f64::from(high))
     };
     let cpu = format!(
-        "CPU {}%, at most {}%",
-        units::percent(group.cpu),
-        units::percent(highest(&group.cpu_history))
+        "CPU {}, at most {}",
+        units::percent_sign(group.cpu),
+        units::percent_sign(highest(&group.cpu_history))
     );
     let memory = format!(
         "memory {}, at most {}",

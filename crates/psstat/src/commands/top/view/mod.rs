@@ -47,8 +47,11 @@ pub fn draw(model: &mut Model, buffer: &mut Buffer) {
 /// What is shown, and in the corner what psstat itself costs.
 fn draw_head(model: &Model, area: Rect, buffer: &mut Buffer) {
     let first = pen::line(area, 0);
-    let own =
-        format!("psstat: {}% {}", units::percent(model.own.cpu), units::bytes(model.own.memory));
+    let own = format!(
+        "psstat: {} {}",
+        units::percent_sign(model.own.cpu),
+        units::bytes(model.own.memory)
+    );
     let own_width = pen::width(&own).min(first.width);
     let rest = Rect { width: first.width.saturating_sub(own_width + 2), ..first };
     pen::write(buffer, rest, Side::Left, &title(model), BOLD);
@@ -126,7 +129,7 @@ fn draw_foot(model: &Model, area: Rect, buffer: &mut Buffer) {
 mod tests {
     use super::super::groups::tests::{label, report};
     use super::super::keys::Key;
-    use super::super::model::Own;
+    use super::super::model::{Own, Values};
     use super::super::tree::Row;
     use super::*;
     use crate::job::Order;
@@ -136,13 +139,17 @@ mod tests {
     use ratatui_core::terminal::Terminal;
     use std::time::Duration;
 
+    fn values(reports: Vec<Report>) -> Values {
+        Values { reports, unknown: Vec::new() }
+    }
+
     /// A machine with a web server, a database and some small units, as it was in 40 samples.
     fn model() -> Model {
         let mut model =
             Model::new("systemd units".to_owned(), Duration::from_secs(2), Order::Cpu, true);
         for step in 0..40 {
             let own = Own { cpu: Some(0.004), memory: Some(5.5 * 1_048_576.0) };
-            model.sample(reports(step), own, Vec::new());
+            model.sample(values(reports(step)), own, Vec::new());
         }
         model
     }
@@ -193,7 +200,7 @@ mod tests {
             row(4_194_303, 2, "cgi", 0.1, "child of 814"),
             Row { name: ended, cpu: Some(0.02), ..Row::default() },
         ];
-        model.tree.as_mut().unwrap().update(rows);
+        model.tree.as_mut().unwrap().update(rows, Vec::new());
         model
     }
 
@@ -305,10 +312,44 @@ mod tests {
     fn before_the_first_values_it_says_so() {
         let mut model = Model::new("groups".to_owned(), Duration::from_secs(2), Order::Cpu, false);
         assert!(screen(&mut model, 80, 24).0.contains("measuring…"));
-        model.sample(Vec::new(), Own::default(), Vec::new());
+        model.sample(Values::default(), Own::default(), Vec::new());
         assert!(screen(&mut model, 80, 24).0.contains("nothing matches"));
-        model.sample(vec![report("a", 0.0, 0.0, 0)], Own::default(), Vec::new());
+        model.sample(values(vec![report("a", 0.0, 0.0, 0)]), Own::default(), Vec::new());
         assert!(screen(&mut model, 80, 24).0.contains("\na "), "it is down, and shown");
+    }
+
+    #[test]
+    fn a_group_that_is_not_known_is_listed() {
+        let mut model = model_of_few();
+        let unknown = vec![label("who")];
+        let known = values(vec![report("web", 0.5, 10.0, 2)]);
+        model.sample(Values { unknown, ..known }, Own::default(), Vec::new());
+        let (text, _) = screen(&mut model, 80, 24);
+        let line =
+            text.lines().find(|line| line.starts_with("who (not known) ")).unwrap_or_default();
+        let cells: Vec<&str> =
+            line.split_whitespace().skip(3).filter(|cell| *cell == "-").collect();
+        assert_eq!(cells.len(), 4, "{text}");
+        model.key(Key::End);
+        model.key(Key::Enter);
+        let (text, _) = screen(&mut model, 80, 24);
+        assert!(text.contains("who: CPU -, at most - ") && !text.contains("-%"), "{text}");
+    }
+
+    #[test]
+    fn an_empty_group_says_what_is_near() {
+        let mut model = model_of_few();
+        model.key(Key::Enter);
+        let notes = [
+            "no process",
+            "nearest: 1 process matches in another case: 102 Xorg: (?i) in front \
+                      ignores case",
+        ];
+        model.tree.as_mut().unwrap().update(Vec::new(), notes.map(str::to_owned).to_vec());
+        let (text, _) = screen(&mut model, 60, 24);
+        let lines = "\n  no process\n  nearest: 1 process matches in another case: 102 Xorg: (?i)\n  in \
+                     front ignores case\n";
+        assert!(text.contains(lines), "{text}");
     }
 
     #[test]
@@ -337,7 +378,7 @@ mod tests {
 
     fn model_of_few() -> Model {
         let mut model = Model::new("groups".to_owned(), Duration::from_secs(2), Order::Cpu, false);
-        model.sample(reports(1), Own::default(), Vec::new());
+        model.sample(values(reports(1)), Own::default(), Vec::new());
         model
     }
 

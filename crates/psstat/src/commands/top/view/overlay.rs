@@ -49,7 +49,7 @@ pub fn warnings(model: &mut Model, area: Rect, buffer: &mut Buffer) {
     let mut lines: Vec<(String, Style)> = Vec::new();
     let errors = model.error.iter().map(|error| (error, ALARM));
     for (text, style) in errors.chain(model.warnings.iter().map(|warning| (warning, PLAIN))) {
-        lines.extend(wrapped(text, width).into_iter().map(|line| (line, style)));
+        lines.extend(pen::wrapped(text, width).into_iter().map(|line| (line, style)));
     }
     if lines.is_empty() {
         lines.push(("no warnings".to_owned(), PLAIN));
@@ -61,23 +61,6 @@ pub fn warnings(model: &mut Model, area: Rect, buffer: &mut Buffer) {
     for (index, (line, style)) in (0..inner.height).zip(&lines[first..]) {
         pen::write(buffer, pen::line(inner, index), Side::Left, line, *style);
     }
-}
-
-/// Breaks a text at spaces, into lines of at most that many columns.
-fn wrapped(text: &str, width: u16) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        let Some(line) = lines.last_mut() else { break };
-        if line.is_empty() {
-            line.push_str(word);
-        } else if pen::width(line) + 1 + pen::width(word) <= width {
-            line.push(' ');
-            line.push_str(word);
-        } else {
-            lines.push(word.to_owned());
-        }
-    }
-    lines
 }
 
 /// Draws an empty frame for a text in the middle of an area. Returns the area within.
@@ -112,20 +95,5 @@ fn frame(area: Rect, title: &str, (width, lines): (u16, usize), buffer: &mut Buf
         y: frame.y + frame.height.min(1),
         width: frame.width.saturating_sub(4),
         height: frame.height.saturating_sub(2),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn warnings_are_broken_at_spaces() {
-        assert_eq!(wrapped("the user is not known", 11), ["the user is", "not known"]);
-        assert_eq!(
-            wrapped("/a/very/long/path is missing", 8),
-            ["/a/very/long/path", "is", "missing"]
-        );
-        assert_eq!(wrapped("", 8), [""]);
     }
 }

@@ -67,3 +67,35 @@ pub fn places(area: Rect, widths: &[u16]) -> Vec<Rect> {
     };
     widths.iter().map(place).collect()
 }
+
+/// Breaks a text at spaces, into lines of at most that many columns.
+pub fn wrapped(text: &str, limit: u16) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let Some(line) = lines.last_mut() else { break };
+        if line.is_empty() {
+            line.push_str(word);
+        } else if width(line) + 1 + width(word) <= limit {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_broken_at_spaces() {
+        assert_eq!(wrapped("the user is not known", 11), ["the user is", "not known"]);
+        assert_eq!(
+            wrapped("/a/very/long/path is missing", 8),
+            ["/a/very/long/path", "is", "missing"]
+        );
+        assert_eq!(wrapped("", 8), [""]);
+    }
+}

@@ -53,7 +53,11 @@ pub fn draw(model: &Model, tree: &Tree, area: Rect, buffer: &mut Buffer) {
         pen::write(buffer, place, side(index), TITLES[index], REVERSED.patch(BOLD));
     }
     if tree.rows.is_empty() {
-        pen::write(buffer, pen::line(rows, 1), Side::Left, "  no process", PLAIN);
+        let width = rows.width.saturating_sub(2);
+        let lines = tree.notes.iter().flat_map(|note| pen::wrapped(note, width));
+        for (index, line) in (1..rows.height).zip(lines) {
+            pen::write(buffer, pen::line(rows, index), Side::Left, &format!("  {line}"), PLAIN);
+        }
     }
     for index in 0..rows.height {
         let position = tree.scroll.first + usize::from(index);
