@@ -86,7 +86,8 @@ fn link(selector: &Selector) -> Option<String> {
 /// The ids of all units in sight, and how many processes are in each and below it.
 fn units(kernel: &impl Kernel) -> Vec<(String, usize)> {
     let pick = |_: &[u8], unit: Option<&[u8]>| Vec::from_iter(unit.map(|_| 0));
-    let hierarchy = kernel.control_groups(Wanted { pick: &pick, units: true, below: &|_| false });
+    let hierarchy =
+        kernel.control_groups(Wanted { pick: &pick, units: true, below: &|_| false, figures: &[] });
     let groups = hierarchy.map(|hierarchy| hierarchy.groups).unwrap_or_default();
     let count = |index: usize| -> usize {
         groups[index..groups[index].end].iter().map(|group| group.pids.len()).sum()
