@@ -301,8 +301,8 @@ pub enum Warning {
     /// Some members of control groups have no pid in this pid namespace.
     #[error(
         "{0} members of control groups are in another pid namespace: set --proc or HOST_PROC to the \
-         procfs of the host; until then they count in n_proc and in CPU time, and all other fields of \
-         their groups are left out"
+         procfs of the host; until then they count in n_proc and in CPU time, and fields that come from the \
+         processes are left out"
     )]
     ForeignMembers(u64),
     /// The groups hold more memory than the machine has, because shared pages count several times.
@@ -321,7 +321,7 @@ pub enum Warning {
     #[error(
         "procfs hides {0} members of control groups (hidepid): run psstat as root, or add its user to \
          the group of the mount option gid=, or mount procfs with hidepid=0; until then they count in \
-         n_proc and in CPU time, and all other fields of their groups are left out"
+         n_proc and in CPU time, and fields that come from the processes are left out"
     )]
     HiddenMembers(u64),
     /// A pid file cannot be read, or has no pid.
