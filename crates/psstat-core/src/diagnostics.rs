@@ -75,6 +75,18 @@ pub enum What {
     MajorFaults,
     /// `/proc/PID/task/TID/status`
     Switches,
+    /// `VmSwap` in `/proc/PID/status`
+    Swap,
+    /// `throttled_usec` in `cpu.stat` of control groups
+    Throttling,
+    /// `cpu.pressure`, `memory.pressure` and `io.pressure` of control groups
+    Pressure,
+    /// `memory.events` of control groups
+    OomKills,
+    /// `memory.max` of control groups
+    MemoryLimits,
+    /// `memory.peak` of control groups
+    MemoryPeaks,
 }
 
 impl What {
@@ -92,6 +104,12 @@ impl What {
             What::StorageTraffic => "storage traffic counters",
             What::MajorFaults => "page fault counters",
             What::Switches => "context switch counters",
+            What::Swap => "sizes of swapped memory",
+            What::Throttling => "throttling counters",
+            What::Pressure => "pressure files",
+            What::OomKills => "OOM kill counters",
+            What::MemoryLimits => "memory limits",
+            What::MemoryPeaks => "memory peaks",
         }
     }
 
@@ -115,6 +133,22 @@ impl What {
             (Reason::Denied, _) => AS_ROOT,
             (Reason::Missing, What::StorageTraffic) => {
                 "the kernel must be built with CONFIG_TASK_IO_ACCOUNTING"
+            }
+            (Reason::Missing, What::Throttling) => {
+                "this needs control groups of version 2, and the controller cpu, which a unit has with \
+                 CPUQuota= or CPUWeight="
+            }
+            (Reason::Missing, What::Pressure) => {
+                "this needs control groups of version 2, and a kernel with pressure stall information \
+                 (boot it with psi=1)"
+            }
+            (Reason::Missing, What::OomKills | What::MemoryLimits) => {
+                "this needs control groups of version 2, and the controller memory, which a unit has with \
+                 MemoryAccounting="
+            }
+            (Reason::Missing, What::MemoryPeaks) => {
+                "this needs Linux 5.19, control groups of version 2, and the controller memory, which a \
+                 unit has with MemoryAccounting="
             }
             _ => "",
         }
@@ -189,6 +223,12 @@ pub enum Warning {
         /// The fields.
         fields: Vec<Field>,
     },
+    /// Only groups of control groups have these fields, and no selector picks any.
+    #[error(
+        "{} left out: only the groups of --systemd and --cgroup have such fields",
+        List(.0)
+    )]
+    OnlyOfControlGroups(Vec<Field>),
     /// Fields are left out, because the time was up.
     #[error("the sample took longer than --timeout allows: set a longer --timeout; {} left out", List(.0))]
     FieldsOutOfTime(Vec<Field>),
@@ -277,8 +317,8 @@ pub enum Warning {
     /// Some members of control groups have no pid in this pid namespace.
     #[error(
         "{0} members of control groups are in another pid namespace: set --proc or HOST_PROC to the \
-         procfs of the host; until then they count in n_proc and in CPU time, and all other fields of \
-         their groups are left out"
+         procfs of the host; until then they count in n_proc and in CPU time, and fields that come from the \
+         processes are left out"
     )]
     ForeignMembers(u64),
     /// The groups hold more memory than the machine has, because shared pages count several times.
@@ -297,7 +337,7 @@ pub enum Warning {
     #[error(
         "procfs hides {0} members of control groups (hidepid): run psstat as root, or add its user to \
          the group of the mount option gid=, or mount procfs with hidepid=0; until then they count in \
-         n_proc and in CPU time, and all other fields of their groups are left out"
+         n_proc and in CPU time, and fields that come from the processes are left out"
     )]
     HiddenMembers(u64),
     /// A pid file cannot be read, or has no pid.
@@ -459,15 +499,29 @@ impl fmt::Display for DeniedCure<'_> {
     }
 }
 
+/// Writes "a", "a and b" or "a, b and c".
+struct Names<'w>(&'w [Field]);
+
+impl fmt::Display for Names<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, field) in self.0.iter().enumerate() {
+            let separator = match index {
+                0 => "",
+                _ if index + 1 == self.0.len() => " and ",
+                _ => ", ",
+            };
+            write!(f, "{separator}{}", field.name())?;
+        }
+        Ok(())
+    }
+}
+
 /// Writes "a is", or "a and b are".
 struct List<'w>(&'w [Field]);
 
 impl fmt::Display for List<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, field) in self.0.iter().enumerate() {
-            let separator = if index > 0 { " and " } else { "" };
-            write!(f, "{separator}{}", field.name())?;
-        }
+        Names(self.0).fmt(f)?;
         f.write_str(if self.0.len() == 1 { " is" } else { " are" })
     }
 }

@@ -3,7 +3,8 @@
 //! To add a field, add a row here, a parser for what it reads (`parse`), and the code that computes
 //! one value ([`Report`]) from the readings of the members.
 
-use crate::model::report::{Rate, Report};
+use crate::model::control_group::Figure;
+use crate::model::report::{Rate, Report, Tally};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write as _;
@@ -37,6 +38,24 @@ pub enum Field {
     Switches,
     /// `uptime`
     Uptime,
+    /// `swap`
+    Swap,
+    /// `starts`
+    Starts,
+    /// `cpu_throttled`
+    CpuThrottled,
+    /// `cpu_pressure`
+    CpuPressure,
+    /// `mem_pressure`
+    MemoryPressure,
+    /// `io_pressure`
+    IoPressure,
+    /// `oom_kills`
+    OomKills,
+    /// `mem_limit`
+    MemoryLimit,
+    /// `mem_peak`
+    MemoryPeak,
 }
 
 /// What must be read or kept for a field, besides the `stat` of each process.
@@ -54,8 +73,15 @@ pub enum Need {
     MajorFaults,
     /// `/proc/PID/task/TID/status` of each thread.
     Switches,
-    /// A total for each group, kept between samples.
-    CpuTotals,
+    /// Totals for each group, kept between samples.
+    Totals,
+    /// `VmSwap` in `/proc/PID/status` of each member of a group for which no control group tells it.
+    Swap,
+    /// Which members have started since the last sample.
+    Starts,
+    /// A figure of each control group that a selector picks, from a file of its own. A group of other processes
+    /// has no value then, unless the field has another need.
+    Figure(Figure),
     /// The number of processors, if the interval is short.
     Processors,
 }
@@ -97,6 +123,8 @@ pub struct Row {
     pub metric: &'static str,
     /// Its type for Prometheus.
     pub metric_type: MetricType,
+    /// What Prometheus shows instead of the value, if that is per second or since the last sample.
+    pub counter: Option<Counter>,
     /// Its name in a table for people.
     pub title: &'static str,
     /// Its unit.
@@ -113,13 +141,35 @@ pub struct Row {
     value: fn(&Report) -> Option<Value>,
 }
 
+/// A counter of what a group did since psstat first saw it.
+#[derive(Debug)]
+pub struct Counter {
+    /// A description for users.
+    pub help: &'static str,
+    /// What is counted.
+    pub tally: Tally,
+    /// What 1 is counted as: a second is counted in nanoseconds.
+    unit: u64,
+}
+
+/// A counter of events or bytes.
+const fn of_events(tally: Tally, help: &'static str) -> Option<Counter> {
+    Some(Counter { help, tally, unit: 1 })
+}
+
+/// A counter of seconds.
+const fn of_seconds(figure: Figure, help: &'static str) -> Option<Counter> {
+    Some(Counter { help, tally: Tally::Figure(figure), unit: 1_000_000_000 })
+}
+
 /// All fields, in the order of [`Field`].
-static TABLE: [Row; 13] = [
+static TABLE: [Row; 22] = [
     Row {
         field: Field::CpuShare,
         name: "p_cpu",
         metric: "psstat_cpu_cores",
         metric_type: MetricType::Gauge,
+        counter: None,
         title: "CPU",
         unit: Unit::Share,
         help: "CPU time per second that the group used since the last sample; 1 is one core.",
@@ -133,6 +183,7 @@ static TABLE: [Row; 13] = [
         name: "p_mem",
         metric: "psstat_memory_ratio",
         metric_type: MetricType::Gauge,
+        counter: None,
         title: "MEM%",
         unit: Unit::Share,
         help: "Fraction of the machine's memory that the group holds; 0.25 is a quarter of it.",
@@ -146,6 +197,7 @@ static TABLE: [Row; 13] = [
         name: "n_proc",
         metric: "psstat_processes",
         metric_type: MetricType::Gauge,
+        counter: None,
         title: "PROCS",
         unit: Unit::Count,
         help: "Live processes of the group, children included.",
@@ -159,10 +211,11 @@ static TABLE: [Row; 13] = [
         name: "cpu_time",
         metric: "psstat_cpu_seconds_total",
         metric_type: MetricType::Counter,
+        counter: None,
         title: "CPU TIME",
         unit: Unit::Seconds,
         help: "Seconds of CPU time that the group has used since psstat first saw it.",
-        needs: &[Need::CpuTotals],
+        needs: &[Need::Totals],
         keeps_state: true,
         rate: None,
         value: |report| Value::decimal(report.cpu_time?.0 as f64 / 1e9, 6),
@@ -172,6 +225,7 @@ static TABLE: [Row; 13] = [
         name: "mem",
         metric: "psstat_memory_bytes",
         metric_type: MetricType::Gauge,
+        counter: None,
         title: "MEM",
         unit: Unit::Bytes,
         help: "Bytes of physical memory that the group holds.",
@@ -185,6 +239,7 @@ static TABLE: [Row; 13] = [
         name: "n_thread",
         metric: "psstat_threads",
         metric_type: MetricType::Gauge,
+        counter: None,
         title: "THREADS",
         unit: Unit::Count,
         help: "Threads of the group's live processes.",
@@ -198,6 +253,7 @@ static TABLE: [Row; 13] = [
         name: "n_zombie",
         metric: "psstat_zombies",
         metric_type: MetricType::Gauge,
+        counter: None,
         title: "ZOMBIES",
         unit: Unit::Count,
         help: "Processes of the group that have ended and whose parent has not waited for them.",
@@ -211,6 +267,7 @@ static TABLE: [Row; 13] = [
         name: "n_fd",
         metric: "psstat_open_fds",
         metric_type: MetricType::Gauge,
+        counter: None,
         title: "FDS",
         unit: Unit::Count,
         help: "Open file descriptors of the group.",
@@ -222,12 +279,16 @@ static TABLE: [Row; 13] = [
     Row {
         field: Field::StorageRead,
         name: "io_read",
-        metric: "psstat_io_read_bytes_per_second",
-        metric_type: MetricType::Gauge,
+        metric: "psstat_io_read_bytes_total",
+        metric_type: MetricType::Counter,
+        counter: of_events(
+            Tally::Rate(Rate::StorageRead),
+            "Bytes that the group has read from storage since psstat first saw it.",
+        ),
         title: "READ",
         unit: Unit::BytesPerSecond,
         help: "Bytes per second that the group read from storage since the last sample.",
-        needs: &[Need::Storage],
+        needs: &[Need::Storage, Need::Totals],
         keeps_state: true,
         rate: Some(Rate::StorageRead),
         value: |report| Value::decimal(*report.rates.get(&Rate::StorageRead)?, 2),
@@ -235,12 +296,16 @@ static TABLE: [Row; 13] = [
     Row {
         field: Field::StorageWrite,
         name: "io_write",
-        metric: "psstat_io_write_bytes_per_second",
-        metric_type: MetricType::Gauge,
+        metric: "psstat_io_write_bytes_total",
+        metric_type: MetricType::Counter,
+        counter: of_events(
+            Tally::Rate(Rate::StorageWrite),
+            "Bytes that the group has written to storage since psstat first saw it.",
+        ),
         title: "WRITE",
         unit: Unit::BytesPerSecond,
         help: "Bytes per second that the group wrote to storage since the last sample.",
-        needs: &[Need::Storage],
+        needs: &[Need::Storage, Need::Totals],
         keeps_state: true,
         rate: Some(Rate::StorageWrite),
         value: |report| Value::decimal(*report.rates.get(&Rate::StorageWrite)?, 2),
@@ -248,12 +313,16 @@ static TABLE: [Row; 13] = [
     Row {
         field: Field::MajorFaults,
         name: "faults_major",
-        metric: "psstat_major_page_faults_per_second",
-        metric_type: MetricType::Gauge,
+        metric: "psstat_major_page_faults_total",
+        metric_type: MetricType::Counter,
+        counter: of_events(
+            Tally::Rate(Rate::MajorFaults),
+            "Page faults of the group that waited for storage, since psstat first saw it.",
+        ),
         title: "FAULTS",
         unit: Unit::PerSecond,
         help: "Page faults per second of the group that waited for storage.",
-        needs: &[Need::MajorFaults],
+        needs: &[Need::MajorFaults, Need::Totals],
         keeps_state: true,
         rate: Some(Rate::MajorFaults),
         value: |report| Value::decimal(*report.rates.get(&Rate::MajorFaults)?, 4),
@@ -261,12 +330,16 @@ static TABLE: [Row; 13] = [
     Row {
         field: Field::Switches,
         name: "ctx_switches",
-        metric: "psstat_context_switches_per_second",
-        metric_type: MetricType::Gauge,
+        metric: "psstat_context_switches_total",
+        metric_type: MetricType::Counter,
+        counter: of_events(
+            Tally::Rate(Rate::Switches),
+            "Context switches of all threads of the group since psstat first saw it.",
+        ),
         title: "SWITCHES",
         unit: Unit::PerSecond,
         help: "Context switches per second of all threads of the group.",
-        needs: &[Need::Switches],
+        needs: &[Need::Switches, Need::Totals],
         keeps_state: true,
         rate: Some(Rate::Switches),
         value: |report| Value::decimal(*report.rates.get(&Rate::Switches)?, 4),
@@ -276,6 +349,7 @@ static TABLE: [Row; 13] = [
         name: "uptime",
         metric: "psstat_uptime_seconds",
         metric_type: MetricType::Gauge,
+        counter: None,
         title: "UPTIME",
         unit: Unit::Seconds,
         help: "Seconds since the oldest live process of the group started.",
@@ -283,6 +357,147 @@ static TABLE: [Row; 13] = [
         keeps_state: false,
         rate: None,
         value: |report| Value::decimal(report.uptime?.as_secs_f64(), 2),
+    },
+    Row {
+        field: Field::Swap,
+        name: "swap",
+        metric: "psstat_swap_bytes",
+        metric_type: MetricType::Gauge,
+        counter: None,
+        title: "SWAP",
+        unit: Unit::Bytes,
+        help: "Bytes of the group's memory that are swapped out.",
+        needs: &[Need::Swap, Need::Figure(Figure::Swap)],
+        keeps_state: false,
+        rate: None,
+        value: |report| Value::count(report.swap?.0),
+    },
+    Row {
+        field: Field::Starts,
+        name: "starts",
+        metric: "psstat_starts_total",
+        metric_type: MetricType::Counter,
+        counter: of_events(
+            Tally::Starts,
+            "Starts of the group since psstat first saw it: processes whose parent is not in it.",
+        ),
+        title: "STARTS",
+        unit: Unit::Count,
+        help: "Processes that started since the last sample and whose parent is not in the group.",
+        needs: &[Need::Starts, Need::Totals],
+        keeps_state: true,
+        rate: None,
+        value: |report| Value::count(report.starts?),
+    },
+    Row {
+        field: Field::CpuThrottled,
+        name: "cpu_throttled",
+        metric: "psstat_cpu_throttled_seconds_total",
+        metric_type: MetricType::Counter,
+        counter: of_seconds(
+            Figure::CpuThrottled,
+            "Seconds for which its CPU quota has kept the group from running, since psstat first saw it.",
+        ),
+        title: "THROTTLED",
+        unit: Unit::Share,
+        help: "Seconds per second for which its CPU quota kept the group from running, over all processors.",
+        needs: &[Need::Figure(Figure::CpuThrottled), Need::Totals],
+        keeps_state: true,
+        rate: None,
+        value: |report| Value::decimal(*report.gains.get(&Figure::CpuThrottled)?, 6),
+    },
+    Row {
+        field: Field::CpuPressure,
+        name: "cpu_pressure",
+        metric: "psstat_cpu_pressure_seconds_total",
+        metric_type: MetricType::Counter,
+        counter: of_seconds(
+            Figure::CpuPressure,
+            "Seconds in which some task of the group waited for a processor, since psstat first saw it.",
+        ),
+        title: "CPU STALL",
+        unit: Unit::Share,
+        help: "Fraction of the time since the last sample in which some task of the group waited for a processor.",
+        needs: &[Need::Figure(Figure::CpuPressure), Need::Totals],
+        keeps_state: true,
+        rate: None,
+        value: |report| Value::decimal(*report.gains.get(&Figure::CpuPressure)?, 6),
+    },
+    Row {
+        field: Field::MemoryPressure,
+        name: "mem_pressure",
+        metric: "psstat_memory_pressure_seconds_total",
+        metric_type: MetricType::Counter,
+        counter: of_seconds(
+            Figure::MemoryPressure,
+            "Seconds in which some task of the group waited for memory, since psstat first saw it.",
+        ),
+        title: "MEM STALL",
+        unit: Unit::Share,
+        help: "Fraction of the time since the last sample in which some task of the group waited for memory.",
+        needs: &[Need::Figure(Figure::MemoryPressure), Need::Totals],
+        keeps_state: true,
+        rate: None,
+        value: |report| Value::decimal(*report.gains.get(&Figure::MemoryPressure)?, 6),
+    },
+    Row {
+        field: Field::IoPressure,
+        name: "io_pressure",
+        metric: "psstat_io_pressure_seconds_total",
+        metric_type: MetricType::Counter,
+        counter: of_seconds(
+            Figure::IoPressure,
+            "Seconds in which some task of the group waited for storage, since psstat first saw it.",
+        ),
+        title: "IO STALL",
+        unit: Unit::Share,
+        help: "Fraction of the time since the last sample in which some task of the group waited for storage.",
+        needs: &[Need::Figure(Figure::IoPressure), Need::Totals],
+        keeps_state: true,
+        rate: None,
+        value: |report| Value::decimal(*report.gains.get(&Figure::IoPressure)?, 6),
+    },
+    Row {
+        field: Field::OomKills,
+        name: "oom_kills",
+        metric: "psstat_oom_kills_total",
+        metric_type: MetricType::Counter,
+        counter: None,
+        title: "OOM KILLS",
+        unit: Unit::Count,
+        help: "Processes of the group that the kernel killed for lack of memory since psstat first saw it.",
+        needs: &[Need::Figure(Figure::OomKills), Need::Totals],
+        keeps_state: true,
+        rate: None,
+        value: |report| Value::count(*report.totals.get(&Tally::Figure(Figure::OomKills))?),
+    },
+    Row {
+        field: Field::MemoryLimit,
+        name: "mem_limit",
+        metric: "psstat_memory_limit_bytes",
+        metric_type: MetricType::Gauge,
+        counter: None,
+        title: "MEM LIMIT",
+        unit: Unit::Bytes,
+        help: "Bytes of memory that the group may have, by the limits of its control groups and those above.",
+        needs: &[Need::Figure(Figure::MemoryLimit)],
+        keeps_state: false,
+        rate: None,
+        value: |report| Value::count(*report.levels.get(&Figure::MemoryLimit)?),
+    },
+    Row {
+        field: Field::MemoryPeak,
+        name: "mem_peak",
+        metric: "psstat_memory_peak_bytes",
+        metric_type: MetricType::Gauge,
+        counter: None,
+        title: "MEM PEAK",
+        unit: Unit::Bytes,
+        help: "Bytes of the most memory that the control groups of the group have had since they were made.",
+        needs: &[Need::Figure(Figure::MemoryPeak)],
+        keeps_state: false,
+        rate: None,
+        value: |report| Value::count(*report.levels.get(&Figure::MemoryPeak)?),
     },
 ];
 
@@ -318,6 +533,29 @@ impl Field {
     pub fn value(self, report: &Report) -> Option<Value> {
         (self.row().value)(report)
     }
+
+    /// What Prometheus shows of the field: its counter, if it has one, or else its value.
+    pub fn metric_value(self, report: &Report) -> Option<Value> {
+        let Some(counter) = &self.row().counter else { return self.value(report) };
+        let total = *report.totals.get(&counter.tally)?;
+        match counter.unit {
+            1 => Value::count(total),
+            unit => Value::decimal(total as f64 / unit as f64, 6),
+        }
+    }
+
+    /// The figure of control groups that it shows, if any.
+    pub fn figure(self) -> Option<Figure> {
+        self.row().needs.iter().find_map(|need| match need {
+            Need::Figure(figure) => Some(*figure),
+            _ => None,
+        })
+    }
+
+    /// Whether only groups of units and control groups have it.
+    pub fn is_of_control_groups(self) -> bool {
+        self.figure().is_some() && self != Field::Swap
+    }
 }
 
 /// The fields to print, in this order.
@@ -338,6 +576,16 @@ impl Fields {
     /// Whether one of the fields has the need.
     pub fn need(&self, need: Need) -> bool {
         self.0.iter().any(|field| field.row().needs.contains(&need))
+    }
+
+    /// Whether one of the fields shows a figure of control groups.
+    pub fn need_figures(&self) -> bool {
+        self.0.iter().any(|field| field.figure().is_some())
+    }
+
+    /// The figures of control groups that the fields show, in order.
+    pub fn figures(&self) -> Vec<Figure> {
+        Figure::all().filter(|&figure| self.need(Need::Figure(figure))).collect()
     }
 
     /// Whether the rate is printed.
@@ -426,6 +674,30 @@ mod tests {
         for rate in Rate::ALL {
             let fields = Field::all().filter(|field| field.row().rate == Some(rate));
             assert_eq!(fields.count(), 1, "{rate:?}");
+        }
+    }
+
+    #[test]
+    fn each_figure_has_one_field() {
+        for figure in Figure::all() {
+            let fields = Field::all().filter(|field| field.figure() == Some(figure));
+            assert_eq!(fields.count(), 1, "{figure:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_per_second_is_a_counter_for_prometheus() {
+        for row in &TABLE {
+            let is_per_second = row.rate.is_some()
+                || matches!(row.unit, Unit::PerSecond | Unit::BytesPerSecond)
+                || row.field.figure().is_some_and(|figure| Figure::COUNTERS.contains(&figure));
+            let is_counter = row.metric.ends_with("_total");
+            assert_eq!(row.metric_type == MetricType::Counter, is_counter, "{}", row.name);
+            assert!(is_counter || !is_per_second, "{}", row.name);
+            assert!(is_counter || row.counter.is_none(), "{}", row.name);
+            // Its total must be kept.
+            assert!(!is_counter || row.needs.contains(&Need::Totals), "{}", row.name);
+            assert!(!is_counter || row.keeps_state, "{}", row.name);
         }
     }
 

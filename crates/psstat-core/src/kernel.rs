@@ -2,7 +2,7 @@
 
 use crate::model::births::{Births, PidRange};
 use crate::model::buffer::Buffer;
-use crate::model::control_group::Hierarchy;
+use crate::model::control_group::{Figure, Hierarchy};
 use crate::model::memory::{MachineMemory, MemoryAccount, Proportional, Statm};
 use crate::model::pid_file::{PidFile, PidFileError};
 use crate::model::process::{Kinship, Stat};
@@ -70,6 +70,8 @@ pub struct Wanted<'a> {
     pub units: bool,
     /// Whether a selector of paths may pick a group below that path. Then its directory is entered.
     pub below: &'a dyn Fn(&[u8]) -> bool,
+    /// What to read of the groups that selectors pick, besides their CPU time.
+    pub figures: &'a [Figure],
 }
 
 /// A machine that the engine can read. The program implements this trait for Linux, the tests
@@ -187,6 +189,12 @@ pub trait Kernel {
     /// # Errors
     /// If the file cannot be read.
     fn huge_pages(&self, pid: Pid) -> Result<Bytes, ReadError>;
+
+    /// Reads how much memory of a process is swapped out: `VmSwap` in `/proc/PID/status`.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    fn swap(&self, pid: Pid) -> Result<Bytes, ReadError>;
 
     /// The path of the control group of a process in the hierarchy of the memory controller. `None` if
     /// there is none.

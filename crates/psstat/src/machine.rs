@@ -312,6 +312,10 @@ impl Kernel for Machine {
         self.procfs().huge_pages(pid, &mut self.text.borrow_mut())
     }
 
+    fn swap(&self, pid: Pid) -> Result<Bytes, ReadError> {
+        self.procfs().swap(pid, &mut self.text.borrow_mut())
+    }
+
     fn memory_path(&self, pid: Pid) -> Result<Option<Vec<u8>>, ReadError> {
         let Some(accounts) = self.memory_accounts() else { return Ok(None) };
         let mut buffer = self.scratch.borrow_mut();

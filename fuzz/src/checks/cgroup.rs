@@ -1,6 +1,7 @@
 //! The files of cgroupfs, and `/proc/PID/cgroup`. The first byte chooses one.
 
-use super::naive::{number, number_after};
+use super::naive::{number, number_after, words_after};
+use psstat_core::model::control_group::NO_LIMIT;
 use psstat_core::model::units::{Bytes, CpuNanos, Pid};
 use psstat_core::parse::cgroupfs as parse;
 use std::collections::BTreeSet;
@@ -8,7 +9,7 @@ use std::collections::BTreeSet;
 /// Checks the parser of that file. Returns whether it accepts the bytes.
 pub fn check(bytes: &[u8]) -> bool {
     let Some((&choice, text)) = bytes.split_first() else { return false };
-    match choice % 6 {
+    match choice % 8 {
         0 => check_path(text),
         1 => {
             let (pids, foreign) = parse::cgroup_procs(text);
@@ -24,13 +25,31 @@ pub fn check(bytes: &[u8]) -> bool {
             assert_eq!(parsed, naive.map(|micros| CpuNanos(micros.saturating_mul(1000))));
             parsed.is_some()
         }
-        4 | 5 => check_memory(text, choice % 6 == 5),
+        4 | 5 => check_memory(text, choice % 8 == 5),
+        6 => check_figures(text),
         _ => {
             let parsed = parse::cpuacct_usage(text);
             assert_eq!(parsed, number(text.trim_ascii()).map(CpuNanos));
             parsed.is_some()
         }
     }
+}
+
+/// The files that tell what a control group feels.
+fn check_figures(text: &[u8]) -> bool {
+    let nanos = |micros: u64| micros.saturating_mul(1000);
+    let throttled = parse::cpu_stat_throttled(text);
+    assert_eq!(throttled, number_after(text, "throttled_usec ").map(nanos));
+    let kills = parse::oom_kills(text);
+    assert_eq!(kills, number_after(text, "oom_kill "));
+    let total = parse::pressure_total(text);
+    let words = words_after(text, "some ").unwrap_or_default();
+    let naive = words.iter().find_map(|word| word.strip_prefix(b"total="));
+    assert_eq!(total, naive.and_then(number).map(nanos));
+    let limit = parse::memory_limit(text);
+    let is_max = text.trim_ascii() == b"max";
+    assert_eq!(limit, if is_max { Some(NO_LIMIT) } else { number(text.trim_ascii()) });
+    throttled.is_some() || kills.is_some() || total.is_some() || limit.is_some()
 }
 
 /// The account of memory, on v1 or v2.

@@ -534,6 +534,10 @@ impl Kernel for Machine {
         self.read(pid, 0, |process| Size(process.shared))
     }
 
+    fn swap(&self, pid: Pid) -> Result<Size, ReadError> {
+        self.read(pid, 0, |process| Size(process.resident ^ process.own))
+    }
+
     fn memory_path(&self, pid: Pid) -> Result<Option<Vec<u8>>, ReadError> {
         self.read(pid, 6, |process| Some(PATHS[process.control_group].into()))
     }
@@ -634,6 +638,15 @@ impl Kernel for Machine {
             group.id = self.counters >> 60;
             let has_counter = self.counters >> (index % 8) & 1 == 0;
             group.used = has_counter.then_some(CpuNanos(self.counters.rotate_left(index as u32)));
+            for (turn, &figure) in wanted.figures.iter().enumerate() {
+                let number = self.counters.rotate_right((7 * index + 11 * turn) as u32);
+                let read = if number % 5 == 4 { Err(error(&group.path)) } else { Ok(number) };
+                group.figures.insert(figure, read);
+            }
+            let above = group.path.iter().filter(|&&byte| byte == b'/').count();
+            let limits = (0..=above + 1).map(|depth| self.counters.rotate_right(depth as u32));
+            // A kernel shows one for each group on the way, but the engine must not depend on it.
+            group.limits = limits.take((self.counters % 4) as usize).collect();
             if PATHS.contains(&&*String::from_utf8_lossy(&group.path)) {
                 group.foreign = self.foreign;
             }

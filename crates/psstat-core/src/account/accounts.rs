@@ -1,6 +1,7 @@
 //! What the accounting keeps from one sample to the next.
 
 use super::counter::Counter;
+use super::figures::FigureCounters;
 use super::ledger::{Ledger, Quantity};
 use super::sets::Sets;
 use super::totals::Totals;
@@ -44,6 +45,10 @@ pub struct GroupAccount {
     pub counters: Vec<Counter>,
     /// The rates that it has in their ledgers. A rate that could not be read of all members is not one.
     pub rates: BTreeSet<Rate>,
+    /// What else is counted of its control groups, if a field needs it.
+    pub figures: Vec<FigureCounters>,
+    /// Its members that had started just before the sample, or during it, if a field needs them. Sorted.
+    pub started: Vec<ProcId>,
 }
 
 impl Accounts {

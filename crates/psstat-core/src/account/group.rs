@@ -87,6 +87,11 @@ impl Group {
         self.foreign == 0
     }
 
+    /// Whether its members are exactly the processes of its control groups.
+    pub fn is_of_control_groups(&self) -> bool {
+        self.roots.is_empty() && !self.control_groups.is_empty()
+    }
+
     /// Whether a selector picked the control group with that index for it.
     pub fn picks(&self, control_group: usize) -> bool {
         self.control_groups.iter().any(|picked| picked.index == control_group)

@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod counter;
 pub mod doubts;
+pub mod figures;
 pub mod group;
 pub mod ledger;
 pub mod link;
@@ -13,5 +14,6 @@ pub mod rates;
 pub mod sets;
 pub mod settle;
 pub mod sharing;
+pub mod starts;
 pub mod totals;
 pub mod tree;

@@ -5,7 +5,8 @@
 
 use super::accounts::{Accounts, GroupAccount};
 use super::counter::{self, Counter};
-use super::group::Group;
+use super::figures::{self, FigureCounters};
+use super::group::{Group, PickedControlGroup};
 use super::ledger::{Ledger, Member, Settled, Settlement};
 use super::link::Link;
 use super::membership::{Joint, Membership};
@@ -13,16 +14,19 @@ use super::memory::{self, Accounted};
 use super::names::JOINT_NAME;
 use super::rates::{self, Before, Counted, Done};
 use super::sets::{SetId, Sets};
-use super::totals;
+use super::starts::{self, Started};
+use super::totals::{self, Totals};
+use super::tree::Tree;
 use crate::field::Need;
 use crate::model::collect;
+use crate::model::control_group::{ControlGroup, Figure};
 use crate::model::label::Label;
 use crate::model::memory::MachineMemory;
 use crate::model::process::{Life, Process};
 use crate::model::readings::{self, Readings};
-use crate::model::report::{Rate, Report};
+use crate::model::report::{Rate, Report, Tally};
 use crate::model::snapshot::Snapshot;
-use crate::model::units::{Amounts, BootNanos, Bytes, Count, CpuNanos, Hz, Ticks};
+use crate::model::units::{Amounts, BootNanos, Bytes, Count, CpuNanos, Hz, ProcId, Ticks};
 use crate::plan::Plan;
 use crate::select::selector;
 use alloc::collections::BTreeMap;
@@ -50,6 +54,10 @@ pub const SHORT: Ticks = Ticks(10);
 pub struct Observation<'s> {
     /// The processes.
     pub snapshot: &'s Snapshot,
+    /// Their tree.
+    pub tree: &'s Tree,
+    /// The control groups that selectors picked, and all below them.
+    pub control_groups: &'s [ControlGroup],
     /// What was read of the members besides their `stat`.
     pub readings: &'s Readings,
     /// Which groups each process belongs to.
@@ -99,16 +107,18 @@ pub fn settle(
     let cpu = settling.cpu();
     let rates = settling.rates();
     let summaries = settling.summaries();
+    let started = settling.started();
 
     let now = observation.snapshot.taken;
-    let keeps_totals = plan.fields.need(Need::CpuTotals);
+    let keeps_totals = plan.fields.need(Need::Totals);
     let known_totals = before.filter(|_| keeps_totals).map(|before| before.totals.clone());
     let mut totals = known_totals.unwrap_or_default();
     let mut reports = Vec::new();
-    let mut counters = Vec::new();
+    let mut kept = Vec::new();
     for (group, summary) in groups.iter().zip(&summaries) {
         let own_counters: Vec<Counter> = group.counters().cloned().collect();
         let used = settling.used(group, cpu.settled[group.index], &own_counters);
+        let own_figures = settling.figures(group);
         let cpu_time = keeps_totals
             .then(|| totals::add(&mut totals, &group.label, used.unwrap_or_default(), now));
         if let Some(before) = before {
@@ -120,10 +130,26 @@ pub fn settle(
             let counts =
                 rates.iter().filter_map(|(&rate, done)| Some((rate, done.counts[group.index]?)));
             let counts: Vec<(Rate, Count)> = counts.collect();
-            let measured = Measured { cpu, cpu_time, counts: &counts, elapsed };
+            let felt = settling.felt(group, &own_figures, before);
+            let starts = started.as_ref().map(|started| started[group.index].count);
+            let mut measured = Measured {
+                cpu,
+                cpu_time,
+                counts: &counts,
+                elapsed,
+                felt,
+                starts,
+                totals: BTreeMap::new(),
+            };
+            if keeps_totals {
+                let is_kept = |rate| rates.get(&rate).is_some_and(|done| done.is_kept[group.index]);
+                measured.totals = settling.count(group, &measured, &is_kept, &mut totals);
+            }
             reports.extend(settling.report(group, summary, measured));
         }
-        counters.push(own_counters);
+        let recent = started.as_ref().map(|started| started[group.index].recent.clone());
+        let started = recent.unwrap_or_default();
+        kept.push(Kept { counters: own_counters, figures: own_figures, started });
     }
     totals::forget(&mut totals, now);
     let left_out = groups.iter().filter(|group| {
@@ -131,7 +157,7 @@ pub fn settle(
             || rates.values().any(|done| done.is_left_out[group.index])
     });
     let left_out = left_out.map(|group| group.label.clone()).collect();
-    let accounts = Accounts { totals, ..settling.accounts(cpu, rates, counters) };
+    let accounts = Accounts { totals, ..settling.accounts(cpu, rates, kept) };
     Outcome { reports, accounts, left_out }
 }
 
@@ -193,6 +219,7 @@ struct Summary {
     threads: u64,
     memory: memory::Sum,
     open_files: readings::Sum,
+    swap: readings::Sum,
     /// When the first of them started.
     started: Option<Ticks>,
 }
@@ -204,7 +231,30 @@ impl Summary {
         self.threads += other.threads;
         self.memory.join(&other.memory);
         self.open_files.join(&other.open_files);
+        self.swap.join(&other.swap);
         self.started = self.started.into_iter().chain(other.started).min();
+    }
+}
+
+/// What the control groups of a group felt.
+#[derive(Debug, Default)]
+struct Felt {
+    /// What their counters gained since the last sample. `None` if that is not known, but the counter was read.
+    gains: BTreeMap<Figure, Option<u64>>,
+    /// What they have now.
+    levels: BTreeMap<Figure, u64>,
+}
+
+/// What is kept of a group besides ledgers.
+struct Kept {
+    counters: Vec<Counter>,
+    figures: Vec<FigureCounters>,
+    started: Vec<ProcId>,
+}
+
+impl Kept {
+    fn is_empty(&self) -> bool {
+        self.counters.is_empty() && self.figures.is_empty() && self.started.is_empty()
     }
 }
 
@@ -216,11 +266,14 @@ struct Measured<'m> {
     counts: &'m [(Rate, Count)],
     /// The time since the last sample, in nanoseconds.
     elapsed: u64,
+    felt: Felt,
+    starts: Option<u64>,
+    totals: BTreeMap<Tally, u64>,
 }
 
 impl Settling<'_> {
     /// The number of groups, the joint one included.
-    fn count(&self) -> usize {
+    fn group_count(&self) -> usize {
         self.groups.len() + usize::from(self.observation.membership.joint.is_some())
     }
 
@@ -239,7 +292,7 @@ impl Settling<'_> {
         let members: Vec<Member> =
             members.map(|(index, &groups)| self.member(index, groups)).collect();
         let Some(before) = self.before else {
-            let settled = vec![Settled::default(); self.count()];
+            let settled = vec![Settled::default(); self.group_count()];
             return Cpu { settled, ledger: Ledger { members, debts: Vec::new() } };
         };
         let settlement = Settlement {
@@ -256,7 +309,7 @@ impl Settling<'_> {
             .iter()
             .map(|group| self.then(group).is_some_and(|then| !then.has_ledger))
             .collect();
-        is_unknown.resize(self.count(), false);
+        is_unknown.resize(self.group_count(), false);
         for (settled, _) in settled.iter_mut().zip(&is_unknown).filter(|(_, unknown)| **unknown) {
             settled.used = None;
         }
@@ -292,10 +345,104 @@ impl Settling<'_> {
     fn was_watched(&self, group: &Group, counter: &Counter, before: &Accounts) -> bool {
         let picked = group.control_groups.iter();
         let mut picked = picked.filter(|picked| picked.counter.as_ref() == Some(counter));
-        picked.next().is_some_and(|picked| {
-            let mut keys = picked.selectors.iter().map(|&index| key(self.plan, index));
-            keys.any(|key| before.watched.contains(&key))
-        })
+        picked.next().is_some_and(|picked| self.was_looked_for(picked, before))
+    }
+
+    /// Whether the last sample looked for a control group.
+    fn was_looked_for(&self, picked: &PickedControlGroup, before: &Accounts) -> bool {
+        let mut keys = picked.selectors.iter().map(|&index| key(self.plan, index));
+        keys.any(|key| before.watched.contains(&key))
+    }
+
+    /// The counters of the control groups of a group, besides that of CPU time. Empty if no field needs them,
+    /// or it has other members than those of its control groups.
+    fn figures(&self, group: &Group) -> Vec<FigureCounters> {
+        if !group.is_of_control_groups() || !self.plan.fields.need_figures() {
+            return Vec::new();
+        }
+        let all = self.observation.control_groups;
+        group.control_groups.iter().map(|picked| FigureCounters::of(&all[picked.index])).collect()
+    }
+
+    /// What the control groups of a group, with these counters, felt since the last sample.
+    fn felt(&self, group: &Group, now: &[FigureCounters], before: &Accounts) -> Felt {
+        if now.is_empty() {
+            return Felt::default();
+        }
+        let nothing = GroupAccount::default();
+        let then = self.then(group).unwrap_or(&nothing);
+        let is_new = |one: &FigureCounters| {
+            let all = self.observation.control_groups;
+            let mut picked = group.control_groups.iter();
+            let picked = picked.find(|picked| all[picked.index].path == one.path);
+            // Without its counters, it may have been there.
+            let was_there =
+                then.counters.iter().any(|known| known.path == one.path && known.id == one.id);
+            !was_there && picked.is_some_and(|picked| self.was_looked_for(picked, before))
+        };
+        let mut felt = Felt::default();
+        for figure in Figure::COUNTERS {
+            if now.iter().all(|one| one.counts.contains_key(&figure)) {
+                let gain = figures::gain(figure, &then.figures, now, is_new);
+                felt.gains.insert(figure, gain);
+            }
+        }
+        let all = self.observation.control_groups;
+        let groups = group.control_groups.iter().map(|picked| &all[picked.index]);
+        let groups: Vec<&ControlGroup> = groups.collect();
+        for figure in Figure::LEVELS {
+            if let Some(level) = figures::level(figure, &groups) {
+                felt.levels.insert(figure, level);
+            }
+        }
+        felt
+    }
+
+    /// For each group: its members that have started. `None` if no field needs them.
+    fn started(&self) -> Option<Vec<Started>> {
+        if !self.plan.fields.need(Need::Starts) {
+            return None;
+        }
+        let Observation { snapshot, tree, membership, machine, .. } = self.observation;
+        let now = Ticks::at(snapshot.taken, machine.hz);
+        let since = self.before.map(|before| Ticks::at(before.taken, machine.hz));
+        let known =
+            |group: usize| self.then(&self.groups[group]).map_or(&[][..], |then| &then.started);
+        let processes = starts::Processes { snapshot, tree, membership };
+        Some(starts::find(processes, (since, now), self.groups.len(), known))
+    }
+
+    /// Adds what a group did since the last sample to its totals. Returns those that are known. A rate of
+    /// which all members could be read `is_kept`.
+    fn count(
+        &self,
+        group: &Group,
+        measured: &Measured<'_>,
+        is_kept: &dyn Fn(Rate) -> bool,
+        totals: &mut Totals,
+    ) -> BTreeMap<Tally, u64> {
+        let mut gains: Vec<(Tally, u64)> = Vec::new();
+        if group.is_seen_whole() {
+            for rate in Rate::ALL.into_iter().filter(|&rate| is_kept(rate)) {
+                let count = measured.counts.iter().find(|(counted, _)| *counted == rate);
+                gains.push((Tally::Rate(rate), count.map_or(0, |(_, count)| count.0)));
+            }
+            gains.extend(measured.starts.map(|starts| (Tally::Starts, starts)));
+        }
+        for (&figure, gain) in &measured.felt.gains {
+            let gain = gain.unwrap_or_default();
+            let most = if figure.is_part_of_time() { measured.elapsed } else { u64::MAX };
+            gains.push((Tally::Figure(figure), gain.min(most)));
+        }
+        if group.named && group.control_groups.is_empty() {
+            // What happened to a unit that does not run now stays known.
+            let known = totals.get(&group.label).map(|total| total.counts.clone());
+            let of_figures = known.into_iter().flatten();
+            let of_figures = of_figures.filter(|(tally, _)| matches!(tally, Tally::Figure(_)));
+            gains.extend(of_figures.map(|(tally, _)| (tally, 0)));
+        }
+        let add = |(tally, gain)| (tally, totals::count(totals, &group.label, tally, gain));
+        collect::map(gains.into_iter().map(add))
     }
 
     /// The member at that index. If its exact time could be read at the last sample and cannot be now,
@@ -365,23 +512,22 @@ impl Settling<'_> {
             if let Some(open_files) = open_files.and_then(|all| readings.at(all, index)) {
                 summary.open_files.add(*open_files);
             }
+            let swap = readings.swap.as_ref();
+            if let Some(swap) = swap.and_then(|all| readings.at(all, index)) {
+                summary.swap.add(*swap);
+            }
         }
         let add = |sum: &mut Summary, summary: &Summary, _| sum.join(summary);
-        membership.sets.per_group(of_sets, self.count(), add, Summary::join)
+        membership.sets.per_group(of_sets, self.group_count(), add, Summary::join)
     }
 
     /// What to keep for the next sample, without totals.
-    fn accounts(
-        &self,
-        cpu: Cpu,
-        rates: BTreeMap<Rate, Done>,
-        counters: Vec<Vec<Counter>>,
-    ) -> Accounts {
+    fn accounts(&self, cpu: Cpu, rates: BTreeMap<Rate, Done>, kept: Vec<Kept>) -> Accounts {
         let Observation { snapshot, readings, membership, watched, .. } = self.observation;
         let Cpu { settled, mut ledger } = cpu;
-        let mut is_kept = vec![false; self.count()];
-        for (group, counters) in counters.iter().enumerate() {
-            is_kept[group] = settled[group].is_left_out || !counters.is_empty();
+        let mut is_kept = vec![false; self.group_count()];
+        for (group, kept) in kept.iter().enumerate() {
+            is_kept[group] = settled[group].is_left_out || !kept.is_empty();
         }
         let debts = ledger.debts.iter().map(|debt| debt.group);
         debts
@@ -390,18 +536,21 @@ impl Settling<'_> {
         let ids = ledger.members.iter().map(|member| member.groups);
         let of_rates = rates.values().flat_map(|done| &done.ledger.members);
         let ids: Vec<SetId> = ids.chain(of_rates.map(|member| member.groups)).collect();
-        let (used, _) =
-            membership.sets.compact(ids.iter().copied(), &Vec::from_iter(0..self.count() as u32));
+        let (used, _) = membership
+            .sets
+            .compact(ids.iter().copied(), &Vec::from_iter(0..self.group_count() as u32));
         used.as_slice().iter().for_each(|set| is_kept[set.group as usize] = true);
 
         let mut groups = BTreeMap::new();
-        for ((group, counters), settled) in self.groups.iter().zip(counters).zip(&settled) {
+        for ((group, kept), settled) in self.groups.iter().zip(kept).zip(&settled) {
             if is_kept[group.index] {
                 let rates = rates.iter().filter(|(_, done)| done.is_kept[group.index]);
                 let rates = collect::set(rates.map(|(&rate, _)| rate));
                 let has_ledger = !settled.is_left_out;
                 let by_descent = group.by_descent;
-                let account = GroupAccount { by_descent, has_ledger, counters, rates };
+                let Kept { counters, figures, started } = kept;
+                let account =
+                    GroupAccount { by_descent, has_ledger, counters, rates, figures, started };
                 groups.insert(group.label.clone(), account);
             }
         }
@@ -409,7 +558,7 @@ impl Settling<'_> {
         if let Some(Joint { by_descent, .. }) = joint {
             let rates = collect::set(rates.keys().copied());
             let account =
-                GroupAccount { by_descent, has_ledger: true, counters: Vec::new(), rates };
+                GroupAccount { by_descent, has_ledger: true, rates, ..GroupAccount::default() };
             groups.insert(joint_name(), account);
         }
         let kept: Vec<&Label> = groups.keys().collect();
@@ -438,7 +587,7 @@ impl Settling<'_> {
     /// and is not named.
     fn report(&self, group: &Group, summary: &Summary, measured: Measured<'_>) -> Option<Report> {
         let Observation { snapshot, readings, machine, .. } = self.observation;
-        let Measured { cpu, cpu_time, counts, elapsed } = measured;
+        let Measured { cpu, cpu_time, counts, elapsed, felt, starts, totals } = measured;
         let processes = summary.alive + group.foreign;
         if group.doubt.is_some() || (!group.named && processes == 0) {
             return None;
@@ -454,6 +603,14 @@ impl Settling<'_> {
         let age = |start: Ticks| snapshot.taken.since(BootNanos(start.nanos(machine.hz).0));
         let per_second = |count: Count| count.0 as f64 * 1e9 / elapsed as f64;
         let counts = counts.iter().filter(|_| elapsed > 0 && is_whole);
+        let gains = felt.gains.into_iter().filter(|_| elapsed > 0);
+        let gains = gains.filter_map(|(figure, gain)| {
+            let rate = gain? as f64 / elapsed as f64;
+            // Its files are read shortly after the sample began.
+            Some((figure, if figure.is_part_of_time() { rate.min(1.0) } else { rate }))
+        });
+        let swap = readings.swap.as_ref().filter(|_| is_whole);
+        let swap = swap.and_then(|_| summary.swap.total());
         Some(Report {
             label: group.label.clone(),
             selector: group.selector,
@@ -467,6 +624,11 @@ impl Settling<'_> {
             uptime: is_whole.then(|| Duration::from_nanos(summary.started.map_or(0, age))),
             cpu_time,
             rates: collect::map(counts.map(|&(rate, count)| (rate, per_second(count)))),
+            swap: felt.levels.get(&Figure::Swap).copied().or(swap).map(Bytes),
+            starts: starts.filter(|_| is_whole),
+            gains: collect::map(gains),
+            levels: felt.levels,
+            totals,
         })
     }
 }

@@ -1,9 +1,10 @@
-//! CPU time of each group since psstat first saw it. The totals never fall, also if a group
-//! disappears and returns.
+//! CPU time, and other things that are counted, of each group since psstat first saw it. The totals never
+//! fall, also if a group disappears and returns.
 //!
 //! *Example:* a group used 5 s and disappears. It returns and uses 2 s. Its total is 7 s.
 
 use crate::model::label::Label;
+use crate::model::report::Tally;
 use crate::model::units::{BootNanos, CpuNanos};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -13,10 +14,12 @@ use alloc::vec::Vec;
 const MAX_ABSENT: usize = 1024;
 
 /// The total of one group.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Total {
     /// CPU time since the group was first seen.
     pub used: CpuNanos,
+    /// What else is counted of it, as far as a field needs it.
+    pub counts: BTreeMap<Tally, u64>,
     /// When the last sample that found the group began.
     pub seen: BootNanos,
 }
@@ -33,10 +36,21 @@ pub fn add(totals: &mut Totals, label: &Label, used: CpuNanos, now: BootNanos) -
     total.used
 }
 
+/// Adds to a total of a group that [`add`] was called for what it has gained since the last sample. Returns
+/// the new total.
+pub fn count(totals: &mut Totals, label: &Label, tally: Tally, gain: u64) -> u64 {
+    let total = totals.entry(label.clone()).or_default();
+    let count = total.counts.entry(tally).or_default();
+    *count = count.saturating_add(gain);
+    *count
+}
+
 /// Limits the totals of groups that were not found in the sample that began at `now`. Keeps the
 /// 1024 that were found most recently, and none that is zero.
 pub fn forget(totals: &mut Totals, now: BootNanos) {
-    totals.retain(|_, total| total.seen == now || total.used > CpuNanos(0));
+    let has_any =
+        |total: &Total| total.used > CpuNanos(0) || total.counts.values().any(|&count| count > 0);
+    totals.retain(|_, total| total.seen == now || has_any(total));
     let absent = totals.iter().filter(|(_, total)| total.seen != now);
     let mut absent: Vec<(BootNanos, Label)> =
         absent.map(|(label, total)| (total.seen, label.clone())).collect();
@@ -51,6 +65,7 @@ pub fn forget(totals: &mut Totals, now: BootNanos) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::control_group::Figure;
     use alloc::format;
 
     fn label(text: &str) -> Label {
@@ -66,6 +81,18 @@ mod tests {
         assert_eq!(add(&mut totals, &label("a"), CpuNanos(2), BootNanos(3)), CpuNanos(7));
         add(&mut totals, &label("a"), CpuNanos(u64::MAX), BootNanos(3));
         assert_eq!(totals[&label("a")].used, CpuNanos(u64::MAX), "saturates");
+    }
+
+    #[test]
+    fn each_count_of_a_group_has_a_total_of_its_own() {
+        let mut totals = Totals::new();
+        let [starts, kills] = [Tally::Starts, Tally::Figure(Figure::OomKills)];
+        add(&mut totals, &label("a"), CpuNanos(0), BootNanos(1));
+        assert_eq!(count(&mut totals, &label("a"), starts, 2), 2);
+        assert_eq!(count(&mut totals, &label("a"), kills, 0), 0);
+        forget(&mut totals, BootNanos(2));
+        assert_eq!(count(&mut totals, &label("a"), starts, 3), 5, "it was kept");
+        assert_eq!(count(&mut totals, &label("a"), starts, u64::MAX), u64::MAX, "saturates");
     }
 
     #[test]

@@ -71,6 +71,11 @@ pub mod tests {
             uptime: None,
             cpu_time: None,
             rates: BTreeMap::new(),
+            swap: None,
+            starts: None,
+            gains: BTreeMap::new(),
+            levels: BTreeMap::new(),
+            totals: BTreeMap::new(),
         }
     }
 }

@@ -20,11 +20,12 @@ pub fn page(emission: &Emission<'_>) -> String {
         emission.reports.iter().map(|report| labels(emission.tags(report))).collect();
     let mut text = String::new();
     for &field in emission.fields.as_slice() {
-        if !emission.reports.iter().any(|report| field.value(report).is_some()) {
+        if !emission.reports.iter().any(|report| field.metric_value(report).is_some()) {
             continue;
         }
         let row = field.row();
-        let (name, help) = (row.metric, row.help);
+        let help = row.counter.as_ref().map_or(row.help, |counter| counter.help);
+        let name = row.metric;
         let metric_type = match row.metric_type {
             MetricType::Gauge => "gauge",
             MetricType::Counter => "counter",
@@ -32,7 +33,7 @@ pub fn page(emission: &Emission<'_>) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {metric_type}");
         for (report, labels) in emission.reports.iter().zip(&labels) {
-            let Some(value) = field.value(report) else { continue };
+            let Some(value) = field.metric_value(report) else { continue };
             let _ = write!(text, "{name}{{{labels}process_name=");
             quoted(report.label.as_str(), &mut text);
             text.push_str("} ");

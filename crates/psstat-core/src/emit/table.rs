@@ -157,8 +157,8 @@ fn total(reports: &[&Report], fields: &[Field], memory: MemoryMode) -> Row {
         values.sum::<Option<f64>>()
     };
     let cell = |&field: &Field| match (field, sum(field)) {
-        // The age of a group is that of its oldest process.
-        (Field::Uptime, _) => String::new(),
+        // The age of a group is that of its oldest process. Groups stall and are limited at the same time.
+        (field, _) if !adds_up(field) => String::new(),
         (_, None) => NOT_KNOWN.to_owned(),
         // Groups can have pages in common, of a library for example. Only PSS divides them up.
         (Field::Memory | Field::MemoryShare, Some(sum)) if memory != MemoryMode::Pss => {
@@ -168,6 +168,19 @@ fn total(reports: &[&Report], fields: &[Field], memory: MemoryMode) -> Row {
     };
     let cells = fields.iter().map(cell).collect();
     Row { name: format!("{TOTAL} ({} groups)", reports.len()), cells, look: Look::Total }
+}
+
+/// Whether the sum of a field over groups means anything.
+fn adds_up(field: Field) -> bool {
+    !matches!(
+        field,
+        Field::Uptime
+            | Field::CpuPressure
+            | Field::MemoryPressure
+            | Field::IoPressure
+            | Field::MemoryLimit
+            | Field::MemoryPeak
+    )
 }
 
 // ---- Values -------------------------------------------------------------------------------------
@@ -342,7 +355,8 @@ mod tests {
     use super::*;
     use crate::emit::emission::tests::{empty_report, label};
     use crate::field::Fields;
-    use crate::model::report::Rate;
+    use crate::model::control_group::Figure;
+    use crate::model::report::{Rate, Tally};
     use crate::model::units::{Bytes, CpuNanos, WallNanos};
     use alloc::collections::BTreeMap;
     use alloc::vec;
@@ -417,7 +431,7 @@ größe 数据库                 <0.1%     -      0
 total (3 groups)            357.0%     -     70
 ",
         );
-        let all: Vec<Field> = Field::all().collect();
+        let all: Vec<Field> = Field::all().take_while(|&field| field != Field::Swap).collect();
         assert_table(
             &table(&reports()[..2], &all, &STYLE),
             "
@@ -425,6 +439,31 @@ GROUP                          CPU   MEM%  PROCS  CPU TIME       MEM  THREADS  Z
 web                          42.0%   0.1%      5    1m 23s  16.2 MiB        9        0   40      0 B/s  1.5 KiB/s  <0.1/s  1234.6/s   1d 2h
 postgresql@15-main.service  315.0%   1.6%     65    2h 13m   257 MiB       70        1  812  2.3 GiB/s     20 B/s   7.2/s   100.0/s   1.50s
 total (2 groups)            357.0%  ~1.7%     70    2h 14m  ~273 MiB       79        1  852  2.3 GiB/s  1.5 KiB/s   7.3/s  1334.5/s
+",
+        );
+    }
+
+    #[test]
+    fn what_control_groups_feel_has_a_total_only_if_it_adds_up() {
+        let felt = |name, number: u64| Report {
+            swap: Some(Bytes(number << 20)),
+            starts: Some(number),
+            gains: Figure::COUNTERS
+                .into_iter()
+                .map(|figure| (figure, 0.01 * number as f64))
+                .collect(),
+            levels: Figure::LEVELS.into_iter().map(|figure| (figure, number << 20)).collect(),
+            totals: [(Tally::Figure(Figure::OomKills), number)].into(),
+            ..empty_report(name)
+        };
+        let fields: Vec<Field> = Field::all().skip_while(|&field| field != Field::Swap).collect();
+        assert_table(
+            &table(&[felt("web", 3), felt("db", 40)], &fields, &STYLE),
+            "
+GROUP                 SWAP  STARTS  THROTTLED  CPU STALL  MEM STALL  IO STALL  OOM KILLS  MEM LIMIT  MEM PEAK
+web                3.0 MiB       3       3.0%       3.0%       3.0%      3.0%          3    3.0 MiB   3.0 MiB
+db                40.0 MiB      40      40.0%      40.0%      40.0%     40.0%         40   40.0 MiB  40.0 MiB
+total (2 groups)  43.0 MiB      43      43.0%                                         43
 ",
         );
     }

@@ -18,6 +18,7 @@ use crate::model::report::Rate;
 use crate::model::snapshot::Snapshot;
 use crate::model::units::{BootNanos, Count, CpuNanos, Ticks};
 use crate::plan::Plan;
+use alloc::vec;
 use alloc::vec::Vec;
 
 /// Reads the members of one sample.
@@ -32,6 +33,8 @@ pub struct MemberReader<'m, K> {
     pub tree: &'m Tree,
     /// Which groups each of them belongs to.
     pub membership: &'m Membership,
+    /// For each group: whether its control groups tell how much of its memory is swapped out.
+    pub told_swap: &'m [bool],
     /// The accounts of the last sample. `None` at the first sample.
     pub last: Option<&'m Accounts>,
 }
@@ -47,6 +50,9 @@ impl<K: Kernel> MemberReader<'_, K> {
         let mut readings = Readings { members, own_times, cpu_read, ..Readings::default() };
         if self.last.is_some() && fields.need(Need::OpenFiles) {
             readings.open_files = self.open_files(&readings.members, diagnostics);
+        }
+        if self.last.is_some() && fields.need(Need::Swap) {
+            readings.swap = self.swap(&readings.members, diagnostics);
         }
         self.read_counters(&mut readings, diagnostics);
         Some(readings)
@@ -223,7 +229,13 @@ impl<K: Kernel> MemberReader<'_, K> {
             Need::MajorFaults => What::MajorFaults,
             Need::Switches => What::Switches,
             Need::OpenFiles => What::OpenFiles,
-            Need::Memory | Need::MachineMemory | Need::CpuTotals | Need::Processors => What::Sizes,
+            Need::Swap => What::Swap,
+            Need::Memory
+            | Need::MachineMemory
+            | Need::Totals
+            | Need::Starts
+            | Need::Figure(_)
+            | Need::Processors => What::Sizes,
         };
         let fields = self.plan.fields.with_need(need).collect();
         diagnostics.add(Warning::FieldsUnreadable { what, count, first, fields });
@@ -244,6 +256,29 @@ impl<K: Kernel> MemberReader<'_, K> {
             })?;
         self.warn(Need::OpenFiles, unreadable, diagnostics);
         Some(counts)
+    }
+
+    /// How much memory of each member is swapped out, unless the control groups of all its groups tell it.
+    fn swap(&self, members: &[usize], diagnostics: &mut Diagnostics) -> Option<Vec<Reading<u64>>> {
+        let sets = &self.membership.sets;
+        let mut is_needed = vec![false; sets.count()];
+        for (index, set) in sets.as_slice().iter().enumerate() {
+            let is_told = self.told_swap.get(set.group as usize).copied().unwrap_or_default();
+            is_needed[index + 1] = !is_told || is_needed[set.rest.index()];
+        }
+        let needed = members.iter().copied();
+        let needed: Vec<bool> =
+            needed.map(|index| is_needed[self.membership.members[index].index()]).collect();
+        let mut needed = needed.into_iter();
+        let mut unreadable = Unreadable::default();
+        let swap = |process: &Process| Ok(self.kernel.swap(process.id.pid)?.0);
+        let read = self.each(members, Need::Swap, diagnostics, |process| match process.life {
+            _ if needed.next() != Some(true) => Reading::Gone,
+            Life::Alive => self.reading(process, swap(process), &mut unreadable),
+            Life::Zombie | Life::Gone => Reading::Gone,
+        })?;
+        self.warn(Need::Swap, unreadable, diagnostics);
+        Some(read)
     }
 
     /// Turns the result of reading a file into a reading. Distinguishes a missing file from a process

@@ -2,6 +2,7 @@
 //! to the accounting. [`Engine::sample`] is the only way to take a sample.
 
 mod doubts;
+mod figures;
 mod hierarchy;
 mod members;
 mod memory;
@@ -268,7 +269,12 @@ impl<K: Kernel> Engine<K> {
         scan::reread_early_children(&self.kernel, &mut snapshot, &tree, &members, has_waited);
 
         let memory = if last.is_some() { self.machine_memory(&mut diagnostics) } else { None };
+        let told_swap = figures::tell_swap(&groups, &control_groups);
+        if last.is_some() {
+            figures::warn(&self.plan, &groups, &control_groups, &mut diagnostics);
+        }
         let reader = MemberReader {
+            told_swap: &told_swap,
             plan: &self.plan,
             kernel: &self.kernel,
             snapshot: &snapshot,
@@ -296,6 +302,8 @@ impl<K: Kernel> Engine<K> {
         let machine = self.machine(memory, readings.cpu_read, &start);
         let observation = Observation {
             snapshot: &snapshot,
+            tree: &tree,
+            control_groups: &control_groups,
             readings: &readings,
             membership: &membership,
             watched: &watched,
@@ -380,11 +388,13 @@ impl<K: Kernel> Engine<K> {
 
     fn with_wanted<T>(&self, call: impl FnOnce(Wanted<'_>) -> T) -> T {
         let selectors = &self.plan.selectors;
+        let figures = self.plan.fields.figures();
         let pick = |path: &[u8], unit: Option<&[u8]>| by_control_group(selectors, path, unit);
         call(Wanted {
             pick: &pick,
             units: !selectors.units.is_empty(),
             below: &|path| may_pick_below(selectors, path),
+            figures: &figures,
         })
     }
 

@@ -23,8 +23,10 @@ pub fn warn_of_unseen(
     are_hidden: bool,
     diagnostics: &mut Diagnostics,
 ) {
-    let lacks_them =
-        |field: &Field| !matches!(field, Field::Processes | Field::CpuShare | Field::CpuTime);
+    let lacks_them = |field: &Field| {
+        !matches!(field, Field::Processes | Field::CpuShare | Field::CpuTime)
+            && !field.is_of_control_groups()
+    };
     let is_complete = !plan.fields.as_slice().iter().any(lacks_them);
     let mut warn = |count: u64, warning: fn(u64) -> Warning| {
         if count > 0 && !is_complete {

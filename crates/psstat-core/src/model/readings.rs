@@ -71,6 +71,8 @@ pub struct Readings {
     pub accounted: Vec<AccountedGroup>,
     /// Number of open file descriptors.
     pub open_files: Option<Vec<Reading<u64>>>,
+    /// Swapped memory, in bytes. Only of the members of groups for which no control group tells it.
+    pub swap: Option<Vec<Reading<u64>>>,
     /// Storage traffic.
     pub storage: Option<Vec<Reading<Storage>>>,
     /// Major page faults.

@@ -1,5 +1,6 @@
 //! What a group cost: the values of one output line.
 
+use super::control_group::Figure;
 use super::label::Label;
 use super::units::{Bytes, CpuNanos};
 use alloc::collections::BTreeMap;
@@ -22,6 +23,17 @@ impl Rate {
     /// All rates.
     pub const ALL: [Rate; 4] =
         [Rate::StorageRead, Rate::StorageWrite, Rate::MajorFaults, Rate::Switches];
+}
+
+/// Something of which a total is kept for each group, since psstat first saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tally {
+    /// What is also reported per second.
+    Rate(Rate),
+    /// What the counters of control groups gained.
+    Figure(Figure),
+    /// Processes that were started.
+    Starts,
 }
 
 /// What a group cost since the last sample. A value that is not known is `None`, and not 0.
@@ -51,4 +63,14 @@ pub struct Report {
     pub cpu_time: Option<CpuNanos>,
     /// Events or bytes per second.
     pub rates: BTreeMap<Rate, f64>,
+    /// Swapped memory.
+    pub swap: Option<Bytes>,
+    /// How many of its processes whose parents are not in the group were started.
+    pub starts: Option<u64>,
+    /// What the counters of its control groups gained per second; times in seconds.
+    pub gains: BTreeMap<Figure, f64>,
+    /// What its control groups have now: bytes.
+    pub levels: BTreeMap<Figure, u64>,
+    /// Totals since the group was first seen; times in nanoseconds.
+    pub totals: BTreeMap<Tally, u64>,
 }

@@ -1,6 +1,7 @@
 //! Parsers for the files of cgroupfs, and for `/proc/PID/cgroup` (cgroups(7)).
 
-use super::line::{Words, line_after, number};
+use super::line::{Words, decimal, line_after, number};
+use crate::model::control_group::NO_LIMIT;
 use crate::model::memory::MemoryAccount;
 use crate::model::units::{Bytes, CpuNanos, Pid};
 use alloc::vec::Vec;
@@ -117,6 +118,36 @@ pub fn memory_stat(text: &[u8], is_v1: bool) -> Option<MemoryAccount> {
     Some(MemoryAccount { anonymous: anonymous?, mapped: mapped? })
 }
 
+/// Parses `throttled_usec` in `cpu.stat` of v2, in nanoseconds. `None` if the line is missing: the
+/// controller `cpu` is not enabled for the group.
+pub fn cpu_stat_throttled(text: &[u8]) -> Option<u64> {
+    Some(Words(line_after(text, b"throttled_usec ")?).number()?.saturating_mul(1000))
+}
+
+/// Parses `total` in the line `some` of `cpu.pressure`, `memory.pressure` or `io.pressure`
+/// (Documentation/accounting/psi.rst), in nanoseconds.
+pub fn pressure_total(text: &[u8]) -> Option<u64> {
+    let mut words = Words(line_after(text, b"some ")?);
+    let total =
+        core::iter::from_fn(|| words.word()).find_map(|word| word.strip_prefix(b"total="))?;
+    Some(decimal(total)?.saturating_mul(1000))
+}
+
+/// Parses `oom_kill` in `memory.events` (cgroup-v2.rst).
+pub fn oom_kills(text: &[u8]) -> Option<u64> {
+    Words(line_after(text, b"oom_kill ")?).number()
+}
+
+/// Parses `memory.max`: bytes, or [`NO_LIMIT`] for `max`.
+pub fn memory_limit(text: &[u8]) -> Option<u64> {
+    if text.trim_ascii() == b"max" { Some(NO_LIMIT) } else { number(text) }
+}
+
+/// Parses `memory.peak` and `memory.swap.current`: bytes.
+pub fn bytes(text: &[u8]) -> Option<u64> {
+    number(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -180,6 +211,27 @@ mod tests {
         assert_eq!(memory_stat(b"anon 4096\n", false), None);
     }
 
+    #[test]
+    fn what_a_control_group_feels_is_parsed() {
+        let stat = b"usage_usec 9\nnr_throttled 3\nthrottled_usec 1234\nnr_bursts 0\n";
+        assert_eq!(cpu_stat_throttled(stat), Some(1_234_000));
+        assert_eq!(cpu_stat_throttled(b"usage_usec 9\nnot_throttled_usec 1\n"), None);
+        assert_eq!(cpu_stat_throttled(b"throttled_usec 18446744073709551615\n"), Some(u64::MAX));
+        let pressure = b"some avg10=1.20 avg60=0.30 avg300=0.00 total=4321\n\
+                         full avg10=0.00 avg60=0.00 avg300=0.00 total=99\n";
+        assert_eq!(pressure_total(pressure), Some(4_321_000));
+        for odd in ["", "full total=9\n", "some avg10=0\n", "some total=\n", "some total=-1\n"] {
+            assert_eq!(pressure_total(odd.as_bytes()), None, "{odd:?}");
+        }
+        let events = b"low 0\nhigh 0\nmax 12\noom 2\noom_kill 7\noom_group_kill 1\n";
+        assert_eq!(oom_kills(events), Some(7));
+        assert_eq!(oom_kills(b"low 0\noom 2\n"), None);
+        assert_eq!(memory_limit(b"67108864\n"), Some(67_108_864));
+        assert_eq!(memory_limit(b"max\n"), Some(NO_LIMIT));
+        assert_eq!(memory_limit(b"maximum\n"), None);
+        assert_eq!((bytes(b"0\n"), bytes(b"1 2\n"), bytes(b"")), (Some(0), None, None));
+    }
+
     proptest! {
         #[test]
         fn arbitrary_bytes_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
@@ -187,6 +239,10 @@ mod tests {
             let _ = manager_root(&bytes);
             let _ = cgroup_procs(&bytes);
             let _ = cpu_stat_usage(&bytes);
+            let _ = cpu_stat_throttled(&bytes);
+            let _ = pressure_total(&bytes);
+            let _ = oom_kills(&bytes);
+            let _ = memory_limit(&bytes);
             for is_v1 in [false, true] {
                 let _ = memory_path(&bytes, is_v1);
                 let _ = memory_stat(&bytes, is_v1);

@@ -146,6 +146,15 @@ pub fn status_huge_pages(text: &[u8]) -> Option<Bytes> {
     kib_line(text, b"HugetlbPages:")
 }
 
+/// Parses the swapped memory of a process in `/proc/PID/status` (proc_pid_status(5)). Zero if there is no such
+/// line: a kernel thread has none, nor has a process that has given up its memory.
+pub fn status_swap(text: &[u8]) -> Option<Bytes> {
+    match line_after(text, b"VmSwap:") {
+        Some(_) => kib_line(text, b"VmSwap:"),
+        None => text.starts_with(b"Name:").then_some(Bytes(0)),
+    }
+}
+
 /// Parses the effective user in `/proc/PID/status` (proc_pid_status(5)). The line `Uid:` has the
 /// real, effective, saved and file system user.
 pub fn status_effective_uid(text: &[u8]) -> Option<Uid> {
@@ -324,6 +333,13 @@ mod tests {
         assert_eq!(smaps_rollup(&text.concat()), Some(new));
         assert_eq!(status_huge_pages(b"VmSwap: 1 kB\nHugetlbPages:\t 4 kB\n"), Some(kib(4)));
         assert_eq!(status_huge_pages(b"Name:\tx\n"), None);
+        assert_eq!(
+            status_swap(b"VmRSS:\t 9 kB\nVmSwap:\t    4 kB\nHugetlbPages:\t 0 kB\n"),
+            Some(kib(4))
+        );
+        assert_eq!(status_swap(b"Name:\tx\n"), Some(Bytes(0)), "a kernel thread");
+        assert_eq!(status_swap(b"Name:\tx\nVmSwap: x kB\n"), None);
+        assert_eq!(status_swap(b""), None);
     }
 
     #[test]
@@ -413,6 +429,7 @@ mod tests {
             let _ = switches(&bytes);
             let _ = meminfo(&bytes);
             let _ = status_huge_pages(&bytes);
+            let _ = status_swap(&bytes);
             let _ = smaps_rollup(&bytes);
             let _ = status_effective_uid(&bytes);
             let _ = pid_file(&bytes);

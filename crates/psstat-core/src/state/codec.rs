@@ -21,6 +21,9 @@
 //!   ledger   1 if its CPU time is in the ledger, else 0
 //!   counters count, then for each: path (length, bytes), id, nanoseconds used
 //!   rates    count, then for each, by rising number: number
+//!   figures  count, then for each control group: path (length, bytes), id, counters (count, then for each, by
+//!            rising number: number, value)
+//!   started  count, then for each, by rising pid: difference to the pid before, start as below
 //! sets       count, then for each: the set that it adds a group to (0 if that is empty, 1 for the first
 //!            set here), twice the index of the group, plus 1 if it is without children
 //! ledger
@@ -28,7 +31,8 @@
 //!            difference to the one before, see below), own, children, set as above
 //!   debts    count, then for each, by rising group: group, heir, owed
 //! rates      count, then for each, by rising number: number, members and debts as above
-//! totals     count, then for each: label, nanoseconds used, last seen
+//! totals     count, then for each: label, nanoseconds used, last seen, counts (count, then for each, by
+//!            rising number: number, value)
 //! memory     turn
 //!   paths    count, then for each: length, bytes
 //!   members  count, then for each, by rising pid: difference to the pid before, start as above, the control
@@ -50,22 +54,24 @@ mod primitives;
 use super::State;
 use crate::account::accounts::{Accounts, GroupAccount};
 use crate::account::counter::Counter;
+use crate::account::figures::FigureCounters;
 use crate::account::ledger::{Debt, Ledger, Member, Quantity};
 use crate::account::sets::{Set, SetId, Sets};
 use crate::account::totals::Total;
 use crate::discovery::known::{Known, KnownProcess};
 use crate::discovery::tracker::PidTracker;
+use crate::model::control_group::Figure;
 use crate::model::label::Label;
 use crate::model::process::{Life, Names, Process, Times};
-use crate::model::report::Rate;
+use crate::model::report::{Rate, Tally};
 use crate::model::units::{Amounts, BootNanos, CpuNanos, ProcId, Ticks};
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use primitives::{Reader, put, put_bytes, put_pid_after, put_start};
 use thiserror::Error;
 
 const MAGIC: &[u8; 8] = b"psstat\r\n";
-const VERSION: u16 = 6;
+const VERSION: u16 = 7;
 const HEADER: usize = MAGIC.len() + 2 + 4;
 
 /// Why bytes could not be decoded to a state.
@@ -103,7 +109,8 @@ pub fn encode(state: &State) -> Vec<u8> {
     }
     put_known(&mut bytes, &state.known);
     put(&mut bytes, groups.len() as u64);
-    for (label, GroupAccount { by_descent, has_ledger, counters, rates }) in groups {
+    for (label, account) in groups {
+        let GroupAccount { by_descent, has_ledger, counters, rates, figures, started } = account;
         put_bytes(&mut bytes, label.as_str().as_bytes());
         put(&mut bytes, u64::from(*by_descent));
         put(&mut bytes, u64::from(*has_ledger));
@@ -116,6 +123,18 @@ pub fn encode(state: &State) -> Vec<u8> {
         put(&mut bytes, rates.len() as u64);
         for &rate in rates {
             put(&mut bytes, number_of(rate));
+        }
+        put(&mut bytes, figures.len() as u64);
+        for FigureCounters { path, id, counts } in figures {
+            put_bytes(&mut bytes, path);
+            put(&mut bytes, *id);
+            put_numbered(&mut bytes, counts, number_of_figure);
+        }
+        put(&mut bytes, started.len() as u64);
+        let (mut last, mut start) = (0, 0);
+        for id in started {
+            put_pid_after(&mut bytes, &mut last, id.pid);
+            put_start(&mut bytes, &mut start, id.start);
         }
     }
     put(&mut bytes, sets.as_slice().len() as u64);
@@ -134,6 +153,7 @@ pub fn encode(state: &State) -> Vec<u8> {
         put_bytes(&mut bytes, label.as_str().as_bytes());
         put(&mut bytes, total.used.0);
         put(&mut bytes, total.seen.0);
+        put_numbered(&mut bytes, &total.counts, number_of_tally);
     }
     memory::put_memory(&mut bytes, &state.memory);
     let checksum = crc32fast::hash(&bytes[HEADER..]);
@@ -209,6 +229,38 @@ fn number_of(rate: Rate) -> u64 {
     }
 }
 
+/// The number of a counter of control groups in the encoding.
+fn number_of_figure(figure: Figure) -> u64 {
+    match figure {
+        Figure::CpuThrottled => 0,
+        Figure::CpuPressure => 1,
+        Figure::MemoryPressure => 2,
+        Figure::IoPressure => 3,
+        Figure::OomKills => 4,
+        // No state has them.
+        Figure::MemoryLimit => 5,
+        Figure::MemoryPeak => 6,
+        Figure::Swap => 7,
+    }
+}
+
+/// The number of what is counted in the encoding. Numbers rise as the values do.
+fn number_of_tally(tally: Tally) -> u64 {
+    match tally {
+        Tally::Rate(rate) => number_of(rate),
+        Tally::Figure(figure) => 4 + number_of_figure(figure),
+        Tally::Starts => 12,
+    }
+}
+
+fn put_numbered<K: Copy>(bytes: &mut Vec<u8>, counts: &BTreeMap<K, u64>, number: fn(K) -> u64) {
+    put(bytes, counts.len() as u64);
+    for (&key, &count) in counts {
+        put(bytes, number(key));
+        put(bytes, count);
+    }
+}
+
 fn put_ledger<Q: Quantity>(bytes: &mut Vec<u8>, ledger: &Ledger<Q>) {
     put(bytes, ledger.members.len() as u64);
     let (mut last, mut start) = (0, 0);
@@ -248,6 +300,8 @@ impl Reader<'_> {
                 has_ledger: self.flag()?,
                 counters: self.counters()?,
                 rates: self.rates_of_group()?,
+                figures: self.figures()?,
+                started: self.started()?,
             };
             accounts.groups.insert(label, account);
         }
@@ -264,7 +318,12 @@ impl Reader<'_> {
             if accounts.totals.last_key_value().is_some_and(|(last, _)| *last >= label) {
                 return None;
             }
-            let total = Total { used: CpuNanos(self.number()?), seen: BootNanos(self.number()?) };
+            let [used, seen] = [self.number()?, self.number()?];
+            let rates = Rate::ALL.into_iter().map(Tally::Rate);
+            let figures = Figure::COUNTERS.into_iter().map(Tally::Figure);
+            let all = rates.chain(figures).chain([Tally::Starts]);
+            let counts = self.numbered(all, number_of_tally)?;
+            let total = Total { used: CpuNanos(used), counts, seen: BootNanos(seen) };
             accounts.totals.insert(label, total);
         }
         Some(State { boot_id, accounts, tracker, known, memory: self.memory()? })
@@ -317,6 +376,45 @@ impl Reader<'_> {
             counters.push(Counter { path, id: self.number()?, used: CpuNanos(self.number()?) });
         }
         Some(counters)
+    }
+
+    fn figures(&mut self) -> Option<Vec<FigureCounters>> {
+        let mut figures = Vec::new();
+        for _ in 0..self.number()? {
+            let path = self.bytes()?.to_vec();
+            let id = self.number()?;
+            let counts = self.numbered(Figure::COUNTERS.into_iter(), number_of_figure)?;
+            figures.push(FigureCounters { path, id, counts });
+        }
+        Some(figures)
+    }
+
+    fn started(&mut self) -> Option<Vec<ProcId>> {
+        let mut started = Vec::new();
+        let (mut last, mut start) = (0, 0);
+        for _ in 0..self.number()? {
+            let pid = self.pid_after(&mut last)?;
+            started.push(ProcId { pid, start: self.start_after(&mut start)? });
+        }
+        Some(started)
+    }
+
+    /// A map of these keys, which are written as rising numbers.
+    fn numbered<K: Copy + Ord>(
+        &mut self,
+        keys: impl Iterator<Item = K> + Clone,
+        number_of: fn(K) -> u64,
+    ) -> Option<BTreeMap<K, u64>> {
+        let mut map = BTreeMap::new();
+        for _ in 0..self.number()? {
+            let number = self.number()?;
+            let key = keys.clone().find(|&key| number_of(key) == number)?;
+            if map.last_key_value().is_some_and(|(&last, _)| last >= key) {
+                return None;
+            }
+            map.insert(key, self.number()?);
+        }
+        Some(map)
     }
 
     fn label(&mut self) -> Option<Label> {
@@ -442,12 +540,24 @@ mod tests {
         let counters = proptest::collection::vec(counter, 0..3);
         let rate = proptest::sample::select(&Rate::ALL[..]);
         let rates = proptest::collection::btree_set(rate, 0..4);
-        (any::<bool>(), any::<bool>(), counters, rates).prop_map(
-            |(by_descent, has_ledger, counters, rates)| GroupAccount {
+        let figure = proptest::sample::select(&Figure::COUNTERS[..]);
+        let counts = proptest::collection::btree_map(figure, any::<u64>(), 0..6);
+        let figures = (proptest::collection::vec(any::<u8>(), 0..9), any::<u64>(), counts)
+            .prop_map(|(path, id, counts)| FigureCounters { path, id, counts });
+        let figures = proptest::collection::vec(figures, 0..3);
+        let started = proptest::collection::btree_map(1..=Pid::MAX.number(), any::<u64>(), 0..3);
+        let started = started.prop_map(|all| {
+            let id = |(pid, start)| ProcId { pid: Pid::new(pid), start: Ticks(start) };
+            all.into_iter().map(id).collect()
+        });
+        (any::<bool>(), any::<bool>(), counters, rates, figures, started).prop_map(
+            |(by_descent, has_ledger, counters, rates, figures, started)| GroupAccount {
                 by_descent,
                 has_ledger,
                 counters,
                 rates,
+                figures,
+                started,
             },
         )
     }
@@ -520,8 +630,16 @@ mod tests {
             let rates = proptest::collection::btree_map(rate, ledger(count, count + 1), 0..4);
             (Just(groups), sets(count), ledger(count, count + 1), rates)
         });
-        let total = (any::<u64>(), any::<u64>())
-            .prop_map(|(used, seen)| Total { used: CpuNanos(used), seen: BootNanos(seen) });
+        let tallies = Rate::ALL.into_iter().map(Tally::Rate);
+        let tallies = tallies.chain(Figure::COUNTERS.into_iter().map(Tally::Figure));
+        let tallies: Vec<Tally> = tallies.chain([Tally::Starts]).collect();
+        let tally = proptest::sample::select(tallies);
+        let counts = proptest::collection::btree_map(tally, any::<u64>(), 0..4);
+        let total = (any::<u64>(), any::<u64>(), counts).prop_map(|(used, seen, counts)| Total {
+            used: CpuNanos(used),
+            counts,
+            seen: BootNanos(seen),
+        });
         let totals = proptest::collection::btree_map(label(), total, 0..4);
         let boot_id = proptest::collection::vec(any::<u8>(), 0..40);
         let watched = proptest::collection::vec(any::<u64>(), 0..3);

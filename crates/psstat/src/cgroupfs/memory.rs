@@ -122,7 +122,7 @@ impl MemoryAccounts {
             // A directory has a link from each of its subdirectories, on file systems that count them.
             if retry(|| rustix::fs::fstat(&directory)).map_err(reason)?.st_nlink != 2 {
                 let names = subdirectories(&directory, MOST_GROUPS + 1).map_err(reason)?;
-                to_visit.extend(names.iter().map(|name| super::walk::join(&next, name)));
+                to_visit.extend(names.iter().map(|name| super::join(&next, name)));
             }
         }
         let mut buffer = vec![0; STAT_LIMIT];
@@ -138,7 +138,7 @@ fn reason(errno: Errno) -> Reason {
 
 /// The path of a file in the control group with that path.
 fn below(path: &[u8], name: &str) -> Vec<u8> {
-    super::walk::join(path, name.as_bytes())
+    super::join(path, name.as_bytes())
 }
 
 /// Calls `visit` with each process directly in a group, until it returns false. Returns whether it never did.

@@ -7,8 +7,11 @@
 //! | hybrid | `fs/cgroup/unified` | `cpu.stat` there, else as v1 | as v1, else `memory.stat` there |
 //! | v1 | `fs/cgroup/systemd` | `cpuacct.usage` in `fs/cgroup/cpuacct` | `memory.stat` in `fs/cgroup/memory` |
 //!
+//! What units feel (throttling, pressure, limits) comes from further files of the groups of v2 ([`figures`]).
+//!
 //! See cgroups(7), and Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/ of the kernel.
 
+pub mod figures;
 pub mod memory;
 pub mod walk;
 
@@ -103,6 +106,12 @@ impl Mounted {
         let path = self.path.join(OsStr::from_bytes(path));
         ReadError { path: path.display().to_string(), reason: sys::reason(errno) }
     }
+}
+
+/// The path of the file or directory `name` in the directory with that path. The path of the root is empty.
+fn join(path: &[u8], name: &[u8]) -> Vec<u8> {
+    let separator = if path.is_empty() { &b""[..] } else { b"/" };
+    [path, separator, name].concat()
 }
 
 /// Whether an error means that the group has been removed meanwhile (`kernfs_fop_open` and

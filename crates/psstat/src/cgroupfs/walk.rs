@@ -10,7 +10,8 @@
 //! looks at one directory of each tree in turn, the uppermost first. So a tree that is too large uses
 //! only what the others leave.
 
-use super::{Mounted, is_gone, members, open_directory, subdirectories};
+use super::figures::Limits;
+use super::{Mounted, is_gone, join, members, open_directory, subdirectories};
 use crate::sys::retry;
 use psstat_core::kernel::Wanted;
 use psstat_core::model::control_group::{ControlGroup, Hierarchy, UnreadDirectory};
@@ -84,6 +85,7 @@ struct Walk<'w> {
     trees: VecDeque<Tree<'w>>,
     seen: Vec<Seen>,
     found: Hierarchy,
+    limits: Limits,
 }
 
 impl<'w> Walk<'w> {
@@ -97,7 +99,8 @@ impl<'w> Walk<'w> {
         let root = Next { above: None, name: Vec::new(), position, unit, depth: 0 };
         let tree = Tree { path: Vec::new(), next: VecDeque::from([root]), left: MOST_IN_TREE };
         let (trees, seen, found) = (VecDeque::from([tree]), Vec::new(), Hierarchy::default());
-        Walk { mounted, wanted, is_out_of_time, trees, seen, found }
+        let limits = Limits::default();
+        Walk { mounted, wanted, is_out_of_time, trees, seen, found, limits }
     }
 
     /// Looks at the directories. Returns what was found.
@@ -237,18 +240,20 @@ impl<'w> Walk<'w> {
         (self.wanted.below)(&path) || !(self.wanted.pick)(&path, None).is_empty()
     }
 
-    /// Reads the processes and the counter of a group.
+    /// Reads the processes, the counter and the figures of a group.
     fn read(&self, group: ControlGroup, directory: Result<&OwnedFd, Errno>) -> ControlGroup {
         let read = directory.and_then(|directory| {
             let members = members(directory)?;
             let is_picked = !group.selectors.is_empty();
             let used =
                 if is_picked { self.mounted.cpu_time(directory, &group.path)? } else { None };
-            Ok((members, used))
+            let wanted = if is_picked { self.wanted.figures } else { &[] };
+            let figures = self.mounted.figures(directory, &group.path, wanted, &self.limits);
+            Ok((members, used, figures))
         });
         let error = read.as_ref().err().map(|&errno| self.mounted.error(&group.path, errno));
-        let ((pids, foreign), used) = read.unwrap_or_default();
-        ControlGroup { pids, foreign, used, error, ..group }
+        let ((pids, foreign), used, (figures, limits)) = read.unwrap_or_default();
+        ControlGroup { pids, foreign, used, figures, limits, error, ..group }
     }
 
     /// Notes a directory that could not be looked into.
@@ -304,12 +309,6 @@ impl<'w> Walk<'w> {
         self.found.groups = groups;
         self.found
     }
-}
-
-/// The path of the directory `name` in the one with that path. The path of the root is empty.
-pub(super) fn join(path: &[u8], name: &[u8]) -> Vec<u8> {
-    let separator = if path.is_empty() { &b""[..] } else { b"/" };
-    [path, separator, name].concat()
 }
 
 fn is_below(path: &[u8], above: &[u8]) -> bool {

@@ -283,7 +283,9 @@ pub struct JobArgs {
 
     /// Fields to print, in the order of LIST: p_cpu, p_mem, n_proc,
     /// cpu_time, mem, n_thread, n_zombie, n_fd, io_read, io_write,
-    /// faults_major, ctx_switches, uptime [default: p_cpu,p_mem,n_proc]
+    /// faults_major, ctx_switches, uptime, swap, starts,
+    /// cpu_throttled, cpu_pressure, mem_pressure, io_pressure,
+    /// oom_kills, mem_limit, mem_peak [default: p_cpu,p_mem,n_proc]
     #[arg(long, value_name = "LIST", value_parser = text::<FieldList>(), verbatim_doc_comment)]
     pub fields: Option<FieldList>,
 

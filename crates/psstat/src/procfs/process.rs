@@ -64,6 +64,16 @@ impl Procfs {
         Ok(parse::status_huge_pages(text).unwrap_or_default())
     }
 
+    /// Reads how much memory of a process is swapped out in `status`, into `text`. Zero for a kernel thread.
+    ///
+    /// # Errors
+    /// [`ReadError`] if the file cannot be read.
+    pub fn swap(&self, pid: Pid, text: &mut Vec<u8>) -> Result<Bytes, ReadError> {
+        self.read_up_to(&FilePath::new(pid, "status"), STATUS_LIMIT, text)?;
+        let malformed = || self.error_of(pid, "status", Reason::Malformed);
+        parse::status_swap(text).ok_or_else(malformed)
+    }
+
     /// Reads the first 256 KiB of `cmdline` into `line`, arguments joined by one
     /// space. Empty for kernel threads and zombies.
     ///

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "what goes wrong here fails a test")]
 
+mod figures;
 mod machine;
 mod memory;
 mod templates;

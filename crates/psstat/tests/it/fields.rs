@@ -1,4 +1,4 @@
-//! Each field except the default three, on copies of a procfs: its value, its reaction to malformed
+//! Each field of processes except the default three, on copies of a procfs: its value, its reaction to malformed
 //! files, and that its files are read only if the field is requested.
 #![allow(clippy::unwrap_used, reason = "a test ends by panicking")]
 
@@ -11,7 +11,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 const ALL: &str = "p_cpu,p_mem,n_proc,cpu_time,mem,n_thread,n_zombie,n_fd,io_read,io_write,\
-                   faults_major,ctx_switches,uptime";
+                   faults_major,ctx_switches,uptime,swap,starts";
 
 /// The fields that are counted, each with a way to set what a process has counted so far.
 const COUNTED: [(&str, Set); 4] = [
@@ -40,7 +40,8 @@ fn usual() -> FakeProc {
     let tree = FakeProc::new();
     for pid in [100, 101] {
         let parent = if pid == 100 { 1 } else { 100 };
-        tree.add(&Process { resident: 50, threads: 2, ..Process::new(pid, parent, "x") });
+        let process = Process::new(pid, parent, "x");
+        tree.add(&Process { resident: 50, threads: 2, swap: 16, ..process });
         tree.set_io(pid, 1000, 2000);
         tree.set_threads(pid, &[(pid, 30), (pid + 1000, 9)]);
         tree.set_open_files(pid, 5);
@@ -82,6 +83,8 @@ fn fields_are_printed_in_the_order_of_the_option() {
         ("io_write", 0.0),
         ("faults_major", 0.0),
         ("ctx_switches", 0.0),
+        ("swap", 32.0 * 1024.0),
+        ("starts", 0.0),
     ] {
         assert_eq!(line.value(key), Some(expected), "{key}");
     }
@@ -89,7 +92,7 @@ fn fields_are_printed_in_the_order_of_the_option() {
         matches!(line.fields.iter().find(|(name, _)| name == key), Some((_, Number::Integer(_))))
     };
     for key in ALL.split(',') {
-        let count = key.starts_with("n_") || key == "mem";
+        let count = key.starts_with("n_") || ["mem", "swap", "starts"].contains(&key);
         assert_eq!(is_integer(key), count, "{key}");
     }
 }
@@ -98,7 +101,7 @@ fn fields_are_printed_in_the_order_of_the_option() {
 fn a_file_that_no_field_needs_is_not_read() {
     /// A file, the fields that need it, and a function that makes it malformed.
     type Spoiled = (&'static str, &'static [&'static str], fn(&FakeProc));
-    const SPOILED: [Spoiled; 5] = [
+    const SPOILED: [Spoiled; 6] = [
         ("meminfo", &["p_mem"], |tree| tree.write("meminfo", "garbage")),
         ("statm", &["p_mem", "mem"], |tree| tree.write("101/statm", "garbage")),
         ("fd", &["n_fd"], |tree| {
@@ -107,6 +110,7 @@ fn a_file_that_no_field_needs_is_not_read() {
         }),
         ("io", &["io_read", "io_write"], |tree| tree.write("101/io", "garbage")),
         ("status", &["ctx_switches"], |tree| tree.write("101/task/1101/status", "garbage")),
+        ("/101/status", &["swap"], |tree| tree.write("101/status", "garbage")),
     ];
     for (file, of_file, spoil) in SPOILED {
         let tree = usual();
@@ -128,7 +132,7 @@ fn a_file_that_no_field_needs_is_not_read() {
     for directory in ["100/fd", "100/task", "101/fd", "101/task"] {
         std::fs::remove_dir_all(tree.file(directory)).unwrap();
     }
-    let fields = "p_cpu,n_proc,cpu_time,n_thread,n_zombie,faults_major,uptime";
+    let fields = "p_cpu,n_proc,cpu_time,n_thread,n_zombie,faults_major,uptime,starts";
     let run = job(&tree, fields).second_run();
     assert_eq!((keys(&run.line()).as_str(), run.stderr.as_str()), (fields, ""));
 }
@@ -138,7 +142,7 @@ fn a_file_that_no_field_needs_is_not_read() {
 #[test]
 fn a_malformed_file_omits_its_fields_and_nothing_else() {
     type Odd = (&'static str, fn(&FakeProc), &'static [&'static str], &'static str);
-    const CASES: [Odd; 14] = [
+    const CASES: [Odd; 17] = [
         ("no io", |t| remove(t, "101/io"), &["io_read", "io_write"], "CONFIG_TASK_IO_ACCOUNTING"),
         ("empty io", |t| t.write("101/io", ""), &["io_read", "io_write"], "/101/io"),
         (
@@ -189,6 +193,14 @@ fn a_malformed_file_omits_its_fields_and_nothing_else() {
             &["ctx_switches"],
             "/101/task/101/status",
         ),
+        ("no status", |t| remove(t, "101/status"), &["swap"], "/101/status"),
+        ("half of status", |t| t.write("101/status", "State:\tS\n"), &["swap"], "/101/status"),
+        (
+            "swap that is no number",
+            |t| t.write("101/status", "Name:\tx\nVmSwap:\t -4 kB\n"),
+            &["swap"],
+            "/101/status",
+        ),
         ("no fd", |t| std::fs::remove_dir_all(t.file("101/fd")).unwrap(), &["n_fd"], "/101/fd"),
         (
             "a file for fd",
@@ -223,6 +235,7 @@ fn a_malformed_file_omits_its_fields_and_nothing_else() {
         tree.set_threads(101, &[(101, 4000), (1101, 4000)]);
         let _ = std::fs::remove_file(tree.file("101/fd"));
         tree.set_open_files(101, 3);
+        tree.write("101/status", "Name:\tx\nVmSwap:\t 3 kB\n");
         let run = job.run();
         let kept: Vec<&str> =
             ALL.split(',').filter(|key| !(left_out.contains(key) && counted(key))).collect();
@@ -487,6 +500,93 @@ fn uptime_is_that_of_the_oldest_process() {
     assert_eq!(uptime(), 0.0);
 }
 
+/// What is a rate elsewhere is a counter for Prometheus, which takes the rate itself.
+#[test]
+fn a_page_has_counters_that_never_fall() {
+    let tree = usual();
+    let fields = "io_read,io_write,faults_major,ctx_switches,starts";
+    let args = ["--pattern", "web:^x$", "--fields", fields, "--format", "prometheus"];
+    let job = Job::new(&tree, args);
+    let values = || -> Vec<u64> {
+        let run = job.run();
+        assert_eq!((run.status, run.stderr.as_str()), (Some(0), ""));
+        let page = String::from_utf8(run.stdout).unwrap();
+        let lines = page.lines().filter(|line| !line.starts_with('#'));
+        lines.map(|line| line.rsplit(' ').next().unwrap().parse().unwrap()).collect()
+    };
+    job.baseline();
+    assert_eq!(values(), [0; 5], "since it was first seen");
+    tree.set_io(101, 1500, 2001);
+    set_faults(&tree, 101, 9);
+    tree.set_threads(101, &[(101, 37), (1101, 9)]);
+    assert_eq!(values(), [500, 1, 7, 7, 0]);
+    assert_eq!(values(), [500, 1, 7, 7, 0]);
+    // The group is down, and comes back.
+    tree.remove(100);
+    tree.remove(101);
+    assert_eq!(values(), [500, 1, 7, 7, 0]);
+    let start = ticks_since_boot();
+    tree.add(&Process { start, faults: (1, 0), ..Process::new(300, 1, "x") });
+    tree.set_io(300, 20, 30);
+    tree.set_threads(300, &[(300, 4)]);
+    assert_eq!(values(), [520, 31, 8, 11, 1]);
+}
+
+/// A start is a member whose parent is not a member, and which is younger than the last sample.
+#[test]
+fn starts_are_roots_that_started_since_the_last_sample() {
+    let tree = FakeProc::new();
+    let old = |pid, parent| tree.add(&Process::new(pid, parent, "x"));
+    let new = |pid, parent| {
+        sleep(Duration::from_millis(40));
+        tree.add(&Process { start: ticks_since_boot(), ..Process::new(pid, parent, "x") });
+    };
+    let args = ["--pattern", "web:^x$", "--pid", "one:100", "--pid", "no:77", "--fields=starts"];
+    let job = Job::new(&tree, args);
+    let starts = || {
+        let lines = job.run().lines();
+        lines.iter().map(|line| line.value("starts").unwrap()).collect::<Vec<_>>()
+    };
+    old(100, 1);
+    job.baseline();
+    assert_eq!(starts(), [0.0; 3]);
+    old(200, 1);
+    assert_eq!(starts(), [0.0; 3], "it is older than the last sample");
+    new(101, 100);
+    new(102, 101);
+    assert_eq!(starts(), [0.0; 3], "workers, which members have forked");
+    new(300, 1);
+    new(301, 300);
+    assert_eq!(starts(), [1.0, 0.0, 0.0]);
+    assert_eq!(starts(), [0.0; 3], "once");
+    // A restart loop, with one restart in each interval.
+    for _ in 0..3 {
+        for pid in [100, 101, 102] {
+            let _ = std::fs::remove_dir_all(tree.file(pid.to_string()));
+        }
+        new(100, 1);
+        assert_eq!(starts(), [1.0, 1.0, 0.0]);
+    }
+    // It starts in the very tick of the sample.
+    tree.remove(100);
+    tree.add(&Process { start: ticks_since_boot() + 1, ..Process::new(100, 1, "x") });
+    assert_eq!([starts(), starts()], [[1.0, 1.0, 0.0], [0.0; 3]], "once");
+}
+
+#[test]
+fn swapped_memory_of_the_living_adds_up() {
+    let tree = FakeProc::new();
+    tree.add(&Process { swap: 1000, ..Process::new(100, 1, "x") });
+    tree.add(&Process { swap: 24, ..Process::new(101, 100, "x") });
+    tree.add(&Process { swap: 500, state: 'Z', ..Process::new(102, 100, "x") });
+    tree.add(&Process::new(103, 100, "kernel"));
+    tree.write("103/status", "Name:\tkernel\nUid:\t0\t0\t0\t0\n");
+    let swap = || job(&tree, "n_proc,swap").second_run().line().value("swap");
+    assert_eq!(swap(), Some(1024.0 * 1024.0));
+    tree.add(&Process { swap: u64::MAX, ..Process::new(101, 100, "x") });
+    assert_eq!(swap(), None, "more than a field can hold");
+}
+
 #[test]
 fn a_value_beyond_64_bits_is_omitted() {
     let tree = usual();
@@ -591,11 +691,13 @@ fn every_format_has_every_field() {
             "threads",
             "zombies",
             "open_fds",
-            "io_read_bytes_per_second",
-            "io_write_bytes_per_second",
-            "major_page_faults_per_second",
-            "context_switches_per_second",
+            "io_read_bytes_total",
+            "io_write_bytes_total",
+            "major_page_faults_total",
+            "context_switches_total",
             "uptime_seconds",
+            "swap_bytes",
+            "starts_total",
         ]
     );
 }

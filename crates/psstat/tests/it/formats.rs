@@ -25,9 +25,27 @@ fn table() -> Vec<[String; 3]> {
     rows.map(|found| [1, 2, 3].map(|index| text(&found[index]))).collect()
 }
 
-/// A machine with one process that has all files.
+/// Where its sysfs is, in the directory of its procfs.
+const SYS: &str = "made-up-sys";
+
+/// A machine with one process that has all files, in a control group that has all files.
 fn tree() -> FakeProc {
     let tree = FakeProc::new();
+    tree.write(SYS.to_owned() + "/fs/cgroup/cgroup.procs", "1\n");
+    let pressure = "some avg10=0.00 avg60=0.00 avg300=0.00 total=7\n";
+    for (file, text) in [
+        ("cgroup.procs", "100\n"),
+        ("cpu.stat", "usage_usec 5\nthrottled_usec 3\n"),
+        ("cpu.pressure", pressure),
+        ("memory.pressure", pressure),
+        ("io.pressure", pressure),
+        ("memory.events", "oom 0\noom_kill 0\n"),
+        ("memory.max", "4096\n"),
+        ("memory.peak", "4096\n"),
+        ("memory.swap.current", "0\n"),
+    ] {
+        tree.write(format!("{SYS}/fs/cgroup/web/{file}"), text);
+    }
     tree.add(&Process { resident: 7, ..Process::new(100, 1, "web") });
     tree.set_io(100, 1, 1);
     tree.set_threads(100, &[(100, 1)]);
@@ -39,7 +57,8 @@ fn tree() -> FakeProc {
 fn run(tree: &FakeProc, further: &[&str]) -> Run {
     let fields: Vec<String> = table().into_iter().map(|[field, ..]| field).collect();
     let fields = fields.join(",");
-    let args = ["--pid", "web:100", "--fields", &fields, "--tag", "env=production"];
+    let sys = format!("--sys={}", tree.file(SYS).display());
+    let args = ["--cgroup", "web:web", "--fields", &fields, "--tag", "env=production", &sys];
     Job::new(tree, [&args[..], further].concat()).second_run()
 }
 

@@ -24,8 +24,8 @@ use std::fmt::Debug;
 use std::process::Command;
 use victoria_metrics::VictoriaMetrics;
 
-/// All fields of psstat. Each is tested in every database.
-const FIELDS: [&str; 13] = [
+/// All fields that every process has. Each is tested in every database.
+const FIELDS: [&str; 15] = [
     "p_cpu",
     "p_mem",
     "n_proc",
@@ -39,6 +39,8 @@ const FIELDS: [&str; 13] = [
     "faults_major",
     "ctx_switches",
     "uptime",
+    "swap",
+    "starts",
 ];
 
 /// Tags with all characters that a key or a value can contain.

@@ -1,10 +1,11 @@
 //! psstat on a real systemd, booted in namespaces in each mode of control groups:
-//! `tests/systemd/sandbox` boots it, `tests/systemd/checks.py` runs inside.
+//! `tests/systemd/sandbox` boots it, `tests/systemd/checks.py` runs inside. What units feel is measured on the
+//! systemd of the machine itself, by `tests/systemd/figures.py`.
 //!
 //! Skipped, with the reason on standard error, where no sandbox can be made: without root, without
 //! systemd, or without the hierarchies of a mode.
 
-use crate::support::{limit, skip, skip_in_part};
+use crate::support::{is_installed, limit, skip, skip_in_part};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -44,6 +45,29 @@ const CHECKS: [&str; 23] = [
 /// Threaded control groups are there on version 2 alone.
 const THREADS: &str = "a_group_of_threads_leaves_its_processes_where_they_were";
 
+/// What units feel, on a machine whose systemd has version 2 of control groups with the controllers for it.
+const FIGURES: [&str; 11] = [
+    "throttling_is_what_the_kernel_counts",
+    "waiting_for_a_processor_is_what_the_kernel_counts",
+    "waiting_for_memory_is_what_the_kernel_counts",
+    "waiting_for_storage_is_what_the_kernel_counts",
+    "oom_kills_are_what_the_kernel_counts",
+    "a_slice_counts_the_kills_of_units_that_are_gone",
+    "limits_and_peaks_are_what_the_kernel_says",
+    "swap_is_what_the_kernel_says",
+    "a_restart_is_a_start_and_a_worker_is_not",
+    "a_restart_loop_shows",
+    "what_the_kernel_does_not_tell_is_left_out_and_said",
+];
+
+#[test]
+fn what_units_feel_is_what_the_kernel_says() {
+    if is_installed("python3") {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/systemd/figures.py");
+        all_pass(script, &[env!("CARGO_BIN_EXE_psstat")], &FIGURES);
+    }
+}
+
 #[test]
 fn on_version_2() {
     all_checks_pass("v2", &[THREADS]);
@@ -61,13 +85,18 @@ fn on_version_1() {
 
 fn all_checks_pass(mode: &str, further: &[&str]) {
     let sandbox = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/systemd/sandbox");
-    let output = Command::new(sandbox)
-        .args([mode, env!("CARGO_BIN_EXE_psstat")])
+    all_pass(sandbox, &[mode, env!("CARGO_BIN_EXE_psstat")], &[&CHECKS, further].concat());
+}
+
+/// Runs a script, which must make exactly the expected checks.
+fn all_pass(script: &str, arguments: &[&str], expected: &[&str]) {
+    let output = Command::new(script)
+        .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .unwrap_or_else(|error| panic!("{sandbox}: {error}"));
+        .unwrap_or_else(|error| panic!("{script}: {error}"));
     let output = limit::finish(output, SANDBOX_LIMIT);
     let printed = String::from_utf8_lossy(&output.stdout);
     let said = String::from_utf8_lossy(&output.stderr);
@@ -80,7 +109,7 @@ fn all_checks_pass(mode: &str, further: &[&str]) {
     let failed: Vec<&str> = printed.lines().filter(wrong).collect();
     assert!(
         failed.is_empty() && output.status.success(),
-        "{mode} mode, {}:\n{}\n{said}",
+        "{script} {arguments:?}, {}:\n{}\n{said}",
         output.status,
         failed.join("\n"),
     );
@@ -88,8 +117,8 @@ fn all_checks_pass(mode: &str, further: &[&str]) {
     let names = skipped().filter_map(|line| line.split(':').next());
     let mut passed: Vec<&str> =
         printed.lines().filter_map(|line| line.strip_prefix("ok ")).chain(names).collect();
-    let mut expected = [&CHECKS, further].concat();
+    let mut expected = expected.to_vec();
     passed.sort_unstable();
     expected.sort_unstable();
-    assert_eq!(passed, expected, "{mode} mode");
+    assert_eq!(passed, expected, "{arguments:?}");
 }

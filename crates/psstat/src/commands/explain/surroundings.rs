@@ -91,8 +91,8 @@ fn link(selector: &Selector) -> Option<String> {
 
 /// All units and all control groups in sight, each with the number of processes in it and below it.
 fn control_groups(kernel: &impl Kernel) -> [Vec<(String, usize)>; 2] {
-    let hierarchy =
-        kernel.control_groups(Wanted { pick: &|_, _| vec![0], units: true, below: &|_| true });
+    let wanted = Wanted { pick: &|_, _| vec![0], units: true, below: &|_| true, figures: &[] };
+    let hierarchy = kernel.control_groups(wanted);
     let groups = hierarchy.map(|hierarchy| hierarchy.groups).unwrap_or_default();
     let count = |index: usize| -> usize {
         groups[index..groups[index].end].iter().map(|group| group.pids.len()).sum()

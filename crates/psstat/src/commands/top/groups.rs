@@ -232,6 +232,11 @@ pub mod tests {
             uptime: Some(Duration::from_secs(3600 * processes)),
             cpu_time: Some(CpuNanos(60_000_000_000 * processes)),
             rates: BTreeMap::new(),
+            swap: None,
+            starts: None,
+            gains: BTreeMap::new(),
+            levels: BTreeMap::new(),
+            totals: BTreeMap::new(),
         }
     }
 

@@ -124,7 +124,7 @@ impl Default for Process {
 
 /// A group that uses [`REFERENCE_MILLIS`] of CPU time between any two samples. All rates are compared
 /// with its rate, so that the length of the interval does not matter.
-const REFERENCE: (&str, u32) = ("reference", 900);
+pub const REFERENCE: (&str, u32) = ("reference", 900);
 
 /// So large that the printed decimals have a resolution of milliseconds, even if the interval is some
 /// seconds.
@@ -254,12 +254,17 @@ impl Machine {
 
     fn use_time(&self, path: &[u8], millis: u64) {
         let Some((directory, file)) = self.mounted.counter() else { return };
-        let text = match file {
-            "cpu.stat" => format!("usage_usec {}\nuser_usec 0\n", millis * 1000),
-            _ => format!("{}\n", millis * 1_000_000),
-        };
         let directory = self.directory.path().join("sys/fs/cgroup").join(directory);
-        self.write(directory.join(OsStr::from_bytes(path)).join(file), text);
+        let file = directory.join(OsStr::from_bytes(path)).join(file);
+        let text = if file.ends_with("cpu.stat") {
+            // What else the file says stays.
+            let before = fs::read_to_string(&file).unwrap_or_default();
+            let others: String = before.split_inclusive('\n').skip(1).collect();
+            format!("usage_usec {}\n{others}", millis * 1000)
+        } else {
+            format!("{}\n", millis * 1_000_000)
+        };
+        self.write(file, text);
     }
 
     pub fn job(&self, selectors: &[&str]) -> Job<'_> {
@@ -288,6 +293,11 @@ impl Job<'_> {
     pub fn select(&mut self, selectors: &[&str]) {
         self.arguments = selectors.iter().map(|&text| text.to_owned()).collect();
         self.arguments.push(format!("--cgroup={0}:{0}", REFERENCE.0));
+    }
+
+    pub fn second_sample(&mut self) -> Sample {
+        self.sample();
+        self.sample()
     }
 
     pub fn sample(&mut self) -> Sample {
@@ -345,7 +355,12 @@ pub struct Sample {
 }
 
 impl Sample {
-    fn field(&self, name: &str, field: &str) -> Option<f64> {
+    /// The time since the last sample.
+    pub fn seconds(&self) -> f64 {
+        REFERENCE_MILLIS as f64 / 1000.0 / self.value(REFERENCE.0, "p_cpu").unwrap()
+    }
+
+    pub fn value(&self, name: &str, field: &str) -> Option<f64> {
         let fields =
             self.fields.get(name).unwrap_or_else(|| panic!("{name} is not among {self:?}"));
         fields.get(field).copied()
@@ -358,7 +373,7 @@ impl Sample {
     }
 
     pub fn count(&self, name: &str) -> u64 {
-        self.field(name, "n_proc").unwrap() as u64
+        self.value(name, "n_proc").unwrap() as u64
     }
 
     /// Names and numbers of processes, without the reference.
@@ -368,13 +383,13 @@ impl Sample {
 
     /// Memory in pages.
     pub fn pages(&self, name: &str) -> u64 {
-        (self.field(name, "p_mem").unwrap() * 1e6).round() as u64
+        (self.value(name, "p_mem").unwrap() * 1e6).round() as u64
     }
 
     /// The CPU time used since the last sample, in milliseconds. `None` if there is no rate.
     pub fn used(&self, name: &str) -> Option<u64> {
-        let second = self.field(REFERENCE.0, "p_cpu").unwrap();
-        Some((self.field(name, "p_cpu")? / second * REFERENCE_MILLIS as f64).round() as u64)
+        let second = self.value(REFERENCE.0, "p_cpu").unwrap();
+        Some((self.value(name, "p_cpu")? / second * REFERENCE_MILLIS as f64).round() as u64)
     }
 }
 

@@ -27,6 +27,7 @@ fn look(sys: &Path, sources: Vec<Source>, time: usize) -> Hierarchy {
         pick: &|path, unit| by_control_group(&selectors, path, unit),
         units: !selectors.units.is_empty(),
         below: &|path| may_pick_below(&selectors, path),
+        figures: &[],
     };
     let asked = Cell::new(0);
     let is_out_of_time = || asked.replace(asked.get() + 1) >= time;

@@ -1,8 +1,8 @@
 //! Each field beside the first three, compared with what the kernel says by other ways.
 
-use super::fixture::{Actor, Fixture};
+use super::fixture::{Actor, Fixture, actor_program, unique};
 use super::kernel;
-use super::meter::TICK;
+use super::meter::{self, TICK, psstat};
 use super::needs;
 use crate::support::limit;
 use crate::support::line::{self, Line};
@@ -38,7 +38,7 @@ impl Job {
     }
 
     fn run(&self) -> Vec<u8> {
-        let mut command = Command::new(super::meter::PSSTAT);
+        let mut command = Command::new(meter::PSSTAT);
         command.args(["--host", "", "--timeout", "60s", "--cache-name", "cache"]);
         command.args(["--pid", &format!("group:{}", self.pid)]).args(&self.args);
         command.arg("--cache-dir").arg(self.cache.path());
@@ -220,6 +220,69 @@ fn switches_of_all_threads_are_those_of_getrusage() {
     let least = account()[0] - before[0];
     let counted = job.sample().counted("ctx_switches").round();
     assert!(counted >= least && least >= f64::from(TIMES), "{counted} of {least}");
+}
+
+#[test]
+fn starts_are_processes_whose_parents_are_not_in_the_group() {
+    let fixture = Fixture::new();
+    let name = unique("starts");
+    let program = fixture.copy_of(&actor_program(), &name);
+    let cache = tempfile::tempdir().expect("a temporary directory");
+    let pattern = format!("group:^{name}$");
+    let cache = cache.path().to_str().expect("UTF-8");
+    let run =
+        || psstat(&["--pattern", &pattern, "--fields", "n_proc,starts", "--cache-dir", cache]);
+    let starts = || {
+        let said = run();
+        assert_eq!(said.stderr, "");
+        let meter::Line { processes, values, .. } = said.only_line();
+        let starts = values.rsplit_once("starts=").expect("a field").1;
+        (*processes, starts.strip_suffix('i').expect("an integer").parse::<u64>().expect("digits"))
+    };
+    let old = fixture.actor_of(&program, &[], "old");
+    run();
+    // However soon after its start the first sample was taken.
+    assert_eq!(starts(), (1, 0));
+    let child = old.spawn("child");
+    assert_eq!(starts(), (2, 0), "a child");
+    for round in 0..10 {
+        let new = fixture.actor_of(&program, &[], &format!("new{round}"));
+        assert_eq!(starts(), (3, 1));
+        assert_eq!(starts(), (3, 0), "once");
+        new.exit();
+        fixture.wait_for(&new);
+    }
+    child.exit();
+    old.wait_for(&child);
+    assert_eq!(starts(), (1, 0));
+}
+
+/// Every user may read it. A process without swapped memory has a line that says so.
+#[test]
+fn swap_is_what_the_kernel_says() {
+    let fixture = Fixture::new();
+    let root = fixture.actor("root");
+    let child = root.spawn("child");
+    let job = Job::start(root.pid, &["--fields", "swap"]);
+    let swapped = |actor: &Actor| {
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", actor.pid)).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmSwap:")).expect("a line");
+        let kib: f64 = line.trim().strip_suffix(" kB").expect("kB").parse().expect("a number");
+        1024.0 * kib
+    };
+    let account = || swapped(&root) + swapped(&child);
+    // Pages may be swapped out meanwhile.
+    let begin = Instant::now();
+    loop {
+        let before = account();
+        let said = job.sample().value("swap");
+        if account() == before {
+            assert_eq!(said, before);
+            break;
+        }
+        assert!(begin.elapsed() < limit::LIMIT, "it changes all the time");
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 pub enum File {
     Stat,
     Statm,
+    Status,
     Cmdline,
     Exe,
     User,
@@ -20,9 +21,10 @@ pub enum File {
 
 impl File {
     /// Files that the kernel may refuse to show.
-    pub const ALL: [File; 10] = [
+    pub const ALL: [File; 11] = [
         File::Stat,
         File::Statm,
+        File::Status,
         File::Cmdline,
         File::Exe,
         File::User,
@@ -37,6 +39,7 @@ impl File {
         match self {
             File::Stat | File::Faults => "stat",
             File::Statm => "statm",
+            File::Status => "status",
             File::Cmdline => "cmdline",
             File::Exe => "exe",
             File::User => "status",

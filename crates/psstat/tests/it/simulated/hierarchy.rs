@@ -128,6 +128,8 @@ impl Walk<'_> {
                 unit: unit.map(Into::into),
                 id: inode,
                 used: Some(CpuNanos(used * 1000)),
+                figures: BTreeMap::new(),
+                limits: Vec::new(),
                 pids: self.members.get(path).cloned().unwrap_or_default(),
                 foreign,
                 error: None,

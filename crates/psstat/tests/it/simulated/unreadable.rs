@@ -15,7 +15,7 @@ use proptest::test_runner::TestCaseResult;
 use psstat_core::diagnostics::{Warning, What};
 use psstat_core::engine::Sample;
 use psstat_core::model::label::Label;
-use psstat_core::model::report::{Rate, Report};
+use psstat_core::model::report::{Rate, Report, Tally};
 use psstat_core::model::units::{Bytes, Pid};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -82,27 +82,35 @@ pub fn without_fields(report: Option<&Report>, file: File) -> Option<Report> {
     match file {
         File::Statm => (report.bytes, report.memory) = (None, None),
         File::OpenFiles => report.open_files = None,
-        File::Storage => {
-            report.rates.remove(&Rate::StorageRead);
-            report.rates.remove(&Rate::StorageWrite);
-        }
-        File::Faults => drop(report.rates.remove(&Rate::MajorFaults)),
-        File::Switches => drop(report.rates.remove(&Rate::Switches)),
+        File::Status => report.swap = None,
         _ => {}
+    }
+    for rate in rates_of(file) {
+        report.rates.remove(rate);
+        report.totals.remove(&Tally::Rate(*rate));
     }
     Some(report)
 }
 
 /// Whether none of the fields that a file is read for has a value that is too low.
 fn lacks_fields(report: &Report, file: File) -> bool {
-    let has = |rate| report.rates.contains_key(rate);
+    let has =
+        |rate| report.rates.contains_key(rate) || report.totals.contains_key(&Tally::Rate(*rate));
     match file {
         File::Statm => report.bytes.is_none() && report.memory.is_none(),
         File::OpenFiles => report.open_files.is_none(),
-        File::Storage => !has(&Rate::StorageRead) && !has(&Rate::StorageWrite),
-        File::Faults => !has(&Rate::MajorFaults),
-        File::Switches => !has(&Rate::Switches),
-        _ => true,
+        File::Status => report.swap.is_none(),
+        _ => !rates_of(file).iter().any(has),
+    }
+}
+
+/// The rates that a file is read for.
+fn rates_of(file: File) -> &'static [Rate] {
+    match file {
+        File::Storage => &[Rate::StorageRead, Rate::StorageWrite],
+        File::Faults => &[Rate::MajorFaults],
+        File::Switches => &[Rate::Switches],
+        _ => &[],
     }
 }
 
@@ -114,6 +122,7 @@ fn is_warned_of(sample: &Sample, file: File) -> bool {
         File::Exe => What::Executables,
         File::User => What::Users,
         File::ControlGroup => What::ControlGroups,
+        File::Status => What::Swap,
         File::Storage => What::StorageTraffic,
         File::Faults => What::MajorFaults,
         File::Switches => What::Switches,
@@ -314,6 +323,8 @@ proptest! {
                 prop_assert_eq!((restricted.threads, restricted.zombies), (None, None));
                 prop_assert_eq!((restricted.open_files, restricted.uptime), (None, None));
                 prop_assert!(restricted.rates.is_empty(), "{}: {:?}", label, restricted);
+                prop_assert!(restricted.totals.is_empty(), "{}: {:?}", label, restricted);
+                prop_assert_eq!((restricted.swap, restricted.starts), (None, None));
             }
             Ok(())
         })?;

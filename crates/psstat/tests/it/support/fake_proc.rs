@@ -38,6 +38,8 @@ pub struct Process {
     pub effective_uid: u32,
     /// Proportional share, in KiB.
     pub pss: Option<u64>,
+    /// Swapped memory, in KiB.
+    pub swap: u64,
 }
 
 impl Process {
@@ -59,6 +61,7 @@ impl Process {
             exe: None,
             effective_uid: 0,
             pss: None,
+            swap: 0,
         }
     }
 
@@ -81,8 +84,11 @@ impl Process {
     }
 
     fn status(&self) -> String {
-        let uid = self.effective_uid;
-        format!("Name:\tx\nUmask:\t0022\nState:\tS (sleeping)\nUid:\t4000\t{uid}\t4001\t4002\n")
+        let Process { effective_uid: uid, swap, .. } = self;
+        format!(
+            "Name:\tx\nUmask:\t0022\nState:\tS (sleeping)\nUid:\t4000\t{uid}\t4001\t4002\n\
+             VmSwap:\t{swap:>8} kB\n"
+        )
     }
 }
 
