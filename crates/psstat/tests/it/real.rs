@@ -17,6 +17,7 @@
 //! | `calls` | which files a sample opens and reads |
 //! | `fields` | each field beside the first three |
 //! | `light` | many processes that each use little |
+//! | `divided` | exclusive groups with a rest add up to the machine |
 //! | `explain` | why each process is in its group |
 //! | `lives` | processes that come, go, change their name, end half |
 //! | `late` | old processes that take a matching name late |
@@ -30,6 +31,7 @@
 mod calls;
 mod clocks;
 mod cpu;
+mod divided;
 mod explain;
 mod fields;
 mod fixture;
