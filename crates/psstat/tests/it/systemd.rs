@@ -16,12 +16,13 @@ const CANNOT: i32 = 77;
 pub const SANDBOX_LIMIT: Duration = Duration::from_secs(1500);
 
 /// What must have been checked in every mode, so that no check can get lost unseen.
-const CHECKS: [&str; 23] = [
+const CHECKS: [&str; 24] = [
     "a_process_that_left_its_session_still_belongs_to_its_unit",
     "instances_of_a_template_go_by_their_escaped_ids",
     "a_dash_within_a_name_stays_escaped",
     "transient_units_are_units",
     "a_containers_scope_is_a_unit",
+    "one_rule_names_containers_and_instances",
     "units_of_a_users_manager_are_found_by_their_path_alone",
     "groups_below_a_delegated_unit_are_its_own_and_no_units",
     "nested_slices_hold_what_is_in_those_below",

@@ -315,6 +315,25 @@ def a_containers_scope_is_a_unit():
 
 
 @check
+def one_rule_names_containers_and_instances():
+    wait_for(DOCKER_SCOPE, 1)
+    wait_for("worker@a-b.service", 1)
+    wait_for(r"worker@web\x2d1.service", 1)
+    rules = pathlib.Path("/run/checks/names.toml")
+    rules.write_text(
+        "[[group]]\nname = 'box-{id}'\n"
+        r"cgroup_regex = '^system\.slice/docker-(?P<id>[0-9a-z]{4})[0-9a-z]*\.scope$'"
+        "\n[[group]]\nname = 'worker-{instance}'\nsystemd = 'worker@*'\n"
+        "[[group]]\nname = '{unit}!'\npattern = '.'\ncgroup = '*/worker@*'\n"
+    )
+    box = "box-" + DOCKER_SCOPE.removeprefix("docker-")[:4]
+    names = ["a-b", r"web\x2d1"]
+    expected = {box: 1} | {f"worker-{name}": 1 for name in names} | {f"worker@{name}!": 1 for name in names}
+    sample = Job("--config", str(rules)).sample()
+    require(sample.counts() == expected, sample)
+
+
+@check
 def units_of_a_users_manager_are_found_by_their_path_alone():
     sample = units("uapp", "uscope.scope", f"user@{USER_ID}")
     manager = len(processes(USERS_MANAGER))
