@@ -48,9 +48,10 @@ Write '[k]afka' for 'kafka': the regex does not match itself. '^' leaves out wra
 
 --exe matches the path after all symbolic links are resolved. readlink /proc/PID/exe prints it.
 
-A process selected by --pattern, --cmdline, --exe or --user may have a parent outside the group.
-When such a process ends, the CPU time that it used since the last sample is lost, because the
-kernel passes it on to the parent. To count it, use --systemd or --cgroup, or select the parent.
+A process selected by --pattern, --cmdline, --exe or --user (*) may have a parent outside the group.
+Then what it used since the last sample is lost when it ends, because the kernel passes it on to
+the parent. If it lived between two samples, it is not counted at all. To count short-lived
+processes, use --systemd or --cgroup, or select the parent.
 
 --memory auto counts each page once. Forked processes have memory in common. psstat sees that if
 they are all the processes of a control group, as those of a systemd service are, or if it may read
