@@ -184,7 +184,7 @@ pub fn form(
         .map(|(index, (label, draft))| group((index, label), draft, population, &mut parts))
         .collect();
     let membership = Membership::new(population.tree, parts, groups.len());
-    let sizes = membership.sizes(groups.len());
+    let sizes = membership.count(groups.len(), |process| process < population.snapshot.read());
     for (group, size) in groups.iter_mut().zip(sizes) {
         group.size = size;
     }

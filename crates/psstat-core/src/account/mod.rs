@@ -14,3 +14,4 @@ pub mod settle;
 pub mod sharing;
 pub mod totals;
 pub mod tree;
+pub mod witness;

@@ -267,7 +267,8 @@ impl Reader<'_> {
             let total = Total { used: CpuNanos(self.number()?), seen: BootNanos(self.number()?) };
             accounts.totals.insert(label, total);
         }
-        Some(State { boot_id, accounts, tracker, known, memory: self.memory()? })
+        let memory = self.memory()?;
+        Some(State { boot_id, accounts, tracker, known, memory, ..State::default() })
     }
 
     fn tracker(&mut self) -> Option<PidTracker> {
@@ -545,6 +546,7 @@ mod tests {
                     tracker,
                     known,
                     memory,
+                    ..State::default()
                 }
             },
         )
