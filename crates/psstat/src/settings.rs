@@ -326,6 +326,8 @@ pub struct Settings {
     pub multi_threaded: Option<bool>,
     /// Whether a resident process keeps the rights that it does not need.
     pub no_sandbox: Option<bool>,
+    /// Whether a resident process asks the kernel for a record of each exit.
+    pub exit_records: Option<bool>,
     /// What was found to be wrong with them already.
     pub mistakes: Vec<Mistake>,
 }
@@ -360,6 +362,7 @@ impl Settings {
             timeout: self.timeout.or(below.timeout),
             multi_threaded: self.multi_threaded.or(below.multi_threaded),
             no_sandbox: self.no_sandbox.or(below.no_sandbox),
+            exit_records: self.exit_records.or(below.exit_records),
         }
     }
 
@@ -433,6 +436,7 @@ impl Settings {
             interval: self.interval.map(Duration::from),
             multi_threaded: self.multi_threaded.unwrap_or_default(),
             sandbox: !self.no_sandbox.unwrap_or_default(),
+            exit_records: self.exit_records.unwrap_or_default(),
             timeout,
         })
     }

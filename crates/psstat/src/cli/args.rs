@@ -151,6 +151,7 @@ pub enum Command {
     override_usage = "psstat execd [SELECTORS] [OPTIONS]",
     mut_arg("interval", |arg| arg.hide(false)),
     mut_arg("no_sandbox", |arg| arg.hide(false)),
+    mut_arg("exit_records", |arg| arg.hide(false)),
     mut_arg("timeout", |arg| arg.help("Give up on a sample after this long [default: 4s]")),
     mut_arg("wait", |arg| arg.hide(true)),
     mut_arg("cache_dir", |arg| arg.hide(true)),
@@ -188,7 +189,7 @@ pub struct TopArgs {
 }
 
 /// The options that mean nothing to `psstat top`, because it prints no lines and keeps no file.
-pub const NOT_FOR_TOP: [&str; 9] = [
+pub const NOT_FOR_TOP: [&str; 10] = [
     "--tag",
     "--host",
     "--fields",
@@ -198,6 +199,7 @@ pub const NOT_FOR_TOP: [&str; 9] = [
     "--cache-dir",
     "--cache-name",
     "--no-sandbox",
+    "--exit-records",
 ];
 
 /// The arguments of `psstat check`: those of any job, because the file may be for any job.
@@ -208,7 +210,8 @@ pub const NOT_FOR_TOP: [&str; 9] = [
     about = CHECK_ABOUT,
     override_usage = "psstat check [SELECTORS] [OPTIONS]",
     mut_arg("interval", |arg| arg.hide(false)),
-    mut_arg("no_sandbox", |arg| arg.hide(false))
+    mut_arg("no_sandbox", |arg| arg.hide(false)),
+    mut_arg("exit_records", |arg| arg.hide(false))
 )]
 #[group(skip)]
 pub struct CheckArgs {
@@ -331,6 +334,11 @@ pub struct JobArgs {
     /// keeps only those that it needs, as far as the kernel can do that
     #[arg(long, hide = true, verbatim_doc_comment)]
     pub no_sandbox: bool,
+
+    /// Ask the kernel for a record of each process that ends, so that short-
+    /// lived processes count. Needs CAP_NET_ADMIN at the start
+    #[arg(long, hide = true, verbatim_doc_comment)]
+    pub exit_records: bool,
 
     /// Print version
     #[arg(short = 'v', long, action = ArgAction::Version)]

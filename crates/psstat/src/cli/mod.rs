@@ -237,6 +237,16 @@ fn refuse_options_of_others(kind: Kind, args: &JobArgs) -> Result<(), ArgumentEr
             option: "--no-sandbox",
             cure: "only psstat execd gives up rights: leave it out",
         }),
+        Kind::Once if args.exit_records => Err(ArgumentError::NotTaken {
+            command: "psstat",
+            option: "--exit-records",
+            cure: "only a resident psstat gets records of exits: use psstat execd",
+        }),
+        Kind::Explain if args.exit_records => Err(ArgumentError::NotTaken {
+            command: "psstat explain",
+            option: "--exit-records",
+            cure: "only a resident psstat gets records of exits: use psstat execd",
+        }),
         Kind::Execd if args.wait.is_some() => Err(ArgumentError::NotTaken {
             command: "psstat execd",
             option: "--wait",
@@ -265,6 +275,7 @@ fn options_not_for_top(args: &JobArgs) -> impl Iterator<Item = &'static str> {
         args.cache_dir.is_some(),
         args.cache_name.is_some(),
         args.no_sandbox,
+        args.exit_records,
     ];
     NOT_FOR_TOP.into_iter().zip(is_given).filter(|(_, is_given)| *is_given).map(|(name, _)| name)
 }
@@ -327,6 +338,7 @@ impl JobArgs {
             timeout: self.timeout,
             multi_threaded: self.multi_threaded.then_some(true),
             no_sandbox: self.no_sandbox.then_some(true),
+            exit_records: self.exit_records.then_some(true),
             mistakes: with_space.collect(),
         })
     }

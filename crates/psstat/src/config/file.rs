@@ -24,6 +24,7 @@ pub struct File {
     pub timeout: Option<Spanned<String>>,
     pub multi_threaded: Option<bool>,
     pub no_sandbox: Option<bool>,
+    pub exit_records: Option<bool>,
     #[serde(default)]
     pub tags: Tags,
     #[serde(default)]

@@ -157,6 +157,7 @@ impl<'a> Reader<'a> {
             timeout: self.value("timeout", file.timeout.as_ref(), str::parse::<Period>),
             multi_threaded: file.multi_threaded,
             no_sandbox: file.no_sandbox,
+            exit_records: file.exit_records,
             mistakes: Vec::new(),
         }
     }
@@ -376,6 +377,7 @@ mod tests {
             timeout = "2s"
             multi_threaded = true
             no_sandbox = true
+            exit_records = true
 
             [tags]
             z = "1"
@@ -445,6 +447,7 @@ mod tests {
             timeout: "2s".parse().ok(),
             multi_threaded: Some(true),
             no_sandbox: Some(true),
+            exit_records: Some(true),
             mistakes: Vec::new(),
         };
         assert_eq!(settings, expected);
