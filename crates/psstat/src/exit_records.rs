@@ -124,6 +124,9 @@ impl ExitRecords {
             Err(Errno::INVAL) => return Err(ExitRecordsError::Contained),
             Err(error) => return Err(error.into()),
         }
+        if !sends_records(&socket, family, &mut buffer) {
+            return Err(ExitRecordsError::Missing);
+        }
         if !shows_own {
             return Err(ExitRecordsError::OtherProcesses(mounts.proc.display().to_string()));
         }
@@ -241,6 +244,25 @@ fn request<T>(
             }
         }
     }
+}
+
+/// Whether the kernel sends a record when a thread ends. In another network namespace it takes the request, and
+/// sends the records to nobody (`send_cpu_listeners`, kernel/taskstats.c).
+fn sends_records(socket: &OwnedFd, family: u16, buffer: &mut [u8]) -> bool {
+    let ended = std::thread::Builder::new().spawn(|| {}).map(std::thread::JoinHandle::join);
+    // If no thread can be made, nothing is known.
+    if ended.is_err() {
+        return true;
+    }
+    let patience = Timespec { tv_sec: PATIENCE, tv_nsec: 0 };
+    let mut polled = [PollFd::new(socket, PollFlags::IN)];
+    if !retry(|| poll(&mut polled, Some(&patience))).is_ok_and(|ready| ready > 0) {
+        return false;
+    }
+    let received = retry(|| rustix::net::recv(socket, &mut buffer[..], RecvFlags::DONTWAIT));
+    let length = received.map_or(0, |(length, _)| length.min(buffer.len()));
+    let mut messages = messages::messages(&buffer[..length], Some(family));
+    messages.any(|message| matches!(message, Message::Record(_)))
 }
 
 /// The list of the processors that the machine can have: `devices/system/cpu/possible` below `sys`.

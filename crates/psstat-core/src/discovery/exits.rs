@@ -8,7 +8,7 @@
 //! inherited from it before that was read, so it belongs to this sample.
 //!
 //! The order of the records says which process a pid means: that of a parent comes after those of its
-//! children, and the first record with the pid of a member of the last sample is its own.
+//! children, and that of a process is the first with its pid that is not of an older process.
 
 use crate::account::accounts::Accounts;
 use crate::account::ledger;
@@ -20,7 +20,8 @@ use crate::model::buffer::Buffer;
 use crate::model::exit::{Exit, Exits};
 use crate::model::process::{Life, Process, Times};
 use crate::model::snapshot::Snapshot;
-use crate::model::units::{Hz, Pid, ProcId, Ticks};
+use crate::model::units::{Hz, Pid, ProcId, Ticks, Uid};
+use alloc::collections::BTreeMap;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -147,13 +148,14 @@ impl Found {
     }
 
     /// Takes in more records, and looks again at the processes that have gone since they were read. Their
-    /// parents were read again, and may have inherited from processes that nobody has read.
+    /// parents were read again, and may have inherited from processes that nobody has read, if they are in a
+    /// ledger: `inherits` says that of a process in the snapshot.
     pub fn add_gone(
         &mut self,
         kernel: &impl Kernel,
         exits: Exits,
-        snapshot: &Snapshot,
-        last: Option<&Accounts>,
+        (snapshot, last): (&Snapshot, Option<&Accounts>),
+        inherits: impl Fn(usize) -> bool,
     ) {
         let hz = kernel.constants().hz;
         self.next = exits.next;
@@ -164,7 +166,12 @@ impl Found {
         let records = Records::new(&records, self.is_complete, hz);
         for (at, exit) in records.list.iter().enumerate() {
             let found = records.find(at, snapshot);
-            let parent = || snapshot.find(exit.parent).filter(|_| !is_there(kernel, exit));
+            let has_no_record = |index: usize| records.of(snapshot.processes[index].id).is_none();
+            let parent = || {
+                let parent = snapshot.find(exit.parent);
+                let parent = parent.filter(|&index| inherits(index) && has_no_record(index));
+                parent.filter(|_| !is_there(kernel, exit))
+            };
             let is_by_parent = found.is_none();
             let index = match found {
                 Some(index) => Some(index).filter(|_| snapshot.processes[index].life == Life::Gone),
@@ -206,6 +213,9 @@ fn without_repeated(list: Vec<Exit>, is_complete: bool, hz: Hz) -> Vec<Exit> {
     kept.map(|(exit, _)| exit).collect()
 }
 
+/// Parent and user of processes, and when the oldest of those with these started.
+type Siblings = BTreeMap<(Pid, u32), Ticks>;
+
 /// Records, in order.
 struct Records<'r> {
     list: &'r [Exit],
@@ -244,31 +254,30 @@ impl<'r> Records<'r> {
         self.by_pid.get(after).filter(|(other, _)| *other == pid).map(|&(_, at)| at)
     }
 
-    /// The record with that pid before a place.
-    fn previous(&self, pid: Pid, at: usize) -> Option<usize> {
-        let place = self.by_pid.partition_point(|&entry| entry < (pid, at));
-        let entry = self.by_pid.get(place.checked_sub(1)?)?;
-        (entry.0 == pid).then_some(entry.1)
+    /// The record of a process. A pid is given out again later, so it is the first with that pid that is not of
+    /// an older process.
+    fn of(&self, id: ProcId) -> Option<usize> {
+        let first = self.by_pid.partition_point(|&(pid, _)| pid < id.pid);
+        let with_pid = self.by_pid[first..].iter().take_while(|(pid, _)| *pid == id.pid);
+        with_pid.map(|&(_, at)| at).find(|&at| self.may_be(&self.list[at], id))
     }
 
-    /// The process in the snapshot that a record is of. Only the last record with a pid can be.
+    /// The process in the snapshot that a record is of.
     fn find(&self, at: usize, snapshot: &Snapshot) -> Option<usize> {
-        let exit = &self.list[at];
-        let index = snapshot.find(exit.pid).filter(|_| self.next(exit.pid, at).is_none())?;
-        self.may_be(exit, snapshot.processes[index].id).then_some(index)
+        let index = snapshot.find(self.list[at].pid)?;
+        (self.of(snapshot.processes[index].id) == Some(at)).then_some(index)
     }
 
-    /// The member of the last sample that a record is of. Only the first record with a pid can be.
+    /// The member of the last sample that a record is of.
     fn member(&self, at: usize, last: &Accounts) -> Option<usize> {
-        let exit = &self.list[at];
         let members = &last.ledger.members;
-        let index = members.binary_search_by_key(&exit.pid, |member| member.id.pid).ok()?;
-        let is_first = self.previous(exit.pid, at).is_none();
-        (is_first && self.may_be(exit, members[index].id)).then_some(index)
+        let pid = self.list[at].pid;
+        let index = members.binary_search_by_key(&pid, |member| member.id.pid).ok()?;
+        (self.of(members[index].id) == Some(at)).then_some(index)
     }
 
     fn places(&self, kernel: &impl Kernel, snapshot: &Snapshot) -> Vec<Place> {
-        let siblings = self.siblings(snapshot);
+        let siblings = self.siblings(kernel, snapshot);
         let place = |at: usize| {
             let exit = &self.list[at];
             match self.find(at, snapshot) {
@@ -294,26 +303,35 @@ impl<'r> Records<'r> {
         })
     }
 
-    /// Parent and start of all processes that may have threads of which records came: empty if all records are
-    /// of processes. Sorted.
-    fn siblings(&self, snapshot: &Snapshot) -> Vec<(Pid, Ticks)> {
-        if self.list.iter().all(|exit| exit.is_process) {
-            return Vec::new();
+    /// The processes that may have had threads of which records came: parent and user of each, and when the
+    /// oldest of them started. Empty if all records are of processes.
+    fn siblings(&self, kernel: &impl Kernel, snapshot: &Snapshot) -> Siblings {
+        let mut parents: Vec<Pid> =
+            self.list.iter().filter(|exit| !exit.is_process).map(|exit| exit.parent).collect();
+        parents.sort_unstable();
+        let mut siblings = Siblings::new();
+        let mut add = |parent, user: Uid, start: Ticks| {
+            let oldest = siblings.entry((parent, user.0)).or_insert(start);
+            *oldest = start.min(*oldest);
+        };
+        for process in &snapshot.processes {
+            if parents.binary_search(&process.parent).is_ok()
+                && let Ok(user) = kernel.effective_user(process.id.pid)
+            {
+                add(process.parent, user, process.id.start);
+            }
         }
-        let read = snapshot.processes.iter().map(|process| (process.parent, process.id.start));
-        let ended = self.list.iter().filter(|exit| exit.is_process);
-        let mut siblings: Vec<(Pid, Ticks)> =
-            read.chain(ended.map(|exit| (exit.parent, self.start(exit)))).collect();
-        siblings.sort_unstable();
+        for exit in self.list.iter().filter(|exit| exit.is_process) {
+            add(exit.parent, exit.user, self.start(exit));
+        }
         siblings
     }
 
-    /// Whether what has ended may be a thread: a process with the same parent is at least as old. The kernel
-    /// says so of threads, but does not say of which process they were.
-    fn may_be_thread(&self, exit: &Exit, siblings: &[(Pid, Ticks)]) -> bool {
-        let first = siblings.partition_point(|&(parent, _)| parent < exit.parent);
-        let oldest = siblings.get(first).filter(|(parent, _)| *parent == exit.parent);
-        oldest.is_some_and(|&(_, start)| start <= self.start(exit) + Ticks(1))
+    /// Whether what has ended may be a thread: a process with the same parent and user is at least as old. The
+    /// kernel says that much of threads, and does not say of which process they were.
+    fn may_be_thread(&self, exit: &Exit, siblings: &Siblings) -> bool {
+        let oldest = siblings.get(&(exit.parent, exit.user.0));
+        oldest.is_some_and(|&start| start <= self.start(exit) + Ticks(1))
     }
 
     /// Adds the processes that have ended to what was `found`. Returns those that are to be added to the

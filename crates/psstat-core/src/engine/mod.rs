@@ -259,7 +259,8 @@ impl<K: Kernel> Engine<K> {
         scan::reread_early_children(&self.kernel, &mut snapshot, &tree, &members, has_waited);
         let is_gone = |&index: &usize| snapshot.processes[index].life == Life::Gone;
         if let Some(exits) = exits.as_mut().filter(|_| members.iter().any(is_gone)) {
-            self.add_gone(exits, &snapshot, last);
+            let inherits = |index: usize| membership.ledgered[index] != SetId::EMPTY;
+            self.add_gone(exits, &snapshot, last, inherits);
         }
 
         let memory = if last.is_some() { self.machine_memory(&mut diagnostics) } else { None };
@@ -542,12 +543,19 @@ impl<K: Kernel> Engine<K> {
     }
 
     /// Looks for the records of members that have gone since they were read.
-    fn add_gone(&self, found: &mut ended::Found, snapshot: &Snapshot, last: Option<&State>) {
+    fn add_gone(
+        &self,
+        found: &mut ended::Found,
+        snapshot: &Snapshot,
+        last: Option<&State>,
+        inherits: impl Fn(usize) -> bool,
+    ) {
         let from = last.map_or(0, |last| last.exits.next);
         let Some(mut exits) = self.kernel.exits(from) else { return };
         let known = usize::try_from(found.next.saturating_sub(from)).unwrap_or(usize::MAX);
         exits.list.drain(..known.min(exits.list.len()));
-        found.add_gone(&self.kernel, exits, snapshot, last.map(|last| &last.accounts));
+        let last = last.map(|last| &last.accounts);
+        found.add_gone(&self.kernel, exits, (snapshot, last), inherits);
     }
 
     /// What the next sample need not read again if it has not run. Nothing if clocks do not tell that.

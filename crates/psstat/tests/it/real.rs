@@ -18,6 +18,7 @@
 //! | `fields` | each field beside the first three |
 //! | `light` | many processes that each use little |
 //! | `explain` | why each process is in its group |
+//! | `exits` | short-lived processes, of which exit records tell |
 //! | `lives` | processes that come, go, change their name, end half |
 //! | `late` | old processes that take a matching name late |
 //! | `selecting` | each selector, and psstat beside itself |
@@ -30,6 +31,7 @@
 mod calls;
 mod clocks;
 mod cpu;
+mod exits;
 mod explain;
 mod fields;
 mod fixture;
