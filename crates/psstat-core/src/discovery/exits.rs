@@ -11,7 +11,6 @@
 //! children, and that of a process is the first with its pid that is not of an older process.
 
 use crate::account::accounts::Accounts;
-use crate::account::ledger;
 use crate::account::tree::Tree;
 use crate::account::witness::Witness;
 use crate::discovery::scan::Scan;
@@ -185,7 +184,7 @@ impl Found {
                 index,
                 id: snapshot.processes[index].id,
                 member: records.member(at, last),
-                is_new: records.is_new(exit, last),
+                is_new: exit.start >= last.taken,
                 ancestor: exit.parent,
                 is_child: snapshot.find(exit.parent).is_some(),
                 is_by_parent,
@@ -241,11 +240,6 @@ impl<'r> Records<'r> {
     fn may_be(&self, exit: &Exit, id: ProcId) -> bool {
         let start = self.start(exit);
         start + Ticks(1) >= id.start && (self.is_complete || start <= id.start + Ticks(LATE))
-    }
-
-    fn is_new(&self, exit: &Exit, last: &Accounts) -> bool {
-        let id = ProcId { pid: exit.pid, start: self.start(exit) };
-        ledger::is_born_since(id, Ticks::at(last.taken, self.hz))
     }
 
     /// The next record with that pid after a place.
@@ -385,7 +379,7 @@ impl<'r> Records<'r> {
                 id: ProcId { pid, start },
                 exit: exit.clone(),
                 member: self.member(at, last),
-                is_new: self.is_new(exit, last),
+                is_new: exit.start >= last.taken,
                 ancestor,
                 is_child,
                 is_by_parent: false,

@@ -51,7 +51,7 @@ Write '[k]afka' for 'kafka': the regex does not match itself. '^' leaves out wra
 A process selected by --pattern, --cmdline, --exe or --user (*) may have a parent outside the group.
 Then what it used since the last sample is lost when it ends, because the kernel passes it on to
 the parent. If it lived between two samples, it is not counted at all. To count short-lived
-processes, use --systemd or --cgroup, or select the parent.
+processes, use --systemd or --cgroup, or select the parent, or use psstat execd --exit-records.
 
 --memory auto counts each page once. Forked processes have memory in common. psstat sees that if
 they are all the processes of a control group, as those of a systemd service are, or if it may read
