@@ -51,8 +51,12 @@ impl<K: Kernel> ExitReader<'_, K> {
             };
             let likely = || bounds.iter().map(|bounds| bounds.likely).collect();
             let used: Vec<CpuNanos> = used.unwrap_or_else(likely);
+            let mut above = (Pid::NONE, false);
             for (ended, own) in below.iter().zip(used) {
-                self.add(ended, own, &mut ends);
+                if above.0 != ended.ancestor {
+                    above = (ended.ancestor, self.is_known(ended));
+                }
+                self.add(ended, own, above.1, &mut ends);
             }
         }
         ends.members.sort_unstable();
@@ -60,14 +64,33 @@ impl<K: Kernel> ExitReader<'_, K> {
         (ends, KnownExits { witnesses, ..self.found.known() })
     }
 
-    fn add(&self, ended: &Ended, own: CpuNanos, ends: &mut Ends<CpuNanos>) {
+    /// Adds a process to those that have ended. One that was never seen is left out if what is above it is not
+    /// known: then a member further up may have inherited from it, by way of a process whose record is missing.
+    fn add(&self, ended: &Ended, own: CpuNanos, is_known: bool, ends: &mut Ends<CpuNanos>) {
         let groups = self.membership.ledgered[ended.index];
         if let Some(member) = ended.member {
             ends.members.push((member, own));
-        } else if ended.is_new && groups != SetId::EMPTY && self.is_counted(ended, groups) {
+        } else if is_known
+            && ended.is_new
+            && groups != SetId::EMPTY
+            && self.is_counted(ended, groups)
+        {
             let Ended { ancestor, is_child, .. } = *ended;
             ends.unseen.push(Unseen { ancestor, is_child, groups, own });
         }
+    }
+
+    /// Whether it is known what is above a process: a process that has not ended, or a member of the last sample.
+    fn is_known(&self, ended: &Ended) -> bool {
+        let pid = ended.ancestor;
+        let hz = self.kernel.constants().hz;
+        let read = self.snapshot.find(pid).map(|index| self.snapshot.processes[index].life);
+        read.is_some_and(|life| life != Life::Gone)
+            || self.last.accounts.ledger.with_pid(pid).is_some()
+            || self
+                .kernel
+                .stat(pid, &mut Buffer::default())
+                .is_ok_and(|stat| stat.start <= Ticks::at(ended.exit.start, hz))
     }
 
     /// Whether a process counts in these groups: those of its parent must be its own too.
