@@ -181,6 +181,12 @@ pub enum Warning {
         /// The first of them.
         first: String,
     },
+    /// Exit records were lost.
+    #[error(
+        "the kernel dropped exit records, because psstat did not take them in time: processes that ended \
+         in this interval count as without --exit-records, as far as their records are missing"
+    )]
+    ExitsLost,
     /// Groups have no line, because it is not known who belongs to them.
     #[error("no line for {}: {cause}", Labels(groups))]
     NoLine {

@@ -3,6 +3,7 @@
 use crate::model::births::{Births, PidRange};
 use crate::model::buffer::Buffer;
 use crate::model::control_group::{Figure, Hierarchy};
+use crate::model::exit::{Exits, FileId};
 use crate::model::memory::{MachineMemory, MemoryAccount, Proportional, Statm};
 use crate::model::pid_file::{PidFile, PidFileError};
 use crate::model::process::{Kinship, Stat};
@@ -305,6 +306,17 @@ pub trait Kernel {
     /// [`Reason::NoAnswer`](crate::model::read_error::Reason::NoAnswer).
     fn to_ask_again(&self) -> Vec<Pid> {
         Vec::new()
+    }
+
+    /// The records of the processes that have ended, from the one with the number `from` on. Those before it
+    /// are not needed any more. `None` if the kernel is not asked for exit records.
+    fn exits(&self, _from: u64) -> Option<Exits> {
+        None
+    }
+
+    /// The path of an executable, of which the device and inode are known. `None` if it cannot be found out.
+    fn path_of(&self, _file: FileId) -> Option<Vec<u8>> {
+        None
     }
 
     /// Announces the processes that the next sample will read again, sorted by pid. The machine can

@@ -6,6 +6,7 @@ use crate::files::io_error;
 use crate::files::output::OutputError;
 use crate::privilege::PrivilegeError;
 use psstat_core::engine::SampleError;
+use rustix::io::Errno;
 use std::path::PathBuf;
 use std::time::Duration;
 use thiserror::Error;
@@ -22,6 +23,9 @@ pub enum Error {
     /// procfs cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The kernel gives no exit records.
+    #[error(transparent)]
+    ExitRecords(#[from] ExitRecordsError),
     /// The sample took too long.
     #[error(
         "the sample took longer than {}: allow it more time with --timeout",
@@ -108,4 +112,45 @@ pub struct OpenError {
     pub path: PathBuf,
     /// The reason.
     pub source: std::io::Error,
+}
+
+/// Why the kernel gives no exit records.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ExitRecordsError {
+    /// psstat lacks the capability.
+    #[error(
+        "--exit-records needs CAP_NET_ADMIN: run psstat as root, or give it the capability with setcap \
+         cap_net_admin=ep, or its unit with AmbientCapabilities=CAP_NET_ADMIN"
+    )]
+    NotPermitted,
+    /// setcap(8) gave its file the capability, in vain.
+    #[error(
+        "--exit-records needs CAP_NET_ADMIN: setcap(8) gave it to the file of psstat, and that has no effect, \
+         because of NoNewPrivileges= or a mount with nosuid: use AmbientCapabilities=CAP_NET_ADMIN"
+    )]
+    WithoutEffect,
+    /// The kernel has no taskstats, or not in this network namespace.
+    #[error(
+        "--exit-records: the kernel has no taskstats here: it must be built with CONFIG_TASKSTATS, and psstat \
+         must run in the network namespace of the host"
+    )]
+    Missing,
+    /// psstat is in a container.
+    #[error(
+        "--exit-records: the kernel gives exit records only in the pid and user namespace of the host: run \
+         psstat outside of the container, or with the host's namespaces (docker run --pid host --network host)"
+    )]
+    Contained,
+    /// `/proc` shows other processes than those that records are about.
+    #[error(
+        "--exit-records: {0} shows another pid namespace than that of psstat: leave out --proc and HOST_PROC, \
+         and run psstat in the pid namespace of the host"
+    )]
+    OtherProcesses(String),
+    /// The records have a form that psstat does not know.
+    #[error("--exit-records: psstat does not know the form of this kernel's records: leave it out")]
+    OtherForm,
+    /// Anything else.
+    #[error("--exit-records: the kernel gives no exit records: {}", std::io::Error::from(*.0))]
+    Failed(#[from] Errno),
 }

@@ -25,6 +25,8 @@ pub struct Job {
     pub multi_threaded: bool,
     /// Whether a resident process restricts itself to what it needs.
     pub sandbox: bool,
+    /// Whether a resident process asks the kernel for a record of each exit.
+    pub exit_records: bool,
     /// How long a run may take.
     pub timeout: Duration,
     /// Settings that cannot do what was meant.

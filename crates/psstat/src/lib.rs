@@ -26,6 +26,8 @@
 //! | [`ending`] | how the program ends |
 //! | [`procfs`], [`cgroupfs`] | files below `/proc` and `/sys` |
 //! | [`clock`] | CPU clocks of processes |
+//! | [`exit_records`] | what the kernel tells of processes that end |
+//! | [`executables`] | which file an exit record means |
 //! | [`machine`] | the machine that psstat runs on |
 //! | [`terminal`] | the terminal that standard output may be |
 //! | [`sandbox`] | what a resident process gives up |
@@ -42,6 +44,8 @@ pub mod ending;
 pub mod environment;
 pub mod error;
 pub mod everything;
+pub mod executables;
+pub mod exit_records;
 pub mod files;
 pub mod host;
 pub mod job;

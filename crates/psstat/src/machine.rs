@@ -5,6 +5,8 @@ use crate::cgroupfs::{self, memory::MemoryAccounts};
 use crate::clock;
 use crate::deadline::Deadline;
 use crate::error::OpenError;
+use crate::executables::Executables;
+use crate::exit_records::ExitRecords;
 use crate::files::pid_file;
 use crate::job::Mounts;
 use crate::procfs::fd_cache::FdCache;
@@ -17,6 +19,7 @@ use psstat_core::kernel::{Clocks, Constants, Kernel, UnitFile, Wanted};
 use psstat_core::model::births::{Births, PidRange};
 use psstat_core::model::buffer::Buffer;
 use psstat_core::model::control_group::Hierarchy;
+use psstat_core::model::exit::{Exits, FileId};
 use psstat_core::model::memory::{MachineMemory, MemoryAccount, Proportional, Statm};
 use psstat_core::model::pid_file::{PidFile, PidFileError};
 use psstat_core::model::process::{Kinship, Stat};
@@ -56,6 +59,8 @@ pub struct Machine {
     /// The hierarchy of control groups that accounts memory, when it was first needed.
     memory_accounts: OnceCell<MemoryAccounts>,
     getent: Getent,
+    /// What the kernel tells of processes that end, if it was asked.
+    exits: Option<(ExitRecords, RefCell<Executables>)>,
     /// Buffers to read into.
     scratch: RefCell<Buffer>,
     text: RefCell<Vec<u8>>,
@@ -101,6 +106,7 @@ impl Machine {
             readers,
             keeps_files_open: false,
             getent: Getent::default(),
+            exits: None,
             own_line: RefCell::default(),
             memory_accounts: OnceCell::new(),
             scratch: RefCell::default(),
@@ -111,6 +117,12 @@ impl Machine {
     /// The same machine. It asks for users by way of `getent`, which remembers what was asked.
     pub fn with_getent(self, getent: &Getent) -> Machine {
         Machine { getent: getent.clone(), ..self }
+    }
+
+    /// The same machine. It tells of processes that end.
+    pub fn with_exits(self, exits: Option<(ExitRecords, Executables)>) -> Machine {
+        let exits = exits.map(|(exits, executables)| (exits, RefCell::new(executables)));
+        Machine { exits, ..self }
     }
 
     /// The same machine for any number of samples: it keeps the files of members open.
@@ -403,6 +415,15 @@ impl Kernel for Machine {
 
     fn to_ask_again(&self) -> Vec<Pid> {
         self.reads.to_ask_again()
+    }
+
+    fn exits(&self, from: u64) -> Option<Exits> {
+        self.exits.as_ref().map(|(exits, _)| exits.from(from))
+    }
+
+    fn path_of(&self, file: FileId) -> Option<Vec<u8>> {
+        let (_, executables) = self.exits.as_ref()?;
+        executables.borrow_mut().path_of(file)
     }
 
     fn hold(&mut self, pids: &[Pid]) {

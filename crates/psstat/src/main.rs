@@ -6,7 +6,8 @@ use psstat::commands::sample::Interruptible;
 use psstat::commands::{check, completions, execd, explain, man, sample};
 use psstat::error::Error;
 use psstat::files::output;
-use psstat::{ending, environment, privilege};
+use psstat::privilege::{self, PrivilegeError};
+use psstat::{ending, environment};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -24,6 +25,9 @@ fn run() -> Result<(), Error> {
     let signals = is_execd.then(Signals::install).transpose()?;
     let invocation = cli::parse(std::env::args_os(), &environment::surroundings())?;
     ending::leave_time_to_read(matches!(invocation, Invocation::Execd(_)));
+    if !matches!(invocation, Invocation::Execd(_)) {
+        privilege::give_up_asking_for_exits().map_err(PrivilegeError::from)?;
+    }
     match invocation {
         Invocation::Print(text) => Ok(output::print(text.as_bytes()).map(|_| ())?),
         Invocation::Once(job) => sample::run(*job, interruptible),

@@ -23,6 +23,9 @@ const TRACE: CapabilitySet = CapabilitySet::SYS_PTRACE;
 /// Opens a file that only its owner may open: `io`, and the directory `fd`.
 const OPEN: CapabilitySet = CapabilitySet::DAC_READ_SEARCH;
 
+/// Asks the kernel for exit records (taskstats). It is used once, at the start.
+const ASK_FOR_EXITS: CapabilitySet = CapabilitySet::NET_ADMIN;
+
 /// Why psstat does not run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum PrivilegeError {
@@ -56,10 +59,47 @@ pub fn set_aside() -> Result<(), PrivilegeError> {
     if permitted.is_empty() || caller_has(permitted) {
         return Ok(());
     }
-    make_effective(permitted.intersection(TRACE.union(OPEN)), CapabilitySet::empty())?;
+    let kept = TRACE.union(OPEN).union(ASK_FOR_EXITS);
+    make_effective(permitted.intersection(kept), CapabilitySet::empty())?;
     // The caller must not trace psstat, nor get its memory as a core dump. `fs.suid_dumpable` may allow it.
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     Ok(())
+}
+
+/// Asks the kernel for exit records: `CAP_NET_ADMIN` is effective meanwhile, and is given up for good afterwards.
+/// Without anything to `ask`, it is only given up. Call this before there are threads.
+///
+/// # Errors
+/// [`Errno`] if the capability cannot be given up.
+pub fn ask_for_exits<T>(ask: impl FnOnce() -> T) -> Result<T, Errno> {
+    let sets = capabilities(None)?;
+    if sets.permitted.contains(ASK_FOR_EXITS) {
+        let effective = sets.effective.union(ASK_FOR_EXITS);
+        set_capabilities(None, CapabilitySets { effective, ..sets })?;
+    }
+    let answer = ask();
+    give_up_asking_for_exits()?;
+    Ok(answer)
+}
+
+/// Gives up for good the capability to ask for exit records.
+///
+/// # Errors
+/// [`Errno`] if the system refuses.
+pub fn give_up_asking_for_exits() -> Result<(), Errno> {
+    let sets = capabilities(None)?;
+    if !sets.permitted.contains(ASK_FOR_EXITS) {
+        return Ok(());
+    }
+    let [effective, permitted, inheritable] =
+        [sets.effective, sets.permitted, sets.inheritable].map(|set| set.difference(ASK_FOR_EXITS));
+    set_capabilities(None, CapabilitySets { effective, permitted, inheritable })
+}
+
+/// Whether setcap(8) gave `CAP_NET_ADMIN` to the file of this program. If psstat lacks it all the same, it has no
+/// effect, because of `NoNewPrivileges=` or a mount with nosuid.
+pub fn file_may_ask_for_exits() -> bool {
+    file_has(ASK_FOR_EXITS)
 }
 
 /// Whether the caller has these capabilities. What a program of another user than root gets without

@@ -336,6 +336,8 @@ pub struct Settings {
     pub exclusive: Option<bool>,
     /// The name of the group that has all processes of no other group.
     pub rest: Option<Label>,
+    /// Whether a resident process asks the kernel for a record of each exit.
+    pub exit_records: Option<bool>,
     /// What was found to be wrong with them already.
     pub mistakes: Vec<Mistake>,
 }
@@ -372,6 +374,7 @@ impl Settings {
             no_sandbox: self.no_sandbox.or(below.no_sandbox),
             exclusive: self.exclusive.or(below.exclusive),
             rest: self.rest.or(below.rest),
+            exit_records: self.exit_records.or(below.exit_records),
         }
     }
 
@@ -454,6 +457,7 @@ impl Settings {
             interval: self.interval.map(Duration::from),
             multi_threaded: self.multi_threaded.unwrap_or_default(),
             sandbox: !self.no_sandbox.unwrap_or_default(),
+            exit_records: self.exit_records.unwrap_or_default(),
             timeout,
         })
     }

@@ -227,7 +227,7 @@ pub fn form(
             group.roots.retain(|root| membership.is_member(root.process, index));
         }
     }
-    let sizes = membership.sizes(groups.len());
+    let sizes = membership.count(groups.len(), |process| process < snapshot.read());
     for (group, size) in groups.iter_mut().zip(sizes) {
         group.size = size;
     }

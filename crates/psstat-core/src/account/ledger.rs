@@ -40,10 +40,21 @@
 //!    never more than the rounding.
 //!    *Example:* a child had 3.4 ticks at the last sample and ended. The parent's child time rises
 //!    by 3. The debt of 3.4 takes these off; 0.4 stay, and are taken off the next tick that shows.
+//!
+//! If the kernel tells of each exit ([`Ends`]), there are two more:
+//!
+//! 9. A member that has ended has used what it had at its end, less what was counted. A process that was
+//!    never seen, and that started since the last sample, has used all that it had at its end.
+//!    *Example:* a member had 20 + 0 at the last sample, and 30 at its end. It used 10.
+//! 10. What is counted so is part of the debt. So it does not matter whether an ancestor in the group
+//!     inherits it. A process that was never seen leaves a debt too, if a member may have waited for it.
+//!     *Example:* the parent of that member is in the group, and its child time rises by 30. The debt of 30
+//!     is taken off. 10 were used, as without records. If the parent is not in the group, or waits for
+//!     nobody, 10 were used as well.
 
 use super::link::Link;
 use super::membership::Joint;
-use super::sets::{Set, SetId};
+use super::sets::{Set, SetId, Sets};
 use crate::model::process::Life;
 use crate::model::units::{Amounts, Count, CpuNanos, Pid, ProcId, Ticks};
 use alloc::collections::BTreeMap;
@@ -187,6 +198,44 @@ fn index_of_same<Q>(members: &[Member<Q>], id: ProcId) -> Option<usize> {
     index_of(members, id.pid).filter(|&index| members[index].id == id)
 }
 
+/// The processes that have ended since the last sample, as exit records tell. Empty if there are none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ends<Q> {
+    /// The members of the last sample: the index of each, sorted, and its own amount at its end.
+    pub members: Vec<(usize, Q)>,
+    /// The processes that no sample has seen, and that started since the last one.
+    pub unseen: Vec<Unseen<Q>>,
+    /// For each group of this sample: whether the unseen are not counted, because a counter of the group
+    /// may include them.
+    pub are_counted: Vec<bool>,
+}
+
+impl<Q> Default for Ends<Q> {
+    fn default() -> Ends<Q> {
+        Ends { members: Vec::new(), unseen: Vec::new(), are_counted: Vec::new() }
+    }
+}
+
+impl<Q> Ends<Q> {
+    /// Whether the unseen count in that group.
+    fn counts(&self, group: usize) -> bool {
+        !self.are_counted.get(group).is_some_and(|is_counted| *is_counted)
+    }
+}
+
+/// A process that no sample has seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unseen<Q> {
+    /// The nearest process above it that was not unseen itself.
+    pub ancestor: Pid,
+    /// Whether that is its parent, and lives.
+    pub is_child: bool,
+    /// The groups of this sample that it belonged to.
+    pub groups: SetId,
+    /// Its own amount at its end.
+    pub own: Q,
+}
+
 /// What one group did since the last sample.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Settled<Q> {
@@ -262,6 +311,8 @@ struct Claim<Q> {
     owed: Q,
     /// The next ancestor that may have inherited it.
     ancestor: Pid,
+    /// Whether no sample has seen the process. Then the ancestor may be as new.
+    is_unseen: bool,
     /// How many more living ancestors are asked.
     steps: usize,
     /// The nearest ancestor that is alive.
@@ -282,6 +333,8 @@ pub struct Settlement<'s, Q> {
     pub now: &'s [Member<Q>],
     /// The groups of both samples.
     pub link: &'s Link<'s>,
+    /// The processes that have ended.
+    pub ends: &'s Ends<Q>,
     /// Whether it matters that a member is in a group without its children: the amounts of its children
     /// are apart from its own.
     pub are_children_apart: bool,
@@ -293,33 +346,34 @@ impl<Q: Quantity> Settlement<'_, Q> {
     /// Computes what each group used since the last sample, and the debts to keep for the next one.
     ///
     /// `life_of` returns whether a former member still runs, inside or outside the group.
-    pub fn settle(&self, life_of: impl Fn(ProcId) -> Life) -> (Vec<Settled<Q>>, Vec<Debt<Q>>) {
+    pub fn settle(&self, life_of: &impl Fn(ProcId) -> Life) -> (Vec<Settled<Q>>, Vec<Debt<Q>>) {
         let mut steps = MOST_STEPS;
-        let gains = self.gains(&mut steps);
+        let mut gains = self.gains(&mut steps);
+        let (gone, rests) = self.gone(life_of);
+        let mut ended = vec![Gain::default(); gains.len()];
+        self.add_ended(&rests, &mut ended);
+        gains.iter_mut().zip(&ended).for_each(|(gain, ended)| gain.add(ended));
         let mut settled: Vec<Settled<Q>> = gains.iter().map(Gain::settled).collect();
-        let gone = |member: &&Member<Q>| {
-            member.amounts.total() != Q::default() && life_of(member.id) == Life::Gone
-        };
-        let gone: Vec<&Member<Q>> = self.then.members.iter().filter(gone).collect();
         let mut debts = Vec::new();
         let mut taken_of_joint = BTreeMap::new();
-        if gone.is_empty() && self.then.debts.is_empty() {
-            self.divide(&taken_of_joint, &mut settled);
+        if gone.is_empty() && self.then.debts.is_empty() && self.ends.unseen.is_empty() {
+            self.divide(&taken_of_joint, ended, &mut settled);
             return (settled, debts);
         }
+        let is_alive = |id: ProcId| life_of(id) == Life::Alive;
         let (claimants, left_out) = self.claimants(&gone);
         for group in left_out {
             settled[group].is_left_out = true;
         }
         let mut heirs = vec![(0, None); self.then.members.len()];
-        for (round, Claimant { group, then, gone }) in (1..).zip(claimants) {
+        for (round, Claimant { group, then, gone, unseen }) in (1..).zip(claimants) {
             settled[group].is_left_out |= steps == 0 && !self.link.is_named(group);
             if settled[group].is_left_out {
                 continue;
             }
             let heirs = Heirs { settlement: self, group, then, of: &mut heirs, round };
             let mut account = Account { heirs, gains: BTreeMap::new() };
-            let left = account.settle(&gone, &life_of, &mut steps);
+            let left = account.settle(&gone, &unseen, &is_alive, &mut steps);
             debts.extend(left);
             if self.joint.is_some_and(|joint| joint.group as usize == group) {
                 let taken = account.gains.iter().map(|(&heir, gain)| (heir, gain.taken()));
@@ -336,7 +390,7 @@ impl<Q: Quantity> Settlement<'_, Q> {
         }
         debts.retain(|debt: &Debt<Q>| !settled[debt.group as usize].is_left_out);
         sort_by_group(&mut debts);
-        self.divide(&taken_of_joint, &mut settled);
+        self.divide(&taken_of_joint, ended, &mut settled);
         (settled, debts)
     }
 
@@ -344,10 +398,11 @@ impl<Q: Quantity> Settlement<'_, Q> {
     ///
     /// A process that ends in one group can be waited for in another one. What was counted of it is taken off
     /// the gain of whoever waited, whatever group that is in. So the sum of all groups has it once. What it
-    /// used since the last sample is counted where it was waited for.
-    fn divide(&self, taken: &BTreeMap<usize, u64>, groups: &mut [Settled<Q>]) {
+    /// used since the last sample is counted where it was waited for, unless an exit record tells it: `ended` is
+    /// what the ended processes of each group used, as records tell.
+    fn divide(&self, taken: &BTreeMap<usize, u64>, ended: Vec<Gain>, groups: &mut [Settled<Q>]) {
         let Some(joint) = self.joint else { return };
-        let mut gains = vec![Gain::default(); groups.len()];
+        let mut gains = ended;
         for (index, member) in self.now.iter().enumerate() {
             let Some(owner) = self.owner(member, joint) else { continue };
             gains[owner.group as usize].members += 1;
@@ -375,6 +430,54 @@ impl<Q: Quantity> Settlement<'_, Q> {
         for (group, (settled, gain)) in groups.iter_mut().zip(&gains).enumerate() {
             if joint.has_part(group as u32) {
                 *settled = gain.settled();
+            }
+        }
+    }
+
+    /// The members of the last sample that have gone and leave a debt, with their amounts at their end as far
+    /// as they are known; and for each set of the last sample, what its members used between that sample and
+    /// their end.
+    fn gone(&self, life_of: impl Fn(ProcId) -> Life) -> (Vec<Member<Q>>, Vec<Q>) {
+        let mut gone = Vec::new();
+        let mut rests = vec![Q::default(); self.link.then.count()];
+        let mut ends = self.ends.members.iter().peekable();
+        for (index, member) in self.then.members.iter().enumerate() {
+            let end = ends.next_if(|(ended, _)| *ended == index);
+            if life_of(member.id) != Life::Gone {
+                continue;
+            }
+            let own = end.map_or(member.amounts.own, |&(_, own)| own.max(member.amounts.own));
+            let rest = &mut rests[member.groups.index()];
+            *rest = *rest + own.since(member.amounts.own);
+            let amounts = Amounts { own, ..member.amounts };
+            if amounts.total() != Q::default() {
+                gone.push(Member { amounts, ..*member });
+            }
+        }
+        (gone, rests)
+    }
+
+    /// Adds what ended processes used to the gains of their groups. `rests` is what the members of each set
+    /// of the last sample used between that sample and their end.
+    fn add_ended(&self, rests: &[Q], gains: &mut [Gain]) {
+        let add = |sum: &mut u128, used: &u128, _| *sum += used;
+        let join = |sum: &mut u128, used: &u128| *sum += used;
+        if !self.ends.members.is_empty() {
+            let of_sets = rests.iter().map(|rest| u128::from(rest.number())).collect();
+            let sums: Vec<u128> =
+                self.link.then.per_group(of_sets, self.link.groups_then(), add, join);
+            for (gain, then) in gains.iter_mut().zip(&self.link.groups) {
+                gain.own += then.map_or(0, |then| sums[then as usize]);
+            }
+        }
+        if !self.ends.unseen.is_empty() {
+            let mut of_sets = vec![0; self.link.now.count()];
+            for unseen in &self.ends.unseen {
+                of_sets[unseen.groups.index()] += u128::from(unseen.own.number());
+            }
+            let sums: Vec<u128> = self.link.now.per_group(of_sets, gains.len(), add, join);
+            for (group, (gain, sum)) in gains.iter_mut().zip(sums).enumerate() {
+                gain.own += if self.ends.counts(group) { sum } else { 0 };
             }
         }
     }
@@ -472,27 +575,28 @@ impl<Q: Quantity> Settlement<'_, Q> {
 
     /// The groups with debts, each with the members of it that have `gone`, and the groups that are too
     /// many.
-    fn claimants(&self, gone: &[&Member<Q>]) -> (Vec<Claimant<Q>>, Vec<usize>) {
-        let sets = self.link.then;
-        let mut of_sets = vec![0; sets.count()];
-        for member in gone {
-            of_sets[member.groups.index()] += 1;
-        }
-        let join = |sum: &mut usize, count: &usize| *sum += count;
-        let groups_then = self.link.groups_then();
-        let counts: Vec<usize> =
-            sets.per_group(of_sets, groups_then, |sum, count, _| *sum += count, join);
+    fn claimants(&self, gone: &[Member<Q>]) -> (Vec<Claimant<Q>>, Vec<usize>) {
+        let (then, now) = (self.link.then, self.link.now);
+        let unseen: Vec<&Unseen<Q>> =
+            self.ends.unseen.iter().filter(|unseen| self.may_be_inherited(unseen)).collect();
+        let counts_then = count(then, gone.iter().map(|gone| gone.groups), self.link.groups_then());
+        let counts_now =
+            count(now, unseen.iter().map(|unseen| unseen.groups), self.link.groups.len());
         let mut left = MOST_CLAIMS;
         let mut claimants = Vec::new();
         let mut left_out = Vec::new();
-        // Which of the claimants a group of the last sample is.
-        let mut places = vec![None; groups_then];
+        // Which of the claimants a group of the last sample is, and one of this sample.
+        let mut places_then = vec![None; self.link.groups_then()];
+        let mut places_now = vec![None; self.link.groups.len()];
         for &group in self.link.outermost_first() {
-            let Some(then) = self.link.groups[group] else { continue };
             if self.joint.is_some_and(|joint| joint.has_part(group as u32)) {
                 continue;
             }
-            let claims = counts[then as usize] + self.then.debts_of(then).len();
+            let then = self.link.groups[group];
+            let claims_then =
+                then.map_or(0, |then| counts_then[then as usize] + self.then.debts_of(then).len());
+            let claims_now = if self.ends.counts(group) { counts_now[group] } else { 0 };
+            let claims = claims_then + claims_now;
             if claims == 0 {
                 continue;
             }
@@ -501,34 +605,85 @@ impl<Q: Quantity> Settlement<'_, Q> {
                 continue;
             }
             left = left.saturating_sub(claims);
-            places[then as usize] = Some(claimants.len());
-            claimants.push(Claimant { group, then, gone: Vec::new() });
+            let place = Some(claimants.len());
+            then.into_iter().for_each(|then| places_then[then as usize] = place);
+            places_now[group] = place.filter(|_| claims_now > 0);
+            claimants.push(Claimant { group, then, gone: Vec::new(), unseen: Vec::new() });
         }
-        // For each set: the nearest one that it is made of whose group has claims to settle.
+        self.hand_out(
+            then,
+            &places_then,
+            gone,
+            |gone| gone.groups,
+            |place, gone| {
+                claimants[place].gone.push(*gone);
+            },
+        );
+        self.hand_out(
+            now,
+            &places_now,
+            &unseen,
+            |unseen| unseen.groups,
+            |place, unseen| {
+                claimants[place].unseen.push(**unseen);
+            },
+        );
+        (claimants, left_out)
+    }
+
+    /// Calls `give` for each of the `items` and each group that it is in together with its children, with the
+    /// place of that group, if it has one.
+    fn hand_out<T>(
+        &self,
+        sets: &Sets,
+        places: &[Option<usize>],
+        items: &[T],
+        groups: impl Fn(&T) -> SetId,
+        mut give: impl FnMut(usize, &T),
+    ) {
+        if items.is_empty() {
+            return;
+        }
+        // For each set: the nearest one that it is made of whose group has a place.
         let mut next = vec![SetId::EMPTY; sets.count()];
         for (id, set) in (1..).map(SetId::new).zip(sets.as_slice()) {
             let is_here = places[set.group as usize].is_some() && !self.is_alone(set.is_alone);
             next[id.index()] = if is_here { id } else { next[set.rest.index()] };
         }
-        for &member in gone {
-            let mut at = next[member.groups.index()];
+        for item in items {
+            let mut at = next[groups(item).index()];
             while let Some(set) = sets.get(at) {
-                let place = places[set.group as usize];
-                place.into_iter().for_each(|place| claimants[place].gone.push(*member));
+                places[set.group as usize].into_iter().for_each(|place| give(place, item));
                 at = next[set.rest.index()];
             }
         }
-        (claimants, left_out)
     }
+
+    /// Whether a member may have waited for a process that was unseen. If not, it leaves no debt.
+    fn may_be_inherited(&self, unseen: &Unseen<Q>) -> bool {
+        unseen.own != Q::default()
+            && (index_of(self.now, unseen.ancestor).is_some()
+                || self.then.with_pid(unseen.ancestor).is_some())
+    }
+}
+
+/// How many of the processes that are in these sets are in each of so many groups.
+fn count(sets: &Sets, ids: impl Iterator<Item = SetId>, groups: usize) -> Vec<usize> {
+    let mut of_sets = vec![0; sets.count()];
+    ids.for_each(|id| of_sets[id.index()] += 1);
+    let join = |sum: &mut usize, count: &usize| *sum += count;
+    sets.per_group(of_sets, groups, |sum, count, _| *sum += count, join)
 }
 
 /// A group with debts.
 struct Claimant<Q> {
     group: usize,
-    /// Its number at the last sample.
-    then: u32,
+    /// Its number at the last sample. `None` if it did not exist.
+    then: Option<u32>,
     /// Its members that have gone.
     gone: Vec<Member<Q>>,
+    /// Those that no sample has seen.
+    unseen: Vec<Unseen<Q>>,
 }
 
 fn quantity<Q: Quantity>(number: u128) -> Q {
@@ -579,12 +734,13 @@ impl<Q: Quantity> Account<'_, Q> {
     fn settle(
         &mut self,
         gone: &[Member<Q>],
-        life_of: &impl Fn(ProcId) -> Life,
+        unseen: &[Unseen<Q>],
+        is_alive: &impl Fn(ProcId) -> bool,
         steps: &mut usize,
     ) -> Vec<Debt<Q>> {
         let mut debts = Vec::new();
         let mut rounding = Vec::new();
-        let mut claims = self.claims(gone, life_of);
+        let mut claims = self.claims(gone, unseen, is_alive);
         for claims in claims.chunk_by_mut(|one, other| one.standing == other.standing) {
             self.take_off(claims, steps);
         }
@@ -603,33 +759,41 @@ impl<Q: Quantity> Account<'_, Q> {
     }
 
     /// All debts, in the order to settle them.
-    fn claims(&self, gone: &[Member<Q>], life_of: &impl Fn(ProcId) -> Life) -> Vec<Claim<Q>> {
+    fn claims(
+        &self,
+        gone: &[Member<Q>],
+        unseen: &[Unseen<Q>],
+        is_alive: &impl Fn(ProcId) -> bool,
+    ) -> Vec<Claim<Q>> {
         let Heirs { settlement, then, .. } = &self.heirs;
         let before = settlement.then;
-        let mut claims = Vec::new();
-        let mut claim = |standing, heir, owed| {
-            claims.push(Claim {
-                standing,
-                owed,
-                ancestor: heir,
-                steps: if standing == Standing::Child { 1 } else { MOST_HEIRS },
-                heir: None,
-                contested: false,
-            });
+        let claim = |standing, heir, owed| Claim {
+            standing,
+            owed,
+            ancestor: heir,
+            is_unseen: false,
+            steps: if standing == Standing::Child { 1 } else { MOST_HEIRS },
+            heir: None,
+            contested: false,
         };
-        for debt in before.debts_of(*then) {
+        let mut claims = Vec::new();
+        for debt in then.map_or(&[][..], |then| before.debts_of(then)) {
             // If the heir has ended too, its own heir inherits the debt with it, and this can be late
             // again.
             let heir = self.heirs.member(debt.heir).map(|index| before.members[index].id);
             let heir_stayed = heir.is_some_and(|heir| self.heirs.member_now(heir).is_some());
             let standing = if heir_stayed { Standing::Due } else { Standing::Orphan };
-            claim(standing, debt.heir, debt.owed);
+            claims.push(claim(standing, debt.heir, debt.owed));
         }
         for gone in gone {
             let parent = self.heirs.member(gone.parent).map(|index| before.members[index].id);
-            let parent_lives = parent.is_some_and(|parent| life_of(parent) == Life::Alive);
+            let parent_lives = parent.is_some_and(is_alive);
             let standing = if parent_lives { Standing::Child } else { Standing::Orphan };
-            claim(standing, gone.parent, gone.amounts.total());
+            claims.push(claim(standing, gone.parent, gone.amounts.total()));
+        }
+        for unseen in unseen {
+            let standing = if unseen.is_child { Standing::Child } else { Standing::Orphan };
+            claims.push(Claim { is_unseen: true, ..claim(standing, unseen.ancestor, unseen.own) });
         }
         // A debt that is late or lost must not use up the gain that another debt needs. So the debts
         // with the most certain heirs come first. Among these the largest come first, because each gain
@@ -674,14 +838,16 @@ impl<Q: Quantity> Account<'_, Q> {
     /// Goes up to the next living ancestor that may have inherited the debt.
     fn climb(&mut self, claim: &mut Claim<Q>) -> Option<Heir> {
         claim.steps = claim.steps.checked_sub(1)?;
-        let Some(heir) = self.heirs.nearest(claim.ancestor) else {
+        let newborn = if claim.is_unseen { self.heirs.newborn(claim.ancestor) } else { None };
+        let Some(heir) = newborn.or_else(|| self.heirs.nearest(claim.ancestor)) else {
             claim.steps = 0;
             return None;
         };
-        let then = &self.heirs.settlement.then.members[heir.then];
-        claim.heir.get_or_insert(then.id.pid);
-        claim.ancestor = then.parent;
-        if self.heirs.was_alone(heir.then) {
+        let Settlement { then, now, .. } = self.heirs.settlement;
+        let member = heir.then.map_or(&now[heir.now], |index| &then.members[index]);
+        claim.heir.get_or_insert(member.id.pid);
+        claim.ancestor = member.parent;
+        if heir.then.is_some_and(|index| self.heirs.was_alone(index)) {
             claim.steps = 0;
         }
         Some(heir)
@@ -709,7 +875,8 @@ pub fn is_born_since(id: ProcId, since: Ticks) -> bool {
 /// A member of a group that lives, by its index among the members of both samples.
 #[derive(Clone, Copy, Debug)]
 struct Heir {
-    then: usize,
+    /// `None` if it was no member then.
+    then: Option<usize>,
     now: usize,
 }
 
@@ -717,8 +884,8 @@ struct Heir {
 struct Heirs<'h, Q> {
     settlement: &'h Settlement<'h, Q>,
     group: usize,
-    /// The number of the group at the last sample.
-    then: u32,
+    /// The number of the group at the last sample. `None` if it did not exist.
+    then: Option<u32>,
     /// For each member then: the round in which its heir was found, and the heir. `None` if none of its
     /// ancestors in the group lives. A round is one group.
     of: &'h mut [(u32, Option<Heir>)],
@@ -730,7 +897,7 @@ impl<Q: Quantity> Heirs<'_, Q> {
     fn member(&self, pid: Pid) -> Option<usize> {
         let members = &self.settlement.then.members;
         let index = index_of(members, pid)?;
-        self.settlement.link.index_then().find(members[index].groups, self.then)?;
+        self.settlement.link.index_then().find(members[index].groups, self.then?)?;
         Some(index)
     }
 
@@ -745,16 +912,33 @@ impl<Q: Quantity> Heirs<'_, Q> {
     /// Whether the member with that index was in the group without its children.
     fn was_alone(&self, index: usize) -> bool {
         let Settlement { then, link, .. } = self.settlement;
-        let found = link.index_then().find(then.members[index].groups, self.then);
-        found.is_some_and(|is_alone| self.settlement.is_alone(is_alone))
+        let group =
+            self.then.and_then(|group| link.index_then().find(then.members[index].groups, group));
+        group.is_some_and(|is_alone| self.settlement.is_alone(is_alone))
     }
 
     /// The gain of an heir's children amount.
     fn gain(&self, heir: Heir) -> Q {
         let Settlement { then, now, .. } = self.settlement;
-        let (then, now) = (&then.members[heir.then], &now[heir.now]);
-        let gain = self.settlement.gain(now, then, self.group as u32);
+        let now = &now[heir.now];
+        let gain = match heir.then {
+            Some(then_index) => {
+                self.settlement.gain(now, &then.members[then_index], self.group as u32)
+            }
+            // All that a new member has inherited counts.
+            None => is_born_since(now.id, self.settlement.since).then(|| Gain::of(now.amounts)),
+        };
         gain.map_or(Q::default(), |gain| quantity(gain.children))
+    }
+
+    /// The process with that pid, if it is a member now together with its children, and was not at the last
+    /// sample.
+    fn newborn(&self, pid: Pid) -> Option<Heir> {
+        let Settlement { then, now, link, .. } = self.settlement;
+        let index = index_of(now, pid)?;
+        let is_alone = link.index_now().find(now[index].groups, self.group as u32)?;
+        let is_new = index_of_same(&then.members, now[index].id).is_none();
+        (is_new && !self.settlement.is_alone(is_alone)).then_some(Heir { then: None, now: index })
     }
 
     /// The nearest living member among the process with that pid and its ancestors. Each member is looked
@@ -773,7 +957,7 @@ impl<Q: Quantity> Heirs<'_, Q> {
             self.of[index] = (self.round, None);
             line.push(index);
             let now = self.member_now(members[index].id);
-            heir = now.map(|now| Heir { then: index, now });
+            heir = now.map(|now| Heir { then: Some(index), now });
             if heir.is_some() || self.was_alone(index) {
                 break;
             }
@@ -789,7 +973,7 @@ impl<Q: Quantity> Heirs<'_, Q> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::account::sets::{SetMaker, Sets};
+    use crate::account::sets::SetMaker;
     use proptest::prelude::*;
 
     /// That many ticks of 10 ms.
@@ -822,9 +1006,17 @@ mod tests {
         let then = before.unwrap_or(&empty);
         let link = Link::new(&sets, &sets, &[(before.map(|_| 0), false)], 1);
         let now = &members;
-        let settlement =
-            Settlement { then, since, now, link: &link, are_children_apart: true, joint: None };
-        let (settled, debts) = settlement.settle(life_of);
+        let ends = &Ends::default();
+        let settlement = Settlement {
+            then,
+            since,
+            now,
+            link: &link,
+            ends,
+            are_children_apart: true,
+            joint: None,
+        };
+        let (settled, debts) = settlement.settle(&life_of);
         assert!(!settled[0].is_left_out);
         (settled[0].used, Ledger { members, debts })
     }
@@ -854,6 +1046,62 @@ mod tests {
         assert_eq!(used(&before, &now).0, Some(10));
         assert_eq!(settle(None, SINCE, vec![member(12, 10, 998, 500, 0)], |_| Life::Gone).0, None);
         assert_eq!(settle(None, SINCE, Vec::new(), |_| Life::Gone).0, Some(ticks(0)), "empty");
+    }
+
+    /// Settles one group of which these processes have ended.
+    fn used_with(before: &Ledger, now: &[Member], ends: &Ends<CpuNanos>) -> (u64, Vec<u64>) {
+        let mut sets = Sets::default();
+        sets.push(Set { rest: SetId::EMPTY, group: 0, is_alone: false });
+        let link = Link::new(&sets, &sets, &[(Some(0), false)], 1);
+        let settlement = Settlement {
+            then: before,
+            since: SINCE,
+            now,
+            link: &link,
+            ends,
+            are_children_apart: true,
+            joint: None,
+        };
+        let life_of = |id: ProcId| match now.iter().any(|member| member.id == id) {
+            true => Life::Alive,
+            false => Life::Gone,
+        };
+        let (settled, debts) = settlement.settle(&life_of);
+        let number = |nanos: CpuNanos| nanos.0 / 10_000_000;
+        let used = settled[0].used.map_or(u64::MAX, number);
+        (used, debts.iter().map(|debt| number(debt.owed)).collect())
+    }
+
+    fn unseen(ancestor: u32, own: u64) -> Unseen<CpuNanos> {
+        Unseen { ancestor: Pid::new(ancestor), is_child: true, groups: GROUP, own: ticks(own) }
+    }
+
+    #[test]
+    fn the_life_of_a_member_ends_exactly() {
+        let before = ledger(&[member(10, 1, 5, 100, 0), member(11, 10, 6, 20, 0)]);
+        let ends = Ends { members: Vec::from([(1, ticks(30))]), ..Ends::default() };
+        // The parent inherits it, or waits for nobody.
+        assert_eq!(used_with(&before, &[member(10, 1, 5, 100, 30)], &ends), (10, Vec::new()));
+        assert_eq!(used_with(&before, &[member(10, 1, 5, 100, 0)], &ends), (10, Vec::from([30])));
+        // All have ended.
+        let ends = Ends { members: Vec::from([(0, ticks(104)), (1, ticks(30))]), ..ends };
+        assert_eq!(used_with(&before, &[], &ends), (14, Vec::new()));
+    }
+
+    #[test]
+    fn a_process_that_was_never_seen_counts_once() {
+        let before = ledger(&[member(10, 1, 5, 100, 0)]);
+        let ends = Ends { unseen: Vec::from([unseen(10, 7), unseen(99, 3)]), ..Ends::default() };
+        // A member waited for one of them, and nobody in the group for the other.
+        assert_eq!(used_with(&before, &[member(10, 1, 5, 100, 7)], &ends), (10, Vec::new()));
+        assert_eq!(used_with(&before, &[member(10, 1, 5, 100, 0)], &ends), (10, Vec::from([7])));
+        // A new member waited for it.
+        let ends = Ends { unseen: Vec::from([unseen(12, 7)]), ..Ends::default() };
+        let now = [member(10, 1, 5, 100, 0), member(12, 1, 1001, 2, 7)];
+        assert_eq!(used_with(&before, &now, &ends), (9, Vec::new()));
+        // A counter of the group may include it.
+        let ends = Ends { are_counted: Vec::from([true]), ..ends };
+        assert_eq!(used_with(&before, &[member(10, 1, 5, 103, 0)], &ends), (3, Vec::new()));
     }
 
     #[test]
@@ -1083,11 +1331,12 @@ mod tests {
             let ledger = Ledger { members: then.clone(), debts };
             let groups: Vec<(Option<u32>, bool)> = (0..5).map(|group| (Some(group), false)).collect();
             let link = Link::new(&sets_then, &sets_now, &groups, 5);
+            let ends = &Ends::default();
             let all = Settlement {
-                then: &ledger, since: SINCE, now: &now, link: &link, are_children_apart: true,
+                then: &ledger, since: SINCE, now: &now, link: &link, ends, are_children_apart: true,
                 joint: None,
             };
-            let (settled, left) = all.settle(life_of);
+            let (settled, left) = all.settle(&life_of);
 
             let mut sets = Sets::default();
             for is_alone in [false, true] {
@@ -1100,10 +1349,10 @@ mod tests {
                 let then = Ledger { members: only(&sets_then, &then, group), debts };
                 let now = only(&sets_now, &now, group);
                 let one = Settlement {
-                    then: &then, since: SINCE, now: &now, link: &link, are_children_apart: true,
-                    joint: None,
+                    then: &then, since: SINCE, now: &now, link: &link, ends, are_children_apart: true,
+                joint: None,
                 };
-                let (alone, debts) = one.settle(life_of);
+                let (alone, debts) = one.settle(&life_of);
                 prop_assert_eq!(settled[group as usize], alone[0], "group {}", group);
                 let debts = debts.into_iter().map(|debt| Debt { group, ..debt });
                 let left: Vec<Debt> = left.iter().filter(|debt| debt.group == group).copied().collect();
@@ -1140,11 +1389,12 @@ mod tests {
             since: SINCE,
             now: &now,
             link: &link,
+            ends: &Ends::default(),
             are_children_apart: true,
             joint: None,
         };
-        let (settled, debts) =
-            settlement.settle(|id| if id.pid.number() > 1009 { Life::Gone } else { Life::Alive });
+        let life_of = |id: ProcId| if id.pid.number() > 1009 { Life::Gone } else { Life::Alive };
+        let (settled, debts) = settlement.settle(&life_of);
         let settled = &settled[..1000];
         let left_out = settled.iter().position(|settled| settled.is_left_out).unwrap_or_default();
         assert_eq!(left_out, MOST_STEPS / (1000 * MOST_HEIRS) + 1, "the last is begun");

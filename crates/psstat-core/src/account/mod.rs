@@ -17,3 +17,4 @@ pub mod sharing;
 pub mod starts;
 pub mod totals;
 pub mod tree;
+pub mod witness;

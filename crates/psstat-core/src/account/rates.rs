@@ -7,7 +7,7 @@
 //! *Example:* a process had read 4096 bytes at the last sample and has read 12288 now. The group
 //! read 8192 bytes.
 
-use super::ledger::{Ledger, Member, Settled, Settlement};
+use super::ledger::{Ends, Ledger, Member, Settled, Settlement};
 use super::link::Link;
 use super::membership::Membership;
 use super::sets::SetId;
@@ -85,8 +85,9 @@ pub fn settle(
     // The kernel does not separate the storage traffic of a process and what it inherited.
     let are_children_apart = rate == Rate::MajorFaults;
     let joint = counted.membership.joint;
-    let settlement = Settlement { then: &then, since, now, link, are_children_apart, joint };
-    let (settled, mut debts) = settlement.settle(|id| counted.life_of(rate, id));
+    let ends = &Ends::default();
+    let settlement = Settlement { then: &then, since, now, link, ends, are_children_apart, joint };
+    let (settled, mut debts) = settlement.settle(&|id| counted.life_of(rate, id));
     for (group, Settled { used, is_left_out, .. }) in settled.into_iter().enumerate() {
         let is_known = done.is_kept[group] && before[group] != Before::Unknown;
         done.is_left_out[group] = is_known && is_left_out;

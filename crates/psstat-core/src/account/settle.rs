@@ -7,7 +7,7 @@ use super::accounts::{Accounts, GroupAccount};
 use super::counter::{self, Counter};
 use super::figures::{self, FigureCounters};
 use super::group::{Group, PickedControlGroup};
-use super::ledger::{Ledger, Member, Settled, Settlement};
+use super::ledger::{Ends, Ledger, Member, Settled, Settlement};
 use super::link::Link;
 use super::membership::{Joint, Membership};
 use super::memory::{self, Accounted};
@@ -62,6 +62,8 @@ pub struct Observation<'s> {
     pub readings: &'s Readings,
     /// Which groups each process belongs to.
     pub membership: &'s Membership,
+    /// The processes that have ended, if the kernel tells of each exit.
+    pub ends: &'s Ends<CpuNanos>,
     /// The selectors whose control groups were looked for everywhere. One of them that was not found does
     /// not exist.
     pub watched: &'s [usize],
@@ -284,7 +286,7 @@ impl Settling<'_> {
 
     /// Settles the ledger of CPU time.
     fn cpu(&self) -> Cpu {
-        let Observation { snapshot, machine, membership, .. } = self.observation;
+        let Observation { snapshot, machine, membership, ends, .. } = self.observation;
         let is_here = |&(index, &groups): &(usize, &SetId)| {
             groups != SetId::EMPTY && snapshot.processes[index].life != Life::Gone
         };
@@ -300,10 +302,11 @@ impl Settling<'_> {
             since: Ticks::at(before.taken, machine.hz),
             now: &members,
             link: self.link,
+            ends,
             are_children_apart: true,
             joint: membership.joint,
         };
-        let (mut settled, mut debts) = settlement.settle(|id| snapshot.life_of(id));
+        let (mut settled, mut debts) = settlement.settle(&|id| snapshot.life_of(id));
         let mut is_unknown: Vec<bool> = self
             .groups
             .iter()

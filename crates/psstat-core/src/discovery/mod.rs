@@ -2,6 +2,7 @@
 
 pub mod clock_table;
 pub mod control_groups;
+pub mod exits;
 pub mod known;
 pub mod known_memory;
 pub mod scan;

@@ -372,7 +372,9 @@ pub fn knows_all_descendants(
     let by_descent = accounts.sets_by_descent();
     let was_member =
         |id| accounts.ledger.find(id).is_some_and(|one| by_descent[one.groups.index()]);
-    let mut roots: Vec<usize> = roots.map(|root| root.process).collect();
+    // Those that have ended have no descendants that only they lead to.
+    let roots = roots.map(|root| root.process).filter(|&root| root < snapshot.read());
+    let mut roots: Vec<usize> = roots.collect();
     roots.sort_unstable();
     roots.dedup();
     roots.iter().all(|&root| {

@@ -2,6 +2,7 @@
 //! to the accounting. [`Engine::sample`] is the only way to take a sample.
 
 mod doubts;
+mod exits;
 mod figures;
 mod hierarchy;
 mod members;
@@ -17,12 +18,14 @@ use crate::account;
 use crate::account::accounts::Accounts;
 use crate::account::doubts::Subject;
 use crate::account::group::{self, Group, Population, Reason};
+use crate::account::ledger::Ends;
 use crate::account::membership::Membership;
 use crate::account::names::{Made, Names};
 use crate::account::sets::SetId;
 use crate::account::settle::{self, Machine, Observation, Outcome, SHORT};
 use crate::account::tree::Tree;
 use crate::diagnostics::{Diagnostics, Warning};
+use crate::discovery::exits::{self as ended, KnownExits};
 use crate::discovery::known::{Known, Unmoved};
 use crate::discovery::known_memory::KnownMemory;
 use crate::discovery::scan::{self, Scan};
@@ -33,7 +36,7 @@ use crate::model::births::Births;
 use crate::model::control_group::{ControlGroup, Hierarchy};
 use crate::model::label::Label;
 use crate::model::memory::MachineMemory;
-use crate::model::process::Process;
+use crate::model::process::{Life, Process};
 use crate::model::read_error::ReadError;
 use crate::model::readings::Readings;
 use crate::model::report::Report;
@@ -47,6 +50,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::OnceCell;
 use doubts::Doubts;
+use exits::ExitReader;
 use members::MemberReader;
 use memory::MemoryReader;
 use names::{KnownNames, Namer};
@@ -157,6 +161,8 @@ struct Found {
     /// The control groups that the processes name, if no hierarchy can be read.
     control_groups: Option<Hierarchy>,
     tracker: Option<PidTracker>,
+    /// The processes that have ended, if the kernel tells of each exit.
+    exits: Option<ended::Found>,
     /// Whether `/proc` hides processes.
     hides_processes: bool,
     diagnostics: Diagnostics,
@@ -215,6 +221,7 @@ impl<K: Kernel> Engine<K> {
         };
         let Found { scan, roots, names: made, control_groups, tracker, hides_processes, .. } =
             found;
+        let mut exits = found.exits;
         let Scan { mut snapshot, tree } = scan;
         // What could not be read may be a root or a member. So the next sample reads all processes again,
         // and not only those that are known to matter.
@@ -262,11 +269,17 @@ impl<K: Kernel> Engine<K> {
         if last.is_some() {
             warnings::warn_of_container(&self.kernel, &self.plan, &groups, &mut diagnostics);
         }
-        let members = membership.all();
+        let mut members = membership.all();
+        members.truncate(members.partition_point(|&index| index < snapshot.read()));
         let accounts = last.map(|last| &last.accounts);
         let has_waited = HasWaited::new(accounts, self.kernel.constants().hz);
         let has_waited = |parent: &Process| has_waited.since_last_sample(parent);
         scan::reread_early_children(&self.kernel, &mut snapshot, &tree, &members, has_waited);
+        let is_gone = |&index: &usize| snapshot.processes[index].life == Life::Gone;
+        if let Some(exits) = exits.as_mut().filter(|_| members.iter().any(is_gone)) {
+            let inherits = |index: usize| membership.ledgered[index] != SetId::EMPTY;
+            self.add_gone(exits, &snapshot, last, inherits);
+        }
 
         let memory = if last.is_some() { self.machine_memory(&mut diagnostics) } else { None };
         let told_swap = figures::tell_swap(&groups, &control_groups);
@@ -300,12 +313,24 @@ impl<K: Kernel> Engine<K> {
             reader.read_into(&mut readings, &mut diagnostics)
         });
         let machine = self.machine(memory, readings.cpu_read, &start);
+        let (ends, known_exits) = match (&exits, last) {
+            (None, _) => (Ends::default(), KnownExits::default()),
+            (Some(found), Some(last)) => {
+                if !found.is_complete {
+                    diagnostics.add(Warning::ExitsLost);
+                }
+                let (kernel, snapshot, membership) = (&self.kernel, &snapshot, &membership);
+                ExitReader { kernel, found, last, snapshot, membership }.read(&groups)
+            }
+            (Some(found), None) => (Ends::default(), found.known()),
+        };
         let observation = Observation {
             snapshot: &snapshot,
             tree: &tree,
             control_groups: &control_groups,
             readings: &readings,
             membership: &membership,
+            ends: &ends,
             watched: &watched,
             machine,
         };
@@ -336,7 +361,14 @@ impl<K: Kernel> Engine<K> {
         };
         Ok(Sample {
             wall: start.clocks.wall,
-            state: State { boot_id, accounts, tracker, known, memory: known_memory },
+            state: State {
+                boot_id,
+                accounts,
+                tracker,
+                known,
+                memory: known_memory,
+                exits: known_exits,
+            },
             snapshot,
             tree,
             control_groups,
@@ -516,6 +548,7 @@ impl<K: Kernel> Engine<K> {
                 }))
             }
         };
+        let exits = self.take_in_exits(&mut scan, start);
         let seen = control_groups.as_ref().or(start.control_groups.as_ref());
         let hidden = warnings::hidden_processes(&self.kernel, &scan.snapshot);
         let finder = RootFinder {
@@ -525,6 +558,7 @@ impl<K: Kernel> Engine<K> {
             clocks: start.clocks,
             unmoved,
             hidden: hidden.as_ref(),
+            exits: exits.as_ref(),
         };
         let seen = seen.map_or(&[][..], |seen| &seen.groups);
         let roots = finder.find(&start.picked, seen, &mut diagnostics, &mut doubts);
@@ -537,7 +571,43 @@ impl<K: Kernel> Engine<K> {
         };
         let names = namer.make(&roots, seen, &mut diagnostics, &mut doubts);
         let hides_processes = hidden.is_some();
-        Found { scan, roots, names, control_groups, tracker, hides_processes, diagnostics, doubts }
+        Found {
+            scan,
+            roots,
+            names,
+            control_groups,
+            tracker,
+            exits,
+            hides_processes,
+            diagnostics,
+            doubts,
+        }
+    }
+
+    /// Adds the processes that have ended and were never seen to the scan. `None` if the kernel does not tell
+    /// of exits.
+    fn take_in_exits(&self, scan: &mut Scan, start: &Start<'_>) -> Option<ended::Found> {
+        let nothing = KnownExits::default();
+        let known = start.last.map_or(&nothing, |last| &last.exits);
+        let exits = self.kernel.exits(known.next)?;
+        let accounts = start.last.map(|last| &last.accounts);
+        Some(ended::take_in(&self.kernel, exits, (known, accounts), scan))
+    }
+
+    /// Looks for the records of members that have gone since they were read.
+    fn add_gone(
+        &self,
+        found: &mut ended::Found,
+        snapshot: &Snapshot,
+        last: Option<&State>,
+        inherits: impl Fn(usize) -> bool,
+    ) {
+        let from = last.map_or(0, |last| last.exits.next);
+        let Some(mut exits) = self.kernel.exits(from) else { return };
+        let known = usize::try_from(found.next.saturating_sub(from)).unwrap_or(usize::MAX);
+        exits.list.drain(..known.min(exits.list.len()));
+        let last = last.map(|last| &last.accounts);
+        found.add_gone(&self.kernel, exits, (snapshot, last), inherits);
     }
 
     /// What the next sample need not read again if it has not run. Nothing if clocks do not tell that.

@@ -4,10 +4,12 @@
 use super::doubts::Doubts;
 use crate::account::doubts::Subject;
 use crate::diagnostics::{Diagnostics, Warning, What};
+use crate::discovery::exits;
 use crate::discovery::known::Unmoved;
 use crate::kernel::{Clocks, Kernel};
 use crate::model::buffer::Buffer;
 use crate::model::control_group::ControlGroup;
+use crate::model::exit::Exit;
 use crate::model::pid_file::PidFileError;
 use crate::model::process::Process;
 use crate::model::read_error::{ReadError, Reason, Unreadable};
@@ -126,6 +128,8 @@ pub struct RootFinder<'f, K> {
     pub unmoved: &'f Unmoved<'f>,
     /// What is known if `/proc` hides processes.
     pub hidden: Option<&'f Warning>,
+    /// The processes that have ended, if the kernel tells of each exit.
+    pub exits: Option<&'f exits::Found>,
 }
 
 impl<K: Kernel> RootFinder<'_, K> {
@@ -141,7 +145,7 @@ impl<K: Kernel> RootFinder<'_, K> {
         let own =
             Own { kernel: self.kernel, line: OnceCell::new(), unanswered: RefCell::default() };
         let is_own = |process: &Process| own.is(process, snapshot.names.text(process.comm));
-        let mut lookup = CountingLookup::new(self.kernel);
+        let mut lookup = CountingLookup::new(self.kernel, self.exits);
         let known = |pid: Pid| self.unmoved.picked_by(pid);
         let among_all = roots::among_all(selectors, snapshot, is_own, known, &mut lookup);
         let by_pid = |picked: &PickedPid| roots::by_pid(picked.selector, picked.pid, snapshot);
@@ -298,6 +302,10 @@ impl<K: Kernel> Own<'_, K> {
         if !name.starts_with(NAME) {
             return Ok(false);
         }
+        if process.id.pid >= Snapshot::FIRST_UNSEEN {
+            // It has ended, and nothing tells more of it.
+            return Ok(true);
+        }
         match self.kernel.is_psstat(process.id.pid) {
             Err(error) if error.reason.is_unanswered() => {
                 self.unanswered.borrow_mut().push((process.id.pid, error));
@@ -311,6 +319,7 @@ impl<K: Kernel> Own<'_, K> {
 /// Looks up attributes of processes, and counts those that cannot be read.
 struct CountingLookup<'l, K> {
     kernel: &'l K,
+    exits: Option<&'l exits::Found>,
     line: Vec<u8>,
     cmdlines: Unreadable,
     exes: Unreadable,
@@ -322,9 +331,10 @@ struct CountingLookup<'l, K> {
 }
 
 impl<'l, K: Kernel> CountingLookup<'l, K> {
-    fn new(kernel: &'l K) -> CountingLookup<'l, K> {
+    fn new(kernel: &'l K, exits: Option<&'l exits::Found>) -> CountingLookup<'l, K> {
         CountingLookup {
             kernel,
+            exits,
             line: Vec::new(),
             cmdlines: Unreadable::default(),
             exes: Unreadable::default(),
@@ -397,6 +407,12 @@ impl<'l, K: Kernel> CountingLookup<'l, K> {
         }
     }
 
+    /// The record of a process that has ended, and was never seen.
+    fn record_of(&self, pid: Pid) -> Option<&'l Exit> {
+        let is_unseen = pid >= Snapshot::FIRST_UNSEEN;
+        self.exits.filter(|_| is_unseen)?.record_of(pid)
+    }
+
     /// The attribute that was read. `None` if the process has ended or has no such attribute.
     fn counted<T>(
         &mut self,
@@ -420,16 +436,25 @@ impl<'l, K: Kernel> CountingLookup<'l, K> {
 
 impl<K: Kernel> Lookup for CountingLookup<'_, K> {
     fn cmdline(&mut self, pid: Pid) -> Result<Option<&[u8]>, Unknown> {
+        if self.record_of(pid).is_some() {
+            return Ok(None);
+        }
         let read = self.kernel.cmdline(pid, &mut self.line);
         let read = self.counted(pid, read, |counts| &mut counts.cmdlines)?;
         Ok(read.map(|()| &self.line[..]))
     }
 
     fn exe(&mut self, pid: Pid) -> Result<Option<Vec<u8>>, Unknown> {
+        if let Some(exit) = self.record_of(pid) {
+            return Ok(exit.exe.and_then(|exe| self.kernel.path_of(exe)));
+        }
         self.counted(pid, self.kernel.exe(pid), |counts| &mut counts.exes)
     }
 
     fn user(&mut self, pid: Pid) -> Result<Option<Uid>, Unknown> {
+        if let Some(exit) = self.record_of(pid) {
+            return Ok(Some(exit.user));
+        }
         self.counted(pid, self.kernel.effective_user(pid), |counts| &mut counts.users)
     }
 

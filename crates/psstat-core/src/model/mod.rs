@@ -5,6 +5,7 @@ pub mod births;
 pub mod buffer;
 pub mod collect;
 pub mod control_group;
+pub mod exit;
 pub mod label;
 pub mod memory;
 pub mod pid_file;

@@ -73,19 +73,25 @@ pub struct Snapshot {
     pub unreadable: Unreadable,
     /// Their pids, sorted.
     pub unread: Vec<Pid>,
+    /// How many processes at the end have ended and were never seen: exit records tell of them. Their pids are
+    /// made up, because their own may belong to others by now.
+    unseen: usize,
     /// Index in `processes` at which the part of each reader begins. Within a part, a process with
     /// a smaller index was read earlier. The order between parts is not known.
     parts: Vec<usize>,
 }
 
 impl Snapshot {
+    /// The first pid of those that were never seen. The kernel gives out none as large.
+    pub const FIRST_UNSEEN: Pid = Pid::new(1 << 30);
+
     /// Joins the parts of one or more readers. The parts are in order of pid.
     pub fn new(taken: BootNanos, parts: Vec<Part>) -> Snapshot {
         let mut parts = parts.into_iter();
         let Part { processes, names, unreadable, unread } = parts.next().unwrap_or_default();
         let parts_at = Vec::from([0]);
         let mut snapshot =
-            Snapshot { taken, processes, names, unreadable, unread, parts: parts_at };
+            Snapshot { taken, processes, names, unreadable, unread, unseen: 0, parts: parts_at };
         for part in parts {
             snapshot.parts.push(snapshot.processes.len());
             let ids: Vec<NameId> = part.names.texts().map(|text| snapshot.names.id(text)).collect();
@@ -106,6 +112,19 @@ impl Snapshot {
             *start -= before.filter(|process| is_removed(process)).count();
         }
         self.processes.retain(|process| !is_removed(process));
+    }
+
+    /// Adds processes that have ended and were never seen. Their pids rise, from
+    /// [`Snapshot::FIRST_UNSEEN`] on.
+    pub fn add_unseen(&mut self, unseen: Vec<Process>) {
+        self.parts.push(self.processes.len());
+        self.unseen += unseen.len();
+        self.processes.extend(unseen);
+    }
+
+    /// How many processes were read. They come before those that were never seen.
+    pub fn read(&self) -> usize {
+        self.processes.len() - self.unseen
     }
 
     /// Whether the process with index `first` is known to have been read before the one with index

@@ -326,7 +326,8 @@ impl Reader<'_> {
             let total = Total { used: CpuNanos(used), counts, seen: BootNanos(seen) };
             accounts.totals.insert(label, total);
         }
-        Some(State { boot_id, accounts, tracker, known, memory: self.memory()? })
+        let memory = self.memory()?;
+        Some(State { boot_id, accounts, tracker, known, memory, ..State::default() })
     }
 
     fn tracker(&mut self) -> Option<PidTracker> {
@@ -663,6 +664,7 @@ mod tests {
                     tracker,
                     known,
                     memory,
+                    ..State::default()
                 }
             },
         )

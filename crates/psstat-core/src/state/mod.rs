@@ -3,6 +3,7 @@
 pub mod codec;
 
 use crate::account::accounts::Accounts;
+use crate::discovery::exits::KnownExits;
 use crate::discovery::known::Known;
 use crate::discovery::known_memory::KnownMemory;
 use crate::discovery::tracker::PidTracker;
@@ -22,4 +23,6 @@ pub struct State {
     pub known: Known,
     /// What is remembered of the memory of members.
     pub memory: KnownMemory,
+    /// What is kept of exit records. It is not in the cache file: only a resident program has them.
+    pub exits: KnownExits,
 }

@@ -52,9 +52,10 @@ Write '[k]afka' for 'kafka': the regex does not match itself. '^' leaves out wra
 
 --exe matches the path after all symbolic links are resolved. readlink /proc/PID/exe prints it.
 
-A process selected by --pattern, --cmdline, --exe or --user may have a parent outside the group.
-When such a process ends, the CPU time that it used since the last sample is lost, because the
-kernel passes it on to the parent. To count it, use --systemd or --cgroup, or select the parent.
+A process selected by --pattern, --cmdline, --exe or --user (*) may have a parent outside the group.
+Then what it used since the last sample is lost when it ends, because the kernel passes it on to
+the parent. If it lived between two samples, it is not counted at all. To count short-lived
+processes, use --systemd or --cgroup, or select the parent, or use psstat execd --exit-records.
 
 --memory auto counts each page once. Forked processes have memory in common. psstat sees that if
 they are all the processes of a control group, as those of a systemd service are, or if it may read
@@ -154,6 +155,7 @@ pub enum Command {
     override_usage = "psstat execd [SELECTORS] [OPTIONS]",
     mut_arg("interval", |arg| arg.hide(false)),
     mut_arg("no_sandbox", |arg| arg.hide(false)),
+    mut_arg("exit_records", |arg| arg.hide(false)),
     mut_arg("timeout", |arg| arg.help("Give up on a sample after this long [default: 4s]")),
     mut_arg("wait", |arg| arg.hide(true)),
     mut_arg("cache_dir", |arg| arg.hide(true)),
@@ -191,7 +193,7 @@ pub struct TopArgs {
 }
 
 /// The options that mean nothing to `psstat top`, because it prints no lines and keeps no file.
-pub const NOT_FOR_TOP: [&str; 9] = [
+pub const NOT_FOR_TOP: [&str; 10] = [
     "--tag",
     "--host",
     "--fields",
@@ -201,6 +203,7 @@ pub const NOT_FOR_TOP: [&str; 9] = [
     "--cache-dir",
     "--cache-name",
     "--no-sandbox",
+    "--exit-records",
 ];
 
 /// The arguments of `psstat check`: those of any job, because the file may be for any job.
@@ -211,7 +214,8 @@ pub const NOT_FOR_TOP: [&str; 9] = [
     about = CHECK_ABOUT,
     override_usage = "psstat check [SELECTORS] [OPTIONS]",
     mut_arg("interval", |arg| arg.hide(false)),
-    mut_arg("no_sandbox", |arg| arg.hide(false))
+    mut_arg("no_sandbox", |arg| arg.hide(false)),
+    mut_arg("exit_records", |arg| arg.hide(false))
 )]
 #[group(skip)]
 pub struct CheckArgs {
@@ -338,6 +342,11 @@ pub struct JobArgs {
     /// keeps only those that it needs, as far as the kernel can do that
     #[arg(long, hide = true, verbatim_doc_comment)]
     pub no_sandbox: bool,
+
+    /// Ask the kernel for a record of each process that ends, so that short-
+    /// lived processes count. Needs CAP_NET_ADMIN at the start
+    #[arg(long, hide = true, verbatim_doc_comment)]
+    pub exit_records: bool,
 
     /// Print version
     #[arg(short = 'v', long, action = ArgAction::Version)]

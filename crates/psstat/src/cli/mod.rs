@@ -242,6 +242,16 @@ fn refuse_options_of_others(kind: Kind, args: &JobArgs) -> Result<(), ArgumentEr
             option: "--no-sandbox",
             cure: "only psstat execd gives up rights: leave it out",
         }),
+        Kind::Once if args.exit_records => Err(ArgumentError::NotTaken {
+            command: "psstat",
+            option: "--exit-records",
+            cure: "only a resident psstat gets records of exits: use psstat execd",
+        }),
+        Kind::Explain if args.exit_records => Err(ArgumentError::NotTaken {
+            command: "psstat explain",
+            option: "--exit-records",
+            cure: "only a resident psstat gets records of exits: use psstat execd",
+        }),
         Kind::Execd if args.wait.is_some() => Err(ArgumentError::NotTaken {
             command: "psstat execd",
             option: "--wait",
@@ -270,6 +280,7 @@ fn options_not_for_top(args: &JobArgs) -> impl Iterator<Item = &'static str> {
         args.cache_dir.is_some(),
         args.cache_name.is_some(),
         args.no_sandbox,
+        args.exit_records,
     ];
     NOT_FOR_TOP.into_iter().zip(is_given).filter(|(_, is_given)| *is_given).map(|(name, _)| name)
 }
@@ -334,6 +345,7 @@ impl JobArgs {
             no_sandbox: self.no_sandbox.then_some(true),
             exclusive: None,
             rest: None,
+            exit_records: self.exit_records.then_some(true),
             mistakes: with_space.collect(),
         })
     }

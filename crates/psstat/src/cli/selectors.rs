@@ -71,20 +71,20 @@ impl SelectorKind {
             SelectorKind::Pattern => (
                 "pattern",
                 "[NAME:]REGEX",
-                "Every process whose name matches (comm: the first 15 bytes)",
+                "Every process whose name matches (comm: the first 15 bytes) (*)",
             ),
             SelectorKind::Cmdline => (
                 "cmdline",
                 "[NAME:]REGEX",
-                "Every process whose command line matches (its arguments, joined\nby one space)",
+                "Every process whose command line matches (its arguments, joined\nby one space) (*)",
             ),
             SelectorKind::Exe => (
                 "exe",
                 "[NAME:]GLOB",
-                "Every process whose executable's path matches (links resolved)",
+                "Every process whose executable's path matches (links resolved) (*)",
             ),
             SelectorKind::User => {
-                ("user", "[NAME:]USER", "Every process of that effective user (name or uid)")
+                ("user", "[NAME:]USER", "Every process of that effective user (name or uid) (*)")
             }
             SelectorKind::Systemd => (
                 "systemd",

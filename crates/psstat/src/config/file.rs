@@ -28,6 +28,7 @@ pub struct File {
     pub rest: Option<Spanned<String>>,
     pub max_groups: Option<Spanned<i64>>,
     pub overflow: Option<Spanned<String>>,
+    pub exit_records: Option<bool>,
     #[serde(default)]
     pub tags: Tags,
     #[serde(default)]

@@ -12,7 +12,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// Each key with the type of its value and an example.
-const EXAMPLES: [(&str, &str, &str); 31] = [
+const EXAMPLES: [(&str, &str, &str); 32] = [
     ("host", STRING, "\"tengu\""),
     ("cache_dir", STRING, "\"/run/psstat\""),
     ("cache_name", STRING, "\"web\""),
@@ -28,6 +28,7 @@ const EXAMPLES: [(&str, &str, &str); 31] = [
     ("timeout", STRING, "\"10s\""),
     ("multi_threaded", BOOLEAN, "true"),
     ("no_sandbox", BOOLEAN, "true"),
+    ("exit_records", BOOLEAN, "true"),
     ("name", STRING, "\"web\""),
     ("pid", NUMBER, "1"),
     ("pid_file", STRING, "\"/run/nginx.pid\""),

@@ -171,6 +171,7 @@ impl<'a> Reader<'a> {
             no_sandbox: file.no_sandbox,
             exclusive: file.exclusive,
             rest: self.value("rest", file.rest.as_ref(), label),
+            exit_records: file.exit_records,
             mistakes: Vec::new(),
         }
     }
@@ -469,6 +470,7 @@ mod tests {
             no_sandbox = true
             exclusive = true
             rest = "other"
+            exit_records = true
 
             [tags]
             z = "1"
@@ -540,6 +542,7 @@ mod tests {
             no_sandbox: Some(true),
             exclusive: Some(true),
             rest: Some(Label::lossy(b"other")),
+            exit_records: Some(true),
             mistakes: Vec::new(),
         };
         assert_eq!(settings, expected);

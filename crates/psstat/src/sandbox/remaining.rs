@@ -17,6 +17,8 @@ pub struct Remaining<'a> {
     pub mounts: &'a Mounts,
     /// The file that each sample replaces.
     pub output: Option<&'a Path>,
+    /// Whether it receives exit records.
+    pub receives: bool,
 }
 
 impl Remaining<'_> {

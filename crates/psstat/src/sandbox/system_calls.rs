@@ -111,6 +111,9 @@ const NOT_ALONE: &[libc::c_long] = &[
     libc::SYS_ioctl,
 ];
 
+/// Calls that receive messages. psstat makes only the first, and only for exit records.
+const RECEIVING: &[libc::c_long] = &[libc::SYS_recvfrom, libc::SYS_recvmsg, libc::SYS_recvmmsg];
+
 /// Older forms of these calls that newer architectures do not have.
 #[cfg(target_arch = "x86_64")]
 const OLDER: &[libc::c_long] = &[
@@ -177,6 +180,7 @@ fn rules(remaining: Remaining<'_>) -> BTreeMap<u32, Verdict> {
     }
     add(NOT_ALONE, &Verdict::Forbid);
     add(OLDER, &Verdict::Forbid);
+    add(if remaining.receives { &RECEIVING[1..] } else { RECEIVING }, &Verdict::Forbid);
     let maps = [libc::SYS_mmap, libc::SYS_mprotect, libc::SYS_pkey_mprotect];
     add(&maps, &Verdict::ForbidIf(vec![Check::bits(2, libc::PROT_EXEC, libc::PROT_EXEC)]));
     // abort(3) sends a signal to its own process.
@@ -223,8 +227,9 @@ mod tests {
         else {
             panic!("{args:?}")
         };
-        let Job { plan, mounts, output, .. } = &*job;
-        let remaining = Remaining { plan, mounts, output: output.as_deref() };
+        let Job { plan, mounts, output, exit_records, .. } = &*job;
+        let receives = *exit_records;
+        let remaining = Remaining { plan, mounts, output: output.as_deref(), receives };
         let verdict = run(&filter::program(&rules(remaining)).unwrap(), call, arguments);
         let forbidden = libc::SECCOMP_RET_ERRNO | libc::EPERM.cast_unsigned();
         assert!([libc::SECCOMP_RET_ALLOW, forbidden].contains(&verdict), "{verdict:x}");
@@ -323,8 +328,18 @@ mod tests {
     }
 
     #[test]
+    fn only_a_job_with_exit_records_may_receive_messages() {
+        let with_records = [GROUP, &["--exit-records"]].concat();
+        assert!(allows(&with_records, libc::SYS_recvfrom, NONE));
+        assert!(!allows(GROUP, libc::SYS_recvfrom, NONE));
+        for call in [libc::SYS_socket, libc::SYS_bind, libc::SYS_recvmsg] {
+            assert!(!allows(&with_records, call, NONE), "{call}: it is open already");
+        }
+    }
+
+    #[test]
     fn each_call_has_the_verdict_of_its_own_number() {
-        let forbidden = [NEVER, NOT_ALONE, OLDER].concat();
+        let forbidden = [NEVER, NOT_ALONE, OLDER, RECEIVING].concat();
         for call in (0..600).filter(|&call| call != libc::SYS_tgkill) {
             let forbidden = forbidden.contains(&call);
             assert_eq!(allows(TO_FILE, call, [u64::MAX - 7; 6]), !forbidden, "{call}");

@@ -19,6 +19,7 @@
 //! | `light` | many processes that each use little |
 //! | `divided` | exclusive groups with a rest add up to the machine |
 //! | `explain` | why each process is in its group |
+//! | `exits` | short-lived processes, of which exit records tell |
 //! | `lives` | processes that come, go, change their name, end half |
 //! | `late` | old processes that take a matching name late |
 //! | `selecting` | each selector, and psstat beside itself |
@@ -32,6 +33,7 @@ mod calls;
 mod clocks;
 mod cpu;
 mod divided;
+mod exits;
 mod explain;
 mod fields;
 mod fixture;

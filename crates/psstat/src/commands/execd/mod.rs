@@ -15,6 +15,8 @@ use super::page::Pages;
 use super::relay::{self, Turn, Watch};
 use crate::deadline::{Deadline, Stop};
 use crate::error::Error;
+use crate::executables::Executables;
+use crate::exit_records::ExitRecords;
 use crate::files::output::{check_output, replace_file};
 use crate::job::Job;
 use crate::machine::Machine;
@@ -35,11 +37,13 @@ use std::sync::Arc;
 /// sample fails, the error is printed and the process goes on.
 pub fn run(job: Job, signals: Signals) -> Result<(), Error> {
     let can_block = job.plan.asks_processes() || job.plan.pid_files().next().is_some();
+    let exits = ExitRecords::of(&job)?;
     let timeout = job.timeout;
     let stop = signals.stop.clone();
     let session = Session {
         stop: stop.clone(),
         getent: Getent::default(),
+        exits,
         requests: Requests::new(signals, job.interval),
         pages: Pages::of(&job),
         job,
@@ -59,6 +63,8 @@ struct Session {
     /// Whether a signal has told psstat to end.
     stop: Stop,
     getent: Getent,
+    /// What the kernel tells of processes that end, if it was asked.
+    exits: Option<ExitRecords>,
     /// When the sample that is being taken must end.
     deadline: Option<Deadline>,
     already_reported: HashSet<String>,
@@ -90,7 +96,8 @@ fn serve(turn: &Turn<Session>) -> Result<(), Error> {
             // The sample was given up.
             return Ok(());
         }
-        let Session { job, requests, pages, already_reported, last, has_filter, .. } = &mut session;
+        let Session { job, requests, pages, exits, already_reported, last, has_filter, .. } =
+            &mut session;
         let is_first = last.is_none();
         let written = match taken {
             Err(error) => Err(Error::of_sample(error, timeout)),
@@ -121,8 +128,12 @@ fn serve(turn: &Turn<Session>) -> Result<(), Error> {
         }
         if std::mem::take(&mut is_unrestricted) {
             let (plan, mounts, output) = (engine.plan(), &job.mounts, job.output.as_deref());
-            enter_sandbox(Remaining { plan, mounts, output }, std::mem::replace(has_filter, true));
+            let receives = job.exit_records;
+            let remaining = Remaining { plan, mounts, output, receives };
+            enter_sandbox(remaining, std::mem::replace(has_filter, true));
         }
+        // It has the same restrictions.
+        exits.iter().for_each(ExitRecords::collect);
         if !requests.wait_for_one() {
             return Ok(());
         }
@@ -139,7 +150,11 @@ fn open(turn: &Turn<Session>, session: &mut Session) -> Result<Option<Machine>, 
         let Job { mounts, multi_threaded, timeout, .. } = &session.job;
         let deadline = Deadline::after(*timeout);
         match Machine::open(mounts, *multi_threaded, deadline, turn.reads()) {
-            Ok(machine) => return Ok(Some(machine.with_getent(&session.getent))),
+            Ok(machine) => {
+                let exits = session.exits.as_ref();
+                let exits = exits.map(|exits| (exits.clone(), Executables::of(&session.job.plan)));
+                return Ok(Some(machine.with_getent(&session.getent).with_exits(exits)));
+            }
             Err(error) if session.last.is_none() => return Err(error.into()),
             Err(error) => messages::write_error(&error.into()),
         }

@@ -9,11 +9,12 @@
 
 use super::access::File;
 use super::pages::PAGE;
-use super::world::{HZ, Life, Task, World};
+use super::world::{HZ, Life, TICK, Task, World};
 use psstat_core::kernel::{Clocks, Constants, Kernel, Wanted};
 use psstat_core::model::births::{Births, PidRange};
 use psstat_core::model::buffer::Buffer;
 use psstat_core::model::control_group::Hierarchy;
+use psstat_core::model::exit::{Bounds, Exit, Exits};
 use psstat_core::model::memory::{MachineMemory, MemoryAccount, Proportional, Split, Statm};
 use psstat_core::model::pid_file::{PidFile, PidFileError};
 use psstat_core::model::process::Stat;
@@ -56,6 +57,25 @@ pub struct Setup {
     pub counts_processes: bool,
     /// Whether the memory of control groups is accounted.
     pub accounts_memory: bool,
+    /// What becomes of exit records.
+    pub records: Records,
+}
+
+/// What becomes of exit records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Records {
+    /// There are none.
+    Off,
+    /// Each comes once.
+    Once,
+    /// Each comes twice.
+    Twice,
+    /// The last ones come a sample late: that many.
+    Late(usize),
+    /// One in that many is lost, and the kernel says so.
+    Lost(usize),
+    /// Each says up to so many microseconds less than was used, and allows for two ticks more.
+    Behind(u64),
 }
 
 impl Default for Setup {
@@ -67,6 +87,7 @@ impl Default for Setup {
             time: usize::MAX,
             counts_processes: false,
             accounts_memory: false,
+            records: Records::Off,
         }
     }
 }
@@ -445,6 +466,40 @@ impl Kernel for Machine<'_> {
             let tasks = world.tasks().iter().filter(|(_, task)| is_one(&task.life));
             tasks.map(|(&pid, _)| pid).collect()
         })
+    }
+
+    fn exits(&self, from: u64) -> Option<Exits> {
+        let mut state = self.state.lock().unwrap();
+        let all = state.count_reading().exits();
+        let from = usize::try_from(from).unwrap();
+        let behind = |(at, exit): (usize, &Exit), most: u64| {
+            let used = exit.used.least;
+            let least = used.0.saturating_sub((at as u64 * 7919 % (most + 1)) * 1000);
+            let (least, likely) = (CpuNanos(least), CpuNanos(least));
+            let most = used + CpuNanos(2 * TICK * 1000);
+            Exit { used: Bounds { least, likely, most }, ..exit.clone() }
+        };
+        // The numbers of records are places among those that come.
+        let (list, losses): (Vec<Exit>, usize) = match self.setup.records {
+            Records::Off => return None,
+            Records::Once => (all.to_vec(), 0),
+            Records::Twice => {
+                (all.iter().flat_map(|exit| [exit.clone(), exit.clone()]).collect(), 0)
+            }
+            Records::Late(count) => {
+                (all[..all.len().saturating_sub(count).max(from.min(all.len()))].to_vec(), 0)
+            }
+            Records::Lost(of) => {
+                let comes = |&(at, _): &(usize, &Exit)| at % of != 0;
+                let list = all.iter().enumerate().filter(comes).map(|(_, exit)| exit.clone());
+                (list.collect(), all.len().div_ceil(of))
+            }
+            Records::Behind(most) => {
+                (all.iter().enumerate().map(|one| behind(one, most)).collect(), 0)
+            }
+        };
+        let next = list.len() as u64;
+        Some(Exits { list: list[from..].to_vec(), next, losses: losses as u64 })
     }
 
     fn hold(&mut self, _: &[Pid]) {}

@@ -8,6 +8,7 @@
 //! | `machine` | how the engine reads a world |
 //! | `oracle` | from that log, what a group used and which processes were in it |
 //! | `explained` | an explanation shows each member once, with what it used |
+//! | `exits` | with exit records, nothing is missed, and nothing counts twice |
 //! | `history` | random histories |
 //! | `pid_files` | pid files are followed, and those without a process are warned of |
 //! | `properties` | what holds in all of them |
@@ -36,6 +37,7 @@ mod alone;
 mod clocks;
 mod counters;
 mod divided;
+mod exits;
 mod explained;
 mod hierarchy;
 mod history;
@@ -58,7 +60,7 @@ mod world;
 
 use crate::support::members::{kept, members};
 use access::Access;
-use machine::{Interruption, Machine, Setup};
+use machine::{Interruption, Machine, Records, Setup};
 use oracle::{By, Pick, Span};
 use psstat_core::account::accounts::Accounts;
 use psstat_core::account::ledger::Member;
@@ -160,6 +162,12 @@ impl Watch {
         Watch { forgets_known: true, ..self }
     }
 
+    /// The same watch, with exit records.
+    fn with_records(mut self, records: Records) -> Watch {
+        self.setup.records = records;
+        self
+    }
+
     /// The same watch with all fields.
     fn with_all_fields(self) -> Watch {
         Watch { fields: Field::all().collect(), ..self }
@@ -208,7 +216,9 @@ impl Watch {
         let mut state = if self.is_resident {
             sample.state.clone()
         } else {
-            codec::decode(&codec::encode(&sample.state)).unwrap()
+            // What is not in the cache file stays in memory.
+            let exits = sample.state.exits.clone();
+            State { exits, ..codec::decode(&codec::encode(&sample.state)).unwrap() }
         };
         if self.forgets_known {
             state.known = Known::default();

@@ -31,9 +31,10 @@
 use super::access::Access;
 use super::hierarchy::Hierarchy;
 use super::pages::Pages;
+use psstat_core::model::exit::{Bounds, Exit};
 use psstat_core::model::pid_file::{PidFile, PidFileError};
 use psstat_core::model::process::Stat;
-use psstat_core::model::units::{Amounts, BootNanos, CpuNanos, Hz, Pid, Ticks};
+use psstat_core::model::units::{Amounts, BootNanos, CpuNanos, Hz, Pid, Ticks, Uid};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -175,6 +176,8 @@ pub struct World {
     /// How many processes there ever were.
     lives: Life,
     log: Vec<Event>,
+    /// The record of each exit (`taskstats_exit`, kernel/taskstats.c).
+    exits: Vec<Exit>,
     hierarchy: Hierarchy,
     /// What psstat may read.
     pub access: Access,
@@ -216,12 +219,18 @@ impl World {
             freed: BTreeMap::new(),
             lives: 1,
             log: vec![Event::Forked { pid: Pid::INIT, parent: None, comm, now: 0 }],
+            exits: Vec::new(),
             hierarchy: Hierarchy::default(),
             access: Access::default(),
             pages: Pages::default(),
             rollups: Cell::new(0),
             pid_files: BTreeMap::new(),
         }
+    }
+
+    /// The record of each exit, in order. It is behind by nothing.
+    pub fn exits(&self) -> &[Exit] {
+        &self.exits
     }
 
     pub fn log(&self) -> &[Event] {
@@ -511,6 +520,7 @@ impl World {
         assert_ne!(pid, Pid::INIT, "init ends with the machine");
         self.act(pid);
         self.show(pid);
+        self.record_exit(pid);
         let task = self.task(pid);
         task.zombie = true;
         let (life, mut reaper) = (task.life, task.reaper.unwrap_or(task.parent));
@@ -533,6 +543,21 @@ impl World {
             }
         }
         self.notify_parent(pid);
+    }
+
+    fn record_exit(&mut self, pid: Pid) {
+        let task = &self.tasks[&pid];
+        let used = CpuNanos(task.used().total() * 1000);
+        self.exits.push(Exit {
+            pid,
+            parent: task.parent,
+            start: BootNanos(task.start * 1000),
+            user: Uid(task.user),
+            comm: task.comm.as_bytes().into(),
+            exe: None,
+            used: Bounds { least: used, likely: used, most: used },
+            is_process: true,
+        });
     }
 
     /// A parent that ignores SIGCHLD never waits: the child goes, and its time with it. The parent
