@@ -10,7 +10,7 @@ use crate::model::label::{Label, Tags};
 use crate::model::memory::MemoryMode;
 use crate::model::report::Report;
 use crate::model::units::WallNanos;
-use crate::select::division::Division;
+use crate::select::division::{Division, HIDDEN_REST};
 use crate::select::selector::{Selector, Source};
 use crate::select::selectors::{Selectors, SelectorsError};
 use alloc::collections::BTreeMap;
@@ -79,10 +79,13 @@ impl Plan {
         if selectors.is_empty() {
             return Err(PlanError::NoSelector);
         }
-        let rest = options.rest.as_ref().map(|_| selectors.len());
-        selectors.extend(options.rest.map(Selector::of_rest));
+        let is_rest_hidden = options.is_exclusive && options.rest.is_none();
+        let hidden = is_rest_hidden.then(|| Label::lossy(HIDDEN_REST.as_bytes()));
+        let rest_name = options.rest.or(hidden);
+        let rest = rest_name.as_ref().map(|_| selectors.len());
+        selectors.extend(rest_name.map(Selector::of_rest));
         Ok(Plan {
-            division: Division { is_exclusive: options.is_exclusive, rest },
+            division: Division { is_exclusive: options.is_exclusive, rest, is_rest_hidden },
             tags: tags_of(&selectors, &options.tags),
             selectors: Selectors::new(selectors)?,
             memory: options.memory,

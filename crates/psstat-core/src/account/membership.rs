@@ -14,6 +14,9 @@ pub struct Part {
     pub group: u32,
     /// How the process belongs to the group.
     pub kind: Kind,
+    /// Which groups come before this one for the process, if it can belong to one only: those with a smaller
+    /// number.
+    pub order: usize,
 }
 
 /// How a process belongs to a group. A process can belong to one in several ways.
@@ -81,7 +84,9 @@ impl Membership {
     /// Forms the sets of groups that can overlap, and of one that has all processes of no other.
     pub fn with_rest(tree: &Tree, mut parts: Vec<Part>, groups: usize, rest: u32) -> Membership {
         let joint = groups as u32;
+        let order = usize::MAX;
         let all = (0..tree.count()).map(|process| Part {
+            order,
             process,
             group: joint,
             kind: Kind::WithChildren,
@@ -216,12 +221,17 @@ pub struct Owners {
 }
 
 impl Owners {
-    /// Gives each process to the first in the `order` of the groups that has it, and of groups with the same
-    /// place in that order to that of the nearest root.
-    pub fn new(tree: &Tree, mut parts: Vec<Part>, order: &[usize]) -> Owners {
+    /// Gives each process to the first group in their order that has it, and of groups with the same number in
+    /// that order to that of the nearest root.
+    pub fn new(tree: &Tree, mut parts: Vec<Part>) -> Owners {
         parts.sort_unstable();
         let is_inherited = |part: &Part| part.kind == Kind::WithChildren;
-        Owners { by_descent: parts.iter().all(is_inherited), list: owners(tree, &parts, order) }
+        Owners { by_descent: parts.iter().all(is_inherited), list: owners(tree, &parts) }
+    }
+
+    /// Whether all these processes belong to that group.
+    pub fn are_all_of(&self, mut processes: impl Iterator<Item = usize>, group: u32) -> bool {
+        processes.all(|process| self.list[process].is_some_and(|owner| owner.group == group))
     }
 
     /// The number of processes of each of so many groups that count.
@@ -244,12 +254,12 @@ impl Owners {
 }
 
 /// For each process: the group that it belongs to if it belongs to one at most. `parts` are sorted.
-fn owners(tree: &Tree, parts: &[Part], order: &[usize]) -> Vec<Option<Owner>> {
+fn owners(tree: &Tree, parts: &[Part]) -> Vec<Option<Owner>> {
     let mut owners = vec![None; tree.count()];
     let mut is_done = vec![false; tree.count()];
     // The parents in a fabricated procfs can form a cycle, which is entered anywhere.
     let tops = (0..tree.count()).filter(|&index| tree.parent(index).is_none());
-    let mut steps: Vec<(usize, Option<u32>)> = Vec::new();
+    let mut steps: Vec<(usize, Option<&Part>)> = Vec::new();
     for top in tops.chain(0..tree.count()) {
         steps.push((top, None));
         while let Some((process, above)) = steps.pop() {
@@ -258,17 +268,14 @@ fn owners(tree: &Tree, parts: &[Part], order: &[usize]) -> Vec<Option<Owner>> {
             }
             let from = parts.partition_point(|part| part.process < process);
             let own = parts[from..].iter().take_while(|part| part.process == process);
-            let place = |&group: &u32| order[group as usize];
             let with_children = own.clone().filter(|part| part.kind == Kind::WithChildren);
-            // Of two with the same place, the first one is taken: that of the process itself.
-            let below = with_children.map(|part| part.group).chain(above).min_by_key(place);
+            // Of two with the same number, the first one is taken: that of the process itself.
+            let below = with_children.chain(above).min_by_key(|part| part.order);
             let others = own
                 .filter(|part| matches!(part.kind, Kind::Alone | Kind::Counted | Kind::Uncounted));
-            let others =
-                others.map(|part| Owner { group: part.group, is_alone: part.kind == Kind::Alone });
-            let with_children = below.map(|group| Owner { group, is_alone: false });
-            let all = with_children.into_iter().chain(others);
-            owners[process] = all.min_by_key(|owner| place(&owner.group));
+            let first = below.into_iter().chain(others).min_by_key(|part| part.order);
+            owners[process] =
+                first.map(|part| Owner { group: part.group, is_alone: part.kind == Kind::Alone });
             steps.extend(tree.children(process).map(|child| (child, below)));
         }
     }
@@ -405,7 +412,7 @@ mod tests {
 
     /// The roots and all their descendants.
     fn descent(tree: &Tree, roots: &[usize]) -> Vec<usize> {
-        let part = |&process| Part { process, group: 0, kind: Kind::WithChildren };
+        let part = |&process| Part { process, group: 0, kind: Kind::WithChildren, order: 0 };
         Membership::new(tree, roots.iter().map(part).collect(), 1).all()
     }
 
@@ -436,7 +443,8 @@ mod tests {
         // A chain of processes with a group each takes as many sets as it has processes.
         let table: Vec<(u32, u32, u64)> = (1..=1000).map(|pid| (pid, pid - 1, 5)).collect();
         let tree = Tree::new(&processes(&table));
-        let part = |process| Part { process, group: process as u32, kind: Kind::WithChildren };
+        let part =
+            |process| Part { process, group: process as u32, kind: Kind::WithChildren, order: 0 };
         let membership = Membership::new(&tree, (0..1000).map(part).collect(), 1000);
         assert_eq!(membership.sets.as_slice().len(), 1000);
         let sizes: Vec<usize> = (1..=1000).rev().collect();
@@ -448,7 +456,7 @@ mod tests {
     fn ways(parts: &[(usize, Kind)]) -> [Vec<i32>; 3] {
         let processes = processes(&[(1, 0, 0), (2, 1, 5), (3, 2, 6), (4, 3, 7)]);
         let tree = Tree::new(&processes);
-        let part = |&(process, kind)| Part { process, group: 0, kind };
+        let part = |&(process, kind)| Part { process, group: 0, kind, order: 0 };
         let membership = Membership::new(&tree, parts.iter().map(part).collect(), 1);
         [&membership.members, &membership.ledgered, &membership.rated].map(|ids| {
             let sets =

@@ -3,7 +3,9 @@
 pub mod accounts;
 pub mod counter;
 pub mod doubts;
+pub mod exclusive;
 pub mod figures;
+pub mod forming;
 pub mod group;
 pub mod ledger;
 pub mod link;

@@ -4,6 +4,7 @@
 use crate::model::control_group::ControlGroup;
 use crate::model::label::Label;
 use crate::model::snapshot::Snapshot;
+use crate::select::division::HIDDEN_REST;
 use crate::select::roots::Root;
 use crate::select::selector::{Naming, Source};
 use crate::select::selectors::Selectors;
@@ -14,6 +15,11 @@ use alloc::format;
 /// The name of the group that has the processes of all others (see
 /// [`Membership::joint`](super::membership::Membership::joint)) in the accounts. No other group may have it.
 pub const JOINT_NAME: &str = "(all groups)";
+
+/// Whether no group may have that name, because psstat uses it itself.
+pub fn is_reserved(label: &Label) -> bool {
+    label.as_str() == JOINT_NAME || label.as_str() == HIDDEN_REST
+}
 
 /// The names that templates made. A root or control group without one has none, because it could not be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -93,7 +99,7 @@ impl Names<'_> {
 /// *Example:* of `--pid-file db:/run/db.pid --user brk1`, a process of `brk1` that calls itself `db` is in
 /// the group `db (own name)`.
 fn own_label(label: Label, is_taken: impl FnOnce(&Label) -> bool) -> Label {
-    let is_reserved = label.as_str() == JOINT_NAME;
+    let is_reserved = is_reserved(&label);
     if is_reserved || is_taken(&label) {
         Label::lossy(format!("{label} (own name)").as_bytes())
     } else {

@@ -113,6 +113,7 @@ fn members(
     let Counted { snapshot, readings, membership, now } = counted;
     let mut members = Vec::new();
     let mut is_unread = vec![false; membership.sets.count()];
+    let mut unread = Vec::new();
     for (index, process) in snapshot.processes.iter().enumerate() {
         let groups = membership.rated[index];
         if groups == SetId::EMPTY {
@@ -133,7 +134,10 @@ fn members(
         }
         match inherited(rate, readings, index)? {
             Reading::Gone => {}
-            Reading::Unreadable => is_unread[groups.index()] = true,
+            Reading::Unreadable => {
+                is_unread[groups.index()] = true;
+                unread.push(index);
+            }
             Reading::Value(amounts) => {
                 members.push(Member { id: process.id, parent: process.parent, amounts, groups });
             }
@@ -147,10 +151,30 @@ fn members(
     let whole: Vec<Whole> = membership.sets.per_group(is_unread, groups, add, join);
     let mut whole: Vec<bool> = whole.into_iter().map(|whole| whole.0).collect();
     if let Some(joint) = membership.joint {
-        // What cannot be read in one group is no reason to leave out the others.
+        // What cannot be read in one group is no reason to leave out the others, except those that inherit it
+        // at its end.
         whole[joint.group as usize] = true;
+        for heir in ancestors(snapshot, &unread) {
+            let owner = membership.sets.get(membership.members[heir]);
+            owner.into_iter().for_each(|owner| whole[owner.group as usize] = false);
+        }
     }
     Some((members, whole))
+}
+
+/// The ancestors of these processes, each once.
+fn ancestors(snapshot: &Snapshot, processes: &[usize]) -> Vec<usize> {
+    let mut is_met = vec![false; snapshot.processes.len()];
+    let mut ancestors = Vec::new();
+    for &process in processes {
+        let mut next = snapshot.find(snapshot.processes[process].parent);
+        while let Some(index) = next.filter(|&index| !core::mem::replace(&mut is_met[index], true))
+        {
+            ancestors.push(index);
+            next = snapshot.find(snapshot.processes[index].parent);
+        }
+    }
+    ancestors
 }
 
 /// Whether all members of a group could be read.

@@ -333,7 +333,10 @@ impl Settling<'_> {
         let was_watched = |counter: &Counter| self.was_watched(group, counter, before);
         let by_counter = counter::settle(counters_then, counters, was_watched);
         if counters.is_empty() {
-            return by_ledger.used;
+            // Of processes that cannot be read, only a counter knows what they used.
+            let is_exclusive =
+                self.observation.membership.joint.is_some_and(|joint| joint.is_exclusive);
+            return by_ledger.used.filter(|_| !is_exclusive || group.is_seen_whole());
         }
         if by_ledger.is_left_out {
             return None;

@@ -90,7 +90,7 @@ mod tests {
     ) -> (u64, Vec<u32>) {
         let processes = processes(table);
         let tree = Tree::new(&processes);
-        let part = |&process| Part { process, group: 0, kind: Kind::WithChildren };
+        let part = |&process| Part { process, group: 0, kind: Kind::WithChildren, order: 0 };
         let membership = Membership::new(&tree, roots.iter().map(part).collect(), 1);
         let mut snapshot = Snapshot::default();
         snapshot.processes = processes;

@@ -17,7 +17,8 @@ mod warnings;
 use crate::account;
 use crate::account::accounts::Accounts;
 use crate::account::doubts::Subject;
-use crate::account::group::{self, Group, Population, Reason};
+use crate::account::forming;
+use crate::account::group::{Group, Population, Reason};
 use crate::account::ledger::Ends;
 use crate::account::membership::Membership;
 use crate::account::names::{Made, Names};
@@ -43,6 +44,7 @@ use crate::model::report::Report;
 use crate::model::snapshot::Snapshot;
 use crate::model::units::{BootNanos, CpuNanos, Hz, Pid, ProcId, WallNanos};
 use crate::plan::Plan;
+use crate::select::division::HIDDEN_REST;
 use crate::select::roots::{Root, by_control_group, may_pick_below};
 use crate::select::selectors::NewRoots;
 use crate::state::State;
@@ -262,12 +264,15 @@ impl<K: Kernel> Engine<K> {
             control_groups: &control_groups,
             made: &made,
         };
-        let (mut groups, membership) = group::form(names, &roots.list, &tree, self.plan.division);
+        let (mut groups, membership) = forming::form(names, &roots.list, &tree, self.plan.division);
         account::doubts::apply(doubts.as_slice(), &mut groups, &membership, names);
         let in_doubt = doubts.of_selectors();
-        doubts.warn(&groups, &mut diagnostics);
+        // The group that nobody asked for is the last one.
+        let shown = groups.len() - usize::from(self.plan.division.is_rest_hidden);
+        doubts.warn(&groups[..shown], &mut diagnostics);
         if last.is_some() {
-            warnings::warn_of_container(&self.kernel, &self.plan, &groups, &mut diagnostics);
+            let groups = &groups[..shown];
+            warnings::warn_of_container(&self.kernel, &self.plan, groups, &mut diagnostics);
         }
         let mut members = membership.all();
         members.truncate(members.partition_point(|&index| index < snapshot.read()));
@@ -335,7 +340,10 @@ impl<K: Kernel> Engine<K> {
             machine,
         };
         let outcome = settle::settle(&self.plan, &groups, observation, accounts);
-        let Outcome { reports, accounts, left_out } = outcome;
+        let Outcome { mut reports, accounts, left_out } = outcome;
+        if self.plan.division.is_rest_hidden {
+            reports.retain(|report| report.label.as_str() != HIDDEN_REST);
+        }
         if !left_out.is_empty() {
             diagnostics.add(Warning::TooManyGroups(left_out));
         }
@@ -348,6 +356,7 @@ impl<K: Kernel> Engine<K> {
         if self.is_resident {
             self.known_names = names::by_process(made, &snapshot);
         }
+        groups.truncate(shown);
         let are_unknown = groups.iter().filter(|group| last.is_some() && group.doubt.is_some());
         let unknown = are_unknown.map(|group| group.label.clone()).collect();
         let pid = |&index: &usize| snapshot.processes[index].id.pid;

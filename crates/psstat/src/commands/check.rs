@@ -127,7 +127,8 @@ fn common(sample: &Sample) -> BTreeMap<(usize, usize), u64> {
 fn summary(job: &Job, looked_up: &Plan, counted: Option<&Counted>) -> String {
     let plan = &job.plan;
     let mut text = String::from("valid; psstat would measure\n");
-    for (index, (selector, tags)) in plan.selectors.iter().zip(&plan.tags).enumerate() {
+    let selectors = plan.selectors.iter().zip(&plan.tags).enumerate();
+    for (index, (selector, tags)) in selectors.filter(|(index, _)| !plan.division.hides(*index)) {
         let place = selector.place.as_ref().map_or_else(String::new, |place| format!(" ({place})"));
         text += &format!("  {selector}{place}\n");
         let known = looked_up.selectors[index].conditions.user.as_ref();

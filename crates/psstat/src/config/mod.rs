@@ -30,7 +30,7 @@ use crate::settings::{
 };
 pub use error::{ConfigError, ConfigErrors, Problem};
 use file::{File, Group, Names, User};
-use psstat_core::account::names::JOINT_NAME;
+use psstat_core::account::names::is_reserved;
 use psstat_core::model::label::{Label, excerpt};
 use psstat_core::model::units::Uid;
 use psstat_core::select::matcher::{Matcher, PatternError};
@@ -405,7 +405,7 @@ impl<'a> Reader<'a> {
 
 fn label(text: &str) -> Result<Label, ValueError> {
     let label = Label::new(text.as_bytes()).ok_or(ValueError::EmptyName)?;
-    if label.as_str() == JOINT_NAME { Err(ValueError::ReservedName) } else { Ok(label) }
+    if is_reserved(&label) { Err(ValueError::ReservedName) } else { Ok(label) }
 }
 
 fn path(text: &str) -> Result<PathBuf, ValueError> {

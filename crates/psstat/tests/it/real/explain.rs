@@ -46,7 +46,8 @@ fn the_rows_add_up_to_the_line() {
     // Each figure has 6 decimals.
     let rounding = 1e-6 * (rows.len() as f64 + 2.0);
     assert!((of_rows + ended - all).abs() <= rounding, "{of_rows} + {ended}, not {all}: {group}");
-    assert_eq!(group["n_proc"].as_u64(), Some(rows.len() as u64), "{group}");
+    // A child that has ended since it was listed has a row, and is not counted.
+    assert!(group["n_proc"].as_u64() <= Some(rows.len() as u64), "{group}");
 }
 
 /// A worker that stays. No child ends.

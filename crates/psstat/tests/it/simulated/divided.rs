@@ -74,6 +74,26 @@ proptest! {
     }
 
     #[test]
+    fn exclusive_groups_alone_have_what_they_have_beside_the_rest(
+        steps in quiet_with_control_groups(),
+        shuffled in Just(all_picks()).prop_shuffle(),
+        (is_resident, tells_births) in any::<(bool, bool)>(),
+    ) {
+        let watch = |rest| {
+            let mut watch = Watch { is_exclusive: true, rest, is_resident, ..Watch::new(&shuffled) };
+            watch.setup.tells_births = tells_births;
+            watch
+        };
+        for sample in live(Law::Any, &steps, &mut [watch(None), watch(Some("rest"))]).samples {
+            let mut others = sample.lines[1].clone();
+            others.remove("rest");
+            prop_assert_eq!(&others, &sample.lines[0]);
+            let names = sample.taken[0].groups.iter().map(|group| group.label.as_str());
+            prop_assert!(names.into_iter().all(|name| name != "(no group)"));
+        }
+    }
+
+    #[test]
     fn what_happens_while_a_sample_is_taken_is_neither_lost_nor_doubled(steps in racy()) {
         let mut divided = Watch::of(&all_picks(), true).of_births();
         divided.is_exclusive = true;
