@@ -6,6 +6,7 @@
 //! interval, the end of standard input ends it only if that is a pipe, a socket or a terminal.
 
 mod output;
+mod readiness;
 mod requests;
 mod signals;
 
@@ -31,8 +32,9 @@ use std::sync::Arc;
 /// answer with.
 ///
 /// # Errors
-/// If the first sample cannot be taken or written, or standard output cannot be written. If a later
-/// sample fails, the error is printed and the process goes on.
+/// If the first sample cannot be taken or written, or standard output cannot be written, or the output file may
+/// not be written any more. If a later sample fails for another reason, the error is printed and the process
+/// goes on.
 pub fn run(job: Job, signals: Signals) -> Result<(), Error> {
     let can_block = job.plan.asks_processes() || job.plan.pid_files().next().is_some();
     let timeout = job.timeout;
@@ -115,8 +117,9 @@ fn serve(turn: &Turn<Session>) -> Result<(), Error> {
             }
         };
         match written {
+            Ok(()) if is_first => readiness::report(),
             Ok(()) => {}
-            Err(error) if is_first => return Err(error),
+            Err(error) if is_first || error.lasts() => return Err(error),
             Err(error) => messages::write_error(&error),
         }
         if std::mem::take(&mut is_unrestricted) {
