@@ -12,6 +12,7 @@ mod signals;
 
 pub use signals::Signals;
 
+use super::cost;
 use super::page::Pages;
 use super::relay::{self, Turn, Watch};
 use crate::deadline::{Deadline, Stop};
@@ -84,8 +85,8 @@ fn serve(turn: &Turn<Session>) -> Result<(), Error> {
         let deadline = session.deadline.get_or_insert_with(deadline).clone();
         engine.kernel_mut().set_deadline(deadline.clone());
         let last = session.last.clone();
-        let taken = turn.sample(session, || engine.sample(last.as_deref()));
-        let Some((back, taken)) = taken else { return Ok(()) };
+        let taken = turn.sample(session, || cost::measured(|| engine.sample(last.as_deref())));
+        let Some((back, (taken, cost))) = taken else { return Ok(()) };
         session = back;
         session.deadline = None;
         if taken.is_err() && session.stop.is_set() {
@@ -104,13 +105,17 @@ fn serve(turn: &Turn<Session>) -> Result<(), Error> {
                 messages.add(&sample.diagnostics);
                 messages.drop_repeated(already_reported);
                 messages.write();
-                let text = pages.next_page(job, &sample);
+                let text = pages.next_page(job, &sample, cost);
                 *last = Some(Arc::new(sample.state));
                 match &job.output {
                     // There is nothing to write yet. A mistake shows now and not after an hour.
-                    Some(path) if is_first => check_output(path).map_err(Error::from),
+                    Some(path) if text.is_empty() && is_first => {
+                        check_output(path).map_err(Error::from)
+                    }
                     Some(path) => replace_file(path, text.as_bytes(), deadline.time_left())
                         .map_err(Error::from),
+                    // Nobody has asked yet.
+                    None if is_first => Ok(()),
                     None if output::print(text.as_bytes(), requests)? => Ok(()),
                     None => return Ok(()),
                 }
