@@ -76,12 +76,13 @@ const CHECKS_OF_SERVICE: [&str; 12] = [
 ];
 
 /// And of README.
-const CHECKS_OF_README: [&str; 6] = [
-    "every_block_of_its_two_sections_works",
+const CHECKS_OF_README: [&str; 7] = [
+    "every_block_of_its_three_sections_works",
     "the_version_is_said",
     "first_lines_come",
     "the_lines_are_in_influxdb",
     "telegraf_gets_lines_from_the_example",
+    "node_exporter_serves_the_page",
     "every_example_is_named",
 ];
 
@@ -114,8 +115,10 @@ fn the_service_writes_pages_and_survives_what_happens() {
 }
 
 #[test]
-fn readme_leads_from_installation_to_lines_in_influxdb() {
-    if !all_installed(&TRIED_WITH) || !all_installed(&["apt-get", "influxd", "curl"]) {
+fn readme_leads_from_installation_to_lines_in_influxdb_and_to_prometheus() {
+    if !all_installed(&TRIED_WITH)
+        || !all_installed(&["apt-get", "influxd", "curl", "prometheus-node-exporter"])
+    {
         return;
     }
     all_checks_pass("readme", &CHECKS_OF_README);

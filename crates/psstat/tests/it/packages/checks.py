@@ -750,8 +750,9 @@ def readme(check):
     shell = Shell()
     results = []
 
-    def every_block_of_its_two_sections_works():
+    def every_block_of_its_three_sections_works():
         pasted = blocks("Install") + blocks("From installation to lines in InfluxDB")
+        pasted += blocks("Use with Prometheus")
         have_telegraf()
         # There is no network here, and what README has installed is in place. So apt is not to
         # know of later versions, which it would want to download.
@@ -792,16 +793,24 @@ def readme(check):
         names = lines_are(telegraf_got("psstat", "lines").rsplit("\n", 1)[0])
         require(set(names) == {"web", "database", "jobs"}, f"{names}")
 
+    def node_exporter_serves_the_page():
+        systemctl("start", "prometheus-node-exporter")
+        line = 'psstat_processes{env="production",process_name="ssh"} '
+        metrics = ("curl", "-fsS", "--retry", "20", "--retry-connrefused", "http://127.0.0.1:9100/metrics")
+        eventually("the metrics of psstat", lambda: line in run(*metrics))
+        require("\nnode_textfile_scrape_error 0\n" in run(*metrics), "it does not like the page")
+
     def every_example_is_named():
         text = (HERE / "README.md").read_text()
         missing = [name for name in SNIPPETS if f"`{name}.conf`" not in text]
         require(not missing, f"README does not know {missing}")
 
-    check(every_block_of_its_two_sections_works)
+    check(every_block_of_its_three_sections_works)
     check(the_version_is_said)
     check(first_lines_come)
     check(the_lines_are_in_influxdb)
     check(telegraf_gets_lines_from_the_example)
+    check(node_exporter_serves_the_page)
     check(every_example_is_named)
 
 
