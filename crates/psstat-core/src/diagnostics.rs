@@ -401,7 +401,10 @@ impl Warning {
     pub fn kind(&self) -> &'static str {
         match self {
             Warning::NoLine { .. } => "no_line",
-            Warning::NoAnswer(_) | Warning::NotAsked { .. } => "no_answer",
+            Warning::NoAnswer(_)
+            | Warning::NotAsked { .. }
+            | Warning::PidFile { error: PidFileError::NoAnswer, .. } => "no_answer",
+            Warning::PidFile { error: PidFileError::NotFound, .. } => "not_running",
             Warning::NoControlGroups { .. }
             | Warning::HiddenProcesses { .. }
             | Warning::HiddenMembers(_)
