@@ -399,7 +399,44 @@ pub enum Warning {
     },
 }
 
+/// The [kind](Warning::kind) of a warning about settings that cannot do what was meant.
+pub const MISTAKE: &str = "mistake";
+
 impl Warning {
+    /// The kind of the warning, for programs that count warnings.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Warning::NoLine { .. } => "no_line",
+            Warning::NoAnswer(_)
+            | Warning::NotAsked { .. }
+            | Warning::PidFile { error: PidFileError::NoAnswer, .. } => "no_answer",
+            Warning::PidFile { error: PidFileError::NotFound, .. } => "not_running",
+            Warning::NoControlGroups { .. }
+            | Warning::HiddenProcesses { .. }
+            | Warning::HiddenMembers(_)
+            | Warning::Unreadable { .. }
+            | Warning::FieldsUnreadable { .. }
+            | Warning::MachineMemory(_)
+            | Warning::ControlGroups { .. }
+            | Warning::PidFile { .. } => "unreadable",
+            Warning::NoUnit(_)
+            | Warning::NoControlGroup(_)
+            | Warning::NoMatchingControlGroup(_)
+            | Warning::PidFileNotRunning { .. }
+            | Warning::PidNotRunning(_) => "not_running",
+            Warning::NoUnitFile(_) | Warning::UnknownUser(_) => "unknown_name",
+            Warning::NoUnitsInSight { .. }
+            | Warning::OnlyContainer { .. }
+            | Warning::ForeignMembers(_) => "container",
+            Warning::FieldsOutOfTime(_) => "out_of_time",
+            Warning::TooManyGroups(_) | Warning::TooManyNames { .. } => "too_many",
+            Warning::ConditionsNotMet { .. }
+            | Warning::StalePidFile { .. }
+            | Warning::MoreThanMachine { .. } => "doubtful",
+            Warning::OnlyOfControlGroups(_) => MISTAKE,
+        }
+    }
+
     /// What of processes may not be read, if a capability would allow it.
     pub fn needs_capability(&self) -> Option<What> {
         match self {

@@ -105,6 +105,12 @@ impl Plan {
         reads_maps || reads_fields || asks_for_roots
     }
 
+    /// The tags of the group with that name. None if no selector has the name, as with placeholders.
+    pub fn tags_of(&self, name: &Label) -> &[(Label, Label)] {
+        let index = self.selectors.iter().position(|selector| selector.name() == Some(name));
+        index.and_then(|index| self.tags.get(index)).map_or(&[], |tags| tags)
+    }
+
     /// The pid files that a sample reads.
     pub fn pid_files(&self) -> impl Iterator<Item = &[u8]> {
         self.selectors.iter().filter_map(|selector| match &selector.source {

@@ -61,6 +61,11 @@ impl Error {
         }
     }
 
+    /// Whether it stays while psstat runs, so that only another start can help.
+    pub fn lasts(&self) -> bool {
+        matches!(self, Error::Output(error) if error.lasts())
+    }
+
     /// What is wrong, one text for each thing. The first is the error as text.
     pub fn texts(&self) -> Vec<String> {
         match self {

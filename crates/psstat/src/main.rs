@@ -43,7 +43,7 @@ fn run() -> Result<(), Error> {
         }
         Invocation::Check(job) => check::run(*job),
         Invocation::Explain(job) => explain::run(*job),
-        Invocation::Man => man::run(),
+        Invocation::Man(page) => man::run(page),
         Invocation::Completions(shell) => completions::run(shell),
     }
 }

@@ -4,12 +4,13 @@
 //! adds its own.
 
 use super::emission::{Emission, quoted};
-use crate::field::MetricType;
+use crate::field::{MetricType, Value};
 use crate::model::label::Label;
 use alloc::borrow::ToOwned;
+use alloc::collections::BTreeMap;
 use alloc::collections::BTreeSet;
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use core::fmt::Write as _;
 
@@ -41,6 +42,84 @@ pub fn page(emission: &Emission<'_>) -> String {
             text.push('\n');
         }
     }
+    text
+}
+
+/// What the page says about psstat itself.
+#[derive(Clone, Debug)]
+pub struct About<'a> {
+    /// The version of psstat.
+    pub version: &'a str,
+    /// The name of the file that has the page. It tells the pages of one machine apart.
+    pub output: Option<&'a str>,
+    /// How long the sample took, in seconds.
+    pub seconds: f64,
+    /// The CPU time that it took, in seconds.
+    pub cpu_seconds: f64,
+    /// How many warnings it had, by kind.
+    pub warnings: BTreeMap<&'static str, usize>,
+    /// The groups that could not be measured, each with its tags.
+    pub unmeasured: Vec<(&'a Label, &'a [(Label, Label)])>,
+}
+
+/// The metrics about psstat itself.
+pub fn about(about: &About<'_>) -> String {
+    let output = about.output.map(|output| {
+        let mut label = "output=".to_owned();
+        quoted(output, &mut label);
+        label
+    });
+    let labels = |further: Option<String>| {
+        let all: Vec<String> = output.iter().cloned().chain(further).collect();
+        if all.is_empty() { String::new() } else { format!("{{{}}}", all.join(",")) }
+    };
+    let mut text = String::new();
+    let mut metric = |name: &str, help: &str, samples: Vec<(String, String)>| {
+        if !samples.is_empty() {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge");
+        }
+        for (labels, value) in samples {
+            let _ = writeln!(text, "{name}{labels} {value}");
+        }
+    };
+    let number = |value: f64| {
+        let mut text = String::new();
+        Value::Decimal { number: value, decimals: 6 }.write(&mut text);
+        text
+    };
+    let unmeasured = about.unmeasured.iter().map(|(label, tags)| {
+        let mut text = format!("{{{}process_name=", self::labels(tags));
+        quoted(label.as_str(), &mut text);
+        (text + "}", "1".to_owned())
+    });
+    metric(
+        "psstat_group_unmeasured",
+        "The group has no other metric, because psstat could not measure it.",
+        unmeasured.collect(),
+    );
+    let mut version = "version=".to_owned();
+    quoted(about.version, &mut version);
+    metric(
+        "psstat_build_info",
+        "The version of psstat.",
+        Vec::from([(labels(Some(version)), "1".to_owned())]),
+    );
+    metric(
+        "psstat_sample_duration_seconds",
+        "Seconds that the last sample took.",
+        Vec::from([(labels(None), number(about.seconds))]),
+    );
+    metric(
+        "psstat_sample_cpu_seconds",
+        "Seconds of CPU time that the last sample took.",
+        Vec::from([(labels(None), number(about.cpu_seconds))]),
+    );
+    let warnings = about
+        .warnings
+        .iter()
+        .map(|(kind, count)| (labels(Some(format!("kind=\"{kind}\""))), count.to_string()));
+    metric("psstat_sample_warnings", "Warnings of the last sample, by kind.", warnings.collect());
     text
 }
 
@@ -114,6 +193,42 @@ mod tests {
         let text = page(&Emission { reports: &reports[1..], fields: &fields, ..emission });
         assert_eq!(text.matches("# TYPE ").count(), 1, "{text}");
         assert_eq!(page(&Emission { reports: &[], ..emission }), "");
+    }
+
+    #[test]
+    fn a_page_says_how_psstat_is() {
+        let (db, env) = (label("d\"b"), [(label("my env"), label("p"))]);
+        let known = About {
+            version: "1.2.3",
+            output: Some("psstat.prom"),
+            seconds: 0.25,
+            cpu_seconds: 0.0125,
+            warnings: BTreeMap::from([("no_line", 1), ("unreadable", 2)]),
+            unmeasured: Vec::from([(&db, &env[..])]),
+        };
+        let text = about(&known);
+        let samples: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        assert_eq!(
+            samples,
+            [
+                "psstat_group_unmeasured{my_env=\"p\",process_name=\"d\\\"b\"} 1",
+                "psstat_build_info{output=\"psstat.prom\",version=\"1.2.3\"} 1",
+                "psstat_sample_duration_seconds{output=\"psstat.prom\"} 0.25",
+                "psstat_sample_cpu_seconds{output=\"psstat.prom\"} 0.0125",
+                "psstat_sample_warnings{output=\"psstat.prom\",kind=\"no_line\"} 1",
+                "psstat_sample_warnings{output=\"psstat.prom\",kind=\"unreadable\"} 2",
+            ]
+        );
+        assert_eq!(text.matches("# TYPE ").count(), 5, "{text}");
+        let text = about(&About {
+            output: None,
+            warnings: BTreeMap::new(),
+            unmeasured: Vec::new(),
+            ..known
+        });
+        assert!(text.contains("psstat_build_info{version=\"1.2.3\"} 1\n"), "{text}");
+        assert!(text.contains("\npsstat_sample_duration_seconds 0.25\n"), "{text}");
+        assert!(!text.contains("warnings") && !text.contains("unmeasured"), "{text}");
     }
 
     #[test]

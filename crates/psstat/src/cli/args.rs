@@ -3,7 +3,7 @@
 use super::selectors::{SelectorArgs, as_optional};
 use crate::settings::{CacheName, FieldList, Period, SortKey, ValueError};
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use psstat_core::emit::Format;
 use psstat_core::model::memory::MemoryMode;
@@ -17,11 +17,11 @@ const ABOUT: &str =
 const USAGE: &str = if cfg!(feature = "top") {
     "psstat [SELECTORS] [OPTIONS]\n       psstat execd [SELECTORS] [OPTIONS]\n       \
      psstat top [SELECTORS] [OPTIONS]\n       psstat explain [SELECTORS] [OPTIONS]\n       \
-     psstat check [SELECTORS] [OPTIONS]\n       psstat man | completions SHELL"
+     psstat check [SELECTORS] [OPTIONS]\n       psstat man [PAGE] | completions SHELL"
 } else {
     "psstat [SELECTORS] [OPTIONS]\n       psstat execd [SELECTORS] [OPTIONS]\n       \
      psstat explain [SELECTORS] [OPTIONS]\n       psstat check [SELECTORS] [OPTIONS]\n       \
-     psstat man | completions SHELL"
+     psstat man [PAGE] | completions SHELL"
 };
 
 const AFTER_HELP: &str = "\
@@ -136,14 +136,29 @@ pub enum Command {
     Check(CheckArgs),
     /// Show which processes are in each group, and why
     Explain(ExplainArgs),
-    /// Print the manual page
-    Man,
+    /// Print a manual page
+    Man {
+        /// psstat (the default), or psstat.toml for the configuration file
+        #[arg(value_name = "PAGE", hide_possible_values = true)]
+        page: Option<ManPage>,
+    },
     /// Print shell completions
     Completions {
         /// The shell to print completions for
         #[arg(value_name = "SHELL")]
         shell: Shell,
     },
+}
+
+/// A manual page.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ManPage {
+    /// psstat(1)
+    #[default]
+    Psstat,
+    /// psstat.toml(5)
+    #[value(name = "psstat.toml")]
+    Configuration,
 }
 
 /// The arguments of `psstat execd`.

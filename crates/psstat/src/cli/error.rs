@@ -146,9 +146,9 @@ fn as_config_file(argument: &str) -> Option<String> {
     (is_toml && !argument.starts_with('-')).then(|| format!("--config {argument}"))
 }
 
-/// `--wait` of `--wait <DURATION>`, or `SHELL` of `<SHELL>`.
+/// `--wait` of `--wait <DURATION>`, `SHELL` of `<SHELL>`, or `PAGE` of `[PAGE]`.
 fn option_name(option: &str) -> &str {
-    option.split(' ').next().unwrap_or(option).trim_matches(['<', '>'])
+    option.split(' ').next().unwrap_or(option).trim_matches(['<', '>', '[', ']'])
 }
 
 impl ArgumentError {

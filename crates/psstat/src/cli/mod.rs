@@ -15,6 +15,7 @@ use crate::mistakes::Mistake;
 use crate::settings::{FieldList, Settings, Surroundings, TagError, TagList};
 #[cfg(feature = "top")]
 use crate::settings::{JobError, ValueError};
+pub use args::ManPage;
 use args::{CheckArgs, Cli, Command, ExecdArgs, ExplainArgs, JobArgs, NOT_FOR_TOP};
 use clap::{CommandFactory, FromArgMatches};
 use clap_complete::Shell;
@@ -42,8 +43,8 @@ pub enum Invocation {
     Check(Box<Job>),
     /// Show which processes are in each group, and why.
     Explain(Box<Job>),
-    /// Print the manual page.
-    Man,
+    /// Print a manual page.
+    Man(ManPage),
     /// Print the completions of a shell.
     Completions(Shell),
 }
@@ -92,7 +93,9 @@ pub fn parse(
         Some(Command::Explain(ExplainArgs { job: after })) => {
             meant(Kind::Explain, vec![job, after]).map(Invocation::Explain)
         }
-        Some(Command::Man) => refuse_options(&job, "psstat man").map(|()| Invocation::Man),
+        Some(Command::Man { page }) => {
+            refuse_options(&job, "psstat man").map(|()| Invocation::Man(page.unwrap_or_default()))
+        }
         Some(Command::Completions { shell }) => {
             refuse_options(&job, "psstat completions").map(|()| Invocation::Completions(shell))
         }
@@ -847,7 +850,8 @@ tags = { env = 'live', tier = '1' }
             (&["stray"][..], "see psstat --help"),
             (&["execd", "stray"], "see psstat execd --help"),
             (&["--pid", "1", "check", "stray"], "see psstat check --help"),
-            (&["man", "more"], "see psstat man --help"),
+            (&["man", "psstat", "more"], "see psstat man --help"),
+            (&["man", "toml"], "bad PAGE \"toml\": use psstat or psstat.toml"),
             (&["completions"], "psstat completions needs SHELL: see psstat completions --help"),
             (
                 &["completions", "tcsh"],
@@ -867,7 +871,9 @@ tags = { env = 'live', tier = '1' }
         for command in ["execd", "check", "man", "completions"] {
             assert!(matches!(parsed(&[command, "--help"]), Ok(Invocation::Print(_))), "{command}");
         }
-        assert!(matches!(parsed(&["man"]), Ok(Invocation::Man)));
+        assert!(matches!(parsed(&["man"]), Ok(Invocation::Man(ManPage::Psstat))));
+        let page = parsed(&["man", "psstat.toml"]);
+        assert!(matches!(page, Ok(Invocation::Man(ManPage::Configuration))));
         assert!(matches!(parsed(&["completions", "zsh"]), Ok(Invocation::Completions(Shell::Zsh))));
     }
 

@@ -1,6 +1,8 @@
-//! `psstat man`: the manual page, from the definition of the command line.
+//! `psstat man`: the manual pages, from the definitions of the command line and of the configuration file.
 
-use crate::cli;
+mod configuration;
+
+use crate::cli::{self, ManPage};
 use crate::error::Error;
 use crate::files::output;
 use clap::{Arg, Command};
@@ -9,12 +11,16 @@ use psstat_core::field::Field;
 use roff::{Inline, Roff, bold, italic, roman};
 use std::io::{self, Write};
 
-/// Prints the manual page.
+/// Prints a manual page.
 ///
 /// # Errors
 /// If standard output cannot be written.
-pub fn run() -> Result<(), Error> {
-    output::print(page().as_bytes())?;
+pub fn run(page: ManPage) -> Result<(), Error> {
+    let text = match page {
+        ManPage::Psstat => self::page(),
+        ManPage::Configuration => configuration::page(),
+    };
+    output::print(text.as_bytes())?;
     Ok(())
 }
 
@@ -43,6 +49,7 @@ fn write_page(definition: &Command, page: &mut dyn Write) -> io::Result<()> {
     man.render_options_section(page)?;
     commands(definition).to_writer(page)?;
     fields().to_writer(page)?;
+    names_and_memory().to_writer(page)?;
     context().to_writer(page)?;
     closing(examples).to_writer(page)
 }
@@ -79,7 +86,12 @@ fn command_line(command: &Command, name: &str) -> Vec<Inline> {
     for argument in command.get_positionals() {
         let values = argument.get_possible_values();
         let values: Vec<&str> = values.iter().map(|value| value.get_name()).collect();
-        line.extend([roman(" "), italic(values.join("|"))]);
+        let value = italic(values.join("|"));
+        if argument.is_required_set() {
+            line.extend([roman(" "), value]);
+        } else {
+            line.extend([roman(" ["), value, roman("]")]);
+        }
     }
     line
 }
@@ -129,16 +141,73 @@ fn fields() -> Roff {
     roff
 }
 
+/// The names of groups, and the values of `--memory`.
+fn names_and_memory() -> Roff {
+    let mut roff = Roff::new();
+    section(
+        &mut roff,
+        "NAMES",
+        &[
+            (
+                "NAME:",
+                "Selectors with the same NAME make one group, which prints a line even while it has no \
+                 process. NAME ends at the first colon.",
+            ),
+            (
+                "no NAME",
+                "Processes are grouped by their process names (comm), units and control groups by their \
+                 own names. A group prints a line only while it has a process.",
+            ),
+            (
+                "{placeholder}",
+                "In a NAME, makes one group for each name that comes out, at most 1000: {word} is what \
+                 (?P<word>...) matches in the regex of the selector; {comm}, {exe} and {user} are of the \
+                 process; {unit} and {instance} are of its systemd unit; {cgroup} is the path of its \
+                 control group. The other processes are in the group other.",
+            ),
+        ],
+    );
+    section(
+        &mut roff,
+        "MEMORY MODES",
+        &[
+            (
+                "auto",
+                "Counts each page once that processes of a group share. Takes the kernel's account of a \
+                 control group if the group has all its processes, else reads the memory maps of processes \
+                 that have memory in common, if it may, else counts as shared-once does.",
+            ),
+            (
+                "shared-once",
+                "Counts files and shared memory once. What forked processes have in common counts in each.",
+            ),
+            (
+                "pss",
+                "The sum of the proportional set sizes: a page of several processes is divided among them, \
+                 also among those of other groups. Needs the right to trace the processes.",
+            ),
+            (
+                "rss",
+                "The sum of the resident set sizes, as ps shows them. It can exceed the memory.",
+            ),
+        ],
+    );
+    roff
+}
+
+/// Adds a section: terms, each with its explanation.
+fn section(roff: &mut Roff, name: &str, items: &[(&str, &str)]) {
+    roff.control("SH", [name]);
+    for (item, text) in items {
+        roff.control("TP", []).text([bold(*item)]);
+        roff.text([roman(*text)]);
+    }
+}
+
 /// What the definition of the command line does not say: files, environment, signals, exit status.
 fn context() -> Roff {
     let mut roff = Roff::new();
-    let mut section = |name: &str, items: &[(&str, &str)]| {
-        roff.control("SH", [name]);
-        for (item, text) in items {
-            roff.control("TP", []).text([bold(*item)]);
-            roff.text([roman(*text)]);
-        }
-    };
+    let mut section = |name: &str, items: &[(&str, &str)]| section(&mut roff, name, items);
     section(
         "FILES",
         &[
@@ -150,12 +219,16 @@ fn context() -> Roff {
             ),
             (
                 "/etc/psstat.toml",
-                "The usual place of a configuration file. It is used only if --config names it.",
+                "The usual place of a configuration file (psstat.toml(5)). It is used only if --config \
+                 names it, as psstat.service does.",
+            ),
+            (
+                "/usr/lib/systemd/system/psstat.service",
+                "A unit that writes a page for Prometheus' node_exporter every 15 seconds.",
             ),
             (
                 "/usr/share/doc/psstat/examples",
-                "An annotated configuration file, snippets for Telegraf, and units for \
-                 node_exporter's textfile collector.",
+                "An annotated configuration file, and snippets for Telegraf.",
             ),
         ],
     );
@@ -183,7 +256,10 @@ fn context() -> Roff {
                 "Ends psstat with status 0. It has printed whole lines or nothing. SIGINT does \
                  the same for psstat execd.",
             ),
-            ("SIGHUP, SIGUSR1, SIGUSR2", "Ask psstat execd for a sample."),
+            (
+                "SIGHUP, SIGUSR1, SIGUSR2",
+                "Ask psstat execd for a sample. It reads its configuration file only when it starts.",
+            ),
         ],
     );
     section(
@@ -194,7 +270,11 @@ fn context() -> Roff {
                 "Lines were printed, or a baseline was stored. A line 'W! ' on standard error says \
                  what is missing.",
             ),
-            ("1", "No sample could be taken or written. A line 'E! ' on standard error says why."),
+            (
+                "1",
+                "No sample could be taken or written. A line 'E! ' on standard error says why. psstat execd \
+                 ends so if the first sample fails, or if it may not write the file of --output any more.",
+            ),
             (
                 "2",
                 "The command line or the configuration file is wrong. A line 'E! ' on standard \
@@ -213,7 +293,8 @@ fn closing(examples: &str) -> Roff {
         roff.control("PP", []).text([bold(example.trim())]);
     }
     roff.control("SH", ["SEE ALSO"]);
-    let pages = [("proc", "(5), "), ("cgroups", "(7), "), ("systemctl", "(1)")];
+    let pages =
+        [("psstat.toml", "(5), "), ("proc", "(5), "), ("cgroups", "(7), "), ("systemctl", "(1)")];
     roff.text(pages.map(|(page, section)| [bold(page), roman(section)]).concat());
     roff
 }
@@ -247,6 +328,8 @@ mod tests {
             ("OTHER COMMANDS", "--interval"),
             ("OTHER COMMANDS", "--no-sandbox"),
             ("FIELDS", "uptime"),
+            ("NAMES", "{instance}"),
+            ("MEMORY MODES", "shared-once"),
             ("FILES", "psstat.toml"),
             ("ENVIRONMENT", "HOST_PROC"),
             ("SIGNALS", "SIGUSR1"),

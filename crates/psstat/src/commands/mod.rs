@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod completions;
+mod cost;
 pub mod execd;
 pub mod explain;
 pub mod man;

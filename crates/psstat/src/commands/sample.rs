@@ -1,5 +1,6 @@
 //! `psstat`: takes one sample (Telegraf exec).
 
+use super::cost::{self, Cost};
 use super::page::Pages;
 use super::relay::{self, Turn, Watch};
 use crate::deadline::{Deadline, Stop};
@@ -29,7 +30,8 @@ pub fn run(job: Job, interruptible: Interruptible) -> Result<(), Error> {
     let deadline = Deadline::after(timeout);
     let earlier = Diagnostics::default();
     let getent = Getent::default();
-    let session = Session { job, interruptible, deadline, getent, last: None, earlier };
+    let (last, cost) = (None, Cost::default());
+    let session = Session { job, interruptible, deadline, getent, last, cost, earlier };
     // SIGTERM ends the process by itself.
     relay::run(session, Watch { can_block, timeout, stop: Stop::default() }, sample_and_print)
 }
@@ -67,6 +69,8 @@ struct Session {
     getent: Getent,
     /// What the sample is compared with, once that is known.
     last: Option<Arc<State>>,
+    /// What the last sample cost.
+    cost: Cost,
     /// The warnings of the sample that it is compared with, if this run took that one.
     earlier: Diagnostics,
 }
@@ -92,7 +96,7 @@ fn sample_and_print(turn: &Turn<Session>) -> Result<(), Error> {
     messages.add(&sample.diagnostics);
     // What could not be read only then can be the reason why a value is missing now.
     messages.add_others(&session.earlier);
-    let text = Pages::of(&session.job).page(&session.job, &sample);
+    let text = Pages::of(&session.job).page(&session.job, &sample, session.cost);
     // SIGTERM must not cut a line, nor come between the lines and the cache file: from here on both are
     // written to their end. The lines come first. If nobody gets them, the next run compares with the
     // old state, so that its lines contain what these would have shown.
@@ -131,8 +135,10 @@ impl Run<'_> {
     /// over.
     fn sample(&mut self, session: Session) -> Result<Option<(Session, Sample)>, Error> {
         let (last, timeout) = (session.last.clone(), session.job.timeout);
-        let taken = self.turn.sample(session, || self.engine.sample(last.as_deref()));
-        let Some((session, taken)) = taken else { return Ok(None) };
+        let taken =
+            self.turn.sample(session, || cost::measured(|| self.engine.sample(last.as_deref())));
+        let Some((mut session, (taken, cost))) = taken else { return Ok(None) };
+        session.cost = cost;
         let sample = taken.map_err(|error| Error::of_sample(error, timeout))?;
         Ok(Some((session, sample)))
     }

@@ -71,6 +71,11 @@ pub fn parse(
     }
 }
 
+/// The keys of a file, and those of a group.
+pub fn keys() -> [&'static [&'static str]; 2] {
+    [file::keys::<File>(), file::keys::<Group>()]
+}
+
 /// Checks the values of a file. It notes each error and goes on.
 #[derive(Clone, Copy)]
 struct Reader<'a> {

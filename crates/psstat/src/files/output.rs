@@ -31,6 +31,23 @@ pub enum OutputError {
     Stdout(io::Error),
 }
 
+impl OutputError {
+    /// Whether psstat may not write the file any more, whatever happens to the directory. A new start gets
+    /// other rights: psstat gives up its own after its first sample, and systemd gives those of a unit at its
+    /// start (`ReadWritePaths=`).
+    pub fn lasts(&self) -> bool {
+        let OutputError::File { source, .. } = self else { return false };
+        match &source.reason {
+            Refusal::GivenUp => true,
+            Refusal::Io(error) => matches!(
+                Errno::from_io_error(error),
+                Some(Errno::ACCESS | Errno::PERM | Errno::ROFS)
+            ),
+            _ => false,
+        }
+    }
+}
+
 /// Why the file cannot be replaced. Names the other file if the reason is about `NAME.new`.
 fn reason(path: &Path, error: &ReplaceError) -> String {
     if error.path == path { error.reason.to_string() } else { error.to_string() }
@@ -42,7 +59,7 @@ fn cure(path: &Path, error: &ReplaceError) -> &'static str {
             "leave out --output for standard output"
         }
         _ if matches!(error.reason, Refusal::GivenUp) => {
-            "restart psstat, or start it with --no-sandbox, which lets it use the new directory"
+            "start psstat again; with --no-sandbox it could use the new directory"
         }
         _ => "fix that, or choose another file",
     }

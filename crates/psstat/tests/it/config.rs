@@ -574,7 +574,8 @@ fn a_sample_replaces_the_file_whole_and_everybody_may_read_it() {
     assert_eq!((run.status, run.stdout.as_slice(), run.stderr.as_str()), (Some(0), &b""[..], ""));
     let text = fs::read_to_string(&file).unwrap();
     let line = "psstat_processes{host=\"tengu\",process_name=\"web\"} 3\n";
-    assert!(text.starts_with("# HELP ") && text.ends_with(line), "{text}");
+    assert!(text.starts_with("# HELP ") && text.contains(line), "{text}");
+    assert!(text.contains("\npsstat_build_info{output=\"psstat.prom\",version="), "{text}");
     let mode = fs::metadata(&file).unwrap().permissions().mode() & 0o7777;
     assert_eq!(mode, 0o644, "{mode:o}");
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "nothing else is left");

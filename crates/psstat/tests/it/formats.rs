@@ -80,13 +80,46 @@ fn the_table_of_fields_matches_the_help() {
 fn metrics_have_the_documented_names_and_types() {
     let page = run(&tree(), &["--format", "prometheus"]);
     let page = String::from_utf8(page.stdout).unwrap();
-    let types: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
+    let (of_groups, about) = page.split_at(page.find("# HELP psstat_build_info").unwrap());
+    let types = |part: &str| -> Vec<String> {
+        part.lines().filter_map(|line| Some(line.strip_prefix("# TYPE ")?.to_owned())).collect()
+    };
     let expected: Vec<String> =
         table().into_iter().map(|[_, metric, kind]| format!("{metric} {kind}")).collect();
-    assert_eq!(types, expected);
+    assert_eq!(types(of_groups), expected);
+    // Those that are there only if something is wrong are in the next test.
+    let expected = ["build_info", "sample_duration_seconds", "sample_cpu_seconds"];
+    assert_eq!(types(about), expected.map(|name| format!("psstat_{name} gauge")));
+    let version = format!("psstat_build_info{{version=\"{}\"}} 1\n", env!("CARGO_PKG_VERSION"));
+    assert!(about.contains(&version), "{about}");
     for [_, metric, _] in table() {
         let labels = "{host=\"tengu\",env=\"production\",process_name=\"web\"} ";
         assert!(page.contains(&format!("\n{metric}{labels}")), "{metric}: {page}");
+    }
+}
+
+#[test]
+fn a_page_names_the_groups_that_could_not_be_measured() {
+    let tree = tree();
+    // A pid file that cannot be read: nobody knows whether its process runs.
+    let tags = ["--pid-file", "db:/", "--pid", "4711", "--format", "prometheus"];
+    let page = String::from_utf8(run(&tree, &tags).stdout).unwrap();
+    for line in [
+        "psstat_group_unmeasured{host=\"tengu\",env=\"production\",process_name=\"db\"} 1\n",
+        "psstat_sample_warnings{kind=\"no_line\"} 1\n",
+        "psstat_sample_warnings{kind=\"not_running\"} 1\n",
+    ] {
+        assert!(page.contains(line), "{line} is not in {page}");
+    }
+    assert!(
+        !page.contains("psstat_processes{host=\"tengu\",env=\"production\",process_name=\"db\"")
+    );
+    let documented = self::page();
+    for line in page.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        let (name, _) = line.split_once(' ').unwrap();
+        let is_documented =
+            ["` |", "{"].iter().any(|end| documented.contains(&format!("`{name}{end}")));
+        assert!(is_documented, "{name}");
     }
 }
 

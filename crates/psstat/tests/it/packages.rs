@@ -19,7 +19,7 @@ const PACKAGE: &str = env!("CARGO_MANIFEST_DIR");
 const CANNOT: i32 = 77;
 
 /// What must have been checked of the .deb, so that no check can get lost unseen.
-const CHECKS_OF_DEB: [&str; 20] = [
+const CHECKS_OF_DEB: [&str; 21] = [
     "it_comes_and_goes_where_no_systemd_runs",
     "a_telegraf_that_was_there_before_is_left_alone_until_it_is_restarted",
     "its_files_are_those",
@@ -27,7 +27,7 @@ const CHECKS_OF_DEB: [&str; 20] = [
     "psstat_is_that_version",
     "psstat_needs_nothing_beside_it",
     "anyone_may_run_it",
-    "the_manual_page_is_found_and_well_formed",
+    "the_manual_pages_are_found_and_well_formed",
     "bash_completes",
     "exec_prints_lines_from_the_second_run_on",
     "the_cache_folder_is_private",
@@ -36,7 +36,8 @@ const CHECKS_OF_DEB: [&str; 20] = [
     "the_cache_folder_goes_when_telegraf_stops_and_comes_when_it_starts",
     "without_telegraf_the_drop_in_does_nothing",
     "systemd_has_no_complaint_about_the_units",
-    "the_textfile_service_may_do_what_it_needs_to",
+    "the_service_starts_with_the_example",
+    "old_cache_files_are_removed",
     "an_upgrade_takes_its_place_and_keeps_the_baseline",
     "nothing_is_left_after_removal",
     "nothing_has_come_or_gone",
@@ -50,7 +51,7 @@ const CHECKS_OF_RPM: [&str; 12] = [
     "psstat_is_that_version",
     "psstat_needs_nothing_beside_it",
     "anyone_may_run_it",
-    "the_manual_page_is_found_and_well_formed",
+    "the_manual_pages_are_found_and_well_formed",
     "bash_completes",
     "exec_prints_lines_from_the_second_run_on",
     "the_cache_folder_is_private",
@@ -58,13 +59,30 @@ const CHECKS_OF_RPM: [&str; 12] = [
     "nothing_has_come_or_gone",
 ];
 
+/// And of psstat.service.
+const CHECKS_OF_SERVICE: [&str; 12] = [
+    "it_starts_and_a_page_is_there",
+    "every_interval_has_a_fresh_page",
+    "it_has_few_rights",
+    "normal_work_says_nothing",
+    "it_ends_at_once_and_takes_its_page_with_it",
+    "a_restart_reads_the_configuration",
+    "a_killed_one_is_started_again",
+    "a_full_disk_keeps_the_last_page",
+    "a_directory_taken_away_and_given_back",
+    "a_wrong_configuration_is_said_and_not_tried_again",
+    "it_runs_with_file_capabilities_too",
+    "removal_stops_it",
+];
+
 /// And of README.
-const CHECKS_OF_README: [&str; 6] = [
-    "every_block_of_its_two_sections_works",
+const CHECKS_OF_README: [&str; 7] = [
+    "every_block_of_its_three_sections_works",
     "the_version_is_said",
     "first_lines_come",
     "the_lines_are_in_influxdb",
     "telegraf_gets_lines_from_the_example",
+    "node_exporter_serves_the_page",
     "every_example_is_named",
 ];
 
@@ -89,8 +107,18 @@ fn the_rpm_is_installed_tried_and_removed() {
 }
 
 #[test]
-fn readme_leads_from_installation_to_lines_in_influxdb() {
-    if !all_installed(&TRIED_WITH) || !all_installed(&["apt-get", "influxd", "curl"]) {
+fn the_service_writes_pages_and_survives_what_happens() {
+    if !all_installed(&["dpkg-deb", "python3", "journalctl", "setcap", "tar"]) {
+        return;
+    }
+    all_checks_pass("service", &CHECKS_OF_SERVICE);
+}
+
+#[test]
+fn readme_leads_from_installation_to_lines_in_influxdb_and_to_prometheus() {
+    if !all_installed(&TRIED_WITH)
+        || !all_installed(&["apt-get", "influxd", "curl", "prometheus-node-exporter"])
+    {
         return;
     }
     all_checks_pass("readme", &CHECKS_OF_README);

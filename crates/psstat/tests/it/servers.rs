@@ -253,15 +253,25 @@ fn prometheus_returns_what_it_scraped() {
         let (mut command, job) = world.job("prometheus");
         let written = page::read(&prometheus.publish(&mut command));
         drop(job);
-        assert_eq!(metrics(&written).len(), FIELDS.len(), "{:?}", metrics(&written));
+        let of_groups = of_groups(&written);
+        assert_eq!(metrics(&of_groups).len(), FIELDS.len(), "{:?}", metrics(&of_groups));
         assert_same(counted(&written), world.expected());
         assert_same(prometheus.samples(&written), written);
         assert_eq!(prometheus.scrape_error(), Some(0.0));
     }
-    // A first run replaces the page of an earlier boot by an empty page, which is not an error.
+    // A first run replaces the page of an earlier boot by one without groups, which is not an error.
     let tree = names::tree_of_all_names();
     let first = Job::new(&tree, ["--format", "prometheus", "--pid", "100"]);
-    assert_eq!(prometheus.publish(&mut first.command()), "");
+    let written = page::read(&prometheus.publish(&mut first.command()));
+    assert_eq!(of_groups(&written), []);
+    let about =
+        ["psstat_build_info", "psstat_sample_cpu_seconds", "psstat_sample_duration_seconds"];
+    assert_eq!(metrics(&written), BTreeSet::from(about));
+    assert_same(prometheus.samples(&written), written);
+    assert_eq!(prometheus.scrape_error(), Some(0.0));
+    // A second page beside it says the same about another job.
+    let second = Job::new(&tree, ["--format", "prometheus", "--pid", "other:100"]);
+    prometheus.publish_as("other.prom", &mut second.command());
     assert_eq!(prometheus.scrape_error(), Some(0.0));
 }
 
@@ -282,8 +292,14 @@ fn promtool_accepts_every_page() {
     job.run();
     let page = job.run();
     let page = String::from_utf8(page.stdout).unwrap();
-    assert_eq!(page::read(&page), []);
+    assert_eq!(of_groups(&page::read(&page)), []);
     assert_eq!(prometheus::lint(&page), "");
+}
+
+/// The samples that are not about psstat itself.
+fn of_groups(samples: &[page::Sample]) -> Vec<page::Sample> {
+    let of_group = |sample: &&page::Sample| sample.labels.contains_key("process_name");
+    samples.iter().filter(of_group).cloned().collect()
 }
 
 fn metrics(samples: &[page::Sample]) -> BTreeSet<&str> {

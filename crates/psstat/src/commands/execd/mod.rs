@@ -6,11 +6,13 @@
 //! interval, the end of standard input ends it only if that is a pipe, a socket or a terminal.
 
 mod output;
+mod readiness;
 mod requests;
 mod signals;
 
 pub use signals::Signals;
 
+use super::cost;
 use super::page::Pages;
 use super::relay::{self, Turn, Watch};
 use crate::deadline::{Deadline, Stop};
@@ -33,8 +35,9 @@ use std::sync::Arc;
 /// answer with.
 ///
 /// # Errors
-/// If the first sample cannot be taken or written, or standard output cannot be written. If a later
-/// sample fails, the error is printed and the process goes on.
+/// If the first sample cannot be taken or written, or standard output cannot be written, or the output file may
+/// not be written any more. If a later sample fails for another reason, the error is printed and the process
+/// goes on.
 pub fn run(job: Job, signals: Signals) -> Result<(), Error> {
     let can_block = job.plan.asks_processes() || job.plan.pid_files().next().is_some();
     let exits = ExitRecords::of(&job)?;
@@ -88,8 +91,8 @@ fn serve(turn: &Turn<Session>) -> Result<(), Error> {
         let deadline = session.deadline.get_or_insert_with(deadline).clone();
         engine.kernel_mut().set_deadline(deadline.clone());
         let last = session.last.clone();
-        let taken = turn.sample(session, || engine.sample(last.as_deref()));
-        let Some((back, taken)) = taken else { return Ok(()) };
+        let taken = turn.sample(session, || cost::measured(|| engine.sample(last.as_deref())));
+        let Some((back, (taken, cost))) = taken else { return Ok(()) };
         session = back;
         session.deadline = None;
         if taken.is_err() && session.stop.is_set() {
@@ -109,21 +112,26 @@ fn serve(turn: &Turn<Session>) -> Result<(), Error> {
                 messages.add(&sample.diagnostics);
                 messages.drop_repeated(already_reported);
                 messages.write();
-                let text = pages.next_page(job, &sample);
+                let text = pages.next_page(job, &sample, cost);
                 *last = Some(Arc::new(sample.state));
                 match &job.output {
                     // There is nothing to write yet. A mistake shows now and not after an hour.
-                    Some(path) if is_first => check_output(path).map_err(Error::from),
+                    Some(path) if text.is_empty() && is_first => {
+                        check_output(path).map_err(Error::from)
+                    }
                     Some(path) => replace_file(path, text.as_bytes(), deadline.time_left())
                         .map_err(Error::from),
+                    // Nobody has asked yet.
+                    None if is_first => Ok(()),
                     None if output::print(text.as_bytes(), requests)? => Ok(()),
                     None => return Ok(()),
                 }
             }
         };
         match written {
+            Ok(()) if is_first => readiness::report(),
             Ok(()) => {}
-            Err(error) if is_first => return Err(error),
+            Err(error) if is_first || error.lasts() => return Err(error),
             Err(error) => messages::write_error(&error),
         }
         if std::mem::take(&mut is_unrestricted) {

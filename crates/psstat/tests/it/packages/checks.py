@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """Installs, tries and removes psstat's packages, or does what README says. Runs as root on a machine
-that may be thrown away, with a systemd (tests/systemd/sandbox), as checks.py deb|rpm|readme, in a
+that may be thrown away, with a systemd (tests/systemd/sandbox), as checks.py deb|rpm|readme|service, in a
 directory that holds the packages, README.md and telegraf.py.
 
 Prints one line per check, `ok NAME` or `not ok NAME: what was wrong`, and ends with status 0 where
@@ -39,14 +39,21 @@ PAGE = pathlib.Path("/var/lib/prometheus/node-exporter/psstat.prom")
 FILES = {
     "/usr/bin/psstat",
     "/usr/share/man/man1/psstat.1.gz",
+    "/usr/share/man/man5/psstat.toml.5.gz",
+    "/usr/share/doc/psstat/README.md",
+    *(
+        f"/usr/share/doc/psstat/docs/{name}.md"
+        for name in ("MEASUREMENTS", "FORMATS", "CONTAINERS", "TROUBLESHOOTING")
+    ),
+    "/usr/lib/systemd/system/psstat.service",
+    "/usr/lib/sysusers.d/psstat.conf",
+    "/usr/lib/tmpfiles.d/psstat.conf",
     "/usr/share/bash-completion/completions/psstat",
     "/usr/share/fish/vendor_completions.d/psstat.fish",
     "/usr/share/doc/psstat/psstat.spdx.json",
     DROP_IN,
     f"{EXAMPLES}/psstat.toml",
     *(f"{EXAMPLES}/telegraf/{name}.conf" for name in SNIPPETS),
-    f"{EXAMPLES}/systemd/psstat-textfile.service",
-    f"{EXAMPLES}/systemd/psstat-textfile.timer",
 }
 FILES_OF_DEB = FILES | {
     "/usr/share/zsh/vendor-completions/_psstat",
@@ -89,7 +96,9 @@ def require(condition, text):
 
 def run(*command, **options):
     """Runs a command that must succeed; gives its output."""
-    options = {"stdin": subprocess.DEVNULL, "timeout": PATIENCE, **options}
+    options = {"timeout": PATIENCE, **options}
+    if "input" not in options:
+        options.setdefault("stdin", subprocess.DEVNULL)
     done = subprocess.run(command, capture_output=True, text=True, **options)
     require(
         done.returncode == 0,
@@ -183,17 +192,21 @@ def anyone_may_run_it():
     )
 
 
-def the_manual_page_is_found_and_well_formed():
-    where = run("man", "--where", "psstat").strip()
-    require(where == "/usr/share/man/man1/psstat.1.gz", where)
-    said = subprocess.run(
-        ["man", "--warnings", "-Tutf8", "-P", "cat", "psstat"],
-        capture_output=True, text=True, env={**os.environ, "LC_ALL": "C.UTF-8", "MANWIDTH": "80"},
-    )
-    require(said.returncode == 0 and not said.stderr, f"man: {said.stderr}")
-    plain = re.sub(r"\x1b\[[0-9;]*m|.\x08", "", said.stdout)
-    for text in ("PSSTAT(1)", "--pid-file", "--systemd", "execd"):
-        require(text.lower() in plain.lower().replace("‐", "-"), f"{text} is not in the page")
+def the_manual_pages_are_found_and_well_formed():
+    for name, file, texts in (
+        ("psstat", "man1/psstat.1.gz", ("PSSTAT(1)", "--pid-file", "--systemd", "execd")),
+        ("psstat.toml", "man5/psstat.toml.5.gz", ("PSSTAT.TOML(5)", "max_groups", "(?P<word>...)")),
+    ):
+        where = run("man", "--where", name).strip()
+        require(where == f"/usr/share/man/{file}", where)
+        said = subprocess.run(
+            ["man", "--warnings", "-Tutf8", "-P", "cat", name],
+            capture_output=True, text=True, env={**os.environ, "LC_ALL": "C.UTF-8", "MANWIDTH": "80"},
+        )
+        require(said.returncode == 0 and not said.stderr, f"man: {said.stderr}")
+        plain = re.sub(r"\x1b\[[0-9;]*m|.\x08", "", said.stdout)
+        for text in texts:
+            require(text.lower() in plain.lower().replace("‐", "-"), f"{text} is not in the page")
 
 
 def bash_completes():
@@ -335,8 +348,7 @@ def without_telegraf_the_drop_in_does_nothing():
 
 
 def systemd_has_no_complaint_about_the_units():
-    run("cp", *glob.glob(f"{EXAMPLES}/systemd/psstat-textfile.*"), str(UNITS))
-    for unit in ("telegraf.service", "psstat-textfile.service", "psstat-textfile.timer"):
+    for unit in ("telegraf.service", "psstat.service"):
         said = subprocess.run(
             ["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True
         )
@@ -344,27 +356,40 @@ def systemd_has_no_complaint_about_the_units():
         require(said.returncode == 0 and not ours, f"{unit}: {said.returncode} {said.stderr}")
 
 
-def the_textfile_service_may_do_what_it_needs_to():
-    """Runs it twice under its own restrictions, on the example that ships, in a directory that belongs
-    to node_exporter's user."""
+def the_service_starts_with_the_example():
     run("cp", str(EXAMPLES / "psstat.toml"), str(CONFIG))
     run("psstat", "check", "--config", str(CONFIG))
-    for _ in range(2):
-        systemctl("start", "psstat-textfile.service")
-    text = run(*NOBODY, "cat", str(PAGE))
-    require('process_name="nginx"' in text and "# TYPE psstat" in text, f"the page is {text!r}")
-    require(pathlib.Path("/run/psstat-textfile").stat().st_mode & 0o777 == 0o700, "it is no secret")
-    PAGE.unlink()
-    systemctl("enable", "--now", "psstat-textfile.timer")
-    eventually("the timer writes the page", PAGE.exists)
-    systemctl("disable", "--now", "psstat-textfile.timer")
+    systemctl("enable", "--now", "psstat.service")
+    eventually("the page has nginx", lambda: 'process_name="nginx"' in run(*NOBODY, "cat", str(PAGE)))
+
+
+def old_cache_files_are_removed():
+    """At a start of the machine those in /tmp; on any other day only those in the directory that have not
+    been used for ten days."""
+    in_tmp, other = pathlib.Path("/tmp/psstat-1000-0123456789abcdef"), pathlib.Path("/tmp/psstat-notes")
+    CACHE.mkdir(exist_ok=True)
+    old, new = CACHE / "psstat-1000-old", CACHE / "psstat-1000-new"
+    for path in (in_tmp, other, old, new):
+        path.touch()
+    mode = CACHE.stat().st_mode
+    systemd_tmpfiles = ("systemd-tmpfiles", "psstat.conf")
+    run(*systemd_tmpfiles, "--clean", "--create", "--remove")
+    require(all(path.exists() for path in (in_tmp, other, old, new)), "something is gone")
+    run(*systemd_tmpfiles, "--remove", "--boot")
+    require(not in_tmp.exists() and other.exists(), "at a start of the machine")
+    # Ten days do not pass here.
+    rules = pathlib.Path("/usr/lib/tmpfiles.d/psstat.conf").read_text()
+    require(" 10d\n" in rules, rules)
+    run("systemd-tmpfiles", "--clean", "-", input=rules.replace(" 10d\n", " 1us\n"))
+    require(not old.exists() and not new.exists() and other.exists(), "after their time")
+    require(CACHE.stat().st_mode == mode, "the directory has changed")
+    other.unlink()
 
 
 def forget_telegraf():
     """Leaves the machine as it was before the stand-in and the units came."""
     systemctl("stop", "telegraf", "nginx")
-    run("rm", "-rf", *glob.glob(f"{UNITS}/psstat-textfile.*"), f"{UNITS}/telegraf.service")
-    run("rm", "-rf", str(PAGE), str(CONFIG), "/run/psstat-textfile")
+    run("rm", "-rf", f"{UNITS}/telegraf.service", str(CONFIG))
     run("rm", "-r", "/etc/telegraf", str(OUTPUT))
     run("userdel", "telegraf")
 
@@ -402,6 +427,7 @@ def deb(check):
         eventually(f"{CACHE}", CACHE.exists)
         marker = CACHE / "marker"
         marker.touch()
+        measured_by = shown("psstat", "MainPID")
         tree, later = HERE / "later", HERE / "later.deb"
         run("dpkg-deb", "-R", file, str(tree))
         control = tree / "DEBIAN" / "control"
@@ -411,6 +437,8 @@ def deb(check):
         require(run("dpkg-query", "-W", "-f", "${Version}", "psstat") == "99-1", "not upgraded")
         its_files_are_those()
         the_drop_in_is_noticed()
+        require(shown("psstat", "MainPID") != measured_by, "the service runs the old version")
+        require(shown("psstat", "ActiveState") == "active", "the service does not run")
         require(marker.exists() and shown("telegraf", "ActiveState") == "active", "disturbed")
         systemctl("stop", "telegraf")
 
@@ -420,6 +448,8 @@ def deb(check):
         run("dpkg", "-P", "psstat")
         gone = subprocess.run(["dpkg", "-s", "psstat"], capture_output=True)
         require(gone.returncode != 0, "dpkg still knows it")
+        require(shown("psstat", "ActiveState") == "inactive", "the service runs on")
+        require(not PAGE.exists(), "the page has stayed")
 
     PAGE.parent.mkdir(parents=True, exist_ok=True)
     os.chown(PAGE.parent, 1501, 1501)
@@ -432,7 +462,7 @@ def deb(check):
     check(psstat_is_that_version, version)
     check(psstat_needs_nothing_beside_it)
     check(anyone_may_run_it)
-    check(the_manual_page_is_found_and_well_formed)
+    check(the_manual_pages_are_found_and_well_formed)
     check(bash_completes)
     check(exec_prints_lines_from_the_second_run_on)
     check(the_cache_folder_is_private)
@@ -441,7 +471,8 @@ def deb(check):
     check(the_cache_folder_goes_when_telegraf_stops_and_comes_when_it_starts)
     check(without_telegraf_the_drop_in_does_nothing)
     check(systemd_has_no_complaint_about_the_units)
-    check(the_textfile_service_may_do_what_it_needs_to)
+    check(the_service_starts_with_the_example)
+    check(old_cache_files_are_removed)
     check(traces.of(an_upgrade_takes_its_place_and_keeps_the_baseline))
     check(traces.of(nothing_is_left_after_removal))
     forget_telegraf()
@@ -479,7 +510,7 @@ def rpm(check):
     check(psstat_is_that_version, version)
     check(psstat_needs_nothing_beside_it)
     check(anyone_may_run_it)
-    check(the_manual_page_is_found_and_well_formed)
+    check(the_manual_pages_are_found_and_well_formed)
     check(bash_completes)
     check(exec_prints_lines_from_the_second_run_on)
     check(the_cache_folder_is_private)
@@ -492,6 +523,195 @@ def nothing_has_come_or_gone(traces, but):
     require(DROP_IN in traces.touched, f"the watch saw nothing: {traces.touched}")
     changed = traces.left() - but
     require(not changed, f"{sorted(changed)[:20]}")
+
+
+# ---- The service --------------------------------------------------------------------------------
+
+
+def service(check):
+    """psstat.service, as a user installs and starts it, with an interval of one second."""
+    directory = PAGE.parent
+    drop_in = UNITS / "psstat.service.d" / "test.conf"
+
+    def page():
+        """What node_exporter reads, whose user has no rights here."""
+        read = subprocess.run([*NOBODY, "cat", str(PAGE)], capture_output=True, text=True)
+        return read.stdout
+
+    def counter():
+        found = re.search(r'^psstat_cpu_seconds_total\{process_name="busy"\} ([0-9.]+)$', page(), re.M)
+        return found and float(found[1])
+
+    def a_page_that_grows():
+        eventually("the page has the group", lambda: counter() is not None)
+        last = counter()
+        eventually("a later page", lambda: (counter() or 0) > last)
+
+    def of_process(key):
+        """What the kernel says of the running psstat."""
+        status = pathlib.Path(f"/proc/{shown('psstat', 'MainPID')}/status").read_text()
+        return re.search(rf"^{key}:\s+(\S+)", status, re.M)[1]
+
+    def journal():
+        run("journalctl", "--sync")
+        return run("journalctl", "-o", "cat", "-u", "psstat", "_SYSTEMD_UNIT=psstat.service").splitlines()
+
+    def it_starts_and_a_page_is_there():
+        run("dpkg", "-i", package("psstat_*.deb"))
+        directory.mkdir(parents=True, exist_ok=True)
+        drop_in.parent.mkdir(parents=True)
+        start = pathlib.Path("/usr/lib/systemd/system/psstat.service").read_text()
+        start = re.search("^ExecStart=(.*)$", start, re.M)[1]
+        quick = start.replace("--interval 15s", "--interval 1s")
+        require(quick != start, start)
+        drop_in.write_text(f"[Service]\nExecStart=\nExecStart={quick}\nRestartSec=1s\n")
+        (UNITS / "busy.service").write_text("[Service]\nExecStart=/bin/sh -c 'while :; do :; done'\n")
+        (UNITS / "idle.service").write_text("[Service]\nExecStart=/bin/sleep 100000\n")
+        CONFIG.write_text(
+            '[[group]]\nname = "busy"\nsystemd = "busy"\n'
+            '[[group]]\nname = "idle"\nsystemd = "idle"\n'
+            '[[group]]\nname = "all"\npid = 1\n'
+        )
+        systemctl("daemon-reload")
+        systemctl("start", "busy", "idle")
+        PAGE.write_text("an old page of root's\n")
+        other = directory / "other.prom"
+        other.write_text("other_metric 1\n")
+        systemctl("enable", "--now", "psstat")
+        require(run(*NOBODY, "cat", str(other)) == "other_metric 1\n", "the page of another program")
+        other.unlink()
+        require("psstat_build_info" in page(), f"no page at the start: {page()!r}")
+
+    def every_interval_has_a_fresh_page():
+        a_page_that_grows()
+        seen, begin = set(), time.monotonic()
+        while len(seen) < 5:
+            seen.add(PAGE.stat().st_mtime_ns)
+            require(time.monotonic() - begin < PATIENCE, "no fresh page")
+            time.sleep(0.05)
+        require(time.monotonic() - begin > 3, f"five pages in {time.monotonic() - begin} s")
+
+    def it_has_few_rights():
+        user = pwd.getpwnam("psstat")
+        require(of_process("Uid") == str(user.pw_uid), of_process("Uid"))
+        for key in ("CapEff", "CapPrm", "CapBnd", "CapAmb"):
+            require(int(of_process(key), 16) == 1 << 19, f"{key}: {of_process(key)}")
+        require((of_process("NoNewPrivs"), of_process("Seccomp")) == ("1", "2"), "it is not confined")
+        said = run("systemd-analyze", "security", "--no-pager", "psstat.service")
+        exposure = re.search(r"exposure level for psstat.service: ([0-9.]+)", said)
+        require(exposure and float(exposure[1]) < 2, said[-300:])
+
+    def normal_work_says_nothing():
+        before = journal()
+        systemctl("stop", "idle")
+        eventually("idle is 0", lambda: 'psstat_processes{process_name="idle"} 0\n' in page())
+        for _ in range(3):
+            a_page_that_grows()
+        said = [line for line in journal()[len(before):]]
+        require(len(said) <= 1, f"it says again and again {said}")
+        require(not said or "idle" in said[0], f"{said}")
+        require(not [line for line in before if re.match("[EWI]! ", line)], f"{before}")
+        systemctl("start", "idle")
+
+    def it_ends_at_once_and_takes_its_page_with_it():
+        begin = time.monotonic()
+        systemctl("stop", "psstat")
+        require(time.monotonic() - begin < 60, "it took long")
+        require(shown("psstat", "Result") == "success", shown("psstat", "Result"))
+        require(not PAGE.exists(), "old values have stayed")
+        systemctl("start", "psstat")
+        a_page_that_grows()
+
+    def a_restart_reads_the_configuration():
+        CONFIG.write_text(CONFIG.read_text() + '[[group]]\nname = "later"\nsystemd = "idle"\n')
+        systemctl("restart", "psstat")
+        eventually("the new group", lambda: 'psstat_processes{process_name="later"} 1\n' in page())
+
+    def a_killed_one_is_started_again():
+        before = shown("psstat", "MainPID")
+        systemctl("kill", "--signal=KILL", "psstat")
+        eventually("another one", lambda: shown("psstat", "MainPID") not in ("0", before))
+        a_page_that_grows()
+
+    def a_full_disk_keeps_the_last_page():
+        systemctl("stop", "psstat")
+        run("mount", "-t", "tmpfs", "-o", "size=64k,mode=755", "tmpfs", str(directory))
+        try:
+            systemctl("start", "psstat")
+            a_page_that_grows()
+            main = shown("psstat", "MainPID")
+            before = len(journal())
+            with open(directory / "others", "wb", buffering=0) as file:
+                try:
+                    while True:
+                        file.write(b"x" * 4096)
+                except OSError:
+                    pass
+            eventually("it says so", lambda: any("E! cannot write" in line for line in journal()[before:]))
+            require(counter() is not None, f"the page is {page()!r}")
+            require(sorted(os.listdir(directory)) == ["others", "psstat.prom"], f"{os.listdir(directory)}")
+            (directory / "others").unlink()
+            a_page_that_grows()
+            require(shown("psstat", "MainPID") == main, "it was started again")
+        finally:
+            systemctl("stop", "psstat")
+            run("umount", str(directory))
+        systemctl("start", "psstat")
+        a_page_that_grows()
+
+    def a_directory_taken_away_and_given_back():
+        before = len(journal())
+        run("rm", "-r", str(directory))
+        eventually("it says so", lambda: any("E! cannot write" in line for line in journal()[before:]))
+        directory.mkdir()
+        a_page_that_grows()
+        # Also while psstat was away.
+        systemctl("stop", "psstat")
+        run("rm", "-r", str(directory))
+        systemctl("start", "psstat")
+        a_page_that_grows()
+
+    def a_wrong_configuration_is_said_and_not_tried_again():
+        right = CONFIG.read_text()
+        CONFIG.write_text(right + "colour = 1\n")
+        start = subprocess.run(["systemctl", "restart", "psstat"], capture_output=True, text=True)
+        require(start.returncode != 0, "it starts")
+        require(shown("psstat", "ActiveState") == "failed", shown("psstat", "ActiveState"))
+        said = [line for line in journal() if line.startswith("E! ")]
+        require("colour" in said[-1], f"{said[-3:]}")
+        time.sleep(3)
+        require([line for line in journal() if line.startswith("E! ")] == said, "it is tried again")
+        CONFIG.write_text(right)
+        systemctl("start", "psstat")
+        a_page_that_grows()
+
+    def it_runs_with_file_capabilities_too():
+        """README gives them to psstat for Telegraf."""
+        run("setcap", "cap_sys_ptrace=ep", "/usr/bin/psstat")
+        systemctl("restart", "psstat")
+        a_page_that_grows()
+        run("setcap", "-r", "/usr/bin/psstat")
+
+    def removal_stops_it():
+        run("dpkg", "-r", "psstat")
+        require(shown("psstat", "ActiveState") == "inactive", shown("psstat", "ActiveState"))
+        require(not PAGE.exists(), "the page has stayed")
+        require(not glob.glob("/etc/systemd/system/*.wants/psstat.service"), "it is still enabled")
+
+    if not shown("systemd-journald", "ActiveState") == "active":
+        systemctl("start", "systemd-journald.service")
+    check(it_starts_and_a_page_is_there)
+    check(every_interval_has_a_fresh_page)
+    check(it_has_few_rights)
+    check(normal_work_says_nothing)
+    check(it_ends_at_once_and_takes_its_page_with_it)
+    check(a_restart_reads_the_configuration)
+    check(a_killed_one_is_started_again)
+    check(a_full_disk_keeps_the_last_page)
+    check(a_directory_taken_away_and_given_back)
+    check(a_wrong_configuration_is_said_and_not_tried_again)
+    check(it_runs_with_file_capabilities_too)
+    check(removal_stops_it)
 
 
 # ---- README -------------------------------------------------------------------------------------
@@ -530,8 +750,9 @@ def readme(check):
     shell = Shell()
     results = []
 
-    def every_block_of_its_two_sections_works():
+    def every_block_of_its_three_sections_works():
         pasted = blocks("Install") + blocks("From installation to lines in InfluxDB")
+        pasted += blocks("Use with Prometheus")
         have_telegraf()
         # There is no network here, and what README has installed is in place. So apt is not to
         # know of later versions, which it would want to download.
@@ -572,22 +793,33 @@ def readme(check):
         names = lines_are(telegraf_got("psstat", "lines").rsplit("\n", 1)[0])
         require(set(names) == {"web", "database", "jobs"}, f"{names}")
 
+    def node_exporter_serves_the_page():
+        systemctl("start", "prometheus-node-exporter")
+        # It adds the labels that only other groups have, without a value.
+        line = r'^psstat_processes\{env="production",process_name="ssh"[^}]*\} \d+$'
+        metrics = ("curl", "-fsS", "--retry", "20", "--retry-connrefused", "http://127.0.0.1:9100/metrics")
+        eventually("the metrics of psstat", lambda: re.search(line, run(*metrics), re.M))
+        require("\nnode_textfile_scrape_error 0\n" in run(*metrics), "it does not like the page")
+
     def every_example_is_named():
         text = (HERE / "README.md").read_text()
         missing = [name for name in SNIPPETS if f"`{name}.conf`" not in text]
         require(not missing, f"README does not know {missing}")
 
-    check(every_block_of_its_two_sections_works)
+    check(every_block_of_its_three_sections_works)
     check(the_version_is_said)
     check(first_lines_come)
     check(the_lines_are_in_influxdb)
     check(telegraf_gets_lines_from_the_example)
+    check(node_exporter_serves_the_page)
     check(every_example_is_named)
 
 
 def main():
+    # Images for containers forbid packages to start and stop services.
+    pathlib.Path("/usr/sbin/policy-rc.d").unlink(missing_ok=True)
     # The sandbox brings a psstat of its own.
-    pathlib.Path("/usr/local/bin/psstat").unlink()
+    pathlib.Path("/usr/local/bin/psstat").unlink(missing_ok=True)
     # This is a container, and its processes are meant.
     os.environ["HOST_PROC"] = "/proc"
     systemctl("set-environment", "HOST_PROC=/proc")
@@ -600,7 +832,7 @@ def main():
             sys.exit(1)
         print(f"ok {function.__name__}", flush=True)
 
-    {"deb": deb, "rpm": rpm, "readme": readme}[sys.argv[1]](check)
+    {"deb": deb, "rpm": rpm, "readme": readme, "service": service}[sys.argv[1]](check)
 
 
 main()

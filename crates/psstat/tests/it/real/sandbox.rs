@@ -274,9 +274,11 @@ fn an_output_directory_that_was_replaced_is_reported() {
         if option.is_empty() {
             let message = psstat.message();
             assert!(message.starts_with("E! cannot write --output "), "{message}");
-            for text in ["was replaced", "restart psstat", "--no-sandbox"] {
+            for text in ["was replaced", "start psstat again", "--no-sandbox"] {
                 assert!(message.contains(text), "{text:?} is not in {message}");
             }
+            // Whoever has started it can start it again.
+            assert_eq!(limit::end(&mut psstat.child).code(), Some(1));
         } else {
             psstat.await_page(&page);
         }

@@ -53,8 +53,12 @@ pub fn read(page: &str) -> Vec<Sample> {
 }
 
 fn sample(line: &str) -> Option<Sample> {
-    let (name, mut rest) = line.split_once('{')?;
     let mut labels = BTreeMap::new();
+    let Some((name, mut rest)) = line.split_once('{') else {
+        let (name, value) = line.split_once(' ')?;
+        let value = value.parse::<f64>().ok().filter(|value| value.is_finite())?;
+        return Some(Sample { name: name.to_owned(), labels, value });
+    };
     loop {
         let (key, behind) = rest.split_once("=\"")?;
         let (value, behind) = quoted(behind)?;

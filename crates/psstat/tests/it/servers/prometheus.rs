@@ -66,7 +66,12 @@ impl Prometheus {
 
     /// Runs psstat and writes its page where node_exporter reads it. Returns the page.
     pub fn publish(&self, command: &mut Command) -> String {
-        let page = self.exporter.file(PAGES).join("psstat.prom");
+        self.publish_as("psstat.prom", command)
+    }
+
+    /// The same, with that name of the page.
+    pub fn publish_as(&self, name: &str, command: &mut Command) -> String {
+        let page = self.exporter.file(PAGES).join(name);
         let output = limit::output(command.arg("--output").arg(&page)).expect("psstat runs");
         assert!(output.status.success() && output.stdout.is_empty(), "{output:?}");
         std::fs::read_to_string(page).expect("UTF-8")
