@@ -29,6 +29,9 @@ pub enum ValueError {
     /// The name before the `:` is empty, or nothing of it can be printed.
     #[error("the name is empty")]
     EmptyName,
+    /// A list has no values.
+    #[error("the list is empty: add a value, or remove the key")]
+    EmptyList,
     /// There is a name and no value.
     #[error("missing value after NAME:")]
     NothingAfterName,

@@ -7,6 +7,9 @@ use psstat_core::select::recipe::TemplateError;
 use std::path::PathBuf;
 use thiserror::Error;
 
+/// At most so many selectors are made of one group.
+pub const MOST_COMBINATIONS: usize = 1000;
+
 /// Why a configuration file was refused: all that is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{}", .0.first().map(ToString::to_string).unwrap_or_default())]
@@ -128,6 +131,13 @@ pub enum Problem {
         /// The other one.
         second: &'static str,
     },
+    /// The lists of a group make too many combinations.
+    #[error(
+        "the lists of this [[group]] make {0} combinations, and at most {most} are allowed: write several \
+         [[group]]s with the same name",
+        most = MOST_COMBINATIONS
+    )]
+    TooManyCombinations(usize),
     /// A group has neither a source nor a condition.
     #[error(
         "this [[group]] selects nothing: add a pid, pid_file, systemd, cgroup, pattern, cmdline, exe \

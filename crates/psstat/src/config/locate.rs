@@ -12,7 +12,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// Each key with the type of its value and an example.
-const EXAMPLES: [(&str, &str, &str); 31] = [
+const EXAMPLES: [(&str, &str, &str); 32] = [
     ("host", STRING, "\"tengu\""),
     ("cache_dir", STRING, "\"/run/psstat\""),
     ("cache_name", STRING, "\"web\""),
@@ -29,16 +29,17 @@ const EXAMPLES: [(&str, &str, &str); 31] = [
     ("multi_threaded", BOOLEAN, "true"),
     ("no_sandbox", BOOLEAN, "true"),
     ("name", STRING, "\"web\""),
-    ("pid", NUMBER, "1"),
-    ("pid_file", STRING, "\"/run/nginx.pid\""),
-    ("systemd", STRING, "\"nginx\""),
-    ("cgroup", STRING, "\"user.slice/*\""),
-    ("cgroup_regex", STRING, "\"docker-(?P<id>[0-9a-f]{12})\""),
-    ("pattern", STRING, "\"^nginx$\""),
-    ("cmdline", STRING, "\"--port 80\""),
-    ("exe", STRING, "\"*/nginx\""),
-    ("exe_regex", STRING, "\"/nginx$\""),
-    ("user", "a name or a number", "\"www-data\""),
+    ("pid", "a number or a list of numbers", "1"),
+    ("pid_file", STRINGS, "\"/run/nginx.pid\""),
+    ("pid_files", STRINGS, "[\"/run/a.pid\", \"/run/b.pid\"]"),
+    ("systemd", STRINGS, "\"nginx\""),
+    ("cgroup", STRINGS, "\"user.slice/*\""),
+    ("cgroup_regex", STRINGS, "\"docker-(?P<id>[0-9a-f]{12})\""),
+    ("pattern", STRINGS, "\"^nginx$\""),
+    ("cmdline", STRINGS, "\"--port 80\""),
+    ("exe", STRINGS, "\"*/nginx\""),
+    ("exe_regex", STRINGS, "\"/nginx$\""),
+    ("user", "a name, a number, or a list of them", "\"www-data\""),
     ("children", BOOLEAN, "false"),
     ("exclusive", BOOLEAN, "true"),
     ("rest", STRING, "\"other\""),
@@ -47,6 +48,7 @@ const EXAMPLES: [(&str, &str, &str); 31] = [
 ];
 
 const STRING: &str = "a string";
+const STRINGS: &str = "a string or a list of strings";
 const NUMBER: &str = "a number";
 const BOOLEAN: &str = "true or false";
 
@@ -88,7 +90,7 @@ pub fn problem_at(
     };
     // The innermost value is the shortest.
     let entry = entries.iter().filter(contains).min_by_key(|entry| entry.value.span().len())?;
-    Some((entry.key_span.clone(), entry.wrong_value(text)))
+    Some((entry.key_span.clone(), entry.wrong_value(span, text)))
 }
 
 /// Removes the keys with these spans.
@@ -110,6 +112,16 @@ pub fn remove(keys: &[Range<usize>], table: &mut DeTable<'_>) {
             _ => {}
         }
     }
+}
+
+/// The value at `span`: this one, or one in its list.
+fn innermost<'a>(value: &'a Spanned<DeValue<'a>>, span: &Range<usize>) -> &'a Spanned<DeValue<'a>> {
+    let is_there = |value: &&Spanned<DeValue<'a>>| {
+        let place = value.span();
+        place.start <= span.start && span.end <= place.end
+    };
+    let values = value.get_ref().as_array().into_iter().flat_map(|values| values.iter());
+    values.into_iter().find(is_there).unwrap_or(value)
 }
 
 fn collect<'a>(place: Place, table: &'a DeTable<'a>, entries: &mut Vec<Entry<'a>>) {
@@ -161,8 +173,10 @@ impl Entry<'_> {
         }
     }
 
-    fn wrong_value(&self, text: &str) -> Problem {
-        let found = self.value.get_ref().type_str();
+    /// `span` is that of the value, or of what is wrong in it.
+    fn wrong_value(&self, span: &Range<usize>, text: &str) -> Problem {
+        let found = innermost(self.value, span);
+        let (found, place) = (found.get_ref().type_str(), found.span());
         let type_error = |expected, example| Problem::Type {
             key: excerpt(self.key).into_owned(),
             expected,
@@ -176,12 +190,12 @@ impl Entry<'_> {
             // The number is larger than any integer of Rust that serde knows.
             (Place::Group, "pid") if found == "integer" => Problem::Value {
                 key: "pid",
-                value: excerpt(&text[self.value.span()]).into_owned(),
+                value: excerpt(&text[place]).into_owned(),
                 reason: ValueError::NotAPid,
             },
             (Place::Group, "user") if found == "integer" => Problem::Value {
                 key: "user",
-                value: excerpt(&text[self.value.span()]).into_owned(),
+                value: excerpt(&text[place]).into_owned(),
                 reason: ValueError::NotAUid,
             },
             (_, key) => match EXAMPLES.iter().find(|(known, ..)| *known == key) {

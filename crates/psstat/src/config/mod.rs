@@ -13,7 +13,14 @@
 //! exe = "*/nginx"                 # the conditions: pattern, cmdline, exe or exe_regex, user
 //! children = false                # without descendants
 //! tags = { team = "edge" }
+//!
+//! [[group]]
+//! name = "databases"
+//! systemd = ["postgresql@*", "redis"]   # each of them
 //! ```
+//!
+//! A `[[group]]` becomes a [`Selector`] for each value of its list, and for each combination if there are
+//! several lists.
 //!
 //! Anything unknown is an error with file, line and cure. All errors are found at once. If a misspelt key were ignored, nobody
 //! would notice that a group is not watched.
@@ -24,10 +31,12 @@
 mod error;
 mod file;
 mod locate;
+mod several;
 
 use crate::settings::{
     self, CacheName, FieldList, Period, Settings, SortKey, Surroundings, TagList, ValueError,
 };
+use error::MOST_COMBINATIONS;
 pub use error::{ConfigError, ConfigErrors, Problem};
 use file::{File, Group, Names, User};
 use psstat_core::account::names::JOINT_NAME;
@@ -40,6 +49,7 @@ use psstat_core::select::selector::{
 };
 use psstat_core::select::template::Bound;
 use serde::Deserialize;
+use several::Several;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -251,11 +261,11 @@ impl<'a> Reader<'a> {
             let is_whole = !refused.iter().any(|key| (start..end).contains(&key.start));
             let group = group.into_inner();
             let bound = self.bound(group.max_groups.as_ref(), group.overflow.as_ref(), bound);
-            let Some(selector) = self.selector(start, group, is_whole, bound) else {
-                continue;
-            };
+            let of_group = self.selectors(start, group, is_whole, bound);
             // Selectors of one name are one group, which has one line.
-            if let Some(name) = selector.name() {
+            if let Some(selector) = of_group.first()
+                && let Some(name) = selector.name()
+            {
                 let mut differs = |(key, value): &&(Label, Label)| {
                     let known = tags_of_groups.entry((name.clone(), key.clone()));
                     known.or_insert_with(|| value.clone()) != value
@@ -265,20 +275,17 @@ impl<'a> Reader<'a> {
                 }
             }
             let file = self.path.to_string_lossy().into_owned();
-            selectors.push(Selector { place: Some(Place { file, line }), ..selector });
+            let place = Some(Place { file, line });
+            let placed = |selector| Selector { place: place.clone(), ..selector };
+            selectors.extend(of_group.into_iter().map(placed));
         }
         selectors
     }
 
-    /// The selector of the `[[group]]` that starts there. `None` if something is wrong with it. If keys
-    /// were removed from it, it is not whole, and does not say what it selects.
-    fn selector(
-        self,
-        start: usize,
-        group: Group,
-        is_whole: bool,
-        bound: Bound,
-    ) -> Option<Selector> {
+    /// The selectors of the `[[group]]` that starts there: one, or one for each combination of the values in
+    /// its lists. None if something is wrong with it. If keys were removed from it, it is not whole, and does
+    /// not say what it selects.
+    fn selectors(self, start: usize, group: Group, is_whole: bool, bound: Bound) -> Vec<Selector> {
         let errors_before = self.errors_so_far();
         let naming = self.value("name", group.name.as_ref(), |name| {
             let naming = Naming::parse(name, bound).ok_or(ValueError::EmptyName)?;
@@ -288,84 +295,141 @@ impl<'a> Reader<'a> {
             Ok(naming)
         });
         let naming = naming.unwrap_or_default();
-        let source = self.source(&group);
-        let conditions = Conditions {
-            pattern: self.pattern("pattern", group.pattern.as_ref(), regex),
-            cmdline: self.pattern("cmdline", group.cmdline.as_ref(), regex),
-            exe: self.executable(&group),
-            user: group.user.and_then(|user| self.user(&user)),
-        };
-        let tags = self.tags(group.tags).into_pairs();
+        let sources = self.sources(&group);
+        let lists = self.conditions(&group);
+        let count = lists.count().saturating_mul(sources.len());
+        if count > MOST_COMBINATIONS {
+            self.note(start, Problem::TooManyCombinations(count));
+        }
+        let (group, tags) = (&group, self.tags(group.tags.clone()).into_pairs());
         if !is_whole || self.errors_so_far() > errors_before {
-            return None;
+            return Vec::new();
         }
-        if source == Source::All && conditions.is_empty() {
-            self.note(start, Problem::SelectsNothing);
-            return None;
-        }
-        match &naming {
-            Naming::Template(template, _) => {
-                let name = group.name.as_ref().map_or(start, |name| name.span().start);
-                if let Err(reason) = Recipe::new(template, &source, &conditions) {
-                    self.note(name, Problem::Template(reason));
-                    return None;
-                }
-            }
-            Naming::Own | Naming::Given(_) => {
-                let max_groups = group.max_groups.as_ref().map(Spanned::span);
-                let overflow = group.overflow.as_ref().map(Spanned::span);
-                let given = [("max_groups", max_groups), ("overflow", overflow)];
-                for (key, span) in given.into_iter().filter_map(|(key, span)| Some((key, span?))) {
-                    self.note(span.start, Problem::NoTemplate(key));
-                }
-            }
-        }
+        let conditions = lists.combinations();
         let children = group.children.unwrap_or(true);
-        let place = None;
-        let selector = Selector { naming, source, conditions, children, tags, place };
-        if selector.takes_control_groups() && !children {
+        let combined =
+            sources.iter().flat_map(|source| conditions.iter().map(move |c| (source, c)));
+        let selectors: Vec<Selector> = combined
+            .map(|(source, conditions)| Selector {
+                naming: naming.clone(),
+                source: source.clone(),
+                conditions: conditions.clone(),
+                children,
+                tags: tags.clone(),
+                place: None,
+            })
+            .collect();
+        // In what is checked here, they are all alike.
+        let Some(first) = selectors.first() else { return selectors };
+        if first.source == Source::All && first.conditions.is_empty() {
+            self.note(start, Problem::SelectsNothing);
+        } else if self.is_name_possible(start, group, &selectors)
+            && first.takes_control_groups()
+            && !children
+        {
             self.note(start, Problem::NoChildrenToLeaveOut);
-            return None;
         }
-        Some(selector)
+        if self.errors_so_far() > errors_before { Vec::new() } else { selectors }
     }
 
-    /// Where a group's processes come from. There is at most one source.
-    fn source(self, group: &Group) -> Source {
-        let start =
-            |value: &Option<Spanned<String>>| value.as_ref().map(|value| value.span().start);
-        let pid_file = self.value("pid_file", group.pid_file.as_ref(), path);
-        let pid_file = pid_file.map(|path| Source::PidFile(path.into_os_string().into_vec()));
-        let unit = self.pattern("systemd", group.systemd.as_ref(), glob);
-        let control_group = self.pattern("cgroup", group.cgroup.as_ref(), glob);
-        let by_regex = self.pattern("cgroup_regex", group.cgroup_regex.as_ref(), regex);
-        let by_regex = by_regex.map(|regex| Source::ControlGroup(PathPattern::Regex(regex)));
-        let pid = group.pid.as_ref().and_then(|pid| self.pid(pid));
+    /// Whether the name of a group can be made for each of its selectors, and its other keys fit the name.
+    fn is_name_possible(self, start: usize, group: &Group, selectors: &[Selector]) -> bool {
+        for selector in selectors {
+            let Naming::Template(template, _) = &selector.naming else { continue };
+            if let Err(reason) = Recipe::new(template, &selector.source, &selector.conditions) {
+                let name = group.name.as_ref().map_or(start, |name| name.span().start);
+                self.note(name, Problem::Template(reason));
+                return false;
+            }
+        }
+        let is_template = |selector: &Selector| matches!(selector.naming, Naming::Template(..));
+        if !selectors.iter().any(is_template) {
+            let max_groups = group.max_groups.as_ref().map(Spanned::span);
+            let overflow = group.overflow.as_ref().map(Spanned::span);
+            let given = [("max_groups", max_groups), ("overflow", overflow)];
+            for (key, span) in given.into_iter().filter_map(|(key, span)| Some((key, span?))) {
+                self.note(span.start, Problem::NoTemplate(key));
+            }
+        }
+        true
+    }
+
+    /// Where a group's processes come from: the values of its source, of which there is at most one.
+    fn sources(self, group: &Group) -> Vec<Source> {
+        fn start<T>(value: &Option<Several<T>>) -> Option<usize> {
+            value.as_ref().map(|several| several.span.start)
+        }
+        let pid_file = |key, several: &Option<Several<String>>| {
+            self.values(key, several.as_ref(), |value| {
+                let path = self.value(key, Some(value), path)?;
+                Some(Source::PidFile(path.into_os_string().into_vec()))
+            })
+        };
+        let with_pattern =
+            |key, several: &Option<Several<String>>, compile, source: fn(&str) -> Source| {
+                let values = self.patterns(key, several.as_ref(), compile);
+                values.iter().map(|text| source(text)).collect::<Vec<Source>>()
+            };
+        let by_regex = |regex: &str| Source::ControlGroup(PathPattern::Regex(regex.to_owned()));
         let all = [
-            ("pid", group.pid.as_ref().map(|pid| pid.span().start), pid),
-            ("pid_file", start(&group.pid_file), pid_file),
-            ("systemd", start(&group.systemd), unit.as_deref().map(settings::unit)),
-            ("cgroup", start(&group.cgroup), control_group.as_deref().map(settings::control_group)),
-            ("cgroup_regex", start(&group.cgroup_regex), by_regex),
+            ("pid", start(&group.pid), self.values("pid", group.pid.as_ref(), |pid| self.pid(pid))),
+            ("pid_file", start(&group.pid_file), pid_file("pid_file", &group.pid_file)),
+            ("pid_files", start(&group.pid_files), pid_file("pid_files", &group.pid_files)),
+            (
+                "systemd",
+                start(&group.systemd),
+                with_pattern("systemd", &group.systemd, glob as Compile, settings::unit),
+            ),
+            (
+                "cgroup",
+                start(&group.cgroup),
+                with_pattern("cgroup", &group.cgroup, glob, settings::control_group),
+            ),
+            (
+                "cgroup_regex",
+                start(&group.cgroup_regex),
+                with_pattern("cgroup_regex", &group.cgroup_regex, regex, by_regex),
+            ),
         ];
-        let given = all.into_iter().filter_map(|(key, start, source)| Some((start?, key, source?)));
-        let mut given: Vec<(usize, &'static str, Source)> = given.collect();
+        let given =
+            all.into_iter().filter_map(|(key, start, sources)| Some((start?, key, sources)));
+        let mut given: Vec<(usize, &'static str, Vec<Source>)> = given.collect();
         given.sort_unstable_by_key(|&(start, ..)| start);
         if let [(_, first, _), (start, second, _), ..] = given[..] {
             self.note(start, Problem::TwoSources { first, second });
         }
-        given.pop().map_or(Source::All, |(_, _, source)| source)
+        given.pop().map_or_else(|| vec![Source::All], |(_, _, sources)| sources)
     }
 
-    /// What a group's executables must match: a glob or a regex.
-    fn executable(self, group: &Group) -> Option<PathPattern> {
-        let by_glob = self.pattern("exe", group.exe.as_ref(), glob).map(PathPattern::Glob);
-        let by_regex = self.pattern("exe_regex", group.exe_regex.as_ref(), regex);
+    /// The values of a group's conditions.
+    fn conditions(self, group: &Group) -> Lists {
+        let by_glob = self.patterns("exe", group.exe.as_ref(), glob);
+        let by_regex = self.patterns("exe_regex", group.exe_regex.as_ref(), regex);
         if let (Some(_), Some(second)) = (&group.exe, &group.exe_regex) {
             let problem = Problem::TwoSources { first: "exe", second: "exe_regex" };
-            self.note(second.span().start, problem);
+            self.note(second.span.start, problem);
         }
-        by_glob.or(by_regex.map(PathPattern::Regex))
+        let by_glob = by_glob.into_iter().map(PathPattern::Glob);
+        Lists {
+            patterns: self.patterns("pattern", group.pattern.as_ref(), regex),
+            cmdlines: self.patterns("cmdline", group.cmdline.as_ref(), regex),
+            exes: by_glob.chain(by_regex.into_iter().map(PathPattern::Regex)).collect(),
+            users: self.values("user", group.user.as_ref(), |user| self.user(user)),
+        }
+    }
+
+    /// What `read` makes of each value of a key.
+    fn values<T, R>(
+        self,
+        key: &'static str,
+        several: Option<&Several<T>>,
+        read: impl Fn(&Spanned<T>) -> Option<R>,
+    ) -> Vec<R> {
+        let Some(Several { span, values }) = several else { return Vec::new() };
+        if values.is_empty() {
+            self.note_value(key, span.clone(), ValueError::EmptyList);
+        }
+        values.iter().filter_map(read).collect()
     }
 
     fn pid(self, pid: &Spanned<i64>) -> Option<Source> {
@@ -374,21 +438,23 @@ impl<'a> Reader<'a> {
         found.map(Source::Pid).ok()
     }
 
-    /// A regex or a glob. It is compiled here so that the error has a line.
-    fn pattern(
+    /// Regexes or globs. They are compiled here so that the error has a line.
+    fn patterns(
         self,
         key: &'static str,
-        value: Option<&Spanned<String>>,
-        compile: impl FnOnce(&str) -> Result<Matcher, PatternError>,
-    ) -> Option<String> {
-        let start = value.map_or(0, |value| value.span().start);
-        let text = self.value(key, value, |text| match text {
-            "" => Err(ValueError::EmptyPattern),
-            _ => Ok(text.to_owned()),
-        })?;
-        let compiled = compile(&text);
-        compiled.map_err(|reason| self.note(start, Problem::Pattern { key, reason })).ok()?;
-        Some(text)
+        several: Option<&Several<String>>,
+        compile: Compile,
+    ) -> Vec<String> {
+        self.values(key, several, |value| {
+            let text = self.value(key, Some(value), |text| match text {
+                "" => Err(ValueError::EmptyPattern),
+                _ => Ok(text.to_owned()),
+            })?;
+            let start = value.span().start;
+            let compiled = compile(&text);
+            compiled.map_err(|reason| self.note(start, Problem::Pattern { key, reason })).ok()?;
+            Some(text)
+        })
     }
 
     fn user(self, user: &Spanned<User>) -> Option<selector::User> {
@@ -399,6 +465,52 @@ impl<'a> Reader<'a> {
                 .ok(),
             User::Name(name) => Some(settings::user(name, self.surroundings)),
         }
+    }
+}
+
+/// Compiles a regex or glob, to find out whether it is well formed.
+type Compile = fn(&str) -> Result<Matcher, PatternError>;
+
+/// The values of the conditions of a group. A condition without values is none.
+struct Lists {
+    patterns: Vec<String>,
+    cmdlines: Vec<String>,
+    exes: Vec<PathPattern>,
+    users: Vec<selector::User>,
+}
+
+impl Lists {
+    /// How many combinations there are.
+    fn count(&self) -> usize {
+        let Lists { patterns, cmdlines, exes, users } = self;
+        let lengths = [patterns.len(), cmdlines.len(), exes.len(), users.len()];
+        lengths.into_iter().fold(1, |count, length| count.saturating_mul(length.max(1)))
+    }
+
+    /// All combinations of the values.
+    fn combinations(&self) -> Vec<Conditions> {
+        fn each<T: Clone>(
+            conditions: Vec<Conditions>,
+            values: &[T],
+            set: impl Fn(&mut Conditions, T),
+        ) -> Vec<Conditions> {
+            if values.is_empty() {
+                return conditions;
+            }
+            let with = |(conditions, value): (&Conditions, &T)| {
+                let mut conditions = conditions.clone();
+                set(&mut conditions, value.clone());
+                conditions
+            };
+            let combined =
+                conditions.iter().flat_map(|one| values.iter().map(move |value| (one, value)));
+            combined.map(with).collect()
+        }
+        let all = vec![Conditions::default()];
+        let all = each(all, &self.patterns, |one, pattern| one.pattern = Some(pattern));
+        let all = each(all, &self.cmdlines, |one, cmdline| one.cmdline = Some(cmdline));
+        let all = each(all, &self.exes, |one, exe| one.exe = Some(exe));
+        each(all, &self.users, |one, user| one.user = Some(user))
     }
 }
 
@@ -548,7 +660,7 @@ mod tests {
     }
 
     /// Each row: a file, the line that its error names, what the error names there, and the cure.
-    const REFUSALS: [(&str, usize, &str, &str); 54] = [
+    const REFUSALS: [(&str, usize, &str, &str); 61] = [
         ("memroy = 'pss'", 1, "\"memroy\"", "did you mean memory?"),
         ("\n\ncache-dir = '/x'", 3, "\"cache-dir\"", "did you mean cache_dir?"),
         ("zzz = 1", 1, "\"zzz\"", "the keys are host, cache_dir"),
@@ -623,6 +735,33 @@ mod tests {
             3,
             "max_groups has no meaning",
             "name = \"java-{app}\"",
+        ),
+        ("[[group]]\nuser = []", 2, "user []", "the list is empty"),
+        ("[[group]]\npid_file = ['/a',\n '']", 3, "pid_file ''", "the value is empty"),
+        (
+            "[[group]]\npattern = ['a',\n'b',\n'c(']",
+            4,
+            "pattern: bad regex \"c(\"",
+            "unclosed group",
+        ),
+        (
+            "[[group]]\npid = [1, 'a']",
+            2,
+            "list of numbers",
+            "as in pid = 1; this is of type string",
+        ),
+        ("[[group]]\nsystemd = ['a', 7]", 2, "systemd", "list of strings, as in systemd"),
+        (
+            "[[group]]\npid_files = ['a']\nsystemd = ['b']",
+            3,
+            "systemd beside pid_files",
+            "a second",
+        ),
+        (
+            "[[group]]\npid_files = ['a']\npid_file = 'b'",
+            3,
+            "pid_file beside pid_files",
+            "a second",
         ),
         ("max_groups = 0", 1, "bad max_groups 0", "from 1 to 100000"),
         ("overflow = ''", 1, "bad overflow ''", "the name is empty"),
@@ -738,6 +877,67 @@ pid = 1
         assert!(found[MOST_ERRORS].contains("there may be more mistakes"), "{found:?}");
     }
 
+    fn selectors(text: &str) -> Vec<String> {
+        let selectors = read(text).unwrap().selectors;
+        selectors.iter().map(Selector::terms_and_place).collect()
+    }
+
+    #[test]
+    fn a_list_makes_a_selector_for_each_value() {
+        let text = "[[group]]\nname = 'web'\nchildren = false\ntags = { a = 'b' }\n\
+                    pid_files = ['/run/a.pid',\n '/run/b.pid']\n[[group]]\nsystemd = ['a', 'b@*']\n";
+        let expected = [
+            "pid_file /run/a.pid, children false (psstat.toml:1)",
+            "pid_file /run/b.pid, children false (psstat.toml:1)",
+            "systemd a.service (psstat.toml:7)",
+            "systemd b@* (psstat.toml:7)",
+        ];
+        assert_eq!(selectors(text), expected);
+        let of_web = read(text).unwrap().selectors;
+        assert_eq!(of_web[0].tags, of_web[1].tags);
+        assert_eq!(of_web[0].name(), of_web[1].name());
+        for (key, values) in [
+            ("pid", "[1, 2]"),
+            ("pid_file", "['/a', '/b']"),
+            ("cgroup", "['a', 'b']"),
+            ("cgroup_regex", "['a', 'b']"),
+            ("pattern", "['a', 'b']"),
+            ("cmdline", "['a', 'b']"),
+            ("exe", "['a', 'b']"),
+            ("exe_regex", "['a', 'b']"),
+            ("user", "['www-data', 7]"),
+        ] {
+            let both = selectors(&format!("[[group]]\n{key} = {values}\n"));
+            assert_eq!(both.len(), 2, "{both:?}");
+            assert!(both[0] != both[1] && both.iter().all(|one| one.starts_with(key)), "{both:?}");
+        }
+    }
+
+    #[test]
+    fn several_lists_make_all_combinations() {
+        let text = "[[group]]\nsystemd = ['a', 'b']\npattern = 'x'\nuser = [1, 2]\n";
+        let expected = [
+            "systemd a.service, pattern x, user 1 (psstat.toml:1)",
+            "systemd a.service, pattern x, user 2 (psstat.toml:1)",
+            "systemd b.service, pattern x, user 1 (psstat.toml:1)",
+            "systemd b.service, pattern x, user 2 (psstat.toml:1)",
+        ];
+        assert_eq!(selectors(text), expected);
+        let numbers = |count: u32| (1..=count).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
+        let group = |users, patterns| {
+            format!(
+                "[[group]]\nuser = [{}]\npattern = ['a'{}]",
+                numbers(users),
+                ",'b'".repeat(patterns)
+            )
+        };
+        assert_eq!(selectors(&group(500, 1)).len(), 1000);
+        let refused = refusal(&group(501, 1));
+        assert!(refused.contains(":1: ") && refused.contains(" 1002 combinations"), "{refused}");
+        let name = "[[group]]\nname = 'x-{a}'\ncmdline = ['(?P<a>.)', 'b']\n";
+        assert!(refusal(name).contains("nothing is called {a}"), "each value must name the groups");
+    }
+
     #[test]
     fn a_second_group_of_a_name_may_repeat_and_add_tags() {
         let text = "[[group]]\nname = 'a'\npid = 1\ntags = { x = '1' }\n[[group]]\nname = 'a'\n\
@@ -760,7 +960,7 @@ pid = 1
             key in proptest::sample::select([file::keys::<File>(), file::keys::<Group>()].concat()),
             value in proptest::sample::select(
                 &["1", "-1", "1.5", "true", "''", "'x'", "[]", "['']", "{}", "{ a = 1 }", "1979-05-27",
-                  "[[]]", "'\u{1F600}'", "99999999999999999999", "0x10", "inf"][..]
+                  "[[]]", "[1, 2]", "['x', 'y']", "[1, 'x']", "[{}]", "'\u{1F600}'", "99999999999999999999", "0x10", "inf"][..]
             ),
             in_group: bool,
         ) {

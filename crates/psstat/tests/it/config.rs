@@ -113,6 +113,45 @@ fn all_conditions_of_a_group_must_hold() {
 }
 
 #[test]
+fn a_list_means_any_of_its_values() {
+    let text = r#"
+        [[group]]
+        name = "users"
+        pattern = "nginx"
+        user = [33, 0]
+        [[group]]
+        name = "one-user"
+        pattern = ["^nginx$", "^sh$"]
+        user = [33]
+        [[group]]
+        name = "pids"
+        pid = [100, 300]
+        tags = { team = "a" }
+        [[group]]
+        pattern = ["^nginx$", "^sh$"]
+        children = false
+    "#;
+    let run = second_run(&servers(), text, &[]);
+    let expected = [("users", 3), ("one-user", 2), ("pids", 3), ("nginx", 2), ("sh", 1)];
+    assert_eq!(counts(&run), expected.map(|(name, count)| (name.to_owned(), count)));
+    assert!(run.lines()[2].tags.contains(&("team".to_owned(), "a".to_owned())));
+    assert_eq!(run.stderr, "");
+}
+
+#[test]
+fn each_pid_file_of_a_list_has_a_say() {
+    let tree = servers();
+    tree.write("run/a.pid", "100\n");
+    tree.write("run/b.pid", "300\n");
+    let path = |name: &str| tree.file(name).display().to_string();
+    let paths = [path("run/a.pid"), path("run/gone.pid"), path("run/b.pid")];
+    let text = format!("[[group]]\nname = 'web'\npid_files = {paths:?}\n");
+    let run = second_run(&tree, &text, &[]);
+    assert_eq!(count(&run, "web"), 3);
+    stderr::assert_warning(stderr::first_line(&run.stderr), &[&paths[1], "not found"]);
+}
+
+#[test]
 fn only_what_a_condition_needs_is_read() {
     let tree = servers();
     for pid in ["100", "200", "300"] {
@@ -512,7 +551,7 @@ fn the_shipped_example_is_valid_with_all_its_comments() {
             _ => format!("{line}\n"),
         })
         .collect();
-    for (text, groups) in [(example(), 4), (whole.clone(), 10)] {
+    for (text, groups) in [(example(), 4), (whole.clone(), 12)] {
         // Users are those of this machine.
         let config = Config::new(&text.replace("\"www-data\"", "33").replace("\"app\"", "34"));
         let said = run(["check", &config.option()]);
