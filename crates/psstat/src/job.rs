@@ -27,6 +27,8 @@ pub struct Job {
     pub sandbox: bool,
     /// How long a run may take.
     pub timeout: Duration,
+    /// The configuration files that were read.
+    pub files: Vec<PathBuf>,
     /// Settings that cannot do what was meant.
     pub mistakes: Vec<Mistake>,
 }

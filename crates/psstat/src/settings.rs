@@ -278,6 +278,10 @@ pub struct Surroundings {
     pub find_user: fn(&str) -> Option<Uid>,
     /// Reads the text of a configuration file.
     pub read_config: fn(&Path) -> Result<String, ReadConfigError>,
+    /// Finds the configuration files that a path or glob means, in the order of their names.
+    pub find_configs: fn(&Path) -> Result<Vec<PathBuf>, ReadConfigError>,
+    /// Finds an environment variable.
+    pub variable: fn(&str) -> Option<OsString>,
     /// Whether the control groups of systemd are in sight, given where sysfs is mounted.
     pub has_units: fn(&Path) -> bool,
 }
@@ -293,6 +297,8 @@ impl Surroundings {
             user: Uid(1000),
             find_user: |name| (name == "www-data").then_some(Uid(33)),
             read_config,
+            find_configs: |path| Ok(vec![path.to_owned()]),
+            variable: |_| None,
             has_units: |_| true,
         }
     }
@@ -339,6 +345,8 @@ pub struct Settings {
     pub exclusive: Option<bool>,
     /// The name of the group that has all processes of no other group.
     pub rest: Option<Label>,
+    /// The files that they were read from.
+    pub files: Vec<PathBuf>,
     /// What was found to be wrong with them already.
     pub mistakes: Vec<Mistake>,
 }
@@ -353,8 +361,11 @@ impl Settings {
         selectors.extend(self.selectors);
         let mut mistakes = below.mistakes;
         mistakes.extend(self.mistakes);
+        let mut files = below.files;
+        files.extend(self.files);
         Settings {
             selectors,
+            files,
             mistakes,
             // `--host` also overrides a tag `host` of the file.
             tags: self.tags.over(below.tags, self.host.is_some()),
@@ -451,6 +462,7 @@ impl Settings {
         Ok(Job {
             plan,
             mounts,
+            files: self.files,
             mistakes: self.mistakes,
             baseline,
             output: self.output,

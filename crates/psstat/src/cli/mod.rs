@@ -334,6 +334,7 @@ impl JobArgs {
             no_sandbox: self.no_sandbox.then_some(true),
             exclusive: None,
             rest: None,
+            files: Vec::new(),
             mistakes: with_space.collect(),
         })
     }

@@ -10,6 +10,7 @@ use toml::Spanned;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct File {
+    pub include: Option<Several<String>>,
     pub host: Option<Spanned<String>>,
     pub cache_dir: Option<Spanned<String>>,
     pub cache_name: Option<Spanned<String>>,

@@ -12,7 +12,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// Each key with the type of its value and an example.
-const EXAMPLES: [(&str, &str, &str); 32] = [
+const EXAMPLES: [(&str, &str, &str); 33] = [
+    ("include", STRINGS, "\"/etc/psstat.d/*.toml\""),
     ("host", STRING, "\"tengu\""),
     ("cache_dir", STRING, "\"/run/psstat\""),
     ("cache_name", STRING, "\"web\""),
@@ -91,6 +92,44 @@ pub fn problem_at(
     // The innermost value is the shortest.
     let entry = entries.iter().filter(contains).min_by_key(|entry| entry.value.span().len())?;
     Some((entry.key_span.clone(), entry.wrong_value(span, text)))
+}
+
+/// The options of the file, which belong to the file that includes it.
+pub fn options(table: &DeTable<'_>) -> Vec<(&'static str, Range<usize>)> {
+    let is_option = |key: &&'static str| *key != "group";
+    keys_among(table, is_option)
+}
+
+/// The keys of a `[tags]` table that are names of options: they have slipped below its header. What stands
+/// between braces, or behind a dot, cannot slip, so it is meant as a tag.
+pub fn options_among_tags(table: &DeTable<'_>, text: &str) -> Vec<(&'static str, Range<usize>)> {
+    // psstat writes the tag `host` itself, so an option of that name does the same.
+    let is_option = |key: &&'static str| !matches!(*key, "host" | "tags" | "group");
+    let is_behind_dot = |span: &Range<usize>| {
+        text.get(..span.start)
+            .is_some_and(|before| before.trim_end_matches([' ', '\t']).ends_with('.'))
+    };
+    let of_table = |table: &DeTable<'_>| {
+        let tags = table.get("tags").filter(|tags| !text[tags.span().start..].starts_with('{'));
+        let tags = tags.and_then(|tags| tags.get_ref().as_table());
+        let found = tags.map_or_else(Vec::new, |tags| keys_among(tags, is_option));
+        found.into_iter().filter(|(_, span)| !is_behind_dot(span)).collect::<Vec<_>>()
+    };
+    let mut found = of_table(table);
+    let groups = table.get("group").and_then(|groups| groups.get_ref().as_array());
+    let groups = groups.into_iter().flat_map(|groups| groups.iter());
+    found.extend(groups.filter_map(|group| group.get_ref().as_table()).flat_map(of_table));
+    found
+}
+
+/// The keys of a table that are keys of the file.
+fn keys_among(
+    table: &DeTable<'_>,
+    is_wanted: impl Fn(&&'static str) -> bool,
+) -> Vec<(&'static str, Range<usize>)> {
+    let known = keys::<File>().iter().copied().filter(is_wanted);
+    let found = known.filter_map(|name| Some((name, table.get_key_value(name)?.0.span())));
+    found.collect()
 }
 
 /// Removes the keys with these spans.

@@ -22,8 +22,11 @@
 //! A `[[group]]` becomes a [`Selector`] for each value of its list, and for each combination if there are
 //! several lists.
 //!
-//! Anything unknown is an error with file, line and cure. All errors are found at once. If a misspelt key were ignored, nobody
-//! would notice that a group is not watched.
+//! A value may contain environment variables, as in `"${TEAM}"` (`variables.rs`). `include` names further
+//! files of groups.
+//!
+//! Anything unknown is an error with file, line and cure. All errors are found at once. If a misspelt key were
+//! ignored, nobody would notice that a group is not watched.
 //!
 //! `file.rs` declares the keys, `locate.rs` explains what serde refuses, and this file checks the
 //! values.
@@ -32,7 +35,9 @@ mod error;
 mod file;
 mod locate;
 mod several;
+mod variables;
 
+use crate::files::config::ReadConfigError;
 use crate::settings::{
     self, CacheName, FieldList, Period, Settings, SortKey, Surroundings, TagList, ValueError,
 };
@@ -57,6 +62,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, Deserializer};
+use variables::Failed;
 
 /// What toml says of a key that is there twice. It does not name the key.
 const DUPLICATE: &str = "duplicate key";
@@ -73,12 +79,24 @@ pub fn parse(
     text: &str,
     surroundings: &Surroundings,
 ) -> Result<Settings, ConfigErrors> {
-    let errors = RefCell::default();
-    let settings = Reader { path, text, surroundings, errors: &errors }.read();
-    match ConfigErrors::new(errors.into_inner()) {
-        None => Ok(settings),
+    let noted = Noted::default();
+    noted.files.borrow_mut().push(path.to_owned());
+    let settings = Reader { path, text, surroundings, noted: &noted, main: None }.read();
+    let files = noted.files.into_inner();
+    match ConfigErrors::new(noted.errors.into_inner(), &files) {
+        None => Ok(Settings { files, ..settings }),
         Some(errors) => Err(errors),
     }
+}
+
+/// What is noted while files are read.
+#[derive(Default)]
+struct Noted {
+    errors: RefCell<Vec<ConfigError>>,
+    /// The files, in the order in which they are read.
+    files: RefCell<Vec<PathBuf>>,
+    /// The tags of the groups with a name, by the name and the key.
+    tags: RefCell<BTreeMap<(Label, Label), Label>>,
 }
 
 /// Checks the values of a file. It notes each error and goes on.
@@ -87,7 +105,9 @@ struct Reader<'a> {
     path: &'a Path,
     text: &'a str,
     surroundings: &'a Surroundings,
-    errors: &'a RefCell<Vec<ConfigError>>,
+    noted: &'a Noted,
+    /// The file that includes this one. `None` if this is the one that was given.
+    main: Option<&'a Path>,
 }
 
 impl<'a> Reader<'a> {
@@ -100,7 +120,7 @@ impl<'a> Reader<'a> {
     fn note(self, position: usize, problem: Problem) {
         let line = self.lines_between(0, position) + 1;
         let error = ConfigError { path: self.path.to_owned(), line, problem };
-        self.errors.borrow_mut().push(error);
+        self.noted.errors.borrow_mut().push(error);
     }
 
     fn note_value(self, key: &'static str, span: Range<usize>, reason: ValueError) {
@@ -109,34 +129,66 @@ impl<'a> Reader<'a> {
     }
 
     fn errors_so_far(self) -> usize {
-        self.errors.borrow().len()
+        self.noted.errors.borrow().len()
     }
 
     /// The settings of the file, without those that are wrong.
     fn read(self) -> Settings {
-        let Some(mut table) = self.table() else { return Settings::default() };
-        let mut refused = Vec::new();
+        self.file().map_or_else(Settings::default, |(file, refused)| self.settings(file, &refused))
+    }
+
+    /// The values of the file, and the spans of the keys that were left out of it. `None` if nobody knows
+    /// what belongs where.
+    fn file(self) -> Option<(File, Vec<Range<usize>>)> {
+        let mut table = self.table()?;
+        let mut refused = self.prepare(table.get_mut());
+        locate::remove(&refused, table.get_mut());
         loop {
             let error = match File::deserialize(Deserializer::from(table)) {
-                Ok(file) => return self.settings(file, &refused),
+                Ok(file) => return Some((file, refused)),
                 Err(error) => error,
             };
             // serde stops at the first mistake, so the key that it is about is removed to find the next.
             (table, _) = DeTable::parse_recoverable(self.text);
+            variables::replace(table.get_mut(), self.surroundings.variable);
             locate::remove(&refused, table.get_mut());
             let span = error.span().unwrap_or_default();
             let Some((key, problem)) = locate::problem_at(&span, table.get_ref(), self.text) else {
                 self.note(span.start, Problem::Syntax(error.message().to_owned()));
-                return Settings::default();
+                return None;
             };
             self.note(key.start, problem);
             if self.errors_so_far() >= MOST_ERRORS {
                 self.note(self.text.len(), Problem::TooMany);
-                return Settings::default();
+                return None;
             }
             refused.push(key);
             locate::remove(&refused, table.get_mut());
         }
+    }
+
+    /// Replaces environment variables, and notes keys that TOML allows and psstat does not. Returns the spans
+    /// of the keys to leave out.
+    fn prepare(self, table: &mut DeTable<'_>) -> Vec<Range<usize>> {
+        let mut refused = Vec::new();
+        for Failed { key, start, reason } in variables::replace(table, self.surroundings.variable) {
+            self.note(start, Problem::Variable(reason));
+            refused.push(key);
+        }
+        let mut refuse = |(key, span): (&'static str, Range<usize>),
+                          problem: fn(&'static str) -> Problem| {
+            self.note(span.start, problem(key));
+            refused.push(span);
+        };
+        for found in locate::options_among_tags(table, self.text) {
+            refuse(found, Problem::OptionAmongTags);
+        }
+        if self.main.is_some() {
+            for found in locate::options(table) {
+                refuse(found, Problem::OptionInIncluded);
+            }
+        }
+        refused
     }
 
     /// The file as TOML. `None` if it is none, so that nobody knows what belongs where.
@@ -161,8 +213,12 @@ impl<'a> Reader<'a> {
     fn settings(self, file: File, refused: &[Range<usize>]) -> Settings {
         let bound = Bound::default();
         let bound = self.bound(file.max_groups.as_ref(), file.overflow.as_ref(), &bound);
+        let mut selectors = self.groups(file.group, refused, &bound);
+        if let Some(include) = &file.include {
+            selectors.extend(self.included(include, &bound));
+        }
         Settings {
-            selectors: self.groups(file.group, refused, &bound),
+            selectors,
             tags: self.tags(file.tags),
             host: self.value("host", file.host.as_ref(), |host| Ok(host.as_bytes().to_vec())),
             cache_dir: self.value("cache_dir", file.cache_dir.as_ref(), path),
@@ -181,8 +237,45 @@ impl<'a> Reader<'a> {
             no_sandbox: file.no_sandbox,
             exclusive: file.exclusive,
             rest: self.value("rest", file.rest.as_ref(), label),
+            files: Vec::new(),
             mistakes: Vec::new(),
         }
+    }
+
+    /// The groups of the files that are included, in the order of their names.
+    fn included(self, include: &Several<String>, bound: &Bound) -> Vec<Selector> {
+        let mut selectors = Vec::new();
+        let patterns = self.values("include", Some(include), |value| {
+            Some((value.span().start, self.value("include", Some(value), path)?))
+        });
+        for (start, pattern) in patterns {
+            let pattern = self.path.parent().unwrap_or(Path::new("")).join(pattern);
+            let unreadable = |path: &Path, reason: ReadConfigError| {
+                let path = path.to_owned();
+                self.note(start, Problem::Unreadable { path, reason: reason.to_string() });
+            };
+            let found = (self.surroundings.find_configs)(&pattern);
+            let found = found.map_err(|reason| unreadable(&pattern, reason)).unwrap_or_default();
+            for path in found {
+                // A glob can match the file that it is in, and two globs can match one file.
+                if self.noted.files.borrow().contains(&path) {
+                    continue;
+                }
+                self.noted.files.borrow_mut().push(path.clone());
+                let text = match (self.surroundings.read_config)(&path) {
+                    Ok(text) => text,
+                    Err(reason) => {
+                        unreadable(&path, reason);
+                        continue;
+                    }
+                };
+                let reader = Reader { path: &path, text: &text, main: Some(self.path), ..self };
+                if let Some((file, refused)) = reader.file() {
+                    selectors.extend(reader.groups(file.group, &refused, bound));
+                }
+            }
+        }
+        selectors
     }
 
     fn value<T>(
@@ -250,7 +343,7 @@ impl<'a> Reader<'a> {
         bound: &Bound,
     ) -> Vec<Selector> {
         let mut selectors: Vec<Selector> = Vec::new();
-        let mut tags_of_groups: BTreeMap<(Label, Label), Label> = BTreeMap::new();
+        let mut tags_of_groups = self.noted.tags.borrow_mut();
         let mut groups = groups.into_iter().peekable();
         let (mut line, mut counted) = (1, 0);
         while let Some(group) = groups.next() {
@@ -534,15 +627,38 @@ fn glob(text: &str) -> Result<Matcher, PatternError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::files::config::ReadConfigError;
     use proptest::prelude::*;
     use psstat_core::emit::Format;
     use psstat_core::model::memory::MemoryMode;
     use psstat_core::model::units::Pid;
 
+    /// Those of a host with two files to include and one variable.
+    fn surroundings() -> Surroundings {
+        let mut surroundings = Surroundings::made_up(|path| match path.to_str() {
+            Some("/etc/psstat.d/a.toml") => Ok("[[group]]\nname = 'a'\npid = 1\n".to_owned()),
+            Some("/etc/psstat.d/b.toml") => Ok(B.to_owned()),
+            Some("/etc/psstat.d/bad.toml") => Ok(BAD.to_owned()),
+            _ => Err(ReadConfigError::TooLong),
+        });
+        surroundings.find_configs = |path| match path.to_str() {
+            Some("/etc/psstat.d/*.toml") => {
+                Ok(["a", "b"].map(|name| format!("/etc/psstat.d/{name}.toml").into()).to_vec())
+            }
+            Some("/etc/none/*") => Ok(Vec::new()),
+            Some("/etc/psstat.d/unreadable/*") => Err(ReadConfigError::Directory),
+            _ => Ok(vec![path.to_owned()]),
+        };
+        surroundings.variable = |name| (name == "TEAM").then(|| "edge\"\nx".into());
+        surroundings
+    }
+
+    const B: &str = "[[group]]\nname = 'b'\npid = 2\n\n[[group]]\nname = 'a'\npid = 3\n";
+
+    const BAD: &str =
+        "timeout = '1s'\ninclude = 'x'\nzzz = 1\n[tags]\na = 'b'\n[[group]]\npid = 0\n";
+
     fn read(text: &str) -> Result<Settings, ConfigErrors> {
-        let surroundings = Surroundings::made_up(|_| Err(ReadConfigError::TooLong));
-        parse(Path::new("/etc/psstat.toml"), text, &surroundings)
+        parse(Path::new("/etc/psstat.toml"), text, &surroundings())
     }
 
     /// All errors, each on a line.
@@ -652,18 +768,20 @@ mod tests {
             no_sandbox: Some(true),
             exclusive: Some(true),
             rest: Some(Label::lossy(b"other")),
+            files: vec!["/etc/psstat.toml".into()],
             mistakes: Vec::new(),
         };
         assert_eq!(settings, expected);
         assert_eq!(read("fields = 'n_proc,p_cpu'").unwrap().fields, settings.fields);
-        assert_eq!(read("# nothing yet\n").unwrap(), Settings::default());
+        let nothing = Settings { files: settings.files, ..Settings::default() };
+        assert_eq!(read("# nothing yet\n").unwrap(), nothing);
     }
 
     /// Each row: a file, the line that its error names, what the error names there, and the cure.
     const REFUSALS: [(&str, usize, &str, &str); 61] = [
         ("memroy = 'pss'", 1, "\"memroy\"", "did you mean memory?"),
         ("\n\ncache-dir = '/x'", 3, "\"cache-dir\"", "did you mean cache_dir?"),
-        ("zzz = 1", 1, "\"zzz\"", "the keys are host, cache_dir"),
+        ("zzz = 1", 1, "\"zzz\"", "the keys are include, host, cache_dir"),
         ("[tag]\nenv = 'x'", 1, "\"tag\"", "did you mean tags?"),
         ("memory = 'pss'\npattern = 'x'", 2, "pattern", "below a [[group]]"),
         ("[[group]]\npid = 1\nmemory = 'pss'", 3, "memory", "to the top of the file"),
@@ -875,6 +993,104 @@ pid = 1
         let found = refusals(&text);
         assert_eq!(found.len(), MOST_ERRORS + 1);
         assert!(found[MOST_ERRORS].contains("there may be more mistakes"), "{found:?}");
+    }
+
+    #[test]
+    fn included_files_add_groups() {
+        let text = "include = ['psstat.d/*.toml', '/etc/psstat.toml', '/etc/none/*', '/etc/psstat.d/b.toml']\n\
+                    [[group]]\nname = 'main'\npid = 7\n";
+        let settings = read(text).unwrap();
+        let expected =
+            ["pid 7 (psstat.toml:2)", "pid 1 (a.toml:1)", "pid 2 (b.toml:1)", "pid 3 (b.toml:5)"];
+        assert_eq!(selectors(text), expected);
+        let files = ["psstat.toml", "psstat.d/a.toml", "psstat.d/b.toml"];
+        let files = files.map(|name| PathBuf::from(format!("/etc/{name}")));
+        assert_eq!(settings.files, files, "each is read once");
+        assert_eq!(selectors("include = '/etc/none/*'"), [""; 0]);
+        let error = read("max_groups = 5\ninclude = 'named.toml'").unwrap_err().to_string();
+        let unread = "/etc/psstat.toml:2: cannot read /etc/named.toml: longer than 1 MiB";
+        assert!(error.starts_with(unread), "{error}");
+    }
+
+    #[test]
+    fn a_mistake_in_an_included_file_names_that_file() {
+        let found = refusals("include = ['psstat.d/bad.toml', 'psstat.d/unreadable/*']\nzzz = 1\n");
+        let expected = [
+            ("psstat.toml:1: cannot read /etc/psstat.d/unreadable/*: it is a directory", ""),
+            ("psstat.toml:2: unknown key \"zzz\"", ""),
+            ("psstat.d/bad.toml:1: timeout is an option", "the file that includes this one"),
+            ("psstat.d/bad.toml:2: include is an option", ""),
+            ("psstat.d/bad.toml:3: unknown key \"zzz\"", ""),
+            ("psstat.d/bad.toml:4: tags", "tags = { "),
+            ("psstat.d/bad.toml:7: bad pid 0", ""),
+        ];
+        assert_eq!(found.len(), expected.len(), "{found:#?}");
+        for (found, (start, part)) in found.iter().zip(expected) {
+            let start = format!("/etc/{start}");
+            assert!(
+                found.starts_with(&start) && found.contains(part),
+                "{start:?} is not {found:?}"
+            );
+        }
+        let conflict =
+            "include = 'psstat.d/*.toml'\n[[group]]\nname = 'a'\npid = 9\ntags = { x = '1' }";
+        assert_eq!(read(conflict).unwrap().selectors.len(), 4);
+    }
+
+    #[test]
+    fn variables_are_replaced_in_values_alone() {
+        let settings = read(
+            "cache_dir = '/run/${TEAM}'\nfields = ['${F:-mem}']\n[tags]\nteam = '${TEAM}'\n'${TEAM}' = 'x'\n\
+             [[group]]\npattern = ['${NONE:-nginx}$', 'x']\ntags = { a = '${B:-c}', b = '$${TEAM}' }",
+        )
+        .unwrap();
+        assert_eq!(settings.cache_dir, Some("/run/edge\"\nx".into()), "it is no TOML");
+        assert_eq!(settings.fields, "mem".parse().ok());
+        let tags: Vec<String> =
+            settings.tags.into_pairs().iter().map(|(key, _)| key.to_string()).collect();
+        assert_eq!(tags, ["team", "${TEAM}"]);
+        let patterns: Vec<_> =
+            settings.selectors.iter().map(|one| one.conditions.pattern.as_deref()).collect();
+        assert_eq!(patterns, [Some("nginx$"), Some("x")]);
+        let of_group: Vec<&str> =
+            settings.selectors[0].tags.iter().map(|(_, value)| value.as_str()).collect();
+        assert_eq!(of_group, ["c", "${TEAM}"]);
+        let found =
+            refusals("timeout = '${T}'\n[[group]]\nname = 'x'\npid_files = ['/a',\n'${P}']\n");
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(
+            found[0].contains(":1: ") && found[0].contains("variable T is not set"),
+            "{found:?}"
+        );
+        assert!(
+            found[1].contains(":5: ") && found[1].contains("variable P is not set"),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn an_option_below_tags_is_none() {
+        for (text, line) in [
+            ("[tags]\nenv = 'x'\ntimeout = '5s'\n", 3),
+            ("[tags]\nfields = ['mem']\n", 2),
+            ("[tags]\nmulti_threaded = true\n", 2),
+            ("[[group]]\npid = 1\n[group.tags]\nformat = 'json'\n", 4),
+        ] {
+            let error = refusal(text);
+            let place = format!("/etc/psstat.toml:{line}: ");
+            assert!(error.starts_with(&place), "{error}");
+            assert!(error.contains("above the first [table]"), "{error}");
+        }
+        // On purpose, and what was never meant as an option.
+        for text in [
+            "tags = { timeout = '5s' }",
+            "tags.timeout = '5s'",
+            "[tags]\nhost = 'a'\ngroup = 'x'\ntags = 'y'\nuser = 'z'",
+            "[[group]]\npid = 1\ntags = { format = 'x', memory = 'y' }",
+            "[[group]]\npid = 1\ntags.format = 'x'",
+        ] {
+            read(text).unwrap();
+        }
     }
 
     fn selectors(text: &str) -> Vec<String> {

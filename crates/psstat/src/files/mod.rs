@@ -2,6 +2,7 @@
 
 pub mod cache;
 pub mod config;
+pub mod glob;
 pub mod io_error;
 pub mod output;
 pub mod pid_file;

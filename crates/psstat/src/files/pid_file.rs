@@ -28,6 +28,11 @@ const OF_THE_KERNEL: [FsWord; 7] = [
     0x0027_e0eb,
 ];
 
+/// Whether the kernel shows itself in a file system of that type.
+pub fn is_of_kernel(file_system: FsWord) -> bool {
+    OF_THE_KERNEL.contains(&file_system)
+}
+
 /// Enough for a pid and the lines that some servers write after it.
 const SIZE_LIMIT: u64 = 4096;
 
@@ -75,7 +80,7 @@ pub fn read(path: &Path) -> Result<PidFile, PidFileError> {
     let file_system = retry(|| rustix::fs::fstatfs(&seen)).map_err(explain)?;
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::Directory => return Err(PidFileError::Directory),
-        FileType::RegularFile if OF_THE_KERNEL.contains(&file_system.f_type) => {
+        FileType::RegularFile if is_of_kernel(file_system.f_type) => {
             return Err(PidFileError::OfKernel);
         }
         FileType::RegularFile => {}

@@ -438,7 +438,7 @@ fn a_check_says_how_many_processes_each_group_has() {
     };
     let said = checked(&args);
     assert_eq!(
-        said,
+        said.replace(&config.path().display().to_string(), "FILE"),
         "valid; psstat would measure\n\
          \x20 web: pattern nginx (psstat.toml:1)\n\
          \x20   one group of 2 selectors with the same name\n\
@@ -467,10 +467,73 @@ fn a_check_says_how_many_processes_each_group_has() {
          \x20   now: no process; matches no process\n\
          \x20   tags: host=tengu\n\
          \x20 fields: p_cpu, p_mem, n_proc; memory: auto\n\
-         \x20 format: influx; interval: none\n"
+         \x20 format: influx; interval: none\n\
+         \x20 files: FILE\n"
     );
     let before = [&args[1..], &["check"]].concat();
     assert_eq!(checked(&before), said, "options may come before the command");
+}
+
+#[test]
+fn included_files_add_their_groups_in_the_order_of_their_names() {
+    let config = Config::new(
+        "include = ['conf.d/*.toml', 'none/*', 'more.toml']\n[tags]\nenv = 'x'\n\
+         [[group]]\nname = 'main'\npid = 100\n",
+    );
+    let file = |name: &str| config.directory.path().join(name);
+    fs::create_dir(file("conf.d")).unwrap();
+    fs::write(file("conf.d/20-b.toml"), "[[group]]\nname = 'b'\npid = 200\n").unwrap();
+    fs::write(file("conf.d/10-a.toml"), "[[group]]\nname = 'a'\npid = 300\ntags = { t = '1' }\n")
+        .unwrap();
+    fs::write(file("conf.d/.hidden.toml"), "not TOML").unwrap();
+    fs::write(file("conf.d/a.toml.rpmsave"), "not TOML").unwrap();
+    fs::write(file("more.toml"), "[[group]]\nname = 'a'\npid = 200\n").unwrap();
+    let run_it = Job::new(&servers(), [config.option()]).second_run();
+    let expected = [("main", 2), ("a", 2), ("b", 1)];
+    assert_eq!(counts(&run_it), expected.map(|(name, count)| (name.to_owned(), count)));
+    let tag = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let lines = run_it.lines();
+    assert!(lines.iter().all(|line| line.tags.contains(&tag("env", "x"))));
+    assert!(lines[1].tags.contains(&tag("t", "1")));
+    let said = run(["check", "--proc=/nowhere", &config.option()]);
+    let printed = String::from_utf8(said.stdout).unwrap();
+    let names = ["psstat.toml", "conf.d/10-a.toml", "conf.d/20-b.toml", "more.toml"];
+    let names = names.map(|name| file(name).display().to_string());
+    assert_eq!(printed.lines().last(), Some(&*format!("  files: {}", names.join(", "))));
+    assert!(printed.contains("a: pid 300 (10-a.toml:1)"), "{printed}");
+
+    fs::write(file("conf.d/20-b.toml"), "memory = 'pss'\n[[group]]\npid = 0\n").unwrap();
+    for command in ["check", "execd", "--wait=1ms"] {
+        let said = run([command, &config.option()]);
+        said.assert_failed(
+            2,
+            &format!("{}:1: memory is an option", file("conf.d/20-b.toml").display()),
+        );
+        assert!(said.stderr.contains("20-b.toml:3: bad pid 0"), "{said:?}");
+    }
+    fs::write(file("conf.d/20-b.toml"), b"\xff").unwrap();
+    let said = run(["check", &config.option()]);
+    said.assert_failed(2, "20-b.toml: not UTF-8");
+    fs::remove_file(file("conf.d/20-b.toml")).unwrap();
+    fs::remove_file(file("more.toml")).unwrap();
+    let cause = format!("{}:1: cannot read {}: No such file", names[0], names[3]);
+    run(["check", &config.option()]).assert_failed(2, &cause);
+}
+
+#[test]
+fn values_can_come_from_the_environment() {
+    let config = Config::new("host = '${NODE:-tengu}'\n[[group]]\nname = '${TEAM}'\npid = 300\n");
+    let tree = servers();
+    let proc = format!("--proc={}", tree.path().display());
+    let sample = |team: &str| {
+        Run::of(psstat().args([&*config.option(), &proc, "--wait=1ms"]).env("TEAM", team))
+    };
+    let run = sample("edge");
+    assert_eq!(counts(&run), [("edge".to_owned(), 1)]);
+    assert!(run.lines()[0].tags.contains(&("host".to_owned(), "tengu".to_owned())));
+    sample("").assert_failed(2, ":3: bad name '${TEAM}': the name is empty");
+    let unset = Run::of(psstat().args(["check", &config.option()]).env_remove("TEAM"));
+    unset.assert_failed(2, ":3: the environment variable TEAM is not set");
 }
 
 #[test]
@@ -479,13 +542,15 @@ fn a_file_for_another_machine_is_valid() {
     let said = run(["check", &config.option(), "--host=tengu"]);
     assert_eq!(said.status, Some(0));
     stderr::assert_warnings(&said.stderr, &[&["were not counted", "/nowhere"]]);
+    let printed = String::from_utf8(said.stdout).unwrap();
     assert_eq!(
-        String::from_utf8(said.stdout).unwrap(),
+        printed.replace(&config.path().display().to_string(), "FILE"),
         "valid; psstat would measure\n\
          \x20 web: pattern nginx (psstat.toml:2)\n\
          \x20   tags: host=tengu\n\
          \x20 fields: p_cpu, p_mem, n_proc; memory: auto\n\
-         \x20 format: influx; interval: none\n"
+         \x20 format: influx; interval: none\n\
+         \x20 files: FILE\n"
     );
 }
 
