@@ -172,6 +172,12 @@ impl FromStr for Period {
     }
 }
 
+impl From<FieldList> for Fields {
+    fn from(FieldList(fields): FieldList) -> Fields {
+        fields
+    }
+}
+
 impl From<Period> for Duration {
     fn from(Period(duration): Period) -> Duration {
         duration
@@ -357,6 +363,8 @@ impl Settings {
         let mut selectors = below.selectors;
         for selector in &mut selectors {
             selector.tags.retain(|(key, _)| !self.sets_tag(key));
+            // `--fields` is for all groups.
+            selector.fields.take_if(|_| self.fields.is_some());
         }
         selectors.extend(self.selectors);
         let mut mistakes = below.mistakes;
@@ -423,7 +431,18 @@ impl Settings {
             Format::Influx | Format::Json | Format::Table => Fields::default(),
         };
         let fields = self.fields.map_or_else(default_fields, |FieldList(fields)| fields);
-        let mut key = job_key(&self.selectors, &fields, (self.host.as_deref(), &self.tags));
+        // Prometheus adds a label of its own for the host.
+        let default_host = Some(&surroundings.host).filter(|_| format != Format::Prometheus);
+        let host = self.host.as_ref().or(default_host).and_then(|host| Label::new(host));
+        let memory = self.memory.unwrap_or_default();
+        let tags = self.tags.clone().with_host(host);
+        let is_exclusive = self.exclusive.unwrap_or_default();
+        let rest = self.rest.clone();
+        let options = Options { tags, memory, fields, format, sort: None, is_exclusive, rest };
+        let mut plan = Plan::new(self.selectors.clone(), options)?;
+        let sort = self.sort.filter(|_| format == Format::Table);
+        plan.sort = sort.map(|key| key.among(&plan.fields)).transpose()?;
+        let mut key = job_key(&self.selectors, &plan.fields, (self.host.as_deref(), &self.tags));
         if self.exclusive == Some(true) {
             key.extend_from_slice(b"exclusive");
         }
@@ -431,17 +450,6 @@ impl Settings {
             key.extend_from_slice(b"rest");
             key.extend_from_slice(rest.as_str().as_bytes());
         }
-        // Prometheus adds a label of its own for the host.
-        let default_host = Some(&surroundings.host).filter(|_| format != Format::Prometheus);
-        let host = self.host.as_ref().or(default_host).and_then(|host| Label::new(host));
-        let memory = self.memory.unwrap_or_default();
-        let sort = self.sort.filter(|_| format == Format::Table);
-        let sort = sort.map(|key| key.among(&fields)).transpose()?;
-        let tags = self.tags.with_host(host);
-        let is_exclusive = self.exclusive.unwrap_or_default();
-        let rest = self.rest;
-        let options = Options { tags, memory, fields, format, sort, is_exclusive, rest };
-        let plan = Plan::new(self.selectors, options)?;
         let wait = self.wait.map(Duration::from);
         let timeout = match (self.timeout.map(Duration::from), wait) {
             (Some(timeout), Some(wait)) if timeout <= wait => {

@@ -33,7 +33,7 @@ const KEYS: [&str; 21] = [
     "tags",
     "group",
 ];
-const KEYS_OF_GROUP: [&str; 16] = [
+const KEYS_OF_GROUP: [&str; 17] = [
     "name",
     "pid",
     "pid_file",
@@ -47,6 +47,7 @@ const KEYS_OF_GROUP: [&str; 16] = [
     "exe_regex",
     "user",
     "children",
+    "fields",
     "max_groups",
     "overflow",
     "tags",
@@ -146,6 +147,7 @@ fn check_selector(group: &toml::Table, selector: &Selector) {
     }
     let children = group.get("children").and_then(toml::Value::as_bool).unwrap_or(true);
     assert_eq!(selector.children, children);
+    assert_eq!(selector.fields.is_some(), group.contains_key("fields"));
     let tags = group.get("tags").and_then(toml::Value::as_table).map_or(0, toml::Table::len);
     assert_eq!(selector.tags.len(), tags);
 }

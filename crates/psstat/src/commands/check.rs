@@ -149,14 +149,21 @@ fn summary(job: &Job, looked_up: &Plan, counted: Option<&Counted>) -> String {
         }
         let tags: Vec<String> = tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
         text += &format!("    tags: {}\n", tags.join(", "));
+        if plan.fields_of[index] != plan.fields {
+            text += &format!("    fields: {}\n", names(&plan.fields_of[index]));
+        }
     }
-    let fields: Vec<&str> = plan.fields.as_slice().iter().map(|field| field.name()).collect();
-    text += &format!("  fields: {}; memory: {}\n", fields.join(", "), plan.memory.name());
+    text += &format!("  fields: {}; memory: {}\n", names(&plan.fields), plan.memory.name());
     text += &format!("  {}\n", running(job).join("; "));
     if !job.files.is_empty() {
         text += &format!("  files: {}\n", list(&job.files));
     }
     text
+}
+
+fn names(fields: &Fields) -> String {
+    let names: Vec<&str> = fields.as_slice().iter().map(|field| field.name()).collect();
+    names.join(", ")
 }
 
 fn list(files: &[PathBuf]) -> String {

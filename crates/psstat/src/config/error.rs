@@ -179,6 +179,12 @@ pub enum Problem {
          one line, so use one value"
     )]
     TagConflict(Label),
+    /// Two parts of one group have different fields.
+    #[error(
+        "fields differ from those of another [[group]] of the same name: they make one group with one line, so \
+         give the list once"
+    )]
+    FieldsConflict,
 }
 
 fn not_in_included(key: &str) -> String {

@@ -53,6 +53,7 @@ pub struct Group {
     pub exe_regex: Option<Several<String>>,
     pub user: Option<Several<User>>,
     pub children: Option<bool>,
+    pub fields: Option<Spanned<Names>>,
     pub max_groups: Option<Spanned<i64>>,
     pub overflow: Option<Spanned<String>>,
     #[serde(default)]

@@ -45,6 +45,7 @@ use error::MOST_COMBINATIONS;
 pub use error::{ConfigError, ConfigErrors, Problem};
 use file::{File, Group, Names, User};
 use psstat_core::account::names::JOINT_NAME;
+use psstat_core::field::Fields;
 use psstat_core::model::label::{Label, excerpt};
 use psstat_core::model::units::Uid;
 use psstat_core::select::matcher::{Matcher, PatternError};
@@ -97,6 +98,8 @@ struct Noted {
     files: RefCell<Vec<PathBuf>>,
     /// The tags of the groups with a name, by the name and the key.
     tags: RefCell<BTreeMap<(Label, Label), Label>>,
+    /// The fields of the groups with a name that have a list of their own.
+    fields: RefCell<BTreeMap<Label, Fields>>,
 }
 
 /// Checks the values of a file. It notes each error and goes on.
@@ -344,6 +347,7 @@ impl<'a> Reader<'a> {
     ) -> Vec<Selector> {
         let mut selectors: Vec<Selector> = Vec::new();
         let mut tags_of_groups = self.noted.tags.borrow_mut();
+        let mut fields_of_groups = self.noted.fields.borrow_mut();
         let mut groups = groups.into_iter().peekable();
         let (mut line, mut counted) = (1, 0);
         while let Some(group) = groups.next() {
@@ -365,6 +369,12 @@ impl<'a> Reader<'a> {
                 };
                 for (key, _) in selector.tags.iter().filter(|tag| differs(tag)) {
                     self.note(start, Problem::TagConflict(key.clone()));
+                }
+                if let Some(fields) = &selector.fields
+                    && fields_of_groups.entry(name.clone()).or_insert_with(|| fields.clone())
+                        != fields
+                {
+                    self.note(start, Problem::FieldsConflict);
                 }
             }
             let file = self.path.to_string_lossy().into_owned();
@@ -394,6 +404,7 @@ impl<'a> Reader<'a> {
         if count > MOST_COMBINATIONS {
             self.note(start, Problem::TooManyCombinations(count));
         }
+        let fields = group.fields.as_ref().and_then(|names| self.fields(names)).map(Fields::from);
         let (group, tags) = (&group, self.tags(group.tags.clone()).into_pairs());
         if !is_whole || self.errors_so_far() > errors_before {
             return Vec::new();
@@ -409,6 +420,7 @@ impl<'a> Reader<'a> {
                 conditions: conditions.clone(),
                 children,
                 tags: tags.clone(),
+                fields: fields.clone(),
                 place: None,
             })
             .collect();
@@ -627,8 +639,10 @@ fn glob(text: &str) -> Result<Matcher, PatternError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::Baseline;
     use proptest::prelude::*;
     use psstat_core::emit::Format;
+    use psstat_core::field::Field;
     use psstat_core::model::memory::MemoryMode;
     use psstat_core::model::units::Pid;
 
@@ -707,6 +721,7 @@ mod tests {
             pid_file = "/run/nginx.pid"
             exe = "*/nginx"
             children = false
+            fields = ["mem"]
             tags = { team = "edge" }
 
             [[group]]
@@ -745,6 +760,8 @@ mod tests {
         assert_eq!(settings.selectors[0].tags, [(label("team"), label("edge"))]);
         assert_eq!(settings.selectors[4].tags, [(label("team"), label("app"))]);
         assert_eq!(settings.selectors[1].source, Source::Pid(Pid::new(1)));
+        assert_eq!(settings.selectors[0].fields, Some(Fields::new([Field::Memory])));
+        assert_eq!(settings.selectors[1].fields, None);
         let mut tags = TagList::default();
         tags.push(b"z", b"1").unwrap();
         tags.push(b"a", b"2").unwrap();
@@ -778,7 +795,7 @@ mod tests {
     }
 
     /// Each row: a file, the line that its error names, what the error names there, and the cure.
-    const REFUSALS: [(&str, usize, &str, &str); 61] = [
+    const REFUSALS: [(&str, usize, &str, &str); 64] = [
         ("memroy = 'pss'", 1, "\"memroy\"", "did you mean memory?"),
         ("\n\ncache-dir = '/x'", 3, "\"cache-dir\"", "did you mean cache_dir?"),
         ("zzz = 1", 1, "\"zzz\"", "the keys are include, host, cache_dir"),
@@ -880,6 +897,14 @@ mod tests {
             3,
             "pid_file beside pid_files",
             "a second",
+        ),
+        ("[[group]]\npid = 1\nfields = ['cpu']", 3, "\"cpu\"", "the fields are p_cpu"),
+        ("[[group]]\npid = 1\nfields = 1", 3, "fields", "as in fields = ["),
+        (
+            "[[group]]\nname = 'a'\npid = 1\nfields = 'mem'\n[[group]]\nname = 'a'\npid = 2\nfields = ['n_fd']",
+            5,
+            "fields differ",
+            "give the list once",
         ),
         ("max_groups = 0", 1, "bad max_groups 0", "from 1 to 100000"),
         ("overflow = ''", 1, "bad overflow ''", "the name is empty"),
@@ -1155,10 +1180,26 @@ pid = 1
     }
 
     #[test]
+    fn fields_of_a_group_that_keep_state_make_another_cache() {
+        let cache = |fields: &str| {
+            let text = format!("[[group]]\nname = 'a'\npid = 1\nfields = '{fields}'");
+            match read(&text).unwrap().job(&surroundings()).unwrap().baseline {
+                Baseline::Cache { name, .. } => name,
+                Baseline::Wait(_) => panic!("there is a cache"),
+            }
+        };
+        assert_eq!(cache("mem"), cache("n_proc"));
+        assert_ne!(cache("mem"), cache("cpu_time"));
+    }
+
+    #[test]
     fn a_second_group_of_a_name_may_repeat_and_add_tags() {
         let text = "[[group]]\nname = 'a'\npid = 1\ntags = { x = '1' }\n[[group]]\nname = 'a'\n\
                     pid = 2\ntags = { x = '1', y = '2' }\n[[group]]\npid = 3\ntags = { x = '3' }";
         assert_eq!(read(text).unwrap().selectors.len(), 3);
+        let text = "[[group]]\nname = 'a'\npid = 1\nfields = 'mem'\n[[group]]\nname = 'a'\npid = 2\n\
+                    [[group]]\nname = 'a'\npid = 3\nfields = ['mem']\n[[group]]\npid = 4\nfields = 'n_fd'";
+        assert_eq!(read(text).unwrap().selectors.len(), 4);
     }
 
     proptest! {

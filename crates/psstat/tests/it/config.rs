@@ -475,6 +475,44 @@ fn a_check_says_how_many_processes_each_group_has() {
 }
 
 #[test]
+fn a_group_prints_the_fields_of_its_own() {
+    let text = "fields = ['n_proc']\n\
+                [[group]]\nname = 'a'\npid = 100\nfields = ['n_thread', 'cpu_time']\n\
+                [[group]]\nname = 'b'\npid = 200\n\
+                [[group]]\nname = 'a'\npid = 200\n\
+                [[group]]\npattern = '^sh$'\nfields = 'p_mem,n_proc'\n";
+    let tree = servers();
+    let fields = |run: &Run| {
+        let of_line = |line: &Line| {
+            let names = line.fields.iter().map(|(name, _)| name.as_str());
+            format!("{} {}", line.name(), names.collect::<Vec<_>>().join(","))
+        };
+        run.lines().iter().map(of_line).collect::<Vec<_>>()
+    };
+    let run = second_run(&tree, text, &[]);
+    assert_eq!(fields(&run), ["a n_thread,cpu_time", "b n_proc", "sh p_mem,n_proc"]);
+    assert_eq!(run.stderr, "");
+    let run = second_run(&tree, text, &["--fields=uptime"]);
+    assert_eq!(fields(&run), ["a uptime", "b uptime", "sh uptime"], "the command line is for all");
+    let page = second_run(&tree, text, &["--format=prometheus"]);
+    let page = String::from_utf8(page.stdout).unwrap();
+    for (metric, groups) in
+        [("psstat_threads", 1), ("psstat_processes", 2), ("psstat_memory_ratio", 1)]
+    {
+        let lines = page.lines().filter(|line| line.starts_with(&format!("{metric}{{")));
+        assert_eq!(lines.count(), groups, "{metric}: {page}");
+    }
+    let config = Config::new(text);
+    let said = crate::support::run(["check", "--proc=/nowhere", &config.option()]);
+    let said = String::from_utf8(said.stdout).unwrap();
+    assert_eq!(said.matches("\n    fields: n_thread, cpu_time\n").count(), 2, "{said}");
+    assert!(
+        said.contains("\n  fields: n_proc, n_thread, cpu_time, p_mem; memory: auto\n"),
+        "{said}"
+    );
+}
+
+#[test]
 fn included_files_add_their_groups_in_the_order_of_their_names() {
     let config = Config::new(
         "include = ['conf.d/*.toml', 'none/*', 'more.toml']\n[tags]\nenv = 'x'\n\
