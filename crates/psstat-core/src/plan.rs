@@ -154,8 +154,8 @@ fn tags_of(selectors: &[Selector], common: &[(Label, Label)]) -> Vec<Tags> {
     selectors.iter().map(tags).collect()
 }
 
-/// The fields of the lines of each selector: its own, those of another selector of the same group, or the common
-/// ones.
+/// The fields of the lines of each selector: its own, those of another selector of the same group, or the
+/// common ones.
 fn fields_of(selectors: &[Selector], common: &Fields) -> Vec<Fields> {
     let mut of_groups: BTreeMap<&Label, &Fields> = BTreeMap::new();
     for selector in selectors {

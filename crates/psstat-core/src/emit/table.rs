@@ -7,8 +7,8 @@
 //! total (2 groups)  357.0%  ~1.7%     70
 //! ```
 //!
-//! Each cell has its unit. A value that is not known is `-`, and the cell of a field that a group does not print
-//! is empty. No line is wider than the screen: long names
+//! Each cell has its unit. A value that is not known is `-`, and the cell of a field that a group does not
+//! print is empty. No line is wider than the screen: long names
 //! are cut in the middle, and if that is not enough, columns on the right are left out.
 
 use super::emission::Emission;

@@ -109,7 +109,7 @@ pub enum Source {
     Rest,
     /// The process with that pid.
     Pid(Pid),
-    /// The process whose pid is in the file with that path.
+    /// The process whose pid is in the file with that path, or in any file that matches it.
     PidFile(Vec<u8>),
     /// The processes of every systemd unit whose id matches the glob, which
     /// [`systemd::expand`](super::systemd::expand) has expanded.

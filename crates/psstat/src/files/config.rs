@@ -55,8 +55,8 @@ pub enum ReadConfigError {
 /// How long to wait for the text. It can come from a program, as in `--config <(...)`.
 const PATIENCE: Duration = Duration::from_secs(4);
 
-/// The configuration files that a path or glob means, in the order of their names. A path means itself, whether
-/// or not there is a file.
+/// The configuration files that a path or glob means, in the order of their names. A path means itself,
+/// whether or not there is a file.
 ///
 /// # Errors
 /// [`ReadConfigError`] if a directory cannot be read, or there are too many files.

@@ -3,7 +3,7 @@
 //! `*`, `?` and brackets match within one component of a path, and not a dot at its beginning, as in a shell.
 //! Classes such as `[:alpha:]` mean nothing. A file whose path is the glob itself is that file.
 
-use super::pid_file::is_of_kernel;
+use super::of_kernel::is_of_kernel;
 use crate::sys::retry;
 use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, StatxFlags, statx};
 use rustix::io::Errno;
@@ -41,8 +41,7 @@ pub fn find(glob: &[u8]) -> Result<Vec<Vec<u8>>, GlobError> {
     }
     let mut search = Search { directories: 0, entries: 0 };
     let mut found: Vec<Vec<u8>> = vec![Vec::new()];
-    let mut components = glob.split_inclusive(|&byte| byte == b'/').peekable();
-    while let Some(component) = components.next() {
+    for component in glob.split_inclusive(|&byte| byte == b'/') {
         let (pattern, slashes) = match component.strip_suffix(b"/") {
             Some(pattern) => (pattern, &b"/"[..]),
             None => (component, &b""[..]),

@@ -152,6 +152,40 @@ fn each_pid_file_of_a_list_has_a_say() {
 }
 
 #[test]
+fn a_glob_stands_for_all_pid_files_that_match() {
+    let tree = servers();
+    let path = |name: &str| tree.file(name).display().to_string();
+    let glob = path("run/*.pid");
+    let text = format!("[[group]]\nname = 'web'\npid_file = '{glob}'\n");
+    let without = second_run(&tree, &text, &[]);
+    assert_eq!(count(&without, "web"), 0);
+    stderr::assert_warnings(&without.stderr, &[&[&glob, "no file matches"]]);
+    tree.write("run/a.pid", "100\n");
+    tree.write("run/b.pid", "300\n");
+    tree.write("run/c.txt", "200\n");
+    let run = second_run(&tree, &text, &[]);
+    assert_eq!((count(&run, "web"), run.stderr.as_str()), (3, ""));
+    let option = format!("--pid-file=typed:{glob}");
+    let run = second_run(&tree, &text, &[&option]);
+    assert_eq!((count(&run, "typed"), run.stderr.as_str()), (3, ""));
+    // A file of that name is that file.
+    tree.write("run/*.pid", "200\n");
+    let run = second_run(&tree, &text, &[]);
+    assert_eq!((count(&run, "web"), run.stderr.as_str()), (1, ""));
+    fs::remove_file(tree.file("run/*.pid")).unwrap();
+    tree.write("run/b.pid", "nonsense\n");
+    let run = second_run(&tree, &text, &[]);
+    assert!(run.lines().is_empty(), "{run:?}");
+    stderr::assert_warnings(&run.stderr, &[&["web", &path("run/b.pid"), "not a pid"]]);
+    let kernel = second_run(&tree, "[[group]]\nname = 'k'\npid_file = '/proc/[1]/stat*'\n", &[]);
+    assert!(kernel.lines().is_empty(), "{kernel:?}");
+    stderr::assert_warning(
+        stderr::first_line(&kernel.stderr),
+        &["/proc/[1]/stat*", "of the kernel"],
+    );
+}
+
+#[test]
 fn only_what_a_condition_needs_is_read() {
     let tree = servers();
     for pid in ["100", "200", "300"] {
