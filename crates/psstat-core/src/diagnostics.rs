@@ -429,6 +429,7 @@ impl Warning {
             | Warning::OnlyContainer { .. }
             | Warning::ForeignMembers(_) => "container",
             Warning::FieldsOutOfTime(_) => "out_of_time",
+            Warning::ExitsLost => "exits_lost",
             Warning::TooManyGroups(_) | Warning::TooManyNames { .. } => "too_many",
             Warning::ConditionsNotMet { .. }
             | Warning::StalePidFile { .. }

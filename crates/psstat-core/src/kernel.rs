@@ -285,6 +285,14 @@ pub trait Kernel {
         UnitFile::Unknown
     }
 
+    /// The pid files that a path means: the file with that path, or all that match it now if it is a glob.
+    ///
+    /// # Errors
+    /// [`PidFileError`] if they cannot be found out.
+    fn pid_files(&self, path: &[u8]) -> Result<Vec<Vec<u8>>, PidFileError> {
+        Ok(Vec::from([path.to_vec()]))
+    }
+
     /// Reads a pid file.
     ///
     /// # Errors

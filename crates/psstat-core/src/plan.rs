@@ -4,7 +4,7 @@
 use crate::emit::Format;
 use crate::emit::emission::Emission;
 use crate::emit::table::{Groups, Screen, Sort, Style};
-use crate::field::{Fields, Need};
+use crate::field::{Field, Fields, Need};
 use crate::model::collect;
 use crate::model::label::{Label, Tags};
 use crate::model::memory::MemoryMode;
@@ -29,8 +29,10 @@ pub struct Plan {
     pub tags: Vec<Tags>,
     /// How memory is measured.
     pub memory: MemoryMode,
-    /// The fields to print.
+    /// The fields to measure: all that a group has.
     pub fields: Fields,
+    /// The fields of each selector's lines, in the order to print.
+    pub fields_of: Vec<Fields>,
     /// The format to print them in.
     pub format: Format,
     /// The order of the rows of a table. `None` is that of the groups.
@@ -58,7 +60,7 @@ pub struct Options {
     pub tags: Tags,
     /// How memory is measured.
     pub memory: MemoryMode,
-    /// The fields to print.
+    /// The fields to print of groups that have no list of their own.
     pub fields: Fields,
     /// The format to print them in.
     pub format: Format,
@@ -84,12 +86,14 @@ impl Plan {
         let rest_name = options.rest.or(hidden);
         let rest = rest_name.as_ref().map(|_| selectors.len());
         selectors.extend(rest_name.map(Selector::of_rest));
+        let fields_of = fields_of(&selectors, &options.fields);
         Ok(Plan {
             division: Division { is_exclusive: options.is_exclusive, rest, is_rest_hidden },
             tags: tags_of(&selectors, &options.tags),
             selectors: Selectors::new(selectors)?,
             memory: options.memory,
-            fields: options.fields,
+            fields: all_of(&fields_of, &options.fields),
+            fields_of,
             format: options.format,
             sort: options.sort,
         })
@@ -134,7 +138,8 @@ impl Plan {
         taken: WallNanos,
         groups: Groups<'_>,
     ) -> String {
-        let emission = Emission { reports, tags: &self.tags, fields: &self.fields, taken };
+        let Plan { tags, fields, fields_of, .. } = self;
+        let emission = Emission { reports, tags, fields, fields_of, taken };
         let style = Style { sort: self.sort, memory: self.memory, groups, screen };
         self.format.text(&emission, &style)
     }
@@ -156,6 +161,32 @@ fn tags_of(selectors: &[Selector], common: &[(Label, Label)]) -> Vec<Tags> {
         None => with_own(common, &selector.tags),
     };
     selectors.iter().map(tags).collect()
+}
+
+/// The fields of the lines of each selector: its own, those of another selector of the same group, or the
+/// common ones.
+fn fields_of(selectors: &[Selector], common: &Fields) -> Vec<Fields> {
+    let mut of_groups: BTreeMap<&Label, &Fields> = BTreeMap::new();
+    for selector in selectors {
+        if let (Some(name), Some(fields)) = (selector.name(), &selector.fields) {
+            of_groups.entry(name).or_insert(fields);
+        }
+    }
+    let of_group = |selector: &Selector| of_groups.get(selector.name()?).copied().cloned();
+    let own = |selector: &Selector| of_group(selector).or_else(|| selector.fields.clone());
+    selectors.iter().map(|selector| own(selector).unwrap_or_else(|| common.clone())).collect()
+}
+
+/// Each field once. Those of the common list keep their order, and the others follow.
+fn all_of(fields_of: &[Fields], common: &Fields) -> Fields {
+    let is_used = |field: &Field| fields_of.iter().any(|fields| fields.as_slice().contains(field));
+    let mut all: Vec<Field> = common.as_slice().iter().copied().filter(is_used).collect();
+    for field in fields_of.iter().flat_map(|fields| fields.as_slice()) {
+        if !all.contains(field) {
+            all.push(*field);
+        }
+    }
+    Fields::new(all)
 }
 
 fn with_own<'t>(
@@ -195,6 +226,33 @@ mod tests {
     fn selector(name: Option<&str>, own: &[(&str, &str)]) -> Selector {
         let selector = Selector::new(name.map(label), Source::Unit("x".to_owned()));
         Selector { tags: tags(own), ..selector }
+    }
+
+    #[test]
+    fn groups_have_fields_of_their_own() {
+        let list = |fields: &[Field]| Fields::new(fields.iter().copied());
+        let of = |name, fields: &[Field]| Selector {
+            fields: (!fields.is_empty()).then(|| list(fields)),
+            ..selector(name, &[])
+        };
+        let selectors = vec![
+            of(Some("web"), &[]),
+            of(Some("db"), &[Field::OpenFiles, Field::Processes]),
+            of(Some("web"), &[Field::Memory]),
+            of(None, &[]),
+        ];
+        let options =
+            Options { fields: list(&[Field::Processes, Field::Swap]), ..Options::default() };
+        let plan = Plan::new(selectors.clone(), options.clone()).unwrap();
+        assert_eq!(plan.fields_of[0], list(&[Field::Memory]), "one group, one list");
+        assert_eq!(plan.fields_of[1], list(&[Field::OpenFiles, Field::Processes]));
+        assert_eq!(plan.fields_of[2], plan.fields_of[0]);
+        assert_eq!(plan.fields_of[3], options.fields);
+        let all = [Field::Processes, Field::Swap, Field::Memory, Field::OpenFiles];
+        assert_eq!(plan.fields, list(&all));
+        let plan = Plan::new(selectors[..3].to_vec(), options).unwrap();
+        let all = [Field::Processes, Field::Memory, Field::OpenFiles];
+        assert_eq!(plan.fields, list(&all), "what no group has is not measured");
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub fn surroundings() -> Surroundings {
         user: Uid(rustix::process::geteuid().as_raw()),
         find_user: users::find_local,
         read_config: config::read,
+        find_configs: config::find,
+        variable: |name| std::env::var_os(name),
         has_units: everything::has_units,
     }
 }

@@ -29,6 +29,8 @@ pub struct Job {
     pub exit_records: bool,
     /// How long a run may take.
     pub timeout: Duration,
+    /// The configuration files that were read.
+    pub files: Vec<PathBuf>,
     /// Settings that cannot do what was meant.
     pub mistakes: Vec<Mistake>,
 }

@@ -7,7 +7,7 @@ use crate::deadline::Deadline;
 use crate::error::OpenError;
 use crate::executables::Executables;
 use crate::exit_records::ExitRecords;
-use crate::files::pid_file;
+use crate::files::{glob, pid_file};
 use crate::job::Mounts;
 use crate::procfs::fd_cache::FdCache;
 use crate::procfs::{self, Procfs};
@@ -398,6 +398,15 @@ impl Kernel for Machine {
 
     fn unit_file(&self, id: &str) -> UnitFile {
         UnitFiles::of_machine(&self.sys).map_or(UnitFile::Unknown, |files| files.find(id))
+    }
+
+    fn pid_files(&self, path: &[u8]) -> Result<Vec<Vec<u8>>, PidFileError> {
+        if !glob::is_glob(path) {
+            return Ok(vec![path.to_vec()]);
+        }
+        let find = || pid_file::find(path);
+        let found = self.reads.of_file(Path::new(OsStr::from_bytes(path)), find);
+        found.unwrap_or(Err(PidFileError::NoAnswer))
     }
 
     fn pid_file(&self, path: &[u8]) -> Result<PidFile, PidFileError> {

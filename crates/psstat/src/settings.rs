@@ -29,6 +29,9 @@ pub enum ValueError {
     /// The name before the `:` is empty, or nothing of it can be printed.
     #[error("the name is empty")]
     EmptyName,
+    /// A list has no values.
+    #[error("the list is empty: add a value, or remove the key")]
+    EmptyList,
     /// There is a name and no value.
     #[error("missing value after NAME:")]
     NothingAfterName,
@@ -169,6 +172,12 @@ impl FromStr for Period {
     }
 }
 
+impl From<FieldList> for Fields {
+    fn from(FieldList(fields): FieldList) -> Fields {
+        fields
+    }
+}
+
 impl From<Period> for Duration {
     fn from(Period(duration): Period) -> Duration {
         duration
@@ -275,6 +284,10 @@ pub struct Surroundings {
     pub find_user: fn(&str) -> Option<Uid>,
     /// Reads the text of a configuration file.
     pub read_config: fn(&Path) -> Result<String, ReadConfigError>,
+    /// Finds the configuration files that a path or glob means, in the order of their names.
+    pub find_configs: fn(&Path) -> Result<Vec<PathBuf>, ReadConfigError>,
+    /// Finds an environment variable.
+    pub variable: fn(&str) -> Option<OsString>,
     /// Whether the control groups of systemd are in sight, given where sysfs is mounted.
     pub has_units: fn(&Path) -> bool,
 }
@@ -290,6 +303,8 @@ impl Surroundings {
             user: Uid(1000),
             find_user: |name| (name == "www-data").then_some(Uid(33)),
             read_config,
+            find_configs: |path| Ok(vec![path.to_owned()]),
+            variable: |_| None,
             has_units: |_| true,
         }
     }
@@ -338,6 +353,8 @@ pub struct Settings {
     pub rest: Option<Label>,
     /// Whether a resident process asks the kernel for a record of each exit.
     pub exit_records: Option<bool>,
+    /// The files that they were read from.
+    pub files: Vec<PathBuf>,
     /// What was found to be wrong with them already.
     pub mistakes: Vec<Mistake>,
 }
@@ -348,12 +365,17 @@ impl Settings {
         let mut selectors = below.selectors;
         for selector in &mut selectors {
             selector.tags.retain(|(key, _)| !self.sets_tag(key));
+            // `--fields` is for all groups.
+            selector.fields.take_if(|_| self.fields.is_some());
         }
         selectors.extend(self.selectors);
         let mut mistakes = below.mistakes;
         mistakes.extend(self.mistakes);
+        let mut files = below.files;
+        files.extend(self.files);
         Settings {
             selectors,
+            files,
             mistakes,
             // `--host` also overrides a tag `host` of the file.
             tags: self.tags.over(below.tags, self.host.is_some()),
@@ -412,7 +434,18 @@ impl Settings {
             Format::Influx | Format::Json | Format::Table => Fields::default(),
         };
         let fields = self.fields.map_or_else(default_fields, |FieldList(fields)| fields);
-        let mut key = job_key(&self.selectors, &fields, (self.host.as_deref(), &self.tags));
+        // Prometheus adds a label of its own for the host.
+        let default_host = Some(&surroundings.host).filter(|_| format != Format::Prometheus);
+        let host = self.host.as_ref().or(default_host).and_then(|host| Label::new(host));
+        let memory = self.memory.unwrap_or_default();
+        let tags = self.tags.clone().with_host(host);
+        let is_exclusive = self.exclusive.unwrap_or_default();
+        let rest = self.rest.clone();
+        let options = Options { tags, memory, fields, format, sort: None, is_exclusive, rest };
+        let mut plan = Plan::new(self.selectors.clone(), options)?;
+        let sort = self.sort.filter(|_| format == Format::Table);
+        plan.sort = sort.map(|key| key.among(&plan.fields)).transpose()?;
+        let mut key = job_key(&self.selectors, &plan.fields, (self.host.as_deref(), &self.tags));
         if self.exclusive == Some(true) {
             key.extend_from_slice(b"exclusive");
         }
@@ -420,17 +453,6 @@ impl Settings {
             key.extend_from_slice(b"rest");
             key.extend_from_slice(rest.as_str().as_bytes());
         }
-        // Prometheus adds a label of its own for the host.
-        let default_host = Some(&surroundings.host).filter(|_| format != Format::Prometheus);
-        let host = self.host.as_ref().or(default_host).and_then(|host| Label::new(host));
-        let memory = self.memory.unwrap_or_default();
-        let sort = self.sort.filter(|_| format == Format::Table);
-        let sort = sort.map(|key| key.among(&fields)).transpose()?;
-        let tags = self.tags.with_host(host);
-        let is_exclusive = self.exclusive.unwrap_or_default();
-        let rest = self.rest;
-        let options = Options { tags, memory, fields, format, sort, is_exclusive, rest };
-        let plan = Plan::new(self.selectors, options)?;
         let wait = self.wait.map(Duration::from);
         let timeout = match (self.timeout.map(Duration::from), wait) {
             (Some(timeout), Some(wait)) if timeout <= wait => {
@@ -451,6 +473,7 @@ impl Settings {
         Ok(Job {
             plan,
             mounts,
+            files: self.files,
             mistakes: self.mistakes,
             baseline,
             output: self.output,

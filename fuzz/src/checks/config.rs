@@ -5,12 +5,13 @@ use psstat::config;
 use psstat::files::config::ReadConfigError;
 use psstat::settings::Surroundings;
 use psstat_core::model::units::Uid;
-use psstat_core::select::selector::Naming;
+use psstat_core::select::selector::{Naming, Selector};
 use std::collections::BTreeSet;
 use std::path::Path;
 
 /// The keys of packaging/psstat.toml.
-const KEYS: [&str; 20] = [
+const KEYS: [&str; 21] = [
+    "include",
     "exclusive",
     "rest",
     "max_groups",
@@ -32,10 +33,11 @@ const KEYS: [&str; 20] = [
     "tags",
     "group",
 ];
-const KEYS_OF_GROUP: [&str; 15] = [
+const KEYS_OF_GROUP: [&str; 17] = [
     "name",
     "pid",
     "pid_file",
+    "pid_files",
     "systemd",
     "cgroup",
     "cgroup_regex",
@@ -45,6 +47,7 @@ const KEYS_OF_GROUP: [&str; 15] = [
     "exe_regex",
     "user",
     "children",
+    "fields",
     "max_groups",
     "overflow",
     "tags",
@@ -59,6 +62,8 @@ pub fn surroundings() -> Surroundings {
         user: Uid(1000),
         find_user: |name| (name == "www-data").then_some(Uid(33)),
         read_config: |_| Err(ReadConfigError::TooLong),
+        find_configs: |_| Ok(Vec::new()),
+        variable: |name| name.len().is_multiple_of(2).then(|| name.into()),
         has_units: |_| true,
     }
 }
@@ -82,27 +87,18 @@ pub fn check(bytes: &[u8]) -> bool {
     let table: toml::Table = text.parse().expect("what is accepted is TOML");
     check_keys(table.keys(), &KEYS);
     let groups = table.get("group").map_or(&[][..], |groups| groups.as_array().expect("a list"));
-    assert_eq!(settings.selectors.len(), groups.len());
-    for (group, selector) in groups.iter().zip(&settings.selectors) {
+    let mut selectors = settings.selectors.iter();
+    for group in groups {
         let group = group.as_table().expect("a table");
         check_keys(group.keys(), &KEYS_OF_GROUP);
-        check_label(selector.name().map(|name| name.as_str()));
-        assert_eq!(selector.naming != Naming::Own, group.contains_key("name"));
-        let conditions = &selector.conditions;
-        for (key, has) in [
-            ("pattern", conditions.pattern.is_some()),
-            ("cmdline", conditions.cmdline.is_some()),
-            ("exe", conditions.exe.as_ref().is_some_and(|exe| exe.glob().is_some())),
-            ("exe_regex", conditions.exe.as_ref().is_some_and(|exe| exe.glob().is_none())),
-            ("user", conditions.user.is_some()),
-        ] {
-            assert_eq!(group.contains_key(key), has, "{key}");
+        // One selector for each combination of the values.
+        let values = |key| group.get(key).and_then(toml::Value::as_array).map_or(1, Vec::len);
+        let combinations = LISTS.into_iter().map(values).product();
+        for selector in selectors.by_ref().take(combinations) {
+            check_selector(group, selector);
         }
-        let children = group.get("children").and_then(toml::Value::as_bool).unwrap_or(true);
-        assert_eq!(selector.children, children);
-        let tags = group.get("tags").and_then(toml::Value::as_table).map_or(0, toml::Table::len);
-        assert_eq!(selector.tags.len(), tags);
     }
+    assert_eq!(selectors.next(), None, "a selector of no group");
     let job = match settings.job(&surroundings) {
         Ok(job) => job,
         Err(error) => {
@@ -119,6 +115,41 @@ pub fn check(bytes: &[u8]) -> bool {
         }
     }
     true
+}
+
+/// The keys of a group that take lists.
+const LISTS: [&str; 11] = [
+    "pid",
+    "pid_file",
+    "pid_files",
+    "systemd",
+    "cgroup",
+    "cgroup_regex",
+    "pattern",
+    "cmdline",
+    "exe",
+    "exe_regex",
+    "user",
+];
+
+fn check_selector(group: &toml::Table, selector: &Selector) {
+    check_label(selector.name().map(|name| name.as_str()));
+    assert_eq!(selector.naming != Naming::Own, group.contains_key("name"));
+    let conditions = &selector.conditions;
+    for (key, has) in [
+        ("pattern", conditions.pattern.is_some()),
+        ("cmdline", conditions.cmdline.is_some()),
+        ("exe", conditions.exe.as_ref().is_some_and(|exe| exe.glob().is_some())),
+        ("exe_regex", conditions.exe.as_ref().is_some_and(|exe| exe.glob().is_none())),
+        ("user", conditions.user.is_some()),
+    ] {
+        assert_eq!(group.contains_key(key), has, "{key}");
+    }
+    let children = group.get("children").and_then(toml::Value::as_bool).unwrap_or(true);
+    assert_eq!(selector.children, children);
+    assert_eq!(selector.fields.is_some(), group.contains_key("fields"));
+    let tags = group.get("tags").and_then(toml::Value::as_table).map_or(0, toml::Table::len);
+    assert_eq!(selector.tags.len(), tags);
 }
 
 fn check_keys<'t>(keys: impl Iterator<Item = &'t String>, known: &[&str]) {

@@ -180,7 +180,7 @@ fn selector(bytes: &mut Bytes<'_>) -> Selector {
     }
     let tags = tags(bytes);
     let children = !bytes.one_in(4);
-    Selector { naming, source, conditions, children, tags, place: None }
+    Selector { naming, source, conditions, children, tags, fields: None, place: None }
 }
 
 /// A glob or a regex.

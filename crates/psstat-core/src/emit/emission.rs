@@ -13,8 +13,10 @@ pub struct Emission<'e> {
     pub reports: &'e [Report],
     /// The tags of the lines of each selector, without `process_name`.
     pub tags: &'e [Tags],
-    /// The fields to print.
+    /// All fields that a group prints.
     pub fields: &'e Fields,
+    /// The fields to print of the groups of each selector.
+    pub fields_of: &'e [Fields],
     /// When the sample was taken.
     pub taken: WallNanos,
 }
@@ -25,9 +27,19 @@ impl Emission<'_> {
         self.tags.get(report.selector).map_or(&[], |tags| tags)
     }
 
+    /// The fields to print of a group.
+    fn fields(&self, report: &Report) -> &[Field] {
+        self.fields_of.get(report.selector).unwrap_or(self.fields).as_slice()
+    }
+
+    /// Whether a field is printed of a group.
+    pub fn shows(&self, report: &Report, field: Field) -> bool {
+        self.fields(report).contains(&field)
+    }
+
     /// The fields whose values are known for a group, with these values.
     pub fn known(&self, report: &Report) -> impl Iterator<Item = (Field, Value)> {
-        let fields = self.fields.as_slice().iter();
+        let fields = self.fields(report).iter();
         fields.filter_map(move |&field| Some((field, field.value(report)?)))
     }
 }

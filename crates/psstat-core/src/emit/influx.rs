@@ -69,7 +69,9 @@ mod tests {
 
     fn lines(reports: &[Report], tags: &[(Label, Label)], taken: WallNanos) -> String {
         let fields = Fields::default();
-        super::lines(&Emission { reports, tags: &[tags.to_vec()], fields: &fields, taken })
+        let tags = [tags.to_vec()];
+        let fields = &fields;
+        super::lines(&Emission { reports, tags: &tags, fields, fields_of: &[], taken })
     }
 
     fn report(name: &[u8], cpu: Option<f64>, memory: Option<f64>, processes: u64) -> Report {
@@ -110,8 +112,13 @@ mod tests {
     fn fields_keep_their_order_and_empty_lines_are_skipped() {
         let reports = [report(b"x", None, Some(0.5), 3), report(b"y", Some(1.0), None, 4)];
         let fields = Fields::new([Field::Processes, Field::CpuShare]);
-        let emission =
-            Emission { reports: &reports, tags: &[], fields: &fields, taken: WallNanos(7) };
+        let emission = Emission {
+            reports: &reports,
+            tags: &[],
+            fields: &fields,
+            fields_of: &[],
+            taken: WallNanos(7),
+        };
         let expected =
             "psstat,process_name=x n_proc=3i 7\npsstat,process_name=y n_proc=4i,p_cpu=1 7\n";
         assert_eq!(super::lines(&emission), expected);

@@ -64,6 +64,7 @@ mod tests {
             reports: &reports,
             tags: &[tags.to_vec()],
             fields: &Fields::default(),
+            fields_of: &[],
             taken: WallNanos(1_562_471_764_000_000_000),
         };
         assert_eq!(

@@ -21,7 +21,8 @@ pub fn page(emission: &Emission<'_>) -> String {
         emission.reports.iter().map(|report| labels(emission.tags(report))).collect();
     let mut text = String::new();
     for &field in emission.fields.as_slice() {
-        if !emission.reports.iter().any(|report| field.metric_value(report).is_some()) {
+        let value = |report| field.metric_value(report).filter(|_| emission.shows(report, field));
+        if !emission.reports.iter().any(|report| value(report).is_some()) {
             continue;
         }
         let row = field.row();
@@ -34,7 +35,7 @@ pub fn page(emission: &Emission<'_>) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {metric_type}");
         for (report, labels) in emission.reports.iter().zip(&labels) {
-            let Some(value) = field.metric_value(report) else { continue };
+            let Some(value) = value(report) else { continue };
             let _ = write!(text, "{name}{{{labels}process_name=");
             quoted(report.label.as_str(), &mut text);
             text.push_str("} ");
@@ -173,6 +174,7 @@ mod tests {
             reports: &reports,
             tags: &[tags.to_vec()],
             fields: &Fields::default(),
+            fields_of: &[],
             taken: WallNanos(7),
         };
         let text = page(&emission);
@@ -229,6 +231,39 @@ mod tests {
         assert!(text.contains("psstat_build_info{version=\"1.2.3\"} 1\n"), "{text}");
         assert!(text.contains("\npsstat_sample_duration_seconds 0.25\n"), "{text}");
         assert!(!text.contains("warnings") && !text.contains("unmeasured"), "{text}");
+    }
+
+    #[test]
+    fn a_metric_has_lines_for_the_groups_that_print_it() {
+        let reports = [
+            Report { cpu: Some(0.42), ..empty_report("web") },
+            Report { cpu: Some(0.1), selector: 1, ..empty_report("db") },
+        ];
+        let (fields, count) =
+            (Fields::new([Field::Processes, Field::CpuShare]), Fields::new([Field::Processes]));
+        let emission = Emission {
+            reports: &reports,
+            tags: &[],
+            fields: &fields,
+            fields_of: &[count.clone(), fields.clone()],
+            taken: WallNanos(7),
+        };
+        let samples = |emission: &Emission<'_>| {
+            let page = page(emission);
+            let lines = page.lines().filter(|line| !line.starts_with('#'));
+            lines.map(ToOwned::to_owned).collect::<Vec<String>>()
+        };
+        assert_eq!(
+            samples(&emission),
+            [
+                "psstat_processes{process_name=\"web\"} 0",
+                "psstat_processes{process_name=\"db\"} 0",
+                "psstat_cpu_cores{process_name=\"db\"} 0.1",
+            ]
+        );
+        let fields_of = [count.clone(), count];
+        let page = page(&Emission { fields_of: &fields_of, ..emission });
+        assert!(!page.contains("cpu_cores"), "a metric of no group has no head: {page}");
     }
 
     #[test]

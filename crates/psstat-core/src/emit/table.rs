@@ -7,7 +7,8 @@
 //! total (2 groups)  357.0%  ~1.7%     70
 //! ```
 //!
-//! Each cell has its unit. A value that is not known is `-`. No line is wider than the screen: long names
+//! Each cell has its unit. A value that is not known is `-`, and the cell of a field that a group does not
+//! print is empty. No line is wider than the screen: long names
 //! are cut in the middle, and if that is not enough, columns on the right are left out.
 
 use super::emission::Emission;
@@ -75,17 +76,20 @@ pub fn page(emission: &Emission<'_>, style: &Style<'_>) -> String {
         Some(Sort::Name) => reports.sort_by(|a, b| a.label.cmp(&b.label)),
         // What is not known comes last.
         Some(Sort::By(field)) => reports.sort_by(|a, b| {
-            let number = |report| field.value(report).map_or(-1.0, Value::number);
+            let is_column = emission.fields.as_slice().contains(&field);
+            let is_shown = |report| !is_column || emission.shows(report, field);
+            let shown = |report| field.value(report).filter(|_| is_shown(report));
+            let number = |report| shown(report).map_or(-1.0, Value::number);
             number(b).total_cmp(&number(a))
         }),
     }
     let fields = emission.fields.as_slice();
     let mut rows: Vec<Row> = Vec::from([header(fields)]);
-    rows.extend(reports.iter().map(|report| row(report, fields)));
+    rows.extend(reports.iter().map(|report| row(report, emission)));
     rows.extend(unknown.iter().map(|label| unknown_row(label, fields)));
     let needs_total = reports.len() > 1;
     if needs_total && are_disjoint {
-        let mut total = total(&reports, fields, style.memory);
+        let mut total = total(&reports, emission, style.memory);
         if !unknown.is_empty() {
             let all = reports.len() + unknown.len();
             total.name = format!("{TOTAL} ({} of {all} groups)", reports.len());
@@ -131,14 +135,15 @@ fn header(fields: &[Field]) -> Row {
     Row { name: "GROUP".to_owned(), cells: cells.collect(), look: Look::Header }
 }
 
-fn row(report: &Report, fields: &[Field]) -> Row {
+fn row(report: &Report, emission: &Emission<'_>) -> Row {
     let cell = |field: &Field| match field.value(report) {
+        _ if !emission.shows(report, *field) => String::new(),
         Some(value) => cell(value.number(), field.row().unit),
         None => NOT_KNOWN.to_owned(),
     };
     Row {
         name: shown(&report.label),
-        cells: fields.iter().map(cell).collect(),
+        cells: emission.fields.as_slice().iter().map(cell).collect(),
         look: if report.processes == 0 { Look::Down } else { Look::Plain },
     }
 }
@@ -150,15 +155,16 @@ fn unknown_row(label: &Label, fields: &[Field]) -> Row {
 }
 
 /// The total of groups that have no process in common. The total of a field is not known if one of its
-/// values is not.
-fn total(reports: &[&Report], fields: &[Field], memory: MemoryMode) -> Row {
+/// values is not. There is none if a group does not print the field.
+fn total(reports: &[&Report], emission: &Emission<'_>, memory: MemoryMode) -> Row {
+    let is_of_all = |field| reports.iter().all(|report| emission.shows(report, field));
     let sum = |field: Field| {
         let values = reports.iter().map(|report| field.value(report).map(Value::number));
         values.sum::<Option<f64>>()
     };
     let cell = |&field: &Field| match (field, sum(field)) {
         // The age of a group is that of its oldest process. Groups stall and are limited at the same time.
-        (field, _) if !adds_up(field) => String::new(),
+        (field, _) if !adds_up(field) || !is_of_all(field) => String::new(),
         (_, None) => NOT_KNOWN.to_owned(),
         // Groups can have pages in common, of a library for example. Only PSS divides them up.
         (Field::Memory | Field::MemoryShare, Some(sum)) if memory != MemoryMode::Pss => {
@@ -166,7 +172,7 @@ fn total(reports: &[&Report], fields: &[Field], memory: MemoryMode) -> Row {
         }
         (_, Some(sum)) => cell(sum, field.row().unit),
     };
-    let cells = fields.iter().map(cell).collect();
+    let cells = emission.fields.as_slice().iter().map(cell).collect();
     Row { name: format!("{TOTAL} ({} groups)", reports.len()), cells, look: Look::Total }
 }
 
@@ -375,7 +381,7 @@ mod tests {
 
     fn table(reports: &[Report], fields: &[Field], style: &Style<'_>) -> String {
         let fields = Fields::new(fields.iter().copied());
-        page(&Emission { reports, tags: &[], fields: &fields, taken: WallNanos(7) }, style)
+        table_of(reports, &fields, &[], style)
     }
 
     /// A table as it is written here, with a line feed in front.
@@ -464,6 +470,33 @@ GROUP                 SWAP  STARTS  THROTTLED  CPU STALL  MEM STALL  IO STALL  O
 web                3.0 MiB       3       3.0%       3.0%       3.0%      3.0%          3    3.0 MiB   3.0 MiB
 db                40.0 MiB      40      40.0%      40.0%      40.0%     40.0%         40   40.0 MiB  40.0 MiB
 total (2 groups)  43.0 MiB      43      43.0%                                         43
+",
+        );
+    }
+
+    fn table_of(
+        reports: &[Report],
+        fields: &Fields,
+        fields_of: &[Fields],
+        style: &Style<'_>,
+    ) -> String {
+        page(&Emission { reports, tags: &[], fields, fields_of, taken: WallNanos(7) }, style)
+    }
+
+    #[test]
+    fn the_cell_of_a_field_that_a_group_does_not_print_is_empty() {
+        let mut both = reports()[..2].to_vec();
+        both[1].selector = 1;
+        let fields = Fields::new([Field::CpuShare, Field::Processes]);
+        let fields_of = [Fields::new([Field::Processes]), fields.clone()];
+        let style = Style { sort: Some(Sort::By(Field::CpuShare)), ..STYLE };
+        assert_table(
+            &table_of(&both, &fields, &fields_of, &style),
+            "
+GROUP                          CPU  PROCS
+postgresql@15-main.service  315.0%     65
+web                                     5
+total (2 groups)                       70
 ",
         );
     }

@@ -10,7 +10,7 @@ use crate::kernel::{Clocks, Kernel};
 use crate::model::buffer::Buffer;
 use crate::model::control_group::ControlGroup;
 use crate::model::exit::Exit;
-use crate::model::pid_file::PidFileError;
+use crate::model::pid_file::{PidFile, PidFileError};
 use crate::model::process::Process;
 use crate::model::read_error::{ReadError, Reason, Unreadable};
 use crate::model::snapshot::Snapshot;
@@ -34,13 +34,20 @@ pub struct PickedPid {
     pub selector: usize,
     /// The pid.
     pub pid: Pid,
-    /// When its pid file was last written, in nanoseconds since 1970. `None` if there is no pid
-    /// file.
-    written: Option<i64>,
+    /// The pid file that names it. `None` if there is none.
+    file: Option<NamingFile>,
 }
 
-/// The processes that selectors pick by pid. Reads their pid files. A file that does not exist names
-/// no process; of one that cannot be read, nobody knows.
+/// A pid file that names a process.
+#[derive(Debug)]
+struct NamingFile {
+    path: Vec<u8>,
+    /// When it was last written, in nanoseconds since 1970.
+    written: i64,
+}
+
+/// The processes that selectors pick by pid. Reads their pid files. A file that does not exist, or a glob
+/// that matches none, names no process; of one that cannot be read, nobody knows.
 pub fn picked_pids(
     selectors: &Selectors,
     kernel: &impl Kernel,
@@ -51,28 +58,60 @@ pub fn picked_pids(
     for (index, selector) in selectors.iter().enumerate() {
         match &selector.source {
             Source::Pid(pid) => {
-                picked.push(PickedPid { selector: index, pid: *pid, written: None });
+                picked.push(PickedPid { selector: index, pid: *pid, file: None });
             }
-            Source::PidFile(path) => match kernel.pid_file(path) {
-                Ok(file) => picked.push(PickedPid {
-                    selector: index,
-                    pid: file.pid,
-                    written: Some(file.written),
-                }),
-                Err(error) => {
-                    let is_absent = error == PidFileError::NotFound;
-                    let warning = Warning::PidFile { path: path.clone(), error };
+            Source::PidFile(path) => {
+                let (files, error) = naming_files(path, kernel);
+                let of_file = |(pid, file)| PickedPid { selector: index, pid, file: Some(file) };
+                picked.extend(files.into_iter().map(of_file));
+                if let Some((path, error)) = error {
+                    let is_absent = matches!(error, PidFileError::NotFound | PidFileError::NoMatch);
+                    let warning = Warning::PidFile { path, error };
                     if is_absent {
                         diagnostics.add(warning);
                     } else {
                         doubts.add(warning, [Subject::Selector(index)]);
                     }
                 }
-            },
+            }
             _ => {}
         }
     }
     picked
+}
+
+/// A pid file or a glob, and why it names no process.
+type BadFile = (Vec<u8>, PidFileError);
+
+/// The processes that a pid file names, or all that match a glob, and why it is not known which. If several
+/// files name a process, the last one that was written counts. Of several errors, the first is enough.
+fn naming_files(path: &[u8], kernel: &impl Kernel) -> (BTreeMap<Pid, NamingFile>, Option<BadFile>) {
+    let mut named: BTreeMap<Pid, NamingFile> = BTreeMap::new();
+    let found = match kernel.pid_files(path) {
+        Ok(found) => found,
+        Err(error) => return (named, Some((path.to_vec(), error))),
+    };
+    if found.is_empty() {
+        return (named, Some((path.to_vec(), PidFileError::NoMatch)));
+    }
+    let mut first_error = None;
+    for file in found {
+        match kernel.pid_file(&file) {
+            Ok(PidFile { pid, written }) => {
+                let is_newer = named.get(&pid).is_none_or(|known| known.written < written);
+                if is_newer {
+                    named.insert(pid, NamingFile { path: file, written });
+                }
+            }
+            // It has been removed since, or is not what the glob is meant for.
+            Err(PidFileError::NotFound | PidFileError::Directory | PidFileError::NotRegular)
+                if file != path => {}
+            Err(error) => {
+                first_error.get_or_insert((file, error));
+            }
+        }
+    }
+    (named, first_error)
 }
 
 /// The roots in one snapshot.
@@ -236,35 +275,28 @@ impl<K: Kernel> RootFinder<'_, K> {
         }
     }
 
-    fn pid_file(&self, picked: &PickedPid) -> Option<&Vec<u8>> {
-        match &self.selectors[picked.selector].source {
-            Source::PidFile(path) => Some(path),
-            _ => None,
-        }
-    }
-
     fn comm(&self, root: Root) -> Vec<u8> {
         self.snapshot.names.text(self.snapshot.processes[root.process].comm).to_vec()
     }
 
     fn not_running(&self, picked: &PickedPid) -> Warning {
         let pid = picked.pid;
-        match self.pid_file(picked) {
-            Some(path) => Warning::PidFileNotRunning { path: path.clone(), pid },
+        match &picked.file {
+            Some(file) => Warning::PidFileNotRunning { path: file.path.clone(), pid },
             None => Warning::PidNotRunning(pid),
         }
     }
 
     fn conditions_not_met(&self, picked: &PickedPid, root: Root) -> Warning {
-        let path = self.pid_file(picked).cloned();
+        let path = picked.file.as_ref().map(|file| file.path.clone());
         Warning::ConditionsNotMet { path, pid: picked.pid, comm: self.comm(root) }
     }
 
     fn stale(&self, picked: &PickedPid, root: Root) -> Option<Warning> {
-        let (path, written) = (self.pid_file(picked)?, picked.written?);
+        let NamingFile { path, written } = picked.file.as_ref()?;
         let start = self.snapshot.processes[root.process].id.start;
         let date = date_of(start, self.clocks, self.kernel.constants().hz);
-        let late = date.saturating_sub(written);
+        let late = date.saturating_sub(*written);
         (late > CLEARLY_AFTER).then(|| Warning::StalePidFile {
             path: path.clone(),
             pid: picked.pid,

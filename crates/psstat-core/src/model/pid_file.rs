@@ -19,6 +19,12 @@ pub enum PidFileError {
     /// The file does not exist.
     #[error("not found")]
     NotFound,
+    /// No file matches a glob.
+    #[error("no file matches")]
+    NoMatch,
+    /// Too many files match a glob.
+    #[error("too many files or directories match: write a glob that matches fewer")]
+    TooMany,
     /// psstat's user may not read it.
     #[error("permission denied: let psstat's user read it")]
     Denied,

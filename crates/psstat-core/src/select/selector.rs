@@ -6,6 +6,7 @@
 //! A `[[group]]` can combine a source with several conditions.
 
 use super::template::{Bound, Template, placeholder_end};
+use crate::field::Fields;
 use crate::model::label::Label;
 use crate::model::units::{Pid, Uid};
 use alloc::format;
@@ -26,6 +27,8 @@ pub struct Selector {
     pub children: bool,
     /// Tags of the group, in addition to the common tags.
     pub tags: Vec<(Label, Label)>,
+    /// The fields of the group's lines. `None` means those of the plan.
+    pub fields: Option<Fields>,
     /// Where it was written. `None` if it was typed on the command line.
     pub place: Option<Place>,
 }
@@ -106,7 +109,7 @@ pub enum Source {
     Rest,
     /// The process with that pid.
     Pid(Pid),
-    /// The process whose pid is in the file with that path.
+    /// The process whose pid is in the file with that path, or in any file that matches it.
     PidFile(Vec<u8>),
     /// The processes of every systemd unit whose id matches the glob, which
     /// [`systemd::expand`](super::systemd::expand) has expanded.
@@ -149,7 +152,8 @@ impl Selector {
     /// A selector that picks every candidate of a source, with its descendants.
     pub fn new(naming: impl Into<Naming>, source: Source) -> Selector {
         let (naming, conditions) = (naming.into(), Conditions::default());
-        Selector { naming, source, conditions, children: true, tags: Vec::new(), place: None }
+        let tags = Vec::new();
+        Selector { naming, source, conditions, children: true, tags, fields: None, place: None }
     }
 
     /// A selector that picks all processes that meet the conditions, with their descendants.

@@ -149,6 +149,7 @@ fn meant(kind: Kind, typed: Vec<JobArgs>, surroundings: &Surroundings) -> Result
         settings.wait = None;
         settings.format = Some(Format::Table);
         settings.fields = FieldList::of_names(FIELDS_OF_TOP.map(Field::name)).ok();
+        settings.selectors.iter_mut().for_each(|selector| selector.fields = None);
     }
     // In the file, it is for those who ask for a table.
     if is_sorted && settings.format != Some(Format::Table) {
@@ -349,6 +350,7 @@ impl JobArgs {
             exclusive: None,
             rest: None,
             exit_records: self.exit_records.then_some(true),
+            files: Vec::new(),
             mistakes: with_space.collect(),
         })
     }

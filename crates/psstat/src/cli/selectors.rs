@@ -66,7 +66,7 @@ impl SelectorKind {
             SelectorKind::PidFile => (
                 "pid-file",
                 "[NAME:]PATH",
-                "The process whose pid is on the first line of the file",
+                "The process whose pid is on the first line of the file, or of\neach that matches a glob",
             ),
             SelectorKind::Pattern => (
                 "pattern",

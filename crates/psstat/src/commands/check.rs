@@ -17,6 +17,7 @@ use psstat_core::plan::Plan;
 use psstat_core::select::selector::{Selector, User};
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 /// Prints what the job would measure, and warns of mistakes. That there is a job means that command line and file are
 /// valid. It stays valid if the processes cannot be counted, because it may be for another machine.
@@ -149,10 +150,29 @@ fn summary(job: &Job, looked_up: &Plan, counted: Option<&Counted>) -> String {
         }
         let tags: Vec<String> = tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
         text += &format!("    tags: {}\n", tags.join(", "));
+        if plan.fields_of[index] != plan.fields {
+            text += &format!("    fields: {}\n", names(&plan.fields_of[index]));
+        }
     }
-    let fields: Vec<&str> = plan.fields.as_slice().iter().map(|field| field.name()).collect();
-    text += &format!("  fields: {}; memory: {}\n", fields.join(", "), plan.memory.name());
+    text += &format!("  fields: {}; memory: {}\n", names(&plan.fields), plan.memory.name());
     text += &format!("  {}\n", running(job).join("; "));
+    if !job.files.is_empty() {
+        text += &format!("  files: {}\n", list(&job.files));
+    }
+    text
+}
+
+fn names(fields: &Fields) -> String {
+    let names: Vec<&str> = fields.as_slice().iter().map(|field| field.name()).collect();
+    names.join(", ")
+}
+
+fn list(files: &[PathBuf]) -> String {
+    let mut text = String::new();
+    for (index, file) in files.iter().enumerate() {
+        text.push_str(if index > 0 { ", " } else { "" });
+        printable(file.as_os_str().as_bytes(), &mut text);
+    }
     text
 }
 

@@ -1,5 +1,6 @@
 //! What can be wrong with a configuration file, and how to fix it.
 
+use super::variables::VariableError;
 use crate::settings::{TagError, ValueError};
 use psstat_core::model::label::Label;
 use psstat_core::select::matcher::PatternError;
@@ -7,19 +8,24 @@ use psstat_core::select::recipe::TemplateError;
 use std::path::PathBuf;
 use thiserror::Error;
 
+/// At most so many selectors are made of one group.
+pub const MOST_COMBINATIONS: usize = 1000;
+
 /// Why a configuration file was refused: all that is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{}", .0.first().map(ToString::to_string).unwrap_or_default())]
 pub struct ConfigErrors(Vec<ConfigError>);
 
 impl ConfigErrors {
-    /// These errors, in the order of their lines. `None` if there is none.
-    pub fn new(mut errors: Vec<ConfigError>) -> Option<ConfigErrors> {
-        errors.sort_by_key(|error| error.line);
+    /// These errors, in the order of the files and of their lines. `None` if there is none.
+    pub fn new(mut errors: Vec<ConfigError>, files: &[PathBuf]) -> Option<ConfigErrors> {
+        errors.sort_by_cached_key(|error| {
+            (files.iter().position(|path| *path == error.path), error.line)
+        });
         if errors.is_empty() { None } else { Some(ConfigErrors(errors)) }
     }
 
-    /// The errors, in the order of their lines.
+    /// The errors, in the order of the files and of their lines.
     pub fn iter(&self) -> impl Iterator<Item = &ConfigError> {
         self.0.iter()
     }
@@ -67,6 +73,26 @@ pub enum Problem {
     /// An option in a group.
     #[error("{0} is not a key of a group: move it to the top of the file, above the first [table]")]
     BelongsAtTop(&'static str),
+    /// An option among tags.
+    #[error(
+        "{0} is an option, and below [tags] it would be a tag: move it to the top of the file, above the \
+         first [table]; if you mean a tag, write tags = {{ {0} = \"...\" }}"
+    )]
+    OptionAmongTags(&'static str),
+    /// An option in an included file.
+    #[error("{}", not_in_included(.0))]
+    OptionInIncluded(&'static str),
+    /// A file that is to be included cannot be read.
+    #[error("cannot read {}: {reason}", path.display())]
+    Unreadable {
+        /// The file, or the glob.
+        path: PathBuf,
+        /// The reason.
+        reason: String,
+    },
+    /// An environment variable has no value.
+    #[error(transparent)]
+    Variable(VariableError),
     /// A value of the wrong type.
     #[error("{key} must be {expected}, as in {key} = {example}; this is of type {found}")]
     Type {
@@ -128,6 +154,13 @@ pub enum Problem {
         /// The other one.
         second: &'static str,
     },
+    /// The lists of a group make too many combinations.
+    #[error(
+        "the lists of this [[group]] make {0} combinations, and at most {most} are allowed: write several \
+         [[group]]s with the same name",
+        most = MOST_COMBINATIONS
+    )]
+    TooManyCombinations(usize),
     /// A group has neither a source nor a condition.
     #[error(
         "this [[group]] selects nothing: add a pid, pid_file, systemd, cgroup, pattern, cmdline, exe \
@@ -146,6 +179,21 @@ pub enum Problem {
          one line, so use one value"
     )]
     TagConflict(Label),
+    /// Two parts of one group have different fields.
+    #[error(
+        "fields differ from those of another [[group]] of the same name: they make one group with one line, so \
+         give the list once"
+    )]
+    FieldsConflict,
+}
+
+fn not_in_included(key: &str) -> String {
+    match key {
+        "tags" => "tags of every line belong into the file that includes this one; those of a group are in its \
+                   [[group]], as in tags = { team = \"web\" }"
+            .to_owned(),
+        _ => format!("{key} is an option: move it into the file that includes this one, which has only groups"),
+    }
 }
 
 fn cure(suggestion: Option<&str>, known: &[&str]) -> String {

@@ -1,5 +1,6 @@
 //! The keys of a configuration file and the types of their values, read by serde.
 
+use super::several::Several;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, Visitor};
 use std::collections::BTreeMap;
@@ -9,6 +10,7 @@ use toml::Spanned;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct File {
+    pub include: Option<Several<String>>,
     pub host: Option<Spanned<String>>,
     pub cache_dir: Option<Spanned<String>>,
     pub cache_name: Option<Spanned<String>>,
@@ -40,17 +42,19 @@ pub struct File {
 #[serde(deny_unknown_fields)]
 pub struct Group {
     pub name: Option<Spanned<String>>,
-    pub pid: Option<Spanned<i64>>,
-    pub pid_file: Option<Spanned<String>>,
-    pub systemd: Option<Spanned<String>>,
-    pub cgroup: Option<Spanned<String>>,
-    pub cgroup_regex: Option<Spanned<String>>,
-    pub pattern: Option<Spanned<String>>,
-    pub cmdline: Option<Spanned<String>>,
-    pub exe: Option<Spanned<String>>,
-    pub exe_regex: Option<Spanned<String>>,
-    pub user: Option<Spanned<User>>,
+    pub pid: Option<Several<i64>>,
+    pub pid_file: Option<Several<String>>,
+    pub pid_files: Option<Several<String>>,
+    pub systemd: Option<Several<String>>,
+    pub cgroup: Option<Several<String>>,
+    pub cgroup_regex: Option<Several<String>>,
+    pub pattern: Option<Several<String>>,
+    pub cmdline: Option<Several<String>>,
+    pub exe: Option<Several<String>>,
+    pub exe_regex: Option<Several<String>>,
+    pub user: Option<Several<User>>,
     pub children: Option<bool>,
+    pub fields: Option<Spanned<Names>>,
     pub max_groups: Option<Spanned<i64>>,
     pub overflow: Option<Spanned<String>>,
     #[serde(default)]

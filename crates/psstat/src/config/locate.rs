@@ -12,7 +12,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// Each key with the type of its value and an example.
-const EXAMPLES: [(&str, &str, &str); 32] = [
+const EXAMPLES: [(&str, &str, &str); 34] = [
+    ("include", STRINGS, "\"/etc/psstat.d/*.toml\""),
     ("host", STRING, "\"tengu\""),
     ("cache_dir", STRING, "\"/run/psstat\""),
     ("cache_name", STRING, "\"web\""),
@@ -30,16 +31,17 @@ const EXAMPLES: [(&str, &str, &str); 32] = [
     ("no_sandbox", BOOLEAN, "true"),
     ("exit_records", BOOLEAN, "true"),
     ("name", STRING, "\"web\""),
-    ("pid", NUMBER, "1"),
-    ("pid_file", STRING, "\"/run/nginx.pid\""),
-    ("systemd", STRING, "\"nginx\""),
-    ("cgroup", STRING, "\"user.slice/*\""),
-    ("cgroup_regex", STRING, "\"docker-(?P<id>[0-9a-f]{12})\""),
-    ("pattern", STRING, "\"^nginx$\""),
-    ("cmdline", STRING, "\"--port 80\""),
-    ("exe", STRING, "\"*/nginx\""),
-    ("exe_regex", STRING, "\"/nginx$\""),
-    ("user", "a name or a number", "\"www-data\""),
+    ("pid", "a number or a list of numbers", "1"),
+    ("pid_file", STRINGS, "\"/run/nginx.pid\""),
+    ("pid_files", STRINGS, "[\"/run/a.pid\", \"/run/b.pid\"]"),
+    ("systemd", STRINGS, "\"nginx\""),
+    ("cgroup", STRINGS, "\"user.slice/*\""),
+    ("cgroup_regex", STRINGS, "\"docker-(?P<id>[0-9a-f]{12})\""),
+    ("pattern", STRINGS, "\"^nginx$\""),
+    ("cmdline", STRINGS, "\"--port 80\""),
+    ("exe", STRINGS, "\"*/nginx\""),
+    ("exe_regex", STRINGS, "\"/nginx$\""),
+    ("user", "a name, a number, or a list of them", "\"www-data\""),
     ("children", BOOLEAN, "false"),
     ("exclusive", BOOLEAN, "true"),
     ("rest", STRING, "\"other\""),
@@ -48,6 +50,7 @@ const EXAMPLES: [(&str, &str, &str); 32] = [
 ];
 
 const STRING: &str = "a string";
+const STRINGS: &str = "a string or a list of strings";
 const NUMBER: &str = "a number";
 const BOOLEAN: &str = "true or false";
 
@@ -89,7 +92,45 @@ pub fn problem_at(
     };
     // The innermost value is the shortest.
     let entry = entries.iter().filter(contains).min_by_key(|entry| entry.value.span().len())?;
-    Some((entry.key_span.clone(), entry.wrong_value(text)))
+    Some((entry.key_span.clone(), entry.wrong_value(span, text)))
+}
+
+/// The options of the file, which belong to the file that includes it.
+pub fn options(table: &DeTable<'_>) -> Vec<(&'static str, Range<usize>)> {
+    let is_option = |key: &&'static str| *key != "group";
+    keys_among(table, is_option)
+}
+
+/// The keys of a `[tags]` table that are names of options: they have slipped below its header. What stands
+/// between braces, or behind a dot, cannot slip, so it is meant as a tag.
+pub fn options_among_tags(table: &DeTable<'_>, text: &str) -> Vec<(&'static str, Range<usize>)> {
+    // psstat writes the tag `host` itself, so an option of that name does the same.
+    let is_option = |key: &&'static str| !matches!(*key, "host" | "tags" | "group");
+    let is_behind_dot = |span: &Range<usize>| {
+        text.get(..span.start)
+            .is_some_and(|before| before.trim_end_matches([' ', '\t']).ends_with('.'))
+    };
+    let of_table = |table: &DeTable<'_>| {
+        let tags = table.get("tags").filter(|tags| !text[tags.span().start..].starts_with('{'));
+        let tags = tags.and_then(|tags| tags.get_ref().as_table());
+        let found = tags.map_or_else(Vec::new, |tags| keys_among(tags, is_option));
+        found.into_iter().filter(|(_, span)| !is_behind_dot(span)).collect::<Vec<_>>()
+    };
+    let mut found = of_table(table);
+    let groups = table.get("group").and_then(|groups| groups.get_ref().as_array());
+    let groups = groups.into_iter().flat_map(|groups| groups.iter());
+    found.extend(groups.filter_map(|group| group.get_ref().as_table()).flat_map(of_table));
+    found
+}
+
+/// The keys of a table that are keys of the file.
+fn keys_among(
+    table: &DeTable<'_>,
+    is_wanted: impl Fn(&&'static str) -> bool,
+) -> Vec<(&'static str, Range<usize>)> {
+    let known = keys::<File>().iter().copied().filter(is_wanted);
+    let found = known.filter_map(|name| Some((name, table.get_key_value(name)?.0.span())));
+    found.collect()
 }
 
 /// Removes the keys with these spans.
@@ -111,6 +152,16 @@ pub fn remove(keys: &[Range<usize>], table: &mut DeTable<'_>) {
             _ => {}
         }
     }
+}
+
+/// The value at `span`: this one, or one in its list.
+fn innermost<'a>(value: &'a Spanned<DeValue<'a>>, span: &Range<usize>) -> &'a Spanned<DeValue<'a>> {
+    let is_there = |value: &&Spanned<DeValue<'a>>| {
+        let place = value.span();
+        place.start <= span.start && span.end <= place.end
+    };
+    let values = value.get_ref().as_array().into_iter().flat_map(|values| values.iter());
+    values.into_iter().find(is_there).unwrap_or(value)
 }
 
 fn collect<'a>(place: Place, table: &'a DeTable<'a>, entries: &mut Vec<Entry<'a>>) {
@@ -162,8 +213,10 @@ impl Entry<'_> {
         }
     }
 
-    fn wrong_value(&self, text: &str) -> Problem {
-        let found = self.value.get_ref().type_str();
+    /// `span` is that of the value, or of what is wrong in it.
+    fn wrong_value(&self, span: &Range<usize>, text: &str) -> Problem {
+        let found = innermost(self.value, span);
+        let (found, place) = (found.get_ref().type_str(), found.span());
         let type_error = |expected, example| Problem::Type {
             key: excerpt(self.key).into_owned(),
             expected,
@@ -177,12 +230,12 @@ impl Entry<'_> {
             // The number is larger than any integer of Rust that serde knows.
             (Place::Group, "pid") if found == "integer" => Problem::Value {
                 key: "pid",
-                value: excerpt(&text[self.value.span()]).into_owned(),
+                value: excerpt(&text[place]).into_owned(),
                 reason: ValueError::NotAPid,
             },
             (Place::Group, "user") if found == "integer" => Problem::Value {
                 key: "user",
-                value: excerpt(&text[self.value.span()]).into_owned(),
+                value: excerpt(&text[place]).into_owned(),
                 reason: ValueError::NotAUid,
             },
             (_, key) => match EXAMPLES.iter().find(|(known, ..)| *known == key) {

@@ -13,10 +13,20 @@
 //! exe = "*/nginx"                 # the conditions: pattern, cmdline, exe or exe_regex, user
 //! children = false                # without descendants
 //! tags = { team = "edge" }
+//!
+//! [[group]]
+//! name = "databases"
+//! systemd = ["postgresql@*", "redis"]   # each of them
 //! ```
 //!
-//! Anything unknown is an error with file, line and cure. All errors are found at once. If a misspelt key were ignored, nobody
-//! would notice that a group is not watched.
+//! A `[[group]]` becomes a [`Selector`] for each value of its list, and for each combination if there are
+//! several lists.
+//!
+//! A value may contain environment variables, as in `"${TEAM}"` (`variables.rs`). `include` names further
+//! files of groups.
+//!
+//! Anything unknown is an error with file, line and cure. All errors are found at once. If a misspelt key were
+//! ignored, nobody would notice that a group is not watched.
 //!
 //! `file.rs` declares the keys, `locate.rs` explains what serde refuses, and this file checks the
 //! values.
@@ -24,13 +34,18 @@
 mod error;
 mod file;
 mod locate;
+mod several;
+mod variables;
 
+use crate::files::config::ReadConfigError;
 use crate::settings::{
     self, CacheName, FieldList, Period, Settings, SortKey, Surroundings, TagList, ValueError,
 };
+use error::MOST_COMBINATIONS;
 pub use error::{ConfigError, ConfigErrors, Problem};
 use file::{File, Group, Names, User};
 use psstat_core::account::names::is_reserved;
+use psstat_core::field::Fields;
 use psstat_core::model::label::{Label, excerpt};
 use psstat_core::model::units::Uid;
 use psstat_core::select::matcher::{Matcher, PatternError};
@@ -40,6 +55,7 @@ use psstat_core::select::selector::{
 };
 use psstat_core::select::template::Bound;
 use serde::Deserialize;
+use several::Several;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -47,6 +63,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, Deserializer};
+use variables::Failed;
 
 /// What toml says of a key that is there twice. It does not name the key.
 const DUPLICATE: &str = "duplicate key";
@@ -63,10 +80,12 @@ pub fn parse(
     text: &str,
     surroundings: &Surroundings,
 ) -> Result<Settings, ConfigErrors> {
-    let errors = RefCell::default();
-    let settings = Reader { path, text, surroundings, errors: &errors }.read();
-    match ConfigErrors::new(errors.into_inner()) {
-        None => Ok(settings),
+    let noted = Noted::default();
+    noted.files.borrow_mut().push(path.to_owned());
+    let settings = Reader { path, text, surroundings, noted: &noted, main: None }.read();
+    let files = noted.files.into_inner();
+    match ConfigErrors::new(noted.errors.into_inner(), &files) {
+        None => Ok(Settings { files, ..settings }),
         Some(errors) => Err(errors),
     }
 }
@@ -76,13 +95,27 @@ pub fn keys() -> [&'static [&'static str]; 2] {
     [file::keys::<File>(), file::keys::<Group>()]
 }
 
+/// What is noted while files are read.
+#[derive(Default)]
+struct Noted {
+    errors: RefCell<Vec<ConfigError>>,
+    /// The files, in the order in which they are read.
+    files: RefCell<Vec<PathBuf>>,
+    /// The tags of the groups with a name, by the name and the key.
+    tags: RefCell<BTreeMap<(Label, Label), Label>>,
+    /// The fields of the groups with a name that have a list of their own.
+    fields: RefCell<BTreeMap<Label, Fields>>,
+}
+
 /// Checks the values of a file. It notes each error and goes on.
 #[derive(Clone, Copy)]
 struct Reader<'a> {
     path: &'a Path,
     text: &'a str,
     surroundings: &'a Surroundings,
-    errors: &'a RefCell<Vec<ConfigError>>,
+    noted: &'a Noted,
+    /// The file that includes this one. `None` if this is the one that was given.
+    main: Option<&'a Path>,
 }
 
 impl<'a> Reader<'a> {
@@ -95,7 +128,7 @@ impl<'a> Reader<'a> {
     fn note(self, position: usize, problem: Problem) {
         let line = self.lines_between(0, position) + 1;
         let error = ConfigError { path: self.path.to_owned(), line, problem };
-        self.errors.borrow_mut().push(error);
+        self.noted.errors.borrow_mut().push(error);
     }
 
     fn note_value(self, key: &'static str, span: Range<usize>, reason: ValueError) {
@@ -104,34 +137,66 @@ impl<'a> Reader<'a> {
     }
 
     fn errors_so_far(self) -> usize {
-        self.errors.borrow().len()
+        self.noted.errors.borrow().len()
     }
 
     /// The settings of the file, without those that are wrong.
     fn read(self) -> Settings {
-        let Some(mut table) = self.table() else { return Settings::default() };
-        let mut refused = Vec::new();
+        self.file().map_or_else(Settings::default, |(file, refused)| self.settings(file, &refused))
+    }
+
+    /// The values of the file, and the spans of the keys that were left out of it. `None` if nobody knows
+    /// what belongs where.
+    fn file(self) -> Option<(File, Vec<Range<usize>>)> {
+        let mut table = self.table()?;
+        let mut refused = self.prepare(table.get_mut());
+        locate::remove(&refused, table.get_mut());
         loop {
             let error = match File::deserialize(Deserializer::from(table)) {
-                Ok(file) => return self.settings(file, &refused),
+                Ok(file) => return Some((file, refused)),
                 Err(error) => error,
             };
             // serde stops at the first mistake, so the key that it is about is removed to find the next.
             (table, _) = DeTable::parse_recoverable(self.text);
+            variables::replace(table.get_mut(), self.surroundings.variable);
             locate::remove(&refused, table.get_mut());
             let span = error.span().unwrap_or_default();
             let Some((key, problem)) = locate::problem_at(&span, table.get_ref(), self.text) else {
                 self.note(span.start, Problem::Syntax(error.message().to_owned()));
-                return Settings::default();
+                return None;
             };
             self.note(key.start, problem);
             if self.errors_so_far() >= MOST_ERRORS {
                 self.note(self.text.len(), Problem::TooMany);
-                return Settings::default();
+                return None;
             }
             refused.push(key);
             locate::remove(&refused, table.get_mut());
         }
+    }
+
+    /// Replaces environment variables, and notes keys that TOML allows and psstat does not. Returns the spans
+    /// of the keys to leave out.
+    fn prepare(self, table: &mut DeTable<'_>) -> Vec<Range<usize>> {
+        let mut refused = Vec::new();
+        for Failed { key, start, reason } in variables::replace(table, self.surroundings.variable) {
+            self.note(start, Problem::Variable(reason));
+            refused.push(key);
+        }
+        let mut refuse = |(key, span): (&'static str, Range<usize>),
+                          problem: fn(&'static str) -> Problem| {
+            self.note(span.start, problem(key));
+            refused.push(span);
+        };
+        for found in locate::options_among_tags(table, self.text) {
+            refuse(found, Problem::OptionAmongTags);
+        }
+        if self.main.is_some() {
+            for found in locate::options(table) {
+                refuse(found, Problem::OptionInIncluded);
+            }
+        }
+        refused
     }
 
     /// The file as TOML. `None` if it is none, so that nobody knows what belongs where.
@@ -156,8 +221,12 @@ impl<'a> Reader<'a> {
     fn settings(self, file: File, refused: &[Range<usize>]) -> Settings {
         let bound = Bound::default();
         let bound = self.bound(file.max_groups.as_ref(), file.overflow.as_ref(), &bound);
+        let mut selectors = self.groups(file.group, refused, &bound);
+        if let Some(include) = &file.include {
+            selectors.extend(self.included(include, &bound));
+        }
         Settings {
-            selectors: self.groups(file.group, refused, &bound),
+            selectors,
             tags: self.tags(file.tags),
             host: self.value("host", file.host.as_ref(), |host| Ok(host.as_bytes().to_vec())),
             cache_dir: self.value("cache_dir", file.cache_dir.as_ref(), path),
@@ -177,8 +246,45 @@ impl<'a> Reader<'a> {
             exclusive: file.exclusive,
             rest: self.value("rest", file.rest.as_ref(), label),
             exit_records: file.exit_records,
+            files: Vec::new(),
             mistakes: Vec::new(),
         }
+    }
+
+    /// The groups of the files that are included, in the order of their names.
+    fn included(self, include: &Several<String>, bound: &Bound) -> Vec<Selector> {
+        let mut selectors = Vec::new();
+        let patterns = self.values("include", Some(include), |value| {
+            Some((value.span().start, self.value("include", Some(value), path)?))
+        });
+        for (start, pattern) in patterns {
+            let pattern = self.path.parent().unwrap_or(Path::new("")).join(pattern);
+            let unreadable = |path: &Path, reason: ReadConfigError| {
+                let path = path.to_owned();
+                self.note(start, Problem::Unreadable { path, reason: reason.to_string() });
+            };
+            let found = (self.surroundings.find_configs)(&pattern);
+            let found = found.map_err(|reason| unreadable(&pattern, reason)).unwrap_or_default();
+            for path in found {
+                // A glob can match the file that it is in, and two globs can match one file.
+                if self.noted.files.borrow().contains(&path) {
+                    continue;
+                }
+                self.noted.files.borrow_mut().push(path.clone());
+                let text = match (self.surroundings.read_config)(&path) {
+                    Ok(text) => text,
+                    Err(reason) => {
+                        unreadable(&path, reason);
+                        continue;
+                    }
+                };
+                let reader = Reader { path: &path, text: &text, main: Some(self.path), ..self };
+                if let Some((file, refused)) = reader.file() {
+                    selectors.extend(reader.groups(file.group, &refused, bound));
+                }
+            }
+        }
+        selectors
     }
 
     fn value<T>(
@@ -246,7 +352,8 @@ impl<'a> Reader<'a> {
         bound: &Bound,
     ) -> Vec<Selector> {
         let mut selectors: Vec<Selector> = Vec::new();
-        let mut tags_of_groups: BTreeMap<(Label, Label), Label> = BTreeMap::new();
+        let mut tags_of_groups = self.noted.tags.borrow_mut();
+        let mut fields_of_groups = self.noted.fields.borrow_mut();
         let mut groups = groups.into_iter().peekable();
         let (mut line, mut counted) = (1, 0);
         while let Some(group) = groups.next() {
@@ -257,11 +364,11 @@ impl<'a> Reader<'a> {
             let is_whole = !refused.iter().any(|key| (start..end).contains(&key.start));
             let group = group.into_inner();
             let bound = self.bound(group.max_groups.as_ref(), group.overflow.as_ref(), bound);
-            let Some(selector) = self.selector(start, group, is_whole, bound) else {
-                continue;
-            };
+            let of_group = self.selectors(start, group, is_whole, bound);
             // Selectors of one name are one group, which has one line.
-            if let Some(name) = selector.name() {
+            if let Some(selector) = of_group.first()
+                && let Some(name) = selector.name()
+            {
                 let mut differs = |(key, value): &&(Label, Label)| {
                     let known = tags_of_groups.entry((name.clone(), key.clone()));
                     known.or_insert_with(|| value.clone()) != value
@@ -269,22 +376,25 @@ impl<'a> Reader<'a> {
                 for (key, _) in selector.tags.iter().filter(|tag| differs(tag)) {
                     self.note(start, Problem::TagConflict(key.clone()));
                 }
+                if let Some(fields) = &selector.fields
+                    && fields_of_groups.entry(name.clone()).or_insert_with(|| fields.clone())
+                        != fields
+                {
+                    self.note(start, Problem::FieldsConflict);
+                }
             }
             let file = self.path.to_string_lossy().into_owned();
-            selectors.push(Selector { place: Some(Place { file, line }), ..selector });
+            let place = Some(Place { file, line });
+            let placed = |selector| Selector { place: place.clone(), ..selector };
+            selectors.extend(of_group.into_iter().map(placed));
         }
         selectors
     }
 
-    /// The selector of the `[[group]]` that starts there. `None` if something is wrong with it. If keys
-    /// were removed from it, it is not whole, and does not say what it selects.
-    fn selector(
-        self,
-        start: usize,
-        group: Group,
-        is_whole: bool,
-        bound: Bound,
-    ) -> Option<Selector> {
+    /// The selectors of the `[[group]]` that starts there: one, or one for each combination of the values in
+    /// its lists. None if something is wrong with it. If keys were removed from it, it is not whole, and does
+    /// not say what it selects.
+    fn selectors(self, start: usize, group: Group, is_whole: bool, bound: Bound) -> Vec<Selector> {
         let errors_before = self.errors_so_far();
         let naming = self.value("name", group.name.as_ref(), |name| {
             let naming = Naming::parse(name, bound).ok_or(ValueError::EmptyName)?;
@@ -294,84 +404,143 @@ impl<'a> Reader<'a> {
             Ok(naming)
         });
         let naming = naming.unwrap_or_default();
-        let source = self.source(&group);
-        let conditions = Conditions {
-            pattern: self.pattern("pattern", group.pattern.as_ref(), regex),
-            cmdline: self.pattern("cmdline", group.cmdline.as_ref(), regex),
-            exe: self.executable(&group),
-            user: group.user.and_then(|user| self.user(&user)),
-        };
-        let tags = self.tags(group.tags).into_pairs();
+        let sources = self.sources(&group);
+        let lists = self.conditions(&group);
+        let count = lists.count().saturating_mul(sources.len());
+        if count > MOST_COMBINATIONS {
+            self.note(start, Problem::TooManyCombinations(count));
+        }
+        let fields = group.fields.as_ref().and_then(|names| self.fields(names)).map(Fields::from);
+        let (group, tags) = (&group, self.tags(group.tags.clone()).into_pairs());
         if !is_whole || self.errors_so_far() > errors_before {
-            return None;
+            return Vec::new();
         }
-        if source == Source::All && conditions.is_empty() {
-            self.note(start, Problem::SelectsNothing);
-            return None;
-        }
-        match &naming {
-            Naming::Template(template, _) => {
-                let name = group.name.as_ref().map_or(start, |name| name.span().start);
-                if let Err(reason) = Recipe::new(template, &source, &conditions) {
-                    self.note(name, Problem::Template(reason));
-                    return None;
-                }
-            }
-            Naming::Own | Naming::Given(_) => {
-                let max_groups = group.max_groups.as_ref().map(Spanned::span);
-                let overflow = group.overflow.as_ref().map(Spanned::span);
-                let given = [("max_groups", max_groups), ("overflow", overflow)];
-                for (key, span) in given.into_iter().filter_map(|(key, span)| Some((key, span?))) {
-                    self.note(span.start, Problem::NoTemplate(key));
-                }
-            }
-        }
+        let conditions = lists.combinations();
         let children = group.children.unwrap_or(true);
-        let place = None;
-        let selector = Selector { naming, source, conditions, children, tags, place };
-        if selector.takes_control_groups() && !children {
+        let combined =
+            sources.iter().flat_map(|source| conditions.iter().map(move |c| (source, c)));
+        let selectors: Vec<Selector> = combined
+            .map(|(source, conditions)| Selector {
+                naming: naming.clone(),
+                source: source.clone(),
+                conditions: conditions.clone(),
+                children,
+                tags: tags.clone(),
+                fields: fields.clone(),
+                place: None,
+            })
+            .collect();
+        // In what is checked here, they are all alike.
+        let Some(first) = selectors.first() else { return selectors };
+        if first.source == Source::All && first.conditions.is_empty() {
+            self.note(start, Problem::SelectsNothing);
+        } else if self.is_name_possible(start, group, &selectors)
+            && first.takes_control_groups()
+            && !children
+        {
             self.note(start, Problem::NoChildrenToLeaveOut);
-            return None;
         }
-        Some(selector)
+        if self.errors_so_far() > errors_before { Vec::new() } else { selectors }
     }
 
-    /// Where a group's processes come from. There is at most one source.
-    fn source(self, group: &Group) -> Source {
-        let start =
-            |value: &Option<Spanned<String>>| value.as_ref().map(|value| value.span().start);
-        let pid_file = self.value("pid_file", group.pid_file.as_ref(), path);
-        let pid_file = pid_file.map(|path| Source::PidFile(path.into_os_string().into_vec()));
-        let unit = self.pattern("systemd", group.systemd.as_ref(), glob);
-        let control_group = self.pattern("cgroup", group.cgroup.as_ref(), glob);
-        let by_regex = self.pattern("cgroup_regex", group.cgroup_regex.as_ref(), regex);
-        let by_regex = by_regex.map(|regex| Source::ControlGroup(PathPattern::Regex(regex)));
-        let pid = group.pid.as_ref().and_then(|pid| self.pid(pid));
+    /// Whether the name of a group can be made for each of its selectors, and its other keys fit the name.
+    fn is_name_possible(self, start: usize, group: &Group, selectors: &[Selector]) -> bool {
+        for selector in selectors {
+            let Naming::Template(template, _) = &selector.naming else { continue };
+            if let Err(reason) = Recipe::new(template, &selector.source, &selector.conditions) {
+                let name = group.name.as_ref().map_or(start, |name| name.span().start);
+                self.note(name, Problem::Template(reason));
+                return false;
+            }
+        }
+        let is_template = |selector: &Selector| matches!(selector.naming, Naming::Template(..));
+        if !selectors.iter().any(is_template) {
+            let max_groups = group.max_groups.as_ref().map(Spanned::span);
+            let overflow = group.overflow.as_ref().map(Spanned::span);
+            let given = [("max_groups", max_groups), ("overflow", overflow)];
+            for (key, span) in given.into_iter().filter_map(|(key, span)| Some((key, span?))) {
+                self.note(span.start, Problem::NoTemplate(key));
+            }
+        }
+        true
+    }
+
+    /// Where a group's processes come from: the values of its source, of which there is at most one.
+    fn sources(self, group: &Group) -> Vec<Source> {
+        fn start<T>(value: &Option<Several<T>>) -> Option<usize> {
+            value.as_ref().map(|several| several.span.start)
+        }
+        let pid_file = |key, several: &Option<Several<String>>| {
+            self.values(key, several.as_ref(), |value| {
+                let path = self.value(key, Some(value), path)?;
+                Some(Source::PidFile(path.into_os_string().into_vec()))
+            })
+        };
+        let with_pattern =
+            |key, several: &Option<Several<String>>, compile, source: fn(&str) -> Source| {
+                let values = self.patterns(key, several.as_ref(), compile);
+                values.iter().map(|text| source(text)).collect::<Vec<Source>>()
+            };
+        let by_regex = |regex: &str| Source::ControlGroup(PathPattern::Regex(regex.to_owned()));
         let all = [
-            ("pid", group.pid.as_ref().map(|pid| pid.span().start), pid),
-            ("pid_file", start(&group.pid_file), pid_file),
-            ("systemd", start(&group.systemd), unit.as_deref().map(settings::unit)),
-            ("cgroup", start(&group.cgroup), control_group.as_deref().map(settings::control_group)),
-            ("cgroup_regex", start(&group.cgroup_regex), by_regex),
+            ("pid", start(&group.pid), self.values("pid", group.pid.as_ref(), |pid| self.pid(pid))),
+            ("pid_file", start(&group.pid_file), pid_file("pid_file", &group.pid_file)),
+            ("pid_files", start(&group.pid_files), pid_file("pid_files", &group.pid_files)),
+            (
+                "systemd",
+                start(&group.systemd),
+                with_pattern("systemd", &group.systemd, glob as Compile, settings::unit),
+            ),
+            (
+                "cgroup",
+                start(&group.cgroup),
+                with_pattern("cgroup", &group.cgroup, glob, settings::control_group),
+            ),
+            (
+                "cgroup_regex",
+                start(&group.cgroup_regex),
+                with_pattern("cgroup_regex", &group.cgroup_regex, regex, by_regex),
+            ),
         ];
-        let given = all.into_iter().filter_map(|(key, start, source)| Some((start?, key, source?)));
-        let mut given: Vec<(usize, &'static str, Source)> = given.collect();
+        let given =
+            all.into_iter().filter_map(|(key, start, sources)| Some((start?, key, sources)));
+        let mut given: Vec<(usize, &'static str, Vec<Source>)> = given.collect();
         given.sort_unstable_by_key(|&(start, ..)| start);
         if let [(_, first, _), (start, second, _), ..] = given[..] {
             self.note(start, Problem::TwoSources { first, second });
         }
-        given.pop().map_or(Source::All, |(_, _, source)| source)
+        given.pop().map_or_else(|| vec![Source::All], |(_, _, sources)| sources)
     }
 
-    /// What a group's executables must match: a glob or a regex.
-    fn executable(self, group: &Group) -> Option<PathPattern> {
-        let by_glob = self.pattern("exe", group.exe.as_ref(), glob).map(PathPattern::Glob);
-        let by_regex = self.pattern("exe_regex", group.exe_regex.as_ref(), regex);
+    /// The values of a group's conditions.
+    fn conditions(self, group: &Group) -> Lists {
+        let by_glob = self.patterns("exe", group.exe.as_ref(), glob);
+        let by_regex = self.patterns("exe_regex", group.exe_regex.as_ref(), regex);
         if let (Some(_), Some(second)) = (&group.exe, &group.exe_regex) {
             let problem = Problem::TwoSources { first: "exe", second: "exe_regex" };
-            self.note(second.span().start, problem);
+            self.note(second.span.start, problem);
         }
-        by_glob.or(by_regex.map(PathPattern::Regex))
+        let by_glob = by_glob.into_iter().map(PathPattern::Glob);
+        Lists {
+            patterns: self.patterns("pattern", group.pattern.as_ref(), regex),
+            cmdlines: self.patterns("cmdline", group.cmdline.as_ref(), regex),
+            exes: by_glob.chain(by_regex.into_iter().map(PathPattern::Regex)).collect(),
+            users: self.values("user", group.user.as_ref(), |user| self.user(user)),
+        }
+    }
+
+    /// What `read` makes of each value of a key.
+    fn values<T, R>(
+        self,
+        key: &'static str,
+        several: Option<&Several<T>>,
+        read: impl Fn(&Spanned<T>) -> Option<R>,
+    ) -> Vec<R> {
+        let Some(Several { span, values }) = several else { return Vec::new() };
+        if values.is_empty() {
+            self.note_value(key, span.clone(), ValueError::EmptyList);
+        }
+        values.iter().filter_map(read).collect()
     }
 
     fn pid(self, pid: &Spanned<i64>) -> Option<Source> {
@@ -380,21 +549,23 @@ impl<'a> Reader<'a> {
         found.map(Source::Pid).ok()
     }
 
-    /// A regex or a glob. It is compiled here so that the error has a line.
-    fn pattern(
+    /// Regexes or globs. They are compiled here so that the error has a line.
+    fn patterns(
         self,
         key: &'static str,
-        value: Option<&Spanned<String>>,
-        compile: impl FnOnce(&str) -> Result<Matcher, PatternError>,
-    ) -> Option<String> {
-        let start = value.map_or(0, |value| value.span().start);
-        let text = self.value(key, value, |text| match text {
-            "" => Err(ValueError::EmptyPattern),
-            _ => Ok(text.to_owned()),
-        })?;
-        let compiled = compile(&text);
-        compiled.map_err(|reason| self.note(start, Problem::Pattern { key, reason })).ok()?;
-        Some(text)
+        several: Option<&Several<String>>,
+        compile: Compile,
+    ) -> Vec<String> {
+        self.values(key, several, |value| {
+            let text = self.value(key, Some(value), |text| match text {
+                "" => Err(ValueError::EmptyPattern),
+                _ => Ok(text.to_owned()),
+            })?;
+            let start = value.span().start;
+            let compiled = compile(&text);
+            compiled.map_err(|reason| self.note(start, Problem::Pattern { key, reason })).ok()?;
+            Some(text)
+        })
     }
 
     fn user(self, user: &Spanned<User>) -> Option<selector::User> {
@@ -405,6 +576,52 @@ impl<'a> Reader<'a> {
                 .ok(),
             User::Name(name) => Some(settings::user(name, self.surroundings)),
         }
+    }
+}
+
+/// Compiles a regex or glob, to find out whether it is well formed.
+type Compile = fn(&str) -> Result<Matcher, PatternError>;
+
+/// The values of the conditions of a group. A condition without values is none.
+struct Lists {
+    patterns: Vec<String>,
+    cmdlines: Vec<String>,
+    exes: Vec<PathPattern>,
+    users: Vec<selector::User>,
+}
+
+impl Lists {
+    /// How many combinations there are.
+    fn count(&self) -> usize {
+        let Lists { patterns, cmdlines, exes, users } = self;
+        let lengths = [patterns.len(), cmdlines.len(), exes.len(), users.len()];
+        lengths.into_iter().fold(1, |count, length| count.saturating_mul(length.max(1)))
+    }
+
+    /// All combinations of the values.
+    fn combinations(&self) -> Vec<Conditions> {
+        fn each<T: Clone>(
+            conditions: Vec<Conditions>,
+            values: &[T],
+            set: impl Fn(&mut Conditions, T),
+        ) -> Vec<Conditions> {
+            if values.is_empty() {
+                return conditions;
+            }
+            let with = |(conditions, value): (&Conditions, &T)| {
+                let mut conditions = conditions.clone();
+                set(&mut conditions, value.clone());
+                conditions
+            };
+            let combined =
+                conditions.iter().flat_map(|one| values.iter().map(move |value| (one, value)));
+            combined.map(with).collect()
+        }
+        let all = vec![Conditions::default()];
+        let all = each(all, &self.patterns, |one, pattern| one.pattern = Some(pattern));
+        let all = each(all, &self.cmdlines, |one, cmdline| one.cmdline = Some(cmdline));
+        let all = each(all, &self.exes, |one, exe| one.exe = Some(exe));
+        each(all, &self.users, |one, user| one.user = Some(user))
     }
 }
 
@@ -428,15 +645,40 @@ fn glob(text: &str) -> Result<Matcher, PatternError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::files::config::ReadConfigError;
+    use crate::job::Baseline;
     use proptest::prelude::*;
     use psstat_core::emit::Format;
+    use psstat_core::field::Field;
     use psstat_core::model::memory::MemoryMode;
     use psstat_core::model::units::Pid;
 
+    /// Those of a host with two files to include and one variable.
+    fn surroundings() -> Surroundings {
+        let mut surroundings = Surroundings::made_up(|path| match path.to_str() {
+            Some("/etc/psstat.d/a.toml") => Ok("[[group]]\nname = 'a'\npid = 1\n".to_owned()),
+            Some("/etc/psstat.d/b.toml") => Ok(B.to_owned()),
+            Some("/etc/psstat.d/bad.toml") => Ok(BAD.to_owned()),
+            _ => Err(ReadConfigError::TooLong),
+        });
+        surroundings.find_configs = |path| match path.to_str() {
+            Some("/etc/psstat.d/*.toml") => {
+                Ok(["a", "b"].map(|name| format!("/etc/psstat.d/{name}.toml").into()).to_vec())
+            }
+            Some("/etc/none/*") => Ok(Vec::new()),
+            Some("/etc/psstat.d/unreadable/*") => Err(ReadConfigError::Directory),
+            _ => Ok(vec![path.to_owned()]),
+        };
+        surroundings.variable = |name| (name == "TEAM").then(|| "edge\"\nx".into());
+        surroundings
+    }
+
+    const B: &str = "[[group]]\nname = 'b'\npid = 2\n\n[[group]]\nname = 'a'\npid = 3\n";
+
+    const BAD: &str =
+        "timeout = '1s'\ninclude = 'x'\nzzz = 1\n[tags]\na = 'b'\n[[group]]\npid = 0\n";
+
     fn read(text: &str) -> Result<Settings, ConfigErrors> {
-        let surroundings = Surroundings::made_up(|_| Err(ReadConfigError::TooLong));
-        parse(Path::new("/etc/psstat.toml"), text, &surroundings)
+        parse(Path::new("/etc/psstat.toml"), text, &surroundings())
     }
 
     /// All errors, each on a line.
@@ -486,6 +728,7 @@ mod tests {
             pid_file = "/run/nginx.pid"
             exe = "*/nginx"
             children = false
+            fields = ["mem"]
             tags = { team = "edge" }
 
             [[group]]
@@ -524,6 +767,8 @@ mod tests {
         assert_eq!(settings.selectors[0].tags, [(label("team"), label("edge"))]);
         assert_eq!(settings.selectors[4].tags, [(label("team"), label("app"))]);
         assert_eq!(settings.selectors[1].source, Source::Pid(Pid::new(1)));
+        assert_eq!(settings.selectors[0].fields, Some(Fields::new([Field::Memory])));
+        assert_eq!(settings.selectors[1].fields, None);
         let mut tags = TagList::default();
         tags.push(b"z", b"1").unwrap();
         tags.push(b"a", b"2").unwrap();
@@ -548,18 +793,20 @@ mod tests {
             exclusive: Some(true),
             rest: Some(Label::lossy(b"other")),
             exit_records: Some(true),
+            files: vec!["/etc/psstat.toml".into()],
             mistakes: Vec::new(),
         };
         assert_eq!(settings, expected);
         assert_eq!(read("fields = 'n_proc,p_cpu'").unwrap().fields, settings.fields);
-        assert_eq!(read("# nothing yet\n").unwrap(), Settings::default());
+        let nothing = Settings { files: settings.files, ..Settings::default() };
+        assert_eq!(read("# nothing yet\n").unwrap(), nothing);
     }
 
     /// Each row: a file, the line that its error names, what the error names there, and the cure.
-    const REFUSALS: [(&str, usize, &str, &str); 54] = [
+    const REFUSALS: [(&str, usize, &str, &str); 64] = [
         ("memroy = 'pss'", 1, "\"memroy\"", "did you mean memory?"),
         ("\n\ncache-dir = '/x'", 3, "\"cache-dir\"", "did you mean cache_dir?"),
-        ("zzz = 1", 1, "\"zzz\"", "the keys are host, cache_dir"),
+        ("zzz = 1", 1, "\"zzz\"", "the keys are include, host, cache_dir"),
         ("[tag]\nenv = 'x'", 1, "\"tag\"", "did you mean tags?"),
         ("memory = 'pss'\npattern = 'x'", 2, "pattern", "below a [[group]]"),
         ("[[group]]\npid = 1\nmemory = 'pss'", 3, "memory", "to the top of the file"),
@@ -631,6 +878,41 @@ mod tests {
             3,
             "max_groups has no meaning",
             "name = \"java-{app}\"",
+        ),
+        ("[[group]]\nuser = []", 2, "user []", "the list is empty"),
+        ("[[group]]\npid_file = ['/a',\n '']", 3, "pid_file ''", "the value is empty"),
+        (
+            "[[group]]\npattern = ['a',\n'b',\n'c(']",
+            4,
+            "pattern: bad regex \"c(\"",
+            "unclosed group",
+        ),
+        (
+            "[[group]]\npid = [1, 'a']",
+            2,
+            "list of numbers",
+            "as in pid = 1; this is of type string",
+        ),
+        ("[[group]]\nsystemd = ['a', 7]", 2, "systemd", "list of strings, as in systemd"),
+        (
+            "[[group]]\npid_files = ['a']\nsystemd = ['b']",
+            3,
+            "systemd beside pid_files",
+            "a second",
+        ),
+        (
+            "[[group]]\npid_files = ['a']\npid_file = 'b'",
+            3,
+            "pid_file beside pid_files",
+            "a second",
+        ),
+        ("[[group]]\npid = 1\nfields = ['cpu']", 3, "\"cpu\"", "the fields are p_cpu"),
+        ("[[group]]\npid = 1\nfields = 1", 3, "fields", "as in fields = ["),
+        (
+            "[[group]]\nname = 'a'\npid = 1\nfields = 'mem'\n[[group]]\nname = 'a'\npid = 2\nfields = ['n_fd']",
+            5,
+            "fields differ",
+            "give the list once",
         ),
         ("max_groups = 0", 1, "bad max_groups 0", "from 1 to 100000"),
         ("overflow = ''", 1, "bad overflow ''", "the name is empty"),
@@ -747,10 +1029,185 @@ pid = 1
     }
 
     #[test]
+    fn included_files_add_groups() {
+        let text = "include = ['psstat.d/*.toml', '/etc/psstat.toml', '/etc/none/*', '/etc/psstat.d/b.toml']\n\
+                    [[group]]\nname = 'main'\npid = 7\n";
+        let settings = read(text).unwrap();
+        let expected =
+            ["pid 7 (psstat.toml:2)", "pid 1 (a.toml:1)", "pid 2 (b.toml:1)", "pid 3 (b.toml:5)"];
+        assert_eq!(selectors(text), expected);
+        let files = ["psstat.toml", "psstat.d/a.toml", "psstat.d/b.toml"];
+        let files = files.map(|name| PathBuf::from(format!("/etc/{name}")));
+        assert_eq!(settings.files, files, "each is read once");
+        assert_eq!(selectors("include = '/etc/none/*'"), [""; 0]);
+        let error = read("max_groups = 5\ninclude = 'named.toml'").unwrap_err().to_string();
+        let unread = "/etc/psstat.toml:2: cannot read /etc/named.toml: longer than 1 MiB";
+        assert!(error.starts_with(unread), "{error}");
+    }
+
+    #[test]
+    fn a_mistake_in_an_included_file_names_that_file() {
+        let found = refusals("include = ['psstat.d/bad.toml', 'psstat.d/unreadable/*']\nzzz = 1\n");
+        let expected = [
+            ("psstat.toml:1: cannot read /etc/psstat.d/unreadable/*: it is a directory", ""),
+            ("psstat.toml:2: unknown key \"zzz\"", ""),
+            ("psstat.d/bad.toml:1: timeout is an option", "the file that includes this one"),
+            ("psstat.d/bad.toml:2: include is an option", ""),
+            ("psstat.d/bad.toml:3: unknown key \"zzz\"", ""),
+            ("psstat.d/bad.toml:4: tags", "tags = { "),
+            ("psstat.d/bad.toml:7: bad pid 0", ""),
+        ];
+        assert_eq!(found.len(), expected.len(), "{found:#?}");
+        for (found, (start, part)) in found.iter().zip(expected) {
+            let start = format!("/etc/{start}");
+            assert!(
+                found.starts_with(&start) && found.contains(part),
+                "{start:?} is not {found:?}"
+            );
+        }
+        let conflict =
+            "include = 'psstat.d/*.toml'\n[[group]]\nname = 'a'\npid = 9\ntags = { x = '1' }";
+        assert_eq!(read(conflict).unwrap().selectors.len(), 4);
+    }
+
+    #[test]
+    fn variables_are_replaced_in_values_alone() {
+        let settings = read(
+            "cache_dir = '/run/${TEAM}'\nfields = ['${F:-mem}']\n[tags]\nteam = '${TEAM}'\n'${TEAM}' = 'x'\n\
+             [[group]]\npattern = ['${NONE:-nginx}$', 'x']\ntags = { a = '${B:-c}', b = '$${TEAM}' }",
+        )
+        .unwrap();
+        assert_eq!(settings.cache_dir, Some("/run/edge\"\nx".into()), "it is no TOML");
+        assert_eq!(settings.fields, "mem".parse().ok());
+        let tags: Vec<String> =
+            settings.tags.into_pairs().iter().map(|(key, _)| key.to_string()).collect();
+        assert_eq!(tags, ["team", "${TEAM}"]);
+        let patterns: Vec<_> =
+            settings.selectors.iter().map(|one| one.conditions.pattern.as_deref()).collect();
+        assert_eq!(patterns, [Some("nginx$"), Some("x")]);
+        let of_group: Vec<&str> =
+            settings.selectors[0].tags.iter().map(|(_, value)| value.as_str()).collect();
+        assert_eq!(of_group, ["c", "${TEAM}"]);
+        let found =
+            refusals("timeout = '${T}'\n[[group]]\nname = 'x'\npid_files = ['/a',\n'${P}']\n");
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(
+            found[0].contains(":1: ") && found[0].contains("variable T is not set"),
+            "{found:?}"
+        );
+        assert!(
+            found[1].contains(":5: ") && found[1].contains("variable P is not set"),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn an_option_below_tags_is_none() {
+        for (text, line) in [
+            ("[tags]\nenv = 'x'\ntimeout = '5s'\n", 3),
+            ("[tags]\nfields = ['mem']\n", 2),
+            ("[tags]\nmulti_threaded = true\n", 2),
+            ("[[group]]\npid = 1\n[group.tags]\nformat = 'json'\n", 4),
+        ] {
+            let error = refusal(text);
+            let place = format!("/etc/psstat.toml:{line}: ");
+            assert!(error.starts_with(&place), "{error}");
+            assert!(error.contains("above the first [table]"), "{error}");
+        }
+        // On purpose, and what was never meant as an option.
+        for text in [
+            "tags = { timeout = '5s' }",
+            "tags.timeout = '5s'",
+            "[tags]\nhost = 'a'\ngroup = 'x'\ntags = 'y'\nuser = 'z'",
+            "[[group]]\npid = 1\ntags = { format = 'x', memory = 'y' }",
+            "[[group]]\npid = 1\ntags.format = 'x'",
+        ] {
+            read(text).unwrap();
+        }
+    }
+
+    fn selectors(text: &str) -> Vec<String> {
+        let selectors = read(text).unwrap().selectors;
+        selectors.iter().map(Selector::terms_and_place).collect()
+    }
+
+    #[test]
+    fn a_list_makes_a_selector_for_each_value() {
+        let text = "[[group]]\nname = 'web'\nchildren = false\ntags = { a = 'b' }\n\
+                    pid_files = ['/run/a.pid',\n '/run/b.pid']\n[[group]]\nsystemd = ['a', 'b@*']\n";
+        let expected = [
+            "pid_file /run/a.pid, children false (psstat.toml:1)",
+            "pid_file /run/b.pid, children false (psstat.toml:1)",
+            "systemd a.service (psstat.toml:7)",
+            "systemd b@* (psstat.toml:7)",
+        ];
+        assert_eq!(selectors(text), expected);
+        let of_web = read(text).unwrap().selectors;
+        assert_eq!(of_web[0].tags, of_web[1].tags);
+        assert_eq!(of_web[0].name(), of_web[1].name());
+        for (key, values) in [
+            ("pid", "[1, 2]"),
+            ("pid_file", "['/a', '/b']"),
+            ("cgroup", "['a', 'b']"),
+            ("cgroup_regex", "['a', 'b']"),
+            ("pattern", "['a', 'b']"),
+            ("cmdline", "['a', 'b']"),
+            ("exe", "['a', 'b']"),
+            ("exe_regex", "['a', 'b']"),
+            ("user", "['www-data', 7]"),
+        ] {
+            let both = selectors(&format!("[[group]]\n{key} = {values}\n"));
+            assert_eq!(both.len(), 2, "{both:?}");
+            assert!(both[0] != both[1] && both.iter().all(|one| one.starts_with(key)), "{both:?}");
+        }
+    }
+
+    #[test]
+    fn several_lists_make_all_combinations() {
+        let text = "[[group]]\nsystemd = ['a', 'b']\npattern = 'x'\nuser = [1, 2]\n";
+        let expected = [
+            "systemd a.service, pattern x, user 1 (psstat.toml:1)",
+            "systemd a.service, pattern x, user 2 (psstat.toml:1)",
+            "systemd b.service, pattern x, user 1 (psstat.toml:1)",
+            "systemd b.service, pattern x, user 2 (psstat.toml:1)",
+        ];
+        assert_eq!(selectors(text), expected);
+        let numbers = |count: u32| (1..=count).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
+        let group = |users, patterns| {
+            format!(
+                "[[group]]\nuser = [{}]\npattern = ['a'{}]",
+                numbers(users),
+                ",'b'".repeat(patterns)
+            )
+        };
+        assert_eq!(selectors(&group(500, 1)).len(), 1000);
+        let refused = refusal(&group(501, 1));
+        assert!(refused.contains(":1: ") && refused.contains(" 1002 combinations"), "{refused}");
+        let name = "[[group]]\nname = 'x-{a}'\ncmdline = ['(?P<a>.)', 'b']\n";
+        assert!(refusal(name).contains("nothing is called {a}"), "each value must name the groups");
+    }
+
+    #[test]
+    fn fields_of_a_group_that_keep_state_make_another_cache() {
+        let cache = |fields: &str| {
+            let text = format!("[[group]]\nname = 'a'\npid = 1\nfields = '{fields}'");
+            match read(&text).unwrap().job(&surroundings()).unwrap().baseline {
+                Baseline::Cache { name, .. } => name,
+                Baseline::Wait(_) => panic!("there is a cache"),
+            }
+        };
+        assert_eq!(cache("mem"), cache("n_proc"));
+        assert_ne!(cache("mem"), cache("cpu_time"));
+    }
+
+    #[test]
     fn a_second_group_of_a_name_may_repeat_and_add_tags() {
         let text = "[[group]]\nname = 'a'\npid = 1\ntags = { x = '1' }\n[[group]]\nname = 'a'\n\
                     pid = 2\ntags = { x = '1', y = '2' }\n[[group]]\npid = 3\ntags = { x = '3' }";
         assert_eq!(read(text).unwrap().selectors.len(), 3);
+        let text = "[[group]]\nname = 'a'\npid = 1\nfields = 'mem'\n[[group]]\nname = 'a'\npid = 2\n\
+                    [[group]]\nname = 'a'\npid = 3\nfields = ['mem']\n[[group]]\npid = 4\nfields = 'n_fd'";
+        assert_eq!(read(text).unwrap().selectors.len(), 4);
     }
 
     proptest! {
@@ -768,7 +1225,7 @@ pid = 1
             key in proptest::sample::select([file::keys::<File>(), file::keys::<Group>()].concat()),
             value in proptest::sample::select(
                 &["1", "-1", "1.5", "true", "''", "'x'", "[]", "['']", "{}", "{ a = 1 }", "1979-05-27",
-                  "[[]]", "'\u{1F600}'", "99999999999999999999", "0x10", "inf"][..]
+                  "[[]]", "[1, 2]", "['x', 'y']", "[1, 'x']", "[{}]", "'\u{1F600}'", "99999999999999999999", "0x10", "inf"][..]
             ),
             in_group: bool,
         ) {

@@ -1,13 +1,16 @@
-//! Reads the text of a configuration file.
+//! Finds configuration files, and reads the text of one.
 
+use super::glob::{self, GlobError};
 use super::io_error;
 use crate::blocking::within::within;
 use crate::sys::retry;
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use thiserror::Error;
 
@@ -38,6 +41,12 @@ pub enum ReadConfigError {
     /// It is too long to be a configuration file.
     #[error("longer than 1 MiB: is that the right file?")]
     TooLong,
+    /// A glob matches too many.
+    #[error("too many files match")]
+    TooMany,
+    /// A glob is in a directory of procfs or sysfs.
+    #[error("it is a directory of the kernel: give that of the configuration files")]
+    OfKernel,
     /// It is not text.
     #[error("not UTF-8: is that the right file?")]
     NotUtf8,
@@ -45,6 +54,22 @@ pub enum ReadConfigError {
 
 /// How long to wait for the text. It can come from a program, as in `--config <(...)`.
 const PATIENCE: Duration = Duration::from_secs(4);
+
+/// The configuration files that a path or glob means, in the order of their names. A path means itself,
+/// whether or not there is a file.
+///
+/// # Errors
+/// [`ReadConfigError`] if a directory cannot be read, or there are too many files.
+pub fn find(path: &Path) -> Result<Vec<PathBuf>, ReadConfigError> {
+    let glob = path.as_os_str().as_bytes().to_vec();
+    let found = within(PATIENCE, move || glob::find(&glob)).ok_or(ReadConfigError::NoAnswer)?;
+    let found = found.map_err(|error| match error {
+        GlobError::TooMany => ReadConfigError::TooMany,
+        GlobError::OfKernel => ReadConfigError::OfKernel,
+        GlobError::Failed(errno) => io::Error::from(errno).into(),
+    })?;
+    Ok(found.into_iter().map(|path| OsString::from_vec(path).into()).collect())
+}
 
 /// Reads the text of a configuration file.
 ///

@@ -1,12 +1,13 @@
 //! Pid files.
 
+use super::glob::{self, GlobError};
 use super::io_error;
+use super::of_kernel::is_of_kernel;
 use crate::sys::retry;
 use psstat_core::model::pid_file::{PidFile, PidFileError};
 use psstat_core::parse::procfs as parse;
 use rustix::fs::{
-    Access, AtFlags, CWD, FileType, FsWord, Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags,
-    StatxFlags, openat2, statx,
+    Access, AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxFlags, openat2, statx,
 };
 use rustix::io::Errno;
 use std::ffi::OsStr;
@@ -15,18 +16,6 @@ use std::io::{Error, Read};
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-
-/// The file systems in which the kernel shows itself: procfs, sysfs, debugfs, tracefs, securityfs and control
-/// groups of both versions (include/uapi/linux/magic.h). Reading one of their files can have an effect.
-const OF_THE_KERNEL: [FsWord; 7] = [
-    PROC_SUPER_MAGIC,
-    0x6265_6572,
-    0x6462_6720,
-    0x7472_6163,
-    0x7363_6673,
-    0x6367_7270,
-    0x0027_e0eb,
-];
 
 /// Enough for a pid and the lines that some servers write after it.
 const SIZE_LIMIT: u64 = 4096;
@@ -63,6 +52,18 @@ fn device_of(path: &Path) -> Option<(u32, u32)> {
     Some((stat.stx_dev_major, stat.stx_dev_minor))
 }
 
+/// The pid files that match a glob now, sorted. See [`glob::find`].
+///
+/// # Errors
+/// [`PidFileError`] if a directory cannot be read, or there are too many.
+pub fn find(glob: &[u8]) -> Result<Vec<Vec<u8>>, PidFileError> {
+    glob::find(glob).map_err(|error| match error {
+        GlobError::TooMany => PidFileError::TooMany,
+        GlobError::OfKernel => PidFileError::OfKernel,
+        GlobError::Failed(errno) => explain(errno),
+    })
+}
+
 /// Reads a pid file. It can be a symbolic link, which leads wherever another user wants. So a device, a
 /// FIFO or a file of procfs or sysfs is not opened: that alone can have an effect, as on `/proc/kmsg`.
 ///
@@ -75,7 +76,7 @@ pub fn read(path: &Path) -> Result<PidFile, PidFileError> {
     let file_system = retry(|| rustix::fs::fstatfs(&seen)).map_err(explain)?;
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::Directory => return Err(PidFileError::Directory),
-        FileType::RegularFile if OF_THE_KERNEL.contains(&file_system.f_type) => {
+        FileType::RegularFile if is_of_kernel(file_system.f_type) => {
             return Err(PidFileError::OfKernel);
         }
         FileType::RegularFile => {}

@@ -2,6 +2,7 @@
 
 use super::remaining::Remaining;
 use crate::blocking::within::within;
+use crate::files::glob;
 use crate::procfs;
 use crate::users;
 use landlock::{
@@ -64,6 +65,11 @@ fn rules(remaining: Remaining<'_>) -> Result<RulesetCreated, RulesetError> {
     let open = move || {
         let mut readable = readable.clone();
         readable.extend(pid_files.iter().flat_map(|path| directories(path)));
+        // What matches a glob can be a symbolic link to a file elsewhere.
+        let of_glob = |path: &PathBuf| glob::find(path.as_os_str().as_bytes()).unwrap_or_default();
+        let matching = pid_files.iter().filter(|path| glob::is_glob(path.as_os_str().as_bytes()));
+        let matching = matching.flat_map(of_glob);
+        readable.extend(matching.flat_map(|path| directories(Path::new(OsStr::from_bytes(&path)))));
         readable.sort_unstable();
         readable.dedup();
         let readable: Vec<PathFd> = readable.iter().filter_map(open).collect();
@@ -80,7 +86,7 @@ fn rules(remaining: Remaining<'_>) -> Result<RulesetCreated, RulesetError> {
 }
 
 /// The directory of a pid file, and if the file is a symbolic link, that of the file to which it leads. If a
-/// directory does not exist yet, the nearest one above it that does.
+/// directory does not exist yet, or is a glob, the nearest one above it that exists.
 fn directories(pid_file: &Path) -> Vec<PathBuf> {
     let target = std::fs::canonicalize(pid_file).ok();
     let paths = [Some(pid_file), target.as_deref()];

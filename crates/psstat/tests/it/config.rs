@@ -113,6 +113,79 @@ fn all_conditions_of_a_group_must_hold() {
 }
 
 #[test]
+fn a_list_means_any_of_its_values() {
+    let text = r#"
+        [[group]]
+        name = "users"
+        pattern = "nginx"
+        user = [33, 0]
+        [[group]]
+        name = "one-user"
+        pattern = ["^nginx$", "^sh$"]
+        user = [33]
+        [[group]]
+        name = "pids"
+        pid = [100, 300]
+        tags = { team = "a" }
+        [[group]]
+        pattern = ["^nginx$", "^sh$"]
+        children = false
+    "#;
+    let run = second_run(&servers(), text, &[]);
+    let expected = [("users", 3), ("one-user", 2), ("pids", 3), ("nginx", 2), ("sh", 1)];
+    assert_eq!(counts(&run), expected.map(|(name, count)| (name.to_owned(), count)));
+    assert!(run.lines()[2].tags.contains(&("team".to_owned(), "a".to_owned())));
+    assert_eq!(run.stderr, "");
+}
+
+#[test]
+fn each_pid_file_of_a_list_has_a_say() {
+    let tree = servers();
+    tree.write("run/a.pid", "100\n");
+    tree.write("run/b.pid", "300\n");
+    let path = |name: &str| tree.file(name).display().to_string();
+    let paths = [path("run/a.pid"), path("run/gone.pid"), path("run/b.pid")];
+    let text = format!("[[group]]\nname = 'web'\npid_files = {paths:?}\n");
+    let run = second_run(&tree, &text, &[]);
+    assert_eq!(count(&run, "web"), 3);
+    stderr::assert_warning(stderr::first_line(&run.stderr), &[&paths[1], "not found"]);
+}
+
+#[test]
+fn a_glob_stands_for_all_pid_files_that_match() {
+    let tree = servers();
+    let path = |name: &str| tree.file(name).display().to_string();
+    let glob = path("run/*.pid");
+    let text = format!("[[group]]\nname = 'web'\npid_file = '{glob}'\n");
+    let without = second_run(&tree, &text, &[]);
+    assert_eq!(count(&without, "web"), 0);
+    stderr::assert_warnings(&without.stderr, &[&[&glob, "no file matches"]]);
+    tree.write("run/a.pid", "100\n");
+    tree.write("run/b.pid", "300\n");
+    tree.write("run/c.txt", "200\n");
+    let run = second_run(&tree, &text, &[]);
+    assert_eq!((count(&run, "web"), run.stderr.as_str()), (3, ""));
+    let option = format!("--pid-file=typed:{glob}");
+    let run = second_run(&tree, &text, &[&option]);
+    assert_eq!((count(&run, "typed"), run.stderr.as_str()), (3, ""));
+    // A file of that name is that file.
+    tree.write("run/*.pid", "200\n");
+    let run = second_run(&tree, &text, &[]);
+    assert_eq!((count(&run, "web"), run.stderr.as_str()), (1, ""));
+    fs::remove_file(tree.file("run/*.pid")).unwrap();
+    tree.write("run/b.pid", "nonsense\n");
+    let run = second_run(&tree, &text, &[]);
+    assert!(run.lines().is_empty(), "{run:?}");
+    stderr::assert_warnings(&run.stderr, &[&["web", &path("run/b.pid"), "not a pid"]]);
+    let kernel = second_run(&tree, "[[group]]\nname = 'k'\npid_file = '/proc/[1]/stat*'\n", &[]);
+    assert!(kernel.lines().is_empty(), "{kernel:?}");
+    stderr::assert_warning(
+        stderr::first_line(&kernel.stderr),
+        &["/proc/[1]/stat*", "of the kernel"],
+    );
+}
+
+#[test]
 fn only_what_a_condition_needs_is_read() {
     let tree = servers();
     for pid in ["100", "200", "300"] {
@@ -399,7 +472,7 @@ fn a_check_says_how_many_processes_each_group_has() {
     };
     let said = checked(&args);
     assert_eq!(
-        said,
+        said.replace(&config.path().display().to_string(), "FILE"),
         "valid; psstat would measure\n\
          \x20 web: pattern nginx (psstat.toml:1)\n\
          \x20   one group of 2 selectors with the same name\n\
@@ -428,10 +501,111 @@ fn a_check_says_how_many_processes_each_group_has() {
          \x20   now: no process; matches no process\n\
          \x20   tags: host=tengu\n\
          \x20 fields: p_cpu, p_mem, n_proc; memory: auto\n\
-         \x20 format: influx; interval: none\n"
+         \x20 format: influx; interval: none\n\
+         \x20 files: FILE\n"
     );
     let before = [&args[1..], &["check"]].concat();
     assert_eq!(checked(&before), said, "options may come before the command");
+}
+
+#[test]
+fn a_group_prints_the_fields_of_its_own() {
+    let text = "fields = ['n_proc']\n\
+                [[group]]\nname = 'a'\npid = 100\nfields = ['n_thread', 'cpu_time']\n\
+                [[group]]\nname = 'b'\npid = 200\n\
+                [[group]]\nname = 'a'\npid = 200\n\
+                [[group]]\npattern = '^sh$'\nfields = 'p_mem,n_proc'\n";
+    let tree = servers();
+    let fields = |run: &Run| {
+        let of_line = |line: &Line| {
+            let names = line.fields.iter().map(|(name, _)| name.as_str());
+            format!("{} {}", line.name(), names.collect::<Vec<_>>().join(","))
+        };
+        run.lines().iter().map(of_line).collect::<Vec<_>>()
+    };
+    let run = second_run(&tree, text, &[]);
+    assert_eq!(fields(&run), ["a n_thread,cpu_time", "b n_proc", "sh p_mem,n_proc"]);
+    assert_eq!(run.stderr, "");
+    let run = second_run(&tree, text, &["--fields=uptime"]);
+    assert_eq!(fields(&run), ["a uptime", "b uptime", "sh uptime"], "the command line is for all");
+    let page = second_run(&tree, text, &["--format=prometheus"]);
+    let page = String::from_utf8(page.stdout).unwrap();
+    for (metric, groups) in
+        [("psstat_threads", 1), ("psstat_processes", 2), ("psstat_memory_ratio", 1)]
+    {
+        let lines = page.lines().filter(|line| line.starts_with(&format!("{metric}{{")));
+        assert_eq!(lines.count(), groups, "{metric}: {page}");
+    }
+    let config = Config::new(text);
+    let said = crate::support::run(["check", "--proc=/nowhere", &config.option()]);
+    let said = String::from_utf8(said.stdout).unwrap();
+    assert_eq!(said.matches("\n    fields: n_thread, cpu_time\n").count(), 2, "{said}");
+    assert!(
+        said.contains("\n  fields: n_proc, n_thread, cpu_time, p_mem; memory: auto\n"),
+        "{said}"
+    );
+}
+
+#[test]
+fn included_files_add_their_groups_in_the_order_of_their_names() {
+    let config = Config::new(
+        "include = ['conf.d/*.toml', 'none/*', 'more.toml']\n[tags]\nenv = 'x'\n\
+         [[group]]\nname = 'main'\npid = 100\n",
+    );
+    let file = |name: &str| config.directory.path().join(name);
+    fs::create_dir(file("conf.d")).unwrap();
+    fs::write(file("conf.d/20-b.toml"), "[[group]]\nname = 'b'\npid = 200\n").unwrap();
+    fs::write(file("conf.d/10-a.toml"), "[[group]]\nname = 'a'\npid = 300\ntags = { t = '1' }\n")
+        .unwrap();
+    fs::write(file("conf.d/.hidden.toml"), "not TOML").unwrap();
+    fs::write(file("conf.d/a.toml.rpmsave"), "not TOML").unwrap();
+    fs::write(file("more.toml"), "[[group]]\nname = 'a'\npid = 200\n").unwrap();
+    let run_it = Job::new(&servers(), [config.option()]).second_run();
+    let expected = [("main", 2), ("a", 2), ("b", 1)];
+    assert_eq!(counts(&run_it), expected.map(|(name, count)| (name.to_owned(), count)));
+    let tag = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let lines = run_it.lines();
+    assert!(lines.iter().all(|line| line.tags.contains(&tag("env", "x"))));
+    assert!(lines[1].tags.contains(&tag("t", "1")));
+    let said = run(["check", "--proc=/nowhere", &config.option()]);
+    let printed = String::from_utf8(said.stdout).unwrap();
+    let names = ["psstat.toml", "conf.d/10-a.toml", "conf.d/20-b.toml", "more.toml"];
+    let names = names.map(|name| file(name).display().to_string());
+    assert_eq!(printed.lines().last(), Some(&*format!("  files: {}", names.join(", "))));
+    assert!(printed.contains("a: pid 300 (10-a.toml:1)"), "{printed}");
+
+    fs::write(file("conf.d/20-b.toml"), "memory = 'pss'\n[[group]]\npid = 0\n").unwrap();
+    for command in ["check", "execd", "--wait=1ms"] {
+        let said = run([command, &config.option()]);
+        said.assert_failed(
+            2,
+            &format!("{}:1: memory is an option", file("conf.d/20-b.toml").display()),
+        );
+        assert!(said.stderr.contains("20-b.toml:3: bad pid 0"), "{said:?}");
+    }
+    fs::write(file("conf.d/20-b.toml"), b"\xff").unwrap();
+    let said = run(["check", &config.option()]);
+    said.assert_failed(2, "20-b.toml: not UTF-8");
+    fs::remove_file(file("conf.d/20-b.toml")).unwrap();
+    fs::remove_file(file("more.toml")).unwrap();
+    let cause = format!("{}:1: cannot read {}: No such file", names[0], names[3]);
+    run(["check", &config.option()]).assert_failed(2, &cause);
+}
+
+#[test]
+fn values_can_come_from_the_environment() {
+    let config = Config::new("host = '${NODE:-tengu}'\n[[group]]\nname = '${TEAM}'\npid = 300\n");
+    let tree = servers();
+    let proc = format!("--proc={}", tree.path().display());
+    let sample = |team: &str| {
+        Run::of(psstat().args([&*config.option(), &proc, "--wait=1ms"]).env("TEAM", team))
+    };
+    let run = sample("edge");
+    assert_eq!(counts(&run), [("edge".to_owned(), 1)]);
+    assert!(run.lines()[0].tags.contains(&("host".to_owned(), "tengu".to_owned())));
+    sample("").assert_failed(2, ":3: bad name '${TEAM}': the name is empty");
+    let unset = Run::of(psstat().args(["check", &config.option()]).env_remove("TEAM"));
+    unset.assert_failed(2, ":3: the environment variable TEAM is not set");
 }
 
 #[test]
@@ -440,13 +614,15 @@ fn a_file_for_another_machine_is_valid() {
     let said = run(["check", &config.option(), "--host=tengu"]);
     assert_eq!(said.status, Some(0));
     stderr::assert_warnings(&said.stderr, &[&["were not counted", "/nowhere"]]);
+    let printed = String::from_utf8(said.stdout).unwrap();
     assert_eq!(
-        String::from_utf8(said.stdout).unwrap(),
+        printed.replace(&config.path().display().to_string(), "FILE"),
         "valid; psstat would measure\n\
          \x20 web: pattern nginx (psstat.toml:2)\n\
          \x20   tags: host=tengu\n\
          \x20 fields: p_cpu, p_mem, n_proc; memory: auto\n\
-         \x20 format: influx; interval: none\n"
+         \x20 format: influx; interval: none\n\
+         \x20 files: FILE\n"
     );
 }
 
@@ -512,7 +688,7 @@ fn the_shipped_example_is_valid_with_all_its_comments() {
             _ => format!("{line}\n"),
         })
         .collect();
-    for (text, groups) in [(example(), 4), (whole.clone(), 11)] {
+    for (text, groups) in [(example(), 4), (whole.clone(), 12)] {
         // Users are those of this machine.
         let config = Config::new(&text.replace("\"www-data\"", "33").replace("\"app\"", "34"));
         let said = run(["check", &config.option()]);

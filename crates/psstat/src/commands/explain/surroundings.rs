@@ -4,6 +4,7 @@ use psstat_core::explain::GroupView;
 use psstat_core::explain::facts::{self, Facts};
 use psstat_core::explain::misses::{Surroundings, misses};
 use psstat_core::kernel::{Kernel, Wanted};
+use psstat_core::model::pid_file::PidFileError;
 use psstat_core::model::units::Pid;
 use psstat_core::plan::Plan;
 use psstat_core::select::selector::{PathPattern, Selector, Source};
@@ -73,7 +74,9 @@ fn named(kernel: &impl Kernel, selector: &Selector) -> Option<Result<Pid, String
     match &selector.source {
         Source::Pid(pid) => Some(Ok(*pid)),
         Source::PidFile(path) => {
-            let file = kernel.pid_file(path).map(|file| file.pid);
+            let found = kernel.pid_files(path).map(|found| found.into_iter().next());
+            let file = found.and_then(|path| path.ok_or(PidFileError::NoMatch));
+            let file = file.and_then(|path| kernel.pid_file(&path)).map(|file| file.pid);
             Some(file.map_err(|error| format!("pid file {}: {error}", facts::text_of(path))))
         }
         _ => None,

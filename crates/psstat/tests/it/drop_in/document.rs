@@ -50,7 +50,7 @@ fn run(line: &str, world: &World) -> Run {
     let config = directory.path().join("psstat.toml");
     std::fs::write(&config, &blocks(&page(), "toml")[0]).unwrap();
     for arg in &mut args {
-        if arg == "/etc/psstat.toml" {
+        if arg.starts_with("/etc/psstat") {
             *arg = config.to_str().unwrap().to_owned();
         }
         // Nobody waits that long for a test.
@@ -119,7 +119,7 @@ fn every_option_of_the_page_is_in_the_help() {
 fn each_configuration_of_the_page_is_valid() {
     let page = page();
     let files = blocks(&page, "toml");
-    assert_eq!(files.len(), 2);
+    assert_eq!(files.len(), 5);
     let directory = tempfile::tempdir().unwrap();
     let check = |text: &str| {
         let path = directory.path().join("psstat.toml");
@@ -140,6 +140,44 @@ fn each_configuration_of_the_page_is_valid() {
     assert!(keys.len() >= 10, "{keys:?}");
     for key in keys.iter().filter(|key| !key.starts_with("children")) {
         check(&format!("[[group]]\nname = 'x'\n{}\n", key.replace("\\|", "|")));
+    }
+}
+
+/// Each of the three makes what its text says.
+#[test]
+fn the_translated_configurations_make_these_groups() {
+    let page = page();
+    let files = blocks(section(&page, "### Three configurations, line by line"), "toml");
+    let expected: [&[&str]; 3] = [
+        &[
+            "nginx: pid_file /run/nginx.pid",
+            "fields: p_cpu, mem, n_thread",
+            "php-fpm: systemd php8.2-fpm.service",
+        ],
+        &["java-{app}: cmdline -Dapp=", "user app"],
+        &[
+            "storage: systemd postgresql@*.service",
+            "storage: systemd redis-server.service",
+            "workers: pid_file /run/worker-a.pid, exe */python3*",
+            "workers: pid_file /run/worker-b.pid, exe */python3*",
+            "shells: pattern ^zsh$, user 1001, children false",
+        ],
+    ];
+    assert_eq!(files.len(), expected.len());
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("psstat.toml");
+    for (file, parts) in files.iter().zip(expected) {
+        std::fs::write(&path, file).unwrap();
+        let run = Run::of(psstat().args([
+            "check",
+            "--proc=/nowhere",
+            "--config",
+            path.to_str().unwrap(),
+        ]));
+        let said = String::from_utf8(run.stdout).unwrap();
+        for part in parts {
+            assert!(said.contains(part), "{part}: {said}");
+        }
     }
 }
 

@@ -175,6 +175,25 @@ fn a_directory_of_a_pid_file_that_is_made_later_is_read() {
     assert_eq!(psstat.sample()[0].processes, 1);
 }
 
+/// One that matches at the start may be a link to another directory.
+#[test]
+fn pid_files_that_match_a_glob_later_are_read() {
+    let fixture = Fixture::new();
+    let (first, second) = (fixture.actor("first"), fixture.actor("second"));
+    let (directory, elsewhere) = (fixture.path().join("pids"), fixture.path().join("elsewhere"));
+    fs::create_dir(&directory).expect("a directory");
+    fs::create_dir(&elsewhere).expect("a directory");
+    fs::write(elsewhere.join("a"), first.pid.to_string()).expect("a pid file");
+    symlink(elsewhere.join("a"), directory.join("a.pid")).expect("a link");
+    let group = format!("web:{}/*.pid", directory.display());
+    let mut psstat = Resident::start(&["--pid-file", &group, MEMORY], 1);
+    assert_eq!(psstat.sample()[0].processes, 1);
+    fs::write(directory.join("b.pid"), second.pid.to_string()).expect("a pid file");
+    assert_eq!(psstat.sample()[0].processes, 2);
+    fs::remove_file(directory.join("a.pid")).expect("a link");
+    assert_eq!(psstat.sample()[0].processes, 1);
+}
+
 #[test]
 fn a_pid_file_that_leads_elsewhere_later_is_refused() {
     if !has_landlock() {

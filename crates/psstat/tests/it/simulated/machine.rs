@@ -442,6 +442,14 @@ impl Kernel for Machine<'_> {
         })
     }
 
+    fn pid_files(&self, path: &[u8]) -> Result<Vec<Vec<u8>>, PidFileError> {
+        let Some(start) = path.strip_suffix(b"*") else { return Ok(vec![path.to_vec()]) };
+        self.with_world(|world| {
+            let paths = world.pid_files.keys().map(|path| path.as_bytes().to_vec());
+            Ok(paths.filter(|path| path.starts_with(start)).collect())
+        })
+    }
+
     fn pid_file(&self, path: &[u8]) -> Result<PidFile, PidFileError> {
         self.with_world(|world| {
             let file = world.pid_files.iter().find(|(known, _)| known.as_bytes() == path);

@@ -69,6 +69,40 @@ fn a_pid_file_without_a_pid_is_warned_of() {
     assert_eq!((processes, warnings(&sample)), (Some(0), vec![expected]));
 }
 
+#[test]
+fn every_pid_file_that_matches_a_glob_names_a_root() {
+    const GLOB: &str = "/run/*";
+    let mut world = World::new(100);
+    let pids = [1, 2, 3].map(|_| world.fork(Pid::INIT).unwrap());
+    let mut watch = Watch::new(&[Pick { label: Some("w"), by: By::PidFile(GLOB, pids[0]) }]);
+    let sample = |world: &mut World, watch: &mut Watch| {
+        world.idle(TICK);
+        let seen = watch.sample(world);
+        (seen.lines.get("w").map(|line| line.processes), warnings(&seen.sample))
+    };
+    watch.sample(&mut world);
+    let no_match = Warning::PidFile { path: GLOB.into(), error: PidFileError::NoMatch };
+    assert_eq!(sample(&mut world, &mut watch), (Some(0), vec![no_match]));
+    let now = 1 << 40;
+    world.pid_files.insert("/run/a", file(pids[0], now));
+    world.pid_files.insert("/run/b", file(pids[1], now));
+    // A file that names the same process, a directory, and one that is removed at this moment.
+    world.pid_files.insert("/run/c", file(pids[1], 0));
+    world.pid_files.insert("/run/d", Err(PidFileError::Directory));
+    world.pid_files.insert("/run/e", Err(PidFileError::NotFound));
+    assert_eq!(sample(&mut world, &mut watch), (Some(2), vec![]));
+    world.pid_files.insert("/run/f", file(pids[2], now));
+    world.pid_files.remove("/run/a");
+    assert_eq!(sample(&mut world, &mut watch), (Some(2), vec![]), "files are looked for again");
+    world.pid_files.insert("/run/g", Err(PidFileError::Malformed));
+    world.pid_files.insert("/run/h", Err(PidFileError::Denied));
+    let (line, warnings) = sample(&mut world, &mut watch);
+    assert_eq!(line, None, "nobody knows whom it names");
+    let cause = Warning::PidFile { path: b"/run/g".to_vec(), error: PidFileError::Malformed };
+    let groups = vec![Label::lossy(b"w")];
+    assert_eq!(warnings, [Warning::NoLine { groups, cause: Box::new(cause) }]);
+}
+
 /// Nobody knows whether the process runs.
 #[test]
 fn a_pid_file_that_cannot_be_read_leaves_out_the_line() {
