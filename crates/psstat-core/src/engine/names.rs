@@ -228,7 +228,7 @@ impl<K: Kernel> Namer<'_, K> {
         }))
     }
 
-    /// Puts the roots for which there are too many names into one group. The names of the processes that
+    /// Notes which names of roots are too many. The names of the processes that
     /// started first are kept: so nobody can push another name out by making new ones.
     fn limit_roots(&self, roots: &[Root], diagnostics: &mut Diagnostics, made: &mut Made) {
         let start = |root: &Root| {
@@ -242,14 +242,7 @@ impl<K: Kernel> Namer<'_, K> {
             *first = (*first).min(start(root));
         }
         let too_many = self.too_many(firsts, diagnostics);
-        for (root, name) in &mut made.of_roots {
-            if let Some(names) = too_many.get(&root.selector)
-                && names.contains(name)
-                && let Some((_, bound)) = self.selectors.recipe(root.selector)
-            {
-                *name = bound.overflow.clone();
-            }
-        }
+        made.too_many.extend(too_many);
     }
 
     /// The same for control groups. Those that were made first are kept.
@@ -266,14 +259,7 @@ impl<K: Kernel> Namer<'_, K> {
             *first = (*first).min(made_at);
         }
         let too_many = self.too_many(firsts, diagnostics);
-        for (&(_, selector), name) in &mut made.of_control_groups {
-            if let Some(names) = too_many.get(&selector)
-                && names.contains(name)
-                && let Some((_, bound)) = self.selectors.recipe(selector)
-            {
-                *name = bound.overflow.clone();
-            }
-        }
+        made.too_many.extend(too_many);
     }
 
     /// The names of each selector that are too many. `firsts` says for each name when it was first used.

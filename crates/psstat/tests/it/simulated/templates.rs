@@ -59,12 +59,18 @@ proptest! {
     }
 
     #[test]
-    fn too_many_names_lose_no_process(steps in quiet_with_control_groups(), max_groups in 1usize..3) {
+    fn too_many_names_lose_no_process(
+        steps in quiet_with_control_groups(), max_groups in 1usize..3, is_resident: bool,
+    ) {
         let picks = [Pick { label: None, by: By::Name(&["u", "v", "w"]) }];
         let few = Bound { max_groups, overflow: Label::lossy(b"rest") };
+        let watch = || {
+            let watch = Watch::of(&picks, false).of_births();
+            if is_resident { watch.resident() } else { watch }
+        };
         let mut watches = [
-            named(Watch::of(&picks, false), "{comm}", &Bound::default()),
-            named(Watch::of(&picks, false), "{comm}", &few),
+            named(watch(), "{comm}", &Bound::default()),
+            named(watch(), "{comm}", &few),
         ];
         for sample in live(Law::Any, &steps, &mut watches).samples {
             let count = |lines: &BTreeMap<String, Line>| -> u64 {
@@ -74,6 +80,7 @@ proptest! {
             let made = sample.lines[1].keys().filter(|name| *name != "rest").count();
             prop_assert!(made <= max_groups);
             let groups = sample.lines[0].len();
+            prop_assert_eq!(made, groups.min(max_groups), "{:?}", sample.lines);
             prop_assert_eq!(sample.lines[1].len() > made, groups > max_groups, "{:?}", sample.lines);
         }
     }
