@@ -426,6 +426,10 @@ impl Warning {
             Warning::HiddenMembers(_) => "hidden members".into(),
             Warning::MoreThanMachine { .. } => "more than the machine".into(),
             Warning::TooManyGroups(_) => "too many groups".into(),
+            Warning::TooManyNames { rule, .. } => format!("{rule}: too many names"),
+            Warning::StalePidFile { path, pid, .. } => {
+                format!("pid file {}: stale for {pid}", Printable(path))
+            }
             _ => self.to_string(),
         }
     }
@@ -564,6 +568,14 @@ mod tests {
         assert_eq!(denied(3).key(), denied(4).key());
         assert_ne!(denied(3).key(), unreadable(3, Reason::Malformed).key());
         assert_eq!(Warning::ForeignMembers(1).key(), Warning::ForeignMembers(2).key());
+        let names = |rule: &[u8], names| Warning::TooManyNames {
+            rule: Label::lossy(rule),
+            names,
+            max_groups: 3,
+            overflow: Label::lossy(b"other"),
+        };
+        assert_eq!(names(b"a", 4).key(), names(b"a", 5).key());
+        assert_ne!(names(b"a", 4).key(), names(b"b", 4).key());
         assert_ne!(Warning::NoUnit("a".into()).key(), Warning::NoUnit("b".into()).key());
     }
 
