@@ -74,9 +74,9 @@ impl Plan {
     /// Makes a plan.
     ///
     /// # Errors
-    /// [`PlanError`] if there is no selector, a pattern is malformed, or a name cannot be made.
+    /// [`PlanError`] if there is neither a selector nor a rest, a pattern is malformed, or a name cannot be made.
     pub fn new(mut selectors: Vec<Selector>, options: Options) -> Result<Plan, PlanError> {
-        if selectors.is_empty() {
+        if selectors.is_empty() && options.rest.is_none() {
             return Err(PlanError::NoSelector);
         }
         let rest = options.rest.as_ref().map(|_| selectors.len());
