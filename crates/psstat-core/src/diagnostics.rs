@@ -256,6 +256,12 @@ pub enum Warning {
          /proc/PID/cgroup shows it"
     )]
     NoMatchingControlGroup(String),
+    /// No control group matches a regex.
+    #[error(
+        "cgroup_regex {0}: no control group matches now: a regex matches anywhere in the path below the root, \
+         which is as in /proc/PID/cgroup, without the slash in front"
+    )]
+    NoControlGroupOfRegex(String),
     /// A template makes more groups than it may.
     #[error(
         "{rule}: {names} different names, of which max_groups allows {max_groups}: the processes of the \

@@ -307,6 +307,7 @@ impl JobArgs {
         let with_space = with_space.map(|(kind, value)| Mistake::Space {
             option: format!("--{}", kind.option()),
             typed: shortened(value),
+            or: if kind.has_brackets() { ", or write [ ] if it is meant" } else { "" },
         });
         let mut tags = TagList::default();
         for tag in &self.tags {
@@ -845,6 +846,9 @@ tags = { env = 'live', tier = '1' }
             let mistakes = job_of(&[selector]).mistakes;
             let has_space = |mistake: &Mistake| matches!(mistake, Mistake::Space { .. });
             assert_eq!(mistakes.iter().any(has_space), is_mistake, "{selector}: {mistakes:?}");
+            let offers_brackets =
+                mistakes.iter().any(|mistake| mistake.to_string().contains("[ ]"));
+            assert_eq!(offers_brackets, selector == "--pattern=web: nginx", "{mistakes:?}");
         }
     }
 

@@ -165,6 +165,18 @@ impl SelectorKind {
         })
     }
 
+    /// Whether its value is a regex or a glob.
+    pub fn has_brackets(self) -> bool {
+        match self {
+            SelectorKind::Pid | SelectorKind::PidFile | SelectorKind::User => false,
+            SelectorKind::Pattern
+            | SelectorKind::Systemd
+            | SelectorKind::Cmdline
+            | SelectorKind::Exe
+            | SelectorKind::Cgroup => true,
+        }
+    }
+
     /// Whether there is a name, and the value after it begins with a space.
     pub fn has_space(self, typed: &OsStr) -> bool {
         let split = self.split(typed);
