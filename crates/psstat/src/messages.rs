@@ -102,8 +102,27 @@ fn with_shortage(warning: &Warning, is_proc_chosen: bool) -> String {
         .needs_capability()
         .and_then(|what| privilege::shortage(is_proc_chosen, opens_private(what)));
     match shortage {
-        Some(shortage) => format!("{warning} ({shortage})"),
+        Some(shortage) => with_cure(&warning.to_string(), shortage),
         None => warning.to_string(),
+    }
+}
+
+/// What a warning advises whoever has not given psstat a right.
+const ADVICE: [&str; 2] = [
+    "run psstat as root, or give it CAP_SYS_PTRACE",
+    "run psstat as root, or give it CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE",
+];
+
+/// The text with another cure in place of that advice. If more advice follows, the cure comes last.
+fn with_cure(text: &str, cure: &str) -> String {
+    let find = |advice: &&str| Some((text.rfind(*advice)?, advice.len()));
+    let found = ADVICE.iter().find_map(find).filter(|(at, length)| {
+        let behind = &text[at + length..];
+        behind.is_empty() || behind.starts_with(';')
+    });
+    match found {
+        Some((at, length)) => format!("{}{cure}{}", &text[..at], &text[at + length..]),
+        None => format!("{text} ({cure})"),
     }
 }
 
@@ -168,6 +187,7 @@ fn line(prefix: &str, text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use psstat_core::model::read_error::ReadError;
 
     #[test]
     fn a_message_is_one_line_of_bounded_length() {
@@ -175,6 +195,24 @@ mod tests {
         let long = line("E!", &"é".repeat(400));
         assert!(long.len() <= LINE_LIMIT && long.len() > LINE_LIMIT - 12, "{}", long.len());
         assert!(long.ends_with("...\n"));
+    }
+
+    #[test]
+    fn whoever_has_a_right_is_not_told_to_give_it() {
+        let warning = |what| {
+            let reason = psstat_core::model::read_error::Reason::Denied;
+            let first = ReadError { path: "/proc/1/x".into(), reason };
+            Warning::Unreadable { what, count: 1, first }.to_string()
+        };
+        let said = |what| with_cure(&warning(what), "the kernel refuses");
+        let denied = "cannot read /proc/1/x: permission denied: the kernel refuses";
+        assert_eq!(said(What::Executables), denied);
+        assert_eq!(said(What::OpenFiles), denied);
+        let counted = "; until then psstat counts these processes as --memory shared-once does";
+        assert_eq!(said(What::ProportionalSizes), format!("{denied}{counted}"));
+        // There is other advice too.
+        let hidden = warning(What::Processes);
+        assert_eq!(said(What::Processes), format!("{hidden} (the kernel refuses)"));
     }
 
     #[test]
