@@ -414,6 +414,15 @@ impl Warning {
         }
     }
 
+    /// Identifies the cause among those of other samples of the same job. What groups have no line because of
+    /// it does not matter.
+    pub fn cause(&self) -> String {
+        match self {
+            Warning::NoLine { cause, .. } => cause.cause(),
+            _ => self.key(),
+        }
+    }
+
     /// Identifies the warning among those of other samples: it stays the same while the numbers in
     /// the text change.
     pub fn key(&self) -> String {
