@@ -71,6 +71,9 @@ fn properties_of_a_process_can_name_its_group() {
     // A kernel thread has no executable, and no command line.
     let run = of(&tree, "[[group]]\nname = 'x{exe}'\npattern = 'kthread'\n");
     assert_eq!((counts(&run), &*run.stderr), (counted(&[("x?", 1)]), ""));
+    // A kernel without control groups has no file `cgroup`.
+    let run = of(&tree, "[[group]]\nname = '{unit}-{cgroup}'\npattern = 'kthread'\n");
+    assert_eq!((counts(&run), &*run.stderr), (counted(&[("?-?", 1)]), ""));
 }
 
 #[test]

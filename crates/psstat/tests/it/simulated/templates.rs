@@ -3,9 +3,11 @@
 use super::history::{Law, live, quiet, quiet_with_control_groups};
 use super::oracle::{By, Pick};
 use super::properties::config;
+use super::world::{TICK, World};
 use super::{Line, Watch};
 use proptest::prelude::*;
 use psstat_core::model::label::Label;
+use psstat_core::model::units::Pid;
 use psstat_core::select::selector::{Naming, Selector};
 use psstat_core::select::template::Bound;
 use std::collections::BTreeMap;
@@ -23,6 +25,28 @@ fn named(watch: Watch, template: &str, bound: &Bound) -> Watch {
     let naming = Naming::parse(template, bound.clone()).unwrap();
     let renamed = |selector: Selector| Selector { naming: naming.clone(), ..selector };
     Watch { selectors: watch.selectors.into_iter().map(renamed).collect(), ..watch }
+}
+
+#[test]
+fn a_zombie_keeps_its_name_while_psstat_is_resident() {
+    let pick = Pick { label: None, by: By::Name(&["w"]) };
+    let watch = || named(Watch::new(&[pick]), "{exe}", &Bound::default());
+    for (mut watch, expected) in
+        [(watch().resident(), &["/bin/w"][..]), (watch(), &["/bin/w", "?"])]
+    {
+        let mut world = World::new(100);
+        let parent = world.fork(Pid::INIT).unwrap();
+        world.exec(parent, "x");
+        let children = [(); 2].map(|()| world.fork(parent).unwrap());
+        children.iter().for_each(|&child| world.exec(child, "w"));
+        world.idle(2 * TICK);
+        watch.sample(&mut world);
+        world.exit(children[0]);
+        world.idle(2 * TICK);
+        let groups = watch.sample(&mut world).sample.groups;
+        let labels: Vec<String> = groups.iter().map(|group| group.label.to_string()).collect();
+        assert_eq!(labels, expected);
+    }
 }
 
 proptest! {
