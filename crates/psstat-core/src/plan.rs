@@ -4,7 +4,7 @@
 use crate::emit::Format;
 use crate::emit::emission::Emission;
 use crate::emit::table::{Groups, Screen, Sort, Style};
-use crate::field::{Fields, Need};
+use crate::field::{Field, Fields, Need};
 use crate::model::collect;
 use crate::model::label::{Label, Tags};
 use crate::model::memory::MemoryMode;
@@ -100,6 +100,15 @@ impl Plan {
         let asks = |selector: &Selector| selector.conditions.cmdline.is_some();
         let asks_for_roots = self.selectors.read_executables() || self.selectors.iter().any(asks);
         reads_maps || reads_fields || asks_for_roots
+    }
+
+    /// The fields that no group can have, because only control groups have them and no selector picks any.
+    pub fn pointless_fields(&self) -> Vec<Field> {
+        if self.selectors.iter().any(Selector::takes_control_groups) {
+            return Vec::new();
+        }
+        let fields = self.fields.as_slice().iter().copied();
+        fields.filter(|field| field.is_of_control_groups()).collect()
     }
 
     /// The pid files that a sample reads.
