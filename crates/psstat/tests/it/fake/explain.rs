@@ -93,7 +93,7 @@ fn the_strongest_reason_comes_first() {
         let stat = String::from_utf8(other.stat()).unwrap();
         let own = format!(" 1 {pid} {pid} ");
         assert!(stat.contains(&own), "{stat}");
-        tree.write(&format!("{pid}/stat"), stat.replace(&own, kinship));
+        tree.write(format!("{pid}/stat"), stat.replace(&own, kinship));
     }
     let said = explained(&tree, &["--pid=x:100"]);
     let left: Vec<&str> = said.lines().filter(|line| line.contains("may have left")).collect();
