@@ -262,6 +262,12 @@ pub enum Warning {
          /proc/PID/cgroup shows it"
     )]
     NoMatchingControlGroup(String),
+    /// No control group matches a regex.
+    #[error(
+        "cgroup_regex {0}: no control group matches now: a regex matches anywhere in the path below the root, \
+         which is as in /proc/PID/cgroup, without the slash in front"
+    )]
+    NoControlGroupOfRegex(String),
     /// A template makes more groups than it may.
     #[error(
         "{rule}: {names} different names, of which max_groups allows {max_groups}: the processes of the \
@@ -422,6 +428,7 @@ impl Warning {
             Warning::NoUnit(_)
             | Warning::NoControlGroup(_)
             | Warning::NoMatchingControlGroup(_)
+            | Warning::NoControlGroupOfRegex(_)
             | Warning::PidFileNotRunning { .. }
             | Warning::PidNotRunning(_) => "not_running",
             Warning::NoUnitFile(_) | Warning::UnknownUser(_) => "unknown_name",
@@ -452,6 +459,15 @@ impl Warning {
         }
     }
 
+    /// Identifies the cause among those of other samples of the same job. What groups have no line because of
+    /// it does not matter.
+    pub fn cause(&self) -> String {
+        match self {
+            Warning::NoLine { cause, .. } => cause.cause(),
+            _ => self.key(),
+        }
+    }
+
     /// Identifies the warning among those of other samples: it stays the same while the numbers in
     /// the text change.
     pub fn key(&self) -> String {
@@ -470,6 +486,10 @@ impl Warning {
             Warning::HiddenMembers(_) => "hidden members".into(),
             Warning::MoreThanMachine { .. } => "more than the machine".into(),
             Warning::TooManyGroups(_) => "too many groups".into(),
+            Warning::TooManyNames { rule, .. } => format!("{rule}: too many names"),
+            Warning::StalePidFile { path, pid, .. } => {
+                format!("pid file {}: stale for {pid}", Printable(path))
+            }
             _ => self.to_string(),
         }
     }
@@ -608,6 +628,14 @@ mod tests {
         assert_eq!(denied(3).key(), denied(4).key());
         assert_ne!(denied(3).key(), unreadable(3, Reason::Malformed).key());
         assert_eq!(Warning::ForeignMembers(1).key(), Warning::ForeignMembers(2).key());
+        let names = |rule: &[u8], names| Warning::TooManyNames {
+            rule: Label::lossy(rule),
+            names,
+            max_groups: 3,
+            overflow: Label::lossy(b"other"),
+        };
+        assert_eq!(names(b"a", 4).key(), names(b"a", 5).key());
+        assert_ne!(names(b"a", 4).key(), names(b"b", 4).key());
         assert_ne!(Warning::NoUnit("a".into()).key(), Warning::NoUnit("b".into()).key());
     }
 

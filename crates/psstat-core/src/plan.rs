@@ -76,9 +76,9 @@ impl Plan {
     /// Makes a plan.
     ///
     /// # Errors
-    /// [`PlanError`] if there is no selector, a pattern is malformed, or a name cannot be made.
+    /// [`PlanError`] if there is neither a selector nor a rest, a pattern is malformed, or a name cannot be made.
     pub fn new(mut selectors: Vec<Selector>, options: Options) -> Result<Plan, PlanError> {
-        if selectors.is_empty() {
+        if selectors.is_empty() && options.rest.is_none() {
             return Err(PlanError::NoSelector);
         }
         let is_rest_hidden = options.is_exclusive && options.rest.is_none();
@@ -113,6 +113,15 @@ impl Plan {
     pub fn tags_of(&self, name: &Label) -> &[(Label, Label)] {
         let index = self.selectors.iter().position(|selector| selector.name() == Some(name));
         index.and_then(|index| self.tags.get(index)).map_or(&[], |tags| tags)
+    }
+
+    /// The fields that no group can have, because only control groups have them and no selector picks any.
+    pub fn pointless_fields(&self) -> Vec<Field> {
+        if self.selectors.iter().any(Selector::takes_control_groups) {
+            return Vec::new();
+        }
+        let fields = self.fields.as_slice().iter().copied();
+        fields.filter(|field| field.is_of_control_groups()).collect()
     }
 
     /// The pid files that a sample reads.

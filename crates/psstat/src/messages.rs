@@ -27,6 +27,8 @@ pub struct Messages {
 struct Message {
     /// Identifies the warning among those of other samples.
     key: String,
+    /// Identifies its cause.
+    cause: String,
     text: String,
 }
 
@@ -38,7 +40,7 @@ impl Messages {
 
     /// Adds a warning.
     pub fn warn(&mut self, text: String) {
-        self.warnings.push(Message { key: text.clone(), text });
+        self.warnings.push(Message { key: text.clone(), cause: text.clone(), text });
     }
 
     /// Adds a warning for each of these mistakes.
@@ -56,16 +58,18 @@ impl Messages {
         let is_proc_chosen = self.is_proc_chosen;
         self.warnings.extend(diagnostics.iter().map(|warning| Message {
             key: warning.key(),
+            cause: warning.cause(),
             text: with_shortage(warning, is_proc_chosen),
         }));
     }
 
-    /// Adds the warnings of another sample that are not there yet.
+    /// Adds the warnings of an earlier sample whose causes are not there yet.
     pub fn add_others(&mut self, diagnostics: &Diagnostics) {
-        let known: HashSet<String> = self.warnings.iter().map(|known| known.key.clone()).collect();
+        let known = self.warnings.iter().map(|known| known.cause.clone());
+        let known: HashSet<String> = known.collect();
         let mut others = Messages { is_proc_chosen: self.is_proc_chosen, ..Messages::default() };
         others.add(diagnostics);
-        others.warnings.retain(|warning| !known.contains(&warning.key));
+        others.warnings.retain(|warning| !known.contains(&warning.cause));
         self.warnings.extend(others.warnings);
     }
 
@@ -102,8 +106,27 @@ fn with_shortage(warning: &Warning, is_proc_chosen: bool) -> String {
         .needs_capability()
         .and_then(|what| privilege::shortage(is_proc_chosen, opens_private(what)));
     match shortage {
-        Some(shortage) => format!("{warning} ({shortage})"),
+        Some(shortage) => with_cure(&warning.to_string(), shortage),
         None => warning.to_string(),
+    }
+}
+
+/// What a warning advises whoever has not given psstat a right.
+const ADVICE: [&str; 2] = [
+    "run psstat as root, or give it CAP_SYS_PTRACE",
+    "run psstat as root, or give it CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE",
+];
+
+/// The text with another cure in place of that advice. If more advice follows, the cure comes last.
+fn with_cure(text: &str, cure: &str) -> String {
+    let find = |advice: &&str| Some((text.rfind(*advice)?, advice.len()));
+    let found = ADVICE.iter().find_map(find).filter(|(at, length)| {
+        let behind = &text[at + length..];
+        behind.is_empty() || behind.starts_with(';')
+    });
+    match found {
+        Some((at, length)) => format!("{}{cure}{}", &text[..at], &text[at + length..]),
+        None => format!("{text} ({cure})"),
     }
 }
 
@@ -168,6 +191,7 @@ fn line(prefix: &str, text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use psstat_core::model::read_error::ReadError;
 
     #[test]
     fn a_message_is_one_line_of_bounded_length() {
@@ -175,6 +199,24 @@ mod tests {
         let long = line("E!", &"é".repeat(400));
         assert!(long.len() <= LINE_LIMIT && long.len() > LINE_LIMIT - 12, "{}", long.len());
         assert!(long.ends_with("...\n"));
+    }
+
+    #[test]
+    fn whoever_has_a_right_is_not_told_to_give_it() {
+        let warning = |what| {
+            let reason = psstat_core::model::read_error::Reason::Denied;
+            let first = ReadError { path: "/proc/1/x".into(), reason };
+            Warning::Unreadable { what, count: 1, first }.to_string()
+        };
+        let said = |what| with_cure(&warning(what), "the kernel refuses");
+        let denied = "cannot read /proc/1/x: permission denied: the kernel refuses";
+        assert_eq!(said(What::Executables), denied);
+        assert_eq!(said(What::OpenFiles), denied);
+        let counted = "; until then psstat counts these processes as --memory shared-once does";
+        assert_eq!(said(What::ProportionalSizes), format!("{denied}{counted}"));
+        // There is other advice too.
+        let hidden = warning(What::Processes);
+        assert_eq!(said(What::Processes), format!("{hidden} (the kernel refuses)"));
     }
 
     #[test]
@@ -192,6 +234,22 @@ mod tests {
         let texts: Vec<&str> = messages.warnings.iter().map(|known| known.text.as_str()).collect();
         assert_eq!(texts.len(), 3, "{texts:?}");
         assert!(texts[2].contains('c'), "{texts:?}");
+        // The same files could not be read, and other numbers of them.
+        let unreadable = |count| {
+            let reason = psstat_core::model::read_error::Reason::Denied;
+            let first = ReadError { path: "/proc/1/exe".into(), reason };
+            Warning::Unreadable { what: What::Executables, count, first }
+        };
+        let mut now = Diagnostics::default();
+        let groups = vec![psstat_core::model::label::Label::lossy(b"web")];
+        now.add(Warning::NoLine { groups, cause: Box::new(unreadable(299)) });
+        let mut before = Diagnostics::default();
+        before.add(unreadable(424));
+        let mut messages = Messages::default();
+        messages.add(&now);
+        messages.add_others(&before);
+        let texts: Vec<&str> = messages.warnings().collect();
+        assert!(texts.len() == 1 && texts[0].contains("299"), "{texts:?}");
     }
 
     #[test]
@@ -200,7 +258,11 @@ mod tests {
         let mut texts = |warnings: &[(&str, &str)]| -> Vec<String> {
             let mut messages = Messages::default();
             for &(key, text) in warnings {
-                messages.warnings.push(Message { key: key.to_owned(), text: text.to_owned() });
+                messages.warnings.push(Message {
+                    key: key.to_owned(),
+                    cause: key.to_owned(),
+                    text: text.to_owned(),
+                });
             }
             messages.drop_repeated(&mut already_reported);
             messages.warnings.into_iter().map(|warning| warning.text).collect()

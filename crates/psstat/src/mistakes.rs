@@ -4,7 +4,8 @@
 //! *Example:* `--exe web:nginx` never matches, because the path of an executable begins with a slash.
 
 use psstat_core::model::label::excerpt;
-use psstat_core::select::selector::{Conditions, PathPattern, Selector, Source};
+use psstat_core::select::matcher::{is_itself_escaped, literal_start};
+use psstat_core::select::selector::{Conditions, Naming, PathPattern, Selector, Source};
 use std::path::Path;
 use thiserror::Error;
 
@@ -23,16 +24,29 @@ pub enum Mistake {
          write */{0}"
     )]
     NoSlash(String),
+    /// The regex of an `exe_regex` matches no absolute path.
+    #[error(
+        "exe_regex {0} never matches, because the path of an executable begins with a slash: begin the regex \
+         with ^/, or leave out the ^"
+    )]
+    NoSlashInRegex(String),
+    /// The regex of a `cgroup_regex` matches no path below the root.
+    #[error(
+        "cgroup_regex {0} never matches, because paths of control groups begin below the mount point and \
+         without a slash, as in ^system\\.slice/: leave out what is in front"
+    )]
+    MountPointInRegex(String),
     /// The value after `NAME:` begins with a space.
     #[error(
-        "{option} {typed:?}: the value begins with a space, which must match too: remove the space, or \
-         write [ ] if it is meant"
+        "{option} {typed:?}: the value begins with a space, which must match too: remove the space{or}"
     )]
     Space {
         /// The option.
         option: String,
         /// What was typed, shortened if it is long.
         typed: String,
+        /// What else to do.
+        or: &'static str,
     },
     /// The path of a `--cgroup` begins with the mount point.
     #[error(
@@ -77,8 +91,22 @@ pub fn correct(selectors: &mut [Selector], sys: &Path) -> Vec<Mistake> {
         }
         if let Some(glob) = exe.as_ref().and_then(PathPattern::glob)
             && !glob.starts_with(['/', '\\', '*', '?', '['])
+            && !is_behind_space(glob, selector)
         {
             mistakes.push(Mistake::NoSlash(excerpt(glob).into_owned()));
+        }
+        if let Some(pattern @ PathPattern::Regex(regex)) = exe
+            && !literal_start(pattern).is_empty()
+            && !literal_start(pattern).starts_with('/')
+        {
+            mistakes.push(Mistake::NoSlashInRegex(excerpt(regex).into_owned()));
+        }
+        if let Source::ControlGroup(pattern @ PathPattern::Regex(regex)) = &selector.source {
+            let start = literal_start(pattern);
+            let plain = regex.trim_start_matches('^').replace('\\', "");
+            if start.starts_with('/') || below_mount_point(plain.trim_matches('/'), sys).is_some() {
+                mistakes.push(Mistake::MountPointInRegex(excerpt(regex).into_owned()));
+            }
         }
         if let Source::ControlGroup(PathPattern::Glob(path)) = &mut selector.source
             && let Some(used) = below_mount_point(path, sys)
@@ -92,6 +120,12 @@ pub fn correct(selectors: &mut [Selector], sys: &Path) -> Vec<Mistake> {
     mistakes
 }
 
+/// Whether a space is all that is wrong with the glob of an `--exe`: there is another warning for that.
+fn is_behind_space(glob: &str, selector: &Selector) -> bool {
+    let is_typed = selector.place.is_none() && selector.naming != Naming::Own;
+    is_typed && glob.starts_with(' ')
+}
+
 /// The length of the text that a regex matches, in bytes, if that is one text. `None` if the regex matches
 /// several.
 fn literal_length(regex: &str) -> Option<usize> {
@@ -102,7 +136,7 @@ fn literal_length(regex: &str) -> Option<usize> {
     let mut characters = text.chars();
     while let Some(character) = characters.next() {
         let literal = match character {
-            '\\' => characters.next().filter(char::is_ascii_punctuation)?,
+            '\\' => characters.next().filter(|&escaped| is_itself_escaped(escaped))?,
             '.' | '+' | '*' | '?' | '(' | ')' | '|' | '[' | ']' | '{' | '}' | '^' | '$' => {
                 return None;
             }
@@ -135,7 +169,8 @@ fn below_directory<'p>(path: &'p str, directory: &str) -> Option<&'p str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use psstat_core::select::selector::Conditions;
+    use psstat_core::model::label::Label;
+    use psstat_core::select::selector::Place;
 
     fn of_all(set: impl FnOnce(&mut Conditions)) -> Selector {
         let mut conditions = Conditions::default();
@@ -181,6 +216,54 @@ mod tests {
         }
         for glob in ["/usr/sbin/nginx", "*nginx", "*/nginx", "?usr/*", "[/]usr/*", "\\/usr/*"] {
             assert!(!is_mistake(glob), "{glob}");
+        }
+    }
+
+    #[test]
+    fn a_space_behind_the_name_is_not_also_a_missing_slash() {
+        let with_glob = |glob: &str, name: Option<Label>| {
+            let exe = Some(PathPattern::Glob(glob.into()));
+            Selector::of_all(name, Conditions { exe, ..Conditions::default() })
+        };
+        let name = || Label::new(b"web");
+        assert_eq!(mistakes_of(with_glob(" */nginx", name())), [], "another warning says it");
+        assert_eq!(mistakes_of(with_glob("nginx", name())).len(), 1);
+        assert_eq!(mistakes_of(with_glob(" nginx", None)).len(), 1);
+        let place = Some(Place { file: "x.toml".into(), line: 1 });
+        let in_file = Selector { place, ..with_glob(" nginx", name()) };
+        assert_eq!(mistakes_of(in_file).len(), 1);
+    }
+
+    #[test]
+    fn a_regex_that_begins_elsewhere_than_a_path_never_matches() {
+        let of_exe = |regex: &str| {
+            let exe = Some(PathPattern::Regex(regex.into()));
+            mistakes_of(of_all(|conditions| conditions.exe = exe))
+        };
+        for regex in ["^nginx", "^usr/sbin/(?P<x>.*)$", r"^\.x"] {
+            assert_eq!(of_exe(regex), [Mistake::NoSlashInRegex(regex.into())]);
+        }
+        for regex in
+            ["nginx", "^/usr", r"^\/usr", "^(/usr|/opt)", "^n|^/usr", "^n?/usr", "^.*x", "^"]
+        {
+            assert_eq!(of_exe(regex), [], "{regex}");
+        }
+        let of_path = |regex: &str| {
+            let source = Source::ControlGroup(PathPattern::Regex(regex.into()));
+            mistakes_of(Selector::new(None, source))
+        };
+        for regex in [
+            "^/system.slice",
+            r"^\/system\.slice",
+            "^/sys/fs/cgroup/system.slice",
+            "/sys/fs/cgroup/system.slice",
+            "^sys/fs/cgroup/docker",
+            "^/host/sys/fs/cgroup/docker",
+        ] {
+            assert_eq!(of_path(regex), [Mistake::MountPointInRegex(regex.into())]);
+        }
+        for regex in ["^system", "/docker", "^(/a|b)", "^/?a", "sys/fs/cgroups", ""] {
+            assert_eq!(of_path(regex), [], "{regex}");
         }
     }
 

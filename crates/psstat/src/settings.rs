@@ -89,6 +89,27 @@ pub enum ValueError {
         /// The first character that cannot be in a name.
         character: char,
     },
+    /// A brace in a name belongs to no placeholder.
+    #[error(
+        "a {0} of the name belongs to no placeholder: write one as {{app}}, with letters, digits and _, or \
+         leave out the braces"
+    )]
+    StrayBrace(char),
+    /// What is before the `:` would be a name but for a brace.
+    #[error(
+        "{name:?} is no NAME, because a brace of it belongs to no placeholder: write one as {{app}}, with \
+         letters, digits and _; if no NAME is meant, begin the value with ':'"
+    )]
+    AlmostName {
+        /// What is before the `:`, shortened if it is long.
+        name: String,
+    },
+    /// A name that cannot have placeholders has braces.
+    #[error("placeholders have no meaning in this name: leave out the braces")]
+    Braces,
+    /// The rest has the name of a group.
+    #[error("a group has that name too: give one of the two another name")]
+    NameOfGroup,
     /// psstat uses the name itself.
     #[error("psstat uses that name itself: choose another")]
     ReservedName,
@@ -151,6 +172,12 @@ pub enum JobError {
     /// The table has no such column.
     #[error("--sort {0}: the table has no such column: add {0} to --fields")]
     SortByMissing(&'static str),
+    /// The rest has the name of a group.
+    #[error(
+        "rest = {:?}: a selector has that NAME too: give one of the two another name",
+        .0.as_str()
+    )]
+    RestIsGroup(Label),
     /// They do not say what to measure.
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -441,6 +468,10 @@ impl Settings {
         let tags = self.tags.clone().with_host(host);
         let is_exclusive = self.exclusive.unwrap_or_default();
         let rest = self.rest.clone();
+        let is_group = |rest: &&Label| self.selectors.iter().any(|one| one.name() == Some(rest));
+        if let Some(rest) = rest.as_ref().filter(is_group) {
+            return Err(JobError::RestIsGroup(rest.clone()));
+        }
         let options = Options { tags, memory, fields, format, sort: None, is_exclusive, rest };
         let mut plan = Plan::new(self.selectors.clone(), options)?;
         let sort = self.sort.filter(|_| format == Format::Table);

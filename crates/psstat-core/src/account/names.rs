@@ -9,7 +9,7 @@ use crate::select::roots::Root;
 use crate::select::selector::{Naming, Source};
 use crate::select::selectors::Selectors;
 use crate::select::systemd;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 
 /// The name of the group that has the processes of all others (see
@@ -28,6 +28,9 @@ pub struct Made {
     pub of_roots: BTreeMap<Root, Label>,
     /// Of control groups, by the index of the group and that of the selector.
     pub of_control_groups: BTreeMap<(usize, usize), Label>,
+    /// Those that are too many, by the selector. What has such a name is in one group with another name: see
+    /// [`Bound::overflow`](crate::select::template::Bound).
+    pub too_many: BTreeMap<usize, BTreeSet<Label>>,
 }
 
 /// Names the groups of one sample.
@@ -41,6 +44,8 @@ pub struct Names<'n> {
     pub control_groups: &'n [ControlGroup],
     /// The names that templates made.
     pub made: &'n Made,
+    /// The selector of all processes of no other group, if there is one.
+    pub rest: Option<usize>,
 }
 
 impl Names<'_> {
@@ -54,7 +59,7 @@ impl Names<'_> {
                 Some(own_label(Label::lossy(self.snapshot.names.text(comm)), is_taken))
             }
             Naming::Template(..) => {
-                let made = self.made.of_roots.get(&root)?.clone();
+                let made = self.made.of_roots.get(&root)?;
                 Some(self.made_label(root.selector, made, is_taken))
             }
         }
@@ -74,22 +79,32 @@ impl Names<'_> {
                 Some(own_label(own_name(&self.control_groups[index], source), is_taken))
             }
             Naming::Template(..) => {
-                let made = self.made.of_control_groups.get(&(index, selector))?.clone();
+                let made = self.made.of_control_groups.get(&(index, selector))?;
                 Some(self.made_label(selector, made, is_taken))
             }
         }
     }
 
-    /// The user chose the name of the group for those that are too many, so it may be that of another group.
+    /// Any process can take any name, also that of the group for those that are too many.
     fn made_label(
         &self,
         selector: usize,
-        made: Label,
+        made: &Label,
         is_taken: impl FnOnce(&Label) -> bool,
     ) -> Label {
+        let too_many = self.made.too_many.get(&selector);
+        let is_too_many = too_many.is_some_and(|names| names.contains(made));
         let bound = self.selectors.recipe(selector).map(|(_, bound)| bound);
-        let is_overflow = bound.is_some_and(|bound| bound.overflow == made);
-        if is_overflow { made } else { own_label(made, is_taken) }
+        match bound.filter(|_| is_too_many) {
+            // They may be part of the rest, if the user says so, but of no other group.
+            Some(bound) if self.rest_name() == Some(&bound.overflow) => bound.overflow.clone(),
+            Some(bound) => own_label(bound.overflow.clone(), is_taken),
+            None => own_label(made.clone(), is_taken),
+        }
+    }
+
+    fn rest_name(&self) -> Option<&Label> {
+        self.rest.and_then(|rest| self.selectors[rest].name())
     }
 }
 

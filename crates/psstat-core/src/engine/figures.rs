@@ -32,8 +32,9 @@ pub fn warn(
     if fields.is_empty() {
         return;
     }
-    if !plan.selectors.iter().any(|selector| selector.takes_control_groups()) {
-        diagnostics.add(Warning::OnlyOfControlGroups(fields));
+    let pointless = plan.pointless_fields();
+    if !pointless.is_empty() {
+        diagnostics.add(Warning::OnlyOfControlGroups(pointless));
         return;
     }
     let mut picked: Vec<usize> = groups

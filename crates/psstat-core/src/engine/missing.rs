@@ -78,7 +78,7 @@ pub fn warn(
                 Warning::NoUnit(id.clone())
             }
             Source::ControlGroup(PathPattern::Regex(pattern)) if is_first => {
-                Warning::NoMatchingControlGroup(pattern.clone())
+                Warning::NoControlGroupOfRegex(pattern.clone())
             }
             Source::ControlGroup(PathPattern::Glob(glob)) if systemd::is_glob(glob) && is_first => {
                 Warning::NoMatchingControlGroup(glob.clone())

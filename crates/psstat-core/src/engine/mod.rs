@@ -55,7 +55,8 @@ use doubts::Doubts;
 use exits::ExitReader;
 use members::MemberReader;
 use memory::MemoryReader;
-use names::{KnownNames, Namer};
+pub use names::KnownNames;
+use names::Namer;
 use roots::{FoundRoots, PickedPid, RootFinder};
 use thiserror::Error;
 
@@ -183,6 +184,16 @@ impl<K: Kernel> Engine<K> {
         Engine { is_resident: true, ..self }
     }
 
+    /// The same engine, which knows the names that the last sample of another one made.
+    pub fn with_names(self, known_names: KnownNames) -> Engine<K> {
+        Engine { known_names, ..self }
+    }
+
+    /// The names that the last sample made, if states stay in memory.
+    pub fn names(&self) -> &KnownNames {
+        &self.known_names
+    }
+
     /// The machine.
     pub fn kernel(&self) -> &K {
         &self.kernel
@@ -263,6 +274,7 @@ impl<K: Kernel> Engine<K> {
             snapshot: &snapshot,
             control_groups: &control_groups,
             made: &made,
+            rest: self.plan.division.rest,
         };
         let (mut groups, membership) = forming::form(names, &roots.list, &tree, self.plan.division);
         account::doubts::apply(doubts.as_slice(), &mut groups, &membership, names);

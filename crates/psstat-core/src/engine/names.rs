@@ -6,9 +6,12 @@ use crate::account::doubts::Subject;
 use crate::account::names::Made;
 use crate::diagnostics::{Diagnostics, Warning, What};
 use crate::discovery::known::Unmoved;
+use crate::discovery::scan;
 use crate::kernel::Kernel;
+use crate::model::buffer::Buffer;
 use crate::model::control_group::ControlGroup;
 use crate::model::label::Label;
+use crate::model::process::Life;
 use crate::model::read_error::{ReadError, Reason, Unreadable};
 use crate::model::snapshot::Snapshot;
 use crate::model::units::{Pid, ProcId, Ticks, Uid};
@@ -63,7 +66,7 @@ struct Values<'v, K> {
     kernel: &'v K,
     /// The names of users, once they are read.
     users: &'v OnceCell<BTreeMap<Uid, String>>,
-    pid: Pid,
+    process: ProcId,
     cmdline: Option<Vec<u8>>,
     control_group: Option<Option<Vec<u8>>>,
 }
@@ -144,13 +147,15 @@ impl<K: Kernel> Namer<'_, K> {
             let mut values = Values {
                 kernel: self.kernel,
                 users: &users,
-                pid: process.id.pid,
+                process: process.id,
                 cmdline: None,
                 control_group: None,
             };
             for &root in of_process {
                 let known = self.known.get(&(process.id, root.selector));
-                let known_still = known.filter(|_| self.is_unchanged(root));
+                // A zombie has lost its command line and its executable.
+                let is_zombie = process.life == Life::Zombie;
+                let known_still = known.filter(|_| is_zombie || self.is_unchanged(root));
                 let name = match known_still {
                     Some(known) => Ok(known.clone()),
                     None => self.name(root, &mut values, manager),
@@ -228,7 +233,7 @@ impl<K: Kernel> Namer<'_, K> {
         }))
     }
 
-    /// Puts the roots for which there are too many names into one group. The names of the processes that
+    /// Notes which names of roots are too many. The names of the processes that
     /// started first are kept: so nobody can push another name out by making new ones.
     fn limit_roots(&self, roots: &[Root], diagnostics: &mut Diagnostics, made: &mut Made) {
         let start = |root: &Root| {
@@ -242,14 +247,7 @@ impl<K: Kernel> Namer<'_, K> {
             *first = (*first).min(start(root));
         }
         let too_many = self.too_many(firsts, diagnostics);
-        for (root, name) in &mut made.of_roots {
-            if let Some(names) = too_many.get(&root.selector)
-                && names.contains(name)
-                && let Some((_, bound)) = self.selectors.recipe(root.selector)
-            {
-                *name = bound.overflow.clone();
-            }
-        }
+        made.too_many.extend(too_many);
     }
 
     /// The same for control groups. Those that were made first are kept.
@@ -266,14 +264,7 @@ impl<K: Kernel> Namer<'_, K> {
             *first = (*first).min(made_at);
         }
         let too_many = self.too_many(firsts, diagnostics);
-        for (&(_, selector), name) in &mut made.of_control_groups {
-            if let Some(names) = too_many.get(&selector)
-                && names.contains(name)
-                && let Some((_, bound)) = self.selectors.recipe(selector)
-            {
-                *name = bound.overflow.clone();
-            }
-        }
+        made.too_many.extend(too_many);
     }
 
     /// The names of each selector that are too many. `firsts` says for each name when it was first used.
@@ -320,7 +311,7 @@ impl<K: Kernel> Values<'_, K> {
     fn cmdline(&mut self) -> Result<&[u8], Nameless> {
         if self.cmdline.is_none() {
             let mut line = Vec::new();
-            let read = self.kernel.cmdline(self.pid, &mut line);
+            let read = self.kernel.cmdline(self.process.pid, &mut line);
             read.map_err(|error| nameless(What::CommandLines, error))?;
             self.cmdline = Some(line);
         }
@@ -329,7 +320,7 @@ impl<K: Kernel> Values<'_, K> {
 
     /// `None` if it has none: a kernel thread, or a zombie.
     fn exe(&mut self) -> Result<Option<Vec<u8>>, Nameless> {
-        match self.kernel.exe(self.pid) {
+        match self.kernel.exe(self.process.pid) {
             Ok(path) => Ok(Some(path)),
             Err(error) if matches!(error.reason, Reason::Vanished | Reason::Missing) => {
                 self.cmdline().map(|_| None)
@@ -340,18 +331,24 @@ impl<K: Kernel> Values<'_, K> {
 
     /// The name of its effective user, or his uid.
     fn user(&self) -> Result<Vec<u8>, Nameless> {
-        let uid = self.kernel.effective_user(self.pid);
+        let uid = self.kernel.effective_user(self.process.pid);
         let uid = uid.map_err(|error| nameless(What::Users, error))?;
         let names = self.users.get_or_init(|| self.kernel.user_names());
         let name = names.get(&uid).cloned();
         Ok(name.unwrap_or_else(|| format!("{}", uid.0)).into_bytes())
     }
 
+    fn exists(&self) -> bool {
+        scan::exists(self.kernel, self.process, &mut Buffer::default())
+    }
+
     /// `None` if the kernel shows none.
     fn control_group(&mut self) -> Result<Option<&[u8]>, Nameless> {
         if self.control_group.is_none() {
-            let text = match self.kernel.cgroup(self.pid) {
+            let text = match self.kernel.cgroup(self.process.pid) {
                 Ok(text) => text,
+                // A kernel without control groups has no such file.
+                Err(error) if error.reason == Reason::Vanished && self.exists() => Vec::new(),
                 Err(error) if error.reason == Reason::Missing => Vec::new(),
                 Err(error) => return Err(nameless(What::ControlGroups, error)),
             };

@@ -16,6 +16,8 @@ use super::{GroupView, Row};
 use crate::engine::Sample;
 use crate::kernel::Kernel;
 use crate::model::buffer::Buffer;
+use crate::model::label::excerpt;
+use crate::model::process::Kinship;
 use crate::model::units::{Pid, Ticks};
 use crate::parse::cgroupfs;
 use crate::plan::Plan;
@@ -94,6 +96,16 @@ struct Around<'a, K> {
     all: BTreeMap<Pid, Brief>,
 }
 
+/// What says that a process may have left a group, the strongest first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Evidence {
+    Session,
+    ProcessGroup,
+    Executable,
+    Name,
+    Unit,
+}
+
 /// A process, and what it can be told by.
 struct Traits {
     pid: Pid,
@@ -120,32 +132,32 @@ impl<K: Kernel> Around<'_, K> {
         }
         let members = rows.iter().take(MEMBERS).filter_map(|row| self.traits(row.pid));
         let members: Vec<Traits> = members.collect();
-        let mut said = Vec::new();
-        let mut further = 0;
+        let mut found = Vec::new();
         for (&pid, brief) in candidates {
             let Some(one) = self.traits(pid) else { continue };
             let is_orphan = brief.parent == Pid::INIT
                 || !parents.contains(&brief.parent)
                 || self.has_lost_its_leader(&one);
-            let Some(reason) =
-                Some(&one).filter(|_| is_orphan).and_then(|one| self.reason(one, &members))
-            else {
-                continue;
-            };
-            if said.len() == TOLD {
-                further += 1;
-                continue;
-            }
-            let unit = one.control_group.as_deref().and_then(unit_of);
-            said.push(format!(
-                "{pid} {}: its parent is process {}, and {reason}: {}",
-                one.facts.name,
-                brief.parent,
-                cures(unit, &one.facts)
-            ));
+            let reason = Some(&one).filter(|_| is_orphan);
+            let reason = reason.and_then(|one| self.reason(one, &members));
+            found.extend(reason.map(|reason| (reason, brief.parent, one)));
         }
-        if further > 0 {
-            said.push(format!("{further} more"));
+        found.sort_by_key(|((evidence, _), _, one)| (*evidence, one.pid));
+        let say = |((_, reason), parent, one): &((Evidence, String), Pid, Traits)| {
+            let Traits { pid, facts, control_group } = one;
+            let unit = control_group.as_deref().and_then(unit_of);
+            let command = facts.command.as_deref().filter(|command| !command.is_empty());
+            let command = command.map(|command| format!(" ({})", excerpt(command)));
+            format!(
+                "{pid} {}{}: its parent is process {parent}, and {reason}: {}",
+                facts.name,
+                command.unwrap_or_default(),
+                cures(unit, facts)
+            )
+        };
+        let mut said: Vec<String> = found.iter().take(TOLD).map(say).collect();
+        if found.len() > TOLD {
+            said.push(format!("{} more", found.len() - TOLD));
         }
         said
     }
@@ -184,14 +196,28 @@ impl<K: Kernel> Around<'_, K> {
         one.facts.kinship.is_some_and(|kinship| is_gone(kinship.group) || is_gone(kinship.session))
     }
 
-    /// What a process and a member have in common.
-    fn reason(&self, one: &Traits, members: &[Traits]) -> Option<String> {
+    /// The strongest that a process and a member have in common, and what that is in words.
+    fn reason(&self, one: &Traits, members: &[Traits]) -> Option<(Evidence, String)> {
         // A process is born into the control group of its parent. The root says nothing.
         let in_same = |member: &&Traits| match (&member.control_group, &one.control_group) {
             (Some(theirs), Some(own)) => is_below(own, theirs),
             _ => true,
         };
         let near: Vec<&Traits> = members.iter().filter(in_same).collect();
+        // A member has made the session or process group, or who made it is gone.
+        let share = |of: fn(Kinship) -> Pid| {
+            let leader = one.facts.kinship.map(of).filter(|&leader| leader != Pid::NONE)?;
+            let is_gone = !self.all.contains_key(&leader);
+            let is_known = is_gone || members.iter().any(|member| member.pid == leader);
+            let is_in = |member: &&&Traits| member.facts.kinship.map(of) == Some(leader);
+            near.iter().filter(|_| is_known).find(is_in).map(|member| member.pid)
+        };
+        if let Some(pid) = share(|kinship| kinship.session) {
+            return Some((Evidence::Session, format!("it is in the session of {pid}")));
+        }
+        if let Some(pid) = share(|kinship| kinship.group) {
+            return Some((Evidence::ProcessGroup, format!("it is in the process group of {pid}")));
+        }
         // Many processes run the same interpreter and do something else.
         let like: Vec<&&Traits> =
             near.iter().filter(|member| is_alike(&one.facts, &member.facts)).collect();
@@ -199,28 +225,20 @@ impl<K: Kernel> Around<'_, K> {
         if let Some(exe) = exe
             && let Some(member) = like.iter().find(|member| member.facts.exe.as_ref() == Some(exe))
         {
-            return Some(format!("it runs the same executable as {} ({exe})", member.pid));
+            let reason = format!("it runs the same executable as {} ({exe})", member.pid);
+            return Some((Evidence::Executable, reason));
         }
         let has_its_name = |member: &&&&Traits| {
             member.facts.name == one.facts.name && member.facts.user == one.facts.user
         };
         if let Some(member) = like.iter().find(has_its_name) {
-            return Some(format!("it has the name and the user of {}", member.pid));
-        }
-        if let Some(session) = one.facts.kinship.map(|kinship| kinship.session)
-            && let Some(member) = near.iter().find(|member| {
-                let kinship = member.facts.kinship;
-                let leader = members.iter().any(|leader| leader.pid == session);
-                let is_left = session != Pid::NONE && !self.all.contains_key(&session);
-                (leader || is_left) && kinship.is_some_and(|kinship| kinship.session == session)
-            })
-        {
-            return Some(format!("it is in the session of {}", member.pid));
+            let reason = format!("it has the name and the user of {}", member.pid);
+            return Some((Evidence::Name, reason));
         }
         let unit = one.control_group.as_deref().and_then(unit_of)?;
         near.iter()
             .find(|member| member.control_group.as_deref().and_then(unit_of) == Some(unit))
-            .map(|member| format!("it is in the unit of {}", member.pid))
+            .map(|member| (Evidence::Unit, format!("it is in the unit of {}", member.pid)))
     }
 }
 

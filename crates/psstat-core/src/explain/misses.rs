@@ -7,7 +7,7 @@ use super::facts::{Facts, text_of};
 use crate::model::units::Pid;
 use crate::select::matcher::Matcher;
 use crate::select::selector::{Conditions, PathPattern, Selector, Source, User};
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -31,6 +31,8 @@ pub struct Surroundings<'s> {
     pub control_groups: &'s [(String, usize)],
     /// The names of users, by their ids.
     pub users: &'s BTreeMap<u32, String>,
+    /// The only group of each process that is in one. Empty if a process can be in several.
+    pub owners: &'s BTreeMap<Pid, String>,
 }
 
 /// Sentences about what comes nearest to a selector that matches no process. `named` is the process that it names
@@ -305,10 +307,33 @@ fn checks<'c>(conditions: &'c Conditions, around: &'c Surroundings<'_>) -> Vec<C
     checks
 }
 
+/// That processes which meet the conditions of a selector belong to groups before its own.
+fn of_others(taken: &[(Pid, &Facts)], around: &Surroundings<'_>) -> String {
+    let owners: BTreeSet<&String> =
+        taken.iter().filter_map(|(pid, _)| around.owners.get(pid)).collect();
+    let named: Vec<&str> = owners.iter().take(EXAMPLES).map(|owner| owner.as_str()).collect();
+    let named = match owners.len().saturating_sub(EXAMPLES) {
+        0 => named.join(", "),
+        more => format!("{} and {more} more groups", named.join(", ")),
+    };
+    let belong = if taken.len() == 1 { "belongs" } else { "belong" };
+    let come = if owners.len() == 1 { "comes" } else { "come" };
+    format!(
+        "{}, and {belong} to {named}, which {come} first (exclusive): {}",
+        matches_it(taken.len()),
+        examples(taken, named_of)
+    )
+}
+
 fn near_processes(selector: &Selector, around: &Surroundings<'_>, said: &mut Vec<String>) {
     let conditions = &selector.conditions;
     let checks = checks(conditions, around);
     let found = all(around, |facts| checks.iter().all(|check| (check.meets)(facts)));
+    let is_taken = |&(pid, _): &(Pid, &Facts)| around.owners.contains_key(&pid);
+    let (taken, found): (Vec<_>, Vec<_>) = found.into_iter().partition(is_taken);
+    if !taken.is_empty() {
+        said.push(of_others(&taken, around));
+    }
     if !found.is_empty() {
         let why = match place(&selector.source) {
             Some(place) if found.len() == 1 => format!(", but is not {place}"),
@@ -317,6 +342,8 @@ fn near_processes(selector: &Selector, around: &Surroundings<'_>, said: &mut Vec
         };
         let matching = matches_it(found.len());
         said.push(format!("{matching}{why}: {}", examples(&found, named_of)));
+    }
+    if !taken.is_empty() || !found.is_empty() {
         return;
     }
     if checks.len() > 1 {
@@ -630,8 +657,35 @@ mod tests {
             units: &units,
             control_groups: &control_groups,
             users: &users,
+            owners: &BTreeMap::new(),
         };
         misses(selector, None, &around).join("\n")
+    }
+
+    #[test]
+    fn what_belongs_to_another_group_is_named_with_it() {
+        let facts = facts();
+        let owners = BTreeMap::from([(Pid::new(100), "db".to_owned())]);
+        let users = BTreeMap::new();
+        let said = |pattern: &str| {
+            let around = Surroundings {
+                facts: &facts,
+                is_complete: true,
+                units: &[],
+                control_groups: &[],
+                users: &users,
+                owners: &owners,
+            };
+            let conditions = Conditions { pattern: text(pattern), ..Conditions::default() };
+            misses(&Selector::of_all(Label::new(b"x"), conditions), None, &around)
+        };
+        assert_eq!(
+            said("^postgres$"),
+            ["1 process matches, and belongs to db, which comes first (exclusive): 100 postgres"]
+        );
+        let both = said("^(postgres|Xorg)$");
+        assert!(both.len() == 2 && both[0].contains("belongs to db"), "{both:?}");
+        assert!(both[1].starts_with("1 process matches now, and did not when"), "{both:?}");
     }
 
     fn of(conditions: Conditions) -> String {
@@ -718,6 +772,7 @@ mod tests {
             units: &[],
             control_groups: &[],
             users: &users,
+            owners: &BTreeMap::new(),
         };
         for pid in [90, 91] {
             let pid = Pid::new(pid);
@@ -806,6 +861,7 @@ mod tests {
             units: &units,
             control_groups: &[],
             users: &users,
+            owners: &BTreeMap::new(),
         };
         let unit = Source::Unit("web.service".to_owned());
         let said = misses(&Selector::new(None, unit), None, &around);
@@ -834,6 +890,7 @@ mod tests {
             units: &[],
             control_groups: &[],
             users: &users,
+            owners: &BTreeMap::new(),
         };
         let named = |pid: u32, exe: &str| {
             let mut selector = Selector::new(Label::new(b"x"), Source::Pid(Pid::new(pid)));

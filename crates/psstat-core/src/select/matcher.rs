@@ -184,7 +184,7 @@ fn literal_start_of_regex(regex: &str) -> String {
     while let Some(character) = characters.next() {
         let next = match character {
             '\\' => match characters.next() {
-                Some(escaped) if escaped.is_ascii_punctuation() => escaped,
+                Some(escaped) if is_itself_escaped(escaped) => escaped,
                 _ => break,
             },
             '.' | '+' | '*' | '?' | '(' | ')' | '[' | ']' | '{' | '}' | '^' | '$' => break,
@@ -197,6 +197,11 @@ fn literal_start_of_regex(regex: &str) -> String {
         literal.push(next);
     }
     literal
+}
+
+/// Whether a character stands for itself behind a backslash in a regex. `\<` and `\>` are the ends of a word.
+pub fn is_itself_escaped(character: char) -> bool {
+    character.is_ascii_punctuation() && !matches!(character, '<' | '>')
 }
 
 /// Converts a glob to a regex that matches a whole text.
@@ -319,12 +324,25 @@ mod tests {
             ("^a(b|c)", ""),
             (r"^a\d", "a"),
             (r"^a\\b", r"a\b"),
+            (r"^a\<b", "a"),
+            (r"^a/\>b", "a/"),
+            (r"^\-\_\#\~\@b", "-_#~@b"),
             ("^", ""),
         ] {
             assert_eq!(of_regex(regex), start, "{regex}");
         }
         let of_glob = |glob: &str| literal_start(&PathPattern::Glob(glob.to_owned())).into_owned();
         assert_eq!((of_glob("a/b*c"), of_glob("a/b")), ("a/b".to_owned(), "a/b".to_owned()));
+    }
+
+    #[test]
+    fn what_is_itself_behind_a_backslash_is_so_for_the_regex() {
+        for character in (0..=127u8).map(char::from) {
+            let escaped = format!("\\A\\{character}\\z");
+            let matches = regex(&escaped).is_ok_and(|one| one.is_match(&[character as u8]));
+            assert!(!is_itself_escaped(character) || matches, "{character:?}");
+        }
+        assert!(is_itself_escaped('.') && !is_itself_escaped('<') && !is_itself_escaped('d'));
     }
 
     #[test]

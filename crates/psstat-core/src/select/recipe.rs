@@ -8,11 +8,16 @@ use crate::model::label::{Label, excerpt};
 use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
-use regex::bytes::Regex;
+use regex::bytes::{Captures, Regex};
 use thiserror::Error;
 
 /// The longest name that a template makes, in bytes. A command line can have any length.
 const LONGEST_NAME: usize = 255;
+
+/// The longest match whose named groups have values, in bytes. Finding where a regex matches takes one pass
+/// over the text. Finding what its groups match takes a much slower one, over the match: whoever chooses a
+/// command line must not make it long.
+const LONGEST_MATCH: usize = 4096;
 
 /// What stands for a placeholder without a value.
 const NO_VALUE: &[u8] = b"?";
@@ -212,15 +217,23 @@ impl Recipe {
         &self.attributes
     }
 
+    /// Whether a part is captured with the regex with that index.
+    fn captures_with(&self, index: usize) -> bool {
+        let is_captured =
+            |part: &Part| matches!(part, Part::Capture { regex, .. } if *regex == index);
+        self.parts.iter().any(is_captured)
+    }
+
     /// The name for a process or control group. `value` returns its attributes, `None` for one that it does
     /// not have. A placeholder without a value becomes `?`.
     pub fn name<'v>(&self, value: impl Fn(Attribute) -> Option<&'v [u8]>) -> Label {
         let captures: Vec<_> = self
             .regexes
             .iter()
-            .map(|(attribute, regex)| {
-                let text = value(*attribute).filter(|_| self.attributes.contains(attribute))?;
-                regex.captures(text)
+            .enumerate()
+            .map(|(index, (attribute, regex))| {
+                let text = value(*attribute).filter(|_| self.captures_with(index))?;
+                captures(regex, text)
             })
             .collect();
         let mut name: Vec<u8> = Vec::new();
@@ -246,6 +259,13 @@ impl Recipe {
         let end = label.as_str().floor_char_boundary(LONGEST_NAME);
         Label::lossy(&label.as_str().as_bytes()[..end])
     }
+}
+
+/// What the groups of a regex match. `None` if it matches nothing, or more than [`LONGEST_MATCH`].
+fn captures<'t>(regex: &Regex, text: &'t [u8]) -> Option<Captures<'t>> {
+    let found = regex.find(text).filter(|found| found.len() <= LONGEST_MATCH)?;
+    // The whole text is given, so that `^`, `\b` and `$` mean the same as before.
+    regex.captures_at(text, found.start())
 }
 
 /// The regexes of a selector that have named groups, each with what it is matched against.
@@ -336,6 +356,26 @@ mod tests {
         let unit = |_: Attribute| Some(&b"cron.service"[..]);
         assert_eq!(name("{instance}", unit), "?");
         assert_eq!(name("{cgroup}", |_| Some(b"")), "/");
+    }
+
+    #[test]
+    fn a_match_that_is_too_long_has_no_values() {
+        let name = |regex: &str, line: &str| {
+            let recipe = recipe("{app}", Source::All, &conditions(None, Some(regex), None));
+            recipe.unwrap().name(|_| Some(line.as_bytes())).to_string()
+        };
+        let line = |length: usize| ["java -Dapp=", &"x".repeat(length), " Main"].concat();
+        let regex = "-Dapp=(?P<app>[a-z]+)";
+        let longest = LONGEST_MATCH - "-Dapp=".len();
+        assert_eq!(name(regex, &line(longest)), "x".repeat(LONGEST_NAME));
+        assert_eq!(name(regex, &line(longest + 1)), "?");
+        assert_eq!(name(regex, &line(250_000)), "?");
+        // A short match in a long text has values, and knows what is around it.
+        let long = ["xapp=no ", &"y ".repeat(100_000), "app=shop"].concat();
+        assert_eq!(name(r"\bapp=(?P<app>\w+)", &long), "shop");
+        assert_eq!(name(r"(?P<app>\w+)$", &long), "shop");
+        assert_eq!(name(r"^(?P<app>\w+)=", &long), "xapp");
+        assert_eq!(name(r"\By(?P<app>x?)", &long), "?", "`y` is never inside a word");
     }
 
     #[test]

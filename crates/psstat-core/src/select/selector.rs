@@ -332,6 +332,35 @@ fn is_name(text: &str) -> bool {
     true
 }
 
+/// What is before the first `:` of a value, if it would be a name but for a brace that belongs to no
+/// placeholder. A `{2}` is part of a regex.
+///
+/// *Example:* `app-{app` of `app-{app:-Dapp=(?P<app>[a-z]+)`.
+pub fn almost_name(text: &str) -> Option<&str> {
+    let (before, _) = text.split_once(':')?;
+    let (mut rest, mut is_stray) = (before, false);
+    while let Some(character) = rest.chars().next() {
+        let length = match placeholder_end(rest).or_else(|| repetition_end(rest)) {
+            Some(end) => end,
+            None if matches!(character, '{' | '}') => {
+                is_stray = true;
+                character.len_utf8()
+            }
+            None if can_be_in_name(character) => character.len_utf8(),
+            None => return None,
+        };
+        rest = &rest[length..];
+    }
+    is_stray.then_some(before)
+}
+
+/// The end of the `{2}` at the beginning of a text.
+fn repetition_end(text: &str) -> Option<usize> {
+    let inside = text.strip_prefix('{')?;
+    let length = inside.find(|character: char| !character.is_ascii_digit())?;
+    (length > 0 && inside[length..].starts_with('}')).then_some(length + 2)
+}
+
 /// Splits `NAME:VALUE`. There is a name only if everything before the first `:` is allowed in one, so
 /// `[[:alpha:]]+`, `(?:a|b)` and `/run/a:b.pid` are values, and `a{2}:b` is one too. A leading `:` means "no
 /// name".
@@ -347,6 +376,18 @@ pub fn split_name(text: &str) -> (Option<&str>, &str) {
 mod tests {
     use super::*;
     use alloc::borrow::ToOwned;
+
+    #[test]
+    fn a_name_with_a_stray_brace_is_almost_one() {
+        for text in ["{app:x", "a-{ap-p}:x", "app}:x", "{a}{b:x", "a{2}b}:x", "{a}}:x", "{:x"] {
+            let name = text.strip_suffix(":x");
+            assert_eq!((almost_name(text), split_name(text).0), (name, None), "{text}");
+        }
+        for text in ["{app}:x", "a{2}:b", "x{2}y{3}:b", "^{a:x", "a{2,4}:b", "a:{x", "{a}{2}:x", ""]
+        {
+            assert_eq!(almost_name(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn only_a_valid_name_is_split_off() {

@@ -61,6 +61,21 @@ pub fn placeholder_end(text: &str) -> Option<usize> {
     is_word.then_some(length + 2)
 }
 
+/// The first brace that belongs to no placeholder.
+///
+/// *Example:* `{` of `{app`, `}` of `app}`, and `{` of `{ap-p}`.
+pub fn stray_brace(text: &str) -> Option<char> {
+    let mut rest = text;
+    while let Some(at) = rest.find(['{', '}']) {
+        rest = &rest[at..];
+        match placeholder_end(rest) {
+            Some(end) => rest = &rest[end..],
+            None => return rest.chars().next(),
+        }
+    }
+    None
+}
+
 impl Template {
     /// Reads a name. `None` if it has no placeholder.
     pub fn parse(text: &str) -> Option<Template> {
@@ -118,6 +133,18 @@ mod tests {
     fn only_a_word_in_braces_is_a_placeholder() {
         for text in ["", "a", "{", "{}", "{3}", "{2,4}", "{a", "a}", "{ a }", "{a-b}", "{ä}"] {
             assert_eq!(Template::parse(text), None, "{text}");
+        }
+        for (text, brace) in [
+            ("", None),
+            ("a", None),
+            ("{a}-{b}", None),
+            ("{a", Some('{')),
+            ("{a}b}", Some('}')),
+            ("{ap-p}", Some('{')),
+            ("{{app}}", Some('{')),
+            ("ä{3}", Some('{')),
+        ] {
+            assert_eq!(stray_brace(text), brace, "{text}");
         }
         let pieces = |text| Template::parse(text).unwrap().pieces;
         let word = |text: &str| Piece::Placeholder(text.to_owned());

@@ -39,7 +39,7 @@ pub struct Mounted {
     /// The path of the control group that systemd uses as its root. Empty, except in some
     /// containers.
     manager: Vec<u8>,
-    /// The mount point, for messages.
+    /// The path of `dir`, for messages.
     path: PathBuf,
 }
 
@@ -82,8 +82,10 @@ impl Mounted {
             None => root,
             Some(name) => open_directory(&root, *name)?,
         };
+        let mount = sys.join("fs/cgroup");
+        let path = tracking.map_or(mount.clone(), |name| mount.join(name));
         let manager = if has(&dir, "init.scope") { Vec::new() } else { parse::manager_root(init) };
-        Ok(Mounted { dir, accounting, manager, path: sys.join("fs/cgroup") })
+        Ok(Mounted { dir, accounting, manager, path })
     }
 
     /// The CPU time that a control group has used. `None` if it has no counter.

@@ -140,7 +140,7 @@ fn meant(kind: Kind, typed: Vec<JobArgs>, surroundings: &Surroundings) -> Result
         settings = with_file(settings, &path, surroundings)?;
     }
     let is_for_people = matches!(kind, Kind::Explain | Kind::Top);
-    if is_for_people && settings.selectors.is_empty() {
+    if is_for_people && settings.selectors.is_empty() && settings.rest.is_none() {
         let sys = settings.mounts(surroundings).sys;
         settings.selectors = everything::selectors((surroundings.has_units)(&sys));
     }
@@ -207,7 +207,7 @@ fn with_file(
     let text = (surroundings.read_config)(path)
         .map_err(|source| UsageError::ReadConfig { path: path.to_owned(), source })?;
     let settings = settings.over(config::parse(path, &text, surroundings)?);
-    if settings.selectors.is_empty() {
+    if settings.selectors.is_empty() && settings.rest.is_none() {
         return Err(UsageError::NoGroup { path: path.to_owned() });
     }
     Ok(settings)
@@ -322,6 +322,7 @@ impl JobArgs {
         let with_space = with_space.map(|(kind, value)| Mistake::Space {
             option: format!("--{}", kind.option()),
             typed: shortened(value),
+            or: if kind.has_brackets() { ", or write [ ] if it is meant" } else { "" },
         });
         let mut tags = TagList::default();
         for tag in &self.tags {
@@ -395,6 +396,7 @@ mod tests {
     fn surroundings() -> Surroundings {
         Surroundings::made_up(|path| match path.to_str() {
             Some("web.toml") => Ok(WEB.to_owned()),
+            Some("rest.toml") => Ok("rest = 'a'\n".to_owned()),
             Some("sorted.toml") => Ok("sort = 'name'\n[[group]]\npid = 1\n".to_owned()),
             _ => Err(ReadConfigError::TooLong),
         })
@@ -818,6 +820,36 @@ tags = { env = 'live', tier = '1' }
     }
 
     #[test]
+    fn what_is_almost_a_name_is_refused_with_the_cure() {
+        for option in ["--cmdline", "--user", "--exe", "--pid", "--pattern"] {
+            let error = error_of(&[option, "app-{app:7"]);
+            let cause =
+                format!("bad {option} \"app-{{app:7\": \"app-{{app\" is no NAME, because a brace");
+            assert!(
+                error.starts_with(&cause) && error.contains("begin the value with ':'"),
+                "{error}"
+            );
+        }
+        assert_eq!(selectors_of(&["--pattern=:app}:7"]), ["(by their own names): pattern app}:7"]);
+    }
+
+    #[test]
+    fn the_rest_has_a_name_of_its_own() {
+        let error = error_of(&["--config=rest.toml", "--pid=a:1"]);
+        let expected =
+            "rest = \"a\": a selector has that NAME too: give one of the two another name";
+        assert_eq!(error, expected);
+        for (selectors, count) in [(&["--pid=b:1"][..], 2), (&["--pid=1"], 2), (&[], 1)] {
+            let args = [&["--config=rest.toml"], selectors].concat();
+            assert_eq!(job_of(&args).plan.selectors.iter().count(), count, "{args:?}");
+        }
+        let Ok(Invocation::Explain(job)) = parsed(&["explain", "--config=rest.toml"]) else {
+            panic!("it is refused");
+        };
+        assert_eq!(job.plan.selectors.iter().count(), 1, "the rest is everything");
+    }
+
+    #[test]
     fn a_space_after_the_name_is_a_mistake() {
         for (selector, is_mistake) in [
             ("--pattern=web: nginx", true),
@@ -831,6 +863,9 @@ tags = { env = 'live', tier = '1' }
             let mistakes = job_of(&[selector]).mistakes;
             let has_space = |mistake: &Mistake| matches!(mistake, Mistake::Space { .. });
             assert_eq!(mistakes.iter().any(has_space), is_mistake, "{selector}: {mistakes:?}");
+            let offers_brackets =
+                mistakes.iter().any(|mistake| mistake.to_string().contains("[ ]"));
+            assert_eq!(offers_brackets, selector == "--pattern=web: nginx", "{mistakes:?}");
         }
     }
 

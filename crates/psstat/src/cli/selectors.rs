@@ -3,8 +3,9 @@
 use crate::settings::{self, Surroundings, ValueError};
 use clap::builder::OsStringValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
+use psstat_core::model::label::excerpt;
 use psstat_core::select::selector::{
-    Conditions, Naming, PathPattern, Selector, Source, split_name,
+    self, Conditions, Naming, PathPattern, Selector, Source, split_name,
 };
 use psstat_core::select::template::Bound;
 use std::ffi::{OsStr, OsString};
@@ -124,6 +125,9 @@ impl SelectorKind {
         surroundings: &Surroundings,
     ) -> Result<Selector, ValueError> {
         let (name, value) = self.split(typed)?;
+        if let Some(name) = typed.to_str().and_then(selector::almost_name) {
+            return Err(ValueError::AlmostName { name: excerpt(name).into_owned() });
+        }
         let name = match name {
             None => Naming::Own,
             Some(name) => Naming::parse(name, Bound::default()).ok_or(ValueError::EmptyName)?,
@@ -159,6 +163,18 @@ impl SelectorKind {
             SelectorKind::Systemd => Selector::new(name, settings::unit(&text)),
             SelectorKind::Cgroup => Selector::new(name, settings::control_group(&text)),
         })
+    }
+
+    /// Whether its value is a regex or a glob.
+    pub fn has_brackets(self) -> bool {
+        match self {
+            SelectorKind::Pid | SelectorKind::PidFile | SelectorKind::User => false,
+            SelectorKind::Pattern
+            | SelectorKind::Systemd
+            | SelectorKind::Cmdline
+            | SelectorKind::Exe
+            | SelectorKind::Cgroup => true,
+        }
     }
 
     /// Whether there is a name, and the value after it begins with a space.

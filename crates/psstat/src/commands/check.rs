@@ -9,6 +9,7 @@ use crate::machine::Machine;
 use crate::messages::Messages;
 use crate::users::{self, Getent};
 use psstat_core::account::group::{Group, PickedControlGroup};
+use psstat_core::diagnostics::Warning;
 use psstat_core::engine::{Engine, Sample};
 use psstat_core::field::{Field, Fields};
 use psstat_core::model::label::printable;
@@ -62,6 +63,11 @@ fn check(turn: &Turn<Session>) -> Result<(), Error> {
     };
     let mut messages = Messages::about(&job.mounts);
     messages.warn_of(&job.mistakes);
+    // The sample is of processes alone.
+    let pointless = job.plan.pointless_fields();
+    if !pointless.is_empty() {
+        messages.warn(Warning::OnlyOfControlGroups(pointless).to_string());
+    }
     match &taken {
         Ok(sample) => messages.add(&sample.diagnostics),
         Err(error) => {

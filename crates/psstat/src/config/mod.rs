@@ -53,7 +53,7 @@ use psstat_core::select::recipe::Recipe;
 use psstat_core::select::selector::{
     self, Conditions, Naming, PathPattern, Place, Selector, Source,
 };
-use psstat_core::select::template::Bound;
+use psstat_core::select::template::{Bound, stray_brace};
 use serde::Deserialize;
 use several::Several;
 use std::cell::RefCell;
@@ -225,6 +225,11 @@ impl<'a> Reader<'a> {
         if let Some(include) = &file.include {
             selectors.extend(self.included(include, &bound));
         }
+        let rest = self.value("rest", file.rest.as_ref(), |text| {
+            let rest = without_braces(text)?;
+            let is_group = selectors.iter().any(|selector| selector.name() == Some(&rest));
+            if is_group { Err(ValueError::NameOfGroup) } else { Ok(rest) }
+        });
         Settings {
             selectors,
             tags: self.tags(file.tags),
@@ -244,7 +249,7 @@ impl<'a> Reader<'a> {
             multi_threaded: file.multi_threaded,
             no_sandbox: file.no_sandbox,
             exclusive: file.exclusive,
-            rest: self.value("rest", file.rest.as_ref(), label),
+            rest,
             exit_records: file.exit_records,
             files: Vec::new(),
             mistakes: Vec::new(),
@@ -338,7 +343,7 @@ impl<'a> Reader<'a> {
             let read = settings::max_groups(*number.get_ref());
             read.map_err(|reason| self.note_value("max_groups", number.span(), reason)).ok()
         });
-        let overflow = self.value("overflow", overflow, label);
+        let overflow = self.value("overflow", overflow, without_braces);
         Bound {
             max_groups: max_groups.unwrap_or(default.max_groups),
             overflow: overflow.unwrap_or_else(|| default.overflow.clone()),
@@ -397,6 +402,9 @@ impl<'a> Reader<'a> {
     fn selectors(self, start: usize, group: Group, is_whole: bool, bound: Bound) -> Vec<Selector> {
         let errors_before = self.errors_so_far();
         let naming = self.value("name", group.name.as_ref(), |name| {
+            if let Some(brace) = stray_brace(name) {
+                return Err(ValueError::StrayBrace(brace));
+            }
             let naming = Naming::parse(name, bound).ok_or(ValueError::EmptyName)?;
             if let Naming::Given(_) = naming {
                 label(name)?;
@@ -630,6 +638,10 @@ fn label(text: &str) -> Result<Label, ValueError> {
     if is_reserved(&label) { Err(ValueError::ReservedName) } else { Ok(label) }
 }
 
+fn without_braces(text: &str) -> Result<Label, ValueError> {
+    if text.contains(['{', '}']) { Err(ValueError::Braces) } else { label(text) }
+}
+
 fn path(text: &str) -> Result<PathBuf, ValueError> {
     if text.is_empty() { Err(ValueError::Empty) } else { Ok(PathBuf::from(text)) }
 }
@@ -803,7 +815,13 @@ mod tests {
     }
 
     /// Each row: a file, the line that its error names, what the error names there, and the cure.
-    const REFUSALS: [(&str, usize, &str, &str); 64] = [
+    const REFUSALS: [(&str, usize, &str, &str); 70] = [
+        ("[[group]]\npid = 1\nname = '{comm'", 3, "name '{comm'", "a { of the name"),
+        ("[[group]]\nname = '{ap-p}'\npid = 1", 2, "name '{ap-p}'", "write one as {app}"),
+        ("[[group]]\nname = '{comm}}'\npid = 1", 2, "name '{comm}}'", "a } of the name"),
+        ("overflow = '{comm}'", 1, "overflow '{comm}'", "leave out the braces"),
+        ("rest = 'x}'", 1, "rest 'x}'", "leave out the braces"),
+        ("rest = 'a'\n[[group]]\nname = 'a'\npid = 1", 1, "rest 'a'", "a group has that name too"),
         ("memroy = 'pss'", 1, "\"memroy\"", "did you mean memory?"),
         ("\n\ncache-dir = '/x'", 3, "\"cache-dir\"", "did you mean cache_dir?"),
         ("zzz = 1", 1, "\"zzz\"", "the keys are include, host, cache_dir"),

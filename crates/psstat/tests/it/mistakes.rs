@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "what goes wrong here fails a test")]
 
-use crate::stderr::assert_warnings;
+use crate::stderr::{assert_warning, assert_warnings};
 use crate::support::{OWN_PROCESSES, Run, psstat};
 use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
@@ -35,6 +35,15 @@ fn a_run_warns_of_each_mistake_once() {
     let check = run(&["check"]);
     assert_eq!(check.status, Some(0), "{check:?}");
     assert_warnings(&warnings_of_mistakes(&check.stderr), &expected);
+}
+
+#[test]
+fn a_check_warns_of_fields_that_no_group_has() {
+    for how in ["--wait=1ms", "check"] {
+        let args = [how, "--pid=own:1", "--fields=n_proc,cpu_throttled"];
+        let run = Run::of(psstat().args(args).envs([OWN_PROCESSES]));
+        assert_warning(&run.stderr, &["cpu_throttled is left out", "--systemd and --cgroup"]);
+    }
 }
 
 #[test]

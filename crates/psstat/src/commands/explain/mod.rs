@@ -165,7 +165,7 @@ impl Known {
         let misses = if groups.iter().all(|group| group.idle.is_empty()) {
             vec![Vec::new(); groups.len()]
         } else {
-            Near::look(kernel, &users).misses(kernel, plan, groups)
+            Near::look(kernel, plan, now, &users).misses(kernel, plan, groups)
         };
         let departed = departed::notes(kernel, plan, now, groups);
         Known { facts, misses, departed, users }

@@ -1,10 +1,13 @@
 //! What is running, to say what comes nearest to a selector that matches nothing.
 
+use psstat_core::account::sets::SetId;
+use psstat_core::engine::Sample;
 use psstat_core::explain::GroupView;
 use psstat_core::explain::facts::{self, Facts};
 use psstat_core::explain::misses::{Surroundings, misses};
 use psstat_core::kernel::{Kernel, Wanted};
 use psstat_core::model::pid_file::PidFileError;
+use psstat_core::model::process::Process;
 use psstat_core::model::units::Pid;
 use psstat_core::plan::Plan;
 use psstat_core::select::selector::{PathPattern, Selector, Source};
@@ -21,11 +24,18 @@ pub struct Near<'n> {
     units: Vec<(String, usize)>,
     control_groups: Vec<(String, usize)>,
     users: &'n BTreeMap<u32, String>,
+    /// The only group of each process that is in one, if each belongs to one at most.
+    owners: BTreeMap<Pid, String>,
 }
 
 impl<'n> Near<'n> {
-    /// Looks at all processes and units.
-    pub fn look(kernel: &impl Kernel, users: &'n BTreeMap<u32, String>) -> Near<'n> {
+    /// Looks at all processes and units. `now` is the sample that is explained.
+    pub fn look(
+        kernel: &impl Kernel,
+        plan: &Plan,
+        now: &Sample,
+        users: &'n BTreeMap<u32, String>,
+    ) -> Near<'n> {
         let mut pids = Vec::new();
         // What cannot be listed is not near.
         let _ = kernel.pids(&mut pids);
@@ -38,7 +48,8 @@ impl<'n> Near<'n> {
         };
         facts.retain(|&pid, facts| !is_psstat(pid, facts));
         let [units, control_groups] = control_groups(kernel);
-        Near { facts, is_complete, units, control_groups, users }
+        let owners = if plan.division.is_exclusive { owners(now) } else { BTreeMap::new() };
+        Near { facts, is_complete, units, control_groups, users, owners }
     }
 
     /// For each group: what comes nearest to its selectors that pick no process.
@@ -48,9 +59,9 @@ impl<'n> Near<'n> {
         plan: &Plan,
         groups: &[GroupView],
     ) -> Vec<Vec<String>> {
-        let Near { facts, is_complete, units, control_groups, users } = self;
+        let Near { facts, is_complete, units, control_groups, users, owners } = self;
         let is_complete = *is_complete;
-        let around = Surroundings { facts, is_complete, units, control_groups, users };
+        let around = Surroundings { facts, is_complete, units, control_groups, users, owners };
         let of_group = |group: &GroupView| {
             // If there are several, it must be said which.
             let is_alone = group.selector_indices.len() == 1;
@@ -67,6 +78,17 @@ impl<'n> Near<'n> {
         };
         groups.iter().map(of_group).collect()
     }
+}
+
+/// The first group of each process that is in one.
+fn owners(now: &Sample) -> BTreeMap<Pid, String> {
+    let processes = now.snapshot.processes.iter().zip(&now.membership.members);
+    let owner = |(process, &set): (&Process, &SetId)| {
+        let first = now.membership.sets.groups(set).next()?;
+        let group = now.groups.get(first.group as usize)?;
+        Some((process.id.pid, group.label.to_string()))
+    };
+    processes.filter_map(owner).collect()
 }
 
 /// The process that a selector names by its pid, or why that is not known.

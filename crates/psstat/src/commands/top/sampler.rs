@@ -288,7 +288,8 @@ fn rows(
         let first =
             unknown.map_or(no_process, |cause| format!("not known who belongs to it: {cause}"));
         let look = || {
-            let surroundings = Near::look(engine.kernel(), &users);
+            let Some(now) = samples.last() else { return Vec::new() };
+            let surroundings = Near::look(engine.kernel(), engine.plan(), now, &users);
             let misses = surroundings.misses(engine.kernel(), engine.plan(), &[view]);
             misses.concat().iter().map(|miss| format!("nearest: {miss}")).collect()
         };

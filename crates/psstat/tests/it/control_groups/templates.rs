@@ -119,4 +119,9 @@ fn of_too_many_control_groups_those_made_first_keep_their_names() {
     assert_eq!(sample.count("other"), 2, "{sample:?}");
     assert_eq!(sample.counts().len(), 3);
     assert_warning(&sample.stderr, &["x-{n}: cgroup_regex ", "4 different names", "other"]);
+    let other = with_containers(Mounted::V2);
+    let unmatched = other.config("[[group]]\nname = 'x'\ncgroup_regex = 'no/such'\n");
+    let said = other.job(&[&unmatched]).sample().stderr;
+    let expected = "cgroup_regex no/such: no control group matches now: a regex matches anywhere";
+    assert!(said.contains(expected), "{said}");
 }

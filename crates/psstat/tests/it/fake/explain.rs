@@ -81,6 +81,34 @@ fn a_daemon_that_has_left_its_group_is_named_with_the_cure() {
 }
 
 #[test]
+fn the_strongest_reason_comes_first() {
+    let tree = FakeProc::new();
+    let server = "/usr/sbin/server";
+    tree.add_all(&[program(100, 1, 200, server), program(150, 1, 300, server)]);
+    // The numbers behind that of the parent are those of the process group and of the session.
+    for (pid, kinship) in [(160, " 1 100 160 "), (170, " 1 170 100 ")] {
+        let other =
+            Process { cmdline: b"other\0-d\0".to_vec(), ..program(pid, 1, 300, "/usr/bin/other") };
+        tree.add(&other);
+        let stat = String::from_utf8(other.stat()).unwrap();
+        let own = format!(" 1 {pid} {pid} ");
+        assert!(stat.contains(&own), "{stat}");
+        tree.write(format!("{pid}/stat"), stat.replace(&own, kinship));
+    }
+    let said = explained(&tree, &["--pid=x:100"]);
+    let left: Vec<&str> = said.lines().filter(|line| line.contains("may have left")).collect();
+    let expected = [
+        "170 other (other -d): its parent is process 1, and it is in the session of 100: ",
+        "160 other (other -d): its parent is process 1, and it is in the process group of 100: ",
+        "150 server: its parent is process 1, and it runs the same executable as 100",
+    ];
+    assert_eq!(left.len(), expected.len(), "{said}");
+    for (line, expected) in left.iter().zip(expected) {
+        assert!(line.contains(expected), "{said}");
+    }
+}
+
+#[test]
 fn a_daemon_is_in_the_control_group_of_what_started_it() {
     let tree = FakeProc::new();
     let python = "/usr/bin/python3";

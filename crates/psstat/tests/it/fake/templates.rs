@@ -71,6 +71,9 @@ fn properties_of_a_process_can_name_its_group() {
     // A kernel thread has no executable, and no command line.
     let run = of(&tree, "[[group]]\nname = 'x{exe}'\npattern = 'kthread'\n");
     assert_eq!((counts(&run), &*run.stderr), (counted(&[("x?", 1)]), ""));
+    // A kernel without control groups has no file `cgroup`.
+    let run = of(&tree, "[[group]]\nname = '{unit}-{cgroup}'\npattern = 'kthread'\n");
+    assert_eq!((counts(&run), &*run.stderr), (counted(&[("?-?", 1)]), ""));
 }
 
 #[test]
@@ -116,15 +119,50 @@ fn a_made_name_is_never_that_of_another_group() {
 }
 
 #[test]
+fn no_name_enters_a_group_that_the_user_named() {
+    let tree = FakeProc::new();
+    // Process 1 has no group but the rest.
+    tree.add_all(&[
+        java(10, 5, "a"),
+        java(11, 6, "b"),
+        java(12, 7, "many"),
+        Process::new(20, 1, "postgres"),
+    ]);
+    let rule = "[[group]]\nname = '{app}'\ncmdline = 'app=(?P<app>[a-z]+)'\noverflow = 'many'\n";
+    let given = "[[group]]\nname = 'many'\npattern = '^postgres$'\n";
+    let a_and_b = [("a", 1), ("b", 1)];
+    let with = |others: &[(&str, usize)]| counted(&[&a_and_b[..], others].concat());
+    for (config, expected) in [
+        // The process chose the name.
+        (format!("{given}{rule}"), with(&[("many", 1), ("many (own name)", 1)])),
+        (format!("rest = 'many'\n{rule}"), with(&[("many", 2), ("many (own name)", 1)])),
+        (rule.to_owned(), with(&[("many", 1)])),
+        // It is one too many. The rest may have it, if the user says so.
+        (format!("{given}{rule}max_groups = 2\n"), with(&[("many", 1), ("many (own name)", 1)])),
+        (format!("rest = 'many'\n{rule}max_groups = 2\n"), with(&[("many", 3)])),
+        (format!("rest = 'x'\n{rule}max_groups = 2\n"), with(&[("many", 1), ("x", 2)])),
+    ] {
+        let mut found = counts(&of(&tree, &config));
+        found.sort_unstable();
+        assert_eq!(found, expected, "{config}");
+    }
+}
+
+#[test]
 fn whatever_a_process_is_called_its_line_is_whole() {
     let tree = FakeProc::new();
-    for (pid, app) in (10..).zip(["a b,c=d", "x\\", "\n", "\u{1b}[31m", "ü,", &"y".repeat(5000)]) {
+    for (pid, app) in (10..).zip(["a b,c=d", "x\\", "\n", "\u{1b}[31m", "ü,", &"y".repeat(4000)]) {
         tree.add(&java(pid, 5, app));
     }
     let run = of(&tree, "[[group]]\nname = '{app}'\ncmdline = '(?-u)app=(?P<app>.*) Main'\n");
     let names: Vec<String> = run.lines().iter().map(|line| line.name().to_owned()).collect();
     let long = "y".repeat(255);
     assert_eq!(names, ["?[31m", "\\n", "a b,c=d", "x", &long, "ü,"]);
+    // A match of more than 4096 bytes has no value.
+    let tree = FakeProc::new();
+    tree.add(&java(10, 5, &"y".repeat(5000)));
+    let run = of(&tree, "[[group]]\nname = 'x-{app}'\ncmdline = 'app=(?P<app>y+)'\n");
+    assert_eq!(counts(&run), counted(&[("x-?", 1)]));
 }
 
 #[test]

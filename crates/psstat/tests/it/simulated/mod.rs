@@ -65,7 +65,7 @@ use oracle::{By, Pick, Span};
 use psstat_core::account::accounts::Accounts;
 use psstat_core::account::ledger::Member;
 use psstat_core::discovery::known::Known;
-use psstat_core::engine::{Engine, Sample, SampleError};
+use psstat_core::engine::{Engine, KnownNames, Sample, SampleError};
 use psstat_core::field::{Field, Fields};
 use psstat_core::model::label::Label;
 use psstat_core::model::units::{BootNanos, Uid};
@@ -83,6 +83,8 @@ struct Watch {
     state: Option<State>,
     /// Whether the state stays in memory.
     is_resident: bool,
+    /// The names that a resident program knows.
+    names: KnownNames,
     setup: Setup,
     /// What may be read.
     access: Access,
@@ -132,6 +134,7 @@ impl Watch {
             fields,
             state: None,
             is_resident,
+            names: KnownNames::new(),
             setup,
             access,
             forgets_known,
@@ -202,10 +205,11 @@ impl Watch {
         let machine = Machine::new(world, interruptions, self.setup);
         let mut engine = Engine::new(machine, self.plan());
         if self.is_resident {
-            engine = engine.resident();
+            engine = engine.resident().with_names(std::mem::take(&mut self.names));
         }
         let sample = engine.sample(self.state.as_ref());
         let has_listed_all = engine.kernel().has_listed_all();
+        self.names.clone_from(engine.names());
         drop(engine);
         let sample = sample?;
         let before = self.state.as_ref().map(|state| &state.accounts);

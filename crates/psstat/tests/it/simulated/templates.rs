@@ -3,9 +3,11 @@
 use super::history::{Law, live, quiet, quiet_with_control_groups};
 use super::oracle::{By, Pick};
 use super::properties::config;
+use super::world::{TICK, World};
 use super::{Line, Watch};
 use proptest::prelude::*;
 use psstat_core::model::label::Label;
+use psstat_core::model::units::Pid;
 use psstat_core::select::selector::{Naming, Selector};
 use psstat_core::select::template::Bound;
 use std::collections::BTreeMap;
@@ -23,6 +25,28 @@ fn named(watch: Watch, template: &str, bound: &Bound) -> Watch {
     let naming = Naming::parse(template, bound.clone()).unwrap();
     let renamed = |selector: Selector| Selector { naming: naming.clone(), ..selector };
     Watch { selectors: watch.selectors.into_iter().map(renamed).collect(), ..watch }
+}
+
+#[test]
+fn a_zombie_keeps_its_name_while_psstat_is_resident() {
+    let pick = Pick { label: None, by: By::Name(&["w"]) };
+    let watch = || named(Watch::new(&[pick]), "{exe}", &Bound::default());
+    for (mut watch, expected) in
+        [(watch().resident(), &["/bin/w"][..]), (watch(), &["/bin/w", "?"])]
+    {
+        let mut world = World::new(100);
+        let parent = world.fork(Pid::INIT).unwrap();
+        world.exec(parent, "x");
+        let children = [(); 2].map(|()| world.fork(parent).unwrap());
+        children.iter().for_each(|&child| world.exec(child, "w"));
+        world.idle(2 * TICK);
+        watch.sample(&mut world);
+        world.exit(children[0]);
+        world.idle(2 * TICK);
+        let groups = watch.sample(&mut world).sample.groups;
+        let labels: Vec<String> = groups.iter().map(|group| group.label.to_string()).collect();
+        assert_eq!(labels, expected);
+    }
 }
 
 proptest! {
@@ -59,12 +83,18 @@ proptest! {
     }
 
     #[test]
-    fn too_many_names_lose_no_process(steps in quiet_with_control_groups(), max_groups in 1usize..3) {
+    fn too_many_names_lose_no_process(
+        steps in quiet_with_control_groups(), max_groups in 1usize..3, is_resident: bool,
+    ) {
         let picks = [Pick { label: None, by: By::Name(&["u", "v", "w"]) }];
         let few = Bound { max_groups, overflow: Label::lossy(b"rest") };
+        let watch = || {
+            let watch = Watch::of(&picks, false).of_births();
+            if is_resident { watch.resident() } else { watch }
+        };
         let mut watches = [
-            named(Watch::of(&picks, false), "{comm}", &Bound::default()),
-            named(Watch::of(&picks, false), "{comm}", &few),
+            named(watch(), "{comm}", &Bound::default()),
+            named(watch(), "{comm}", &few),
         ];
         for sample in live(Law::Any, &steps, &mut watches).samples {
             let count = |lines: &BTreeMap<String, Line>| -> u64 {
@@ -74,6 +104,7 @@ proptest! {
             let made = sample.lines[1].keys().filter(|name| *name != "rest").count();
             prop_assert!(made <= max_groups);
             let groups = sample.lines[0].len();
+            prop_assert_eq!(made, groups.min(max_groups), "{:?}", sample.lines);
             prop_assert_eq!(sample.lines[1].len() > made, groups > max_groups, "{:?}", sample.lines);
         }
     }
