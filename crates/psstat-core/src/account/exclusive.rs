@@ -44,9 +44,10 @@ fn share_foreign(groups: &mut [Group], population: Population<'_>) {
         group.foreign = 0;
         for picked in &group.control_groups {
             let end = population.control_groups[picked.index].end;
-            for index in picked.index..end {
-                let foreign = population.control_groups[index].foreign;
-                if core::mem::replace(&mut is_taken[index], true) {
+            let below = population.control_groups[picked.index..end].iter();
+            for (below, is_taken) in below.zip(&mut is_taken[picked.index..end]) {
+                let foreign = below.foreign;
+                if core::mem::replace(is_taken, true) {
                     group.has_all_of_control_groups &= foreign == 0;
                 } else {
                     group.foreign += foreign;
