@@ -271,7 +271,9 @@ pub enum Warning {
     /// A template makes more groups than it may.
     #[error(
         "{rule}: {names} different names, of which max_groups allows {max_groups}: the processes of the \
-         others are in the group {overflow}: set a higher max_groups, or select fewer processes"
+         others are in the group {overflow}: set a higher max_groups, or select fewer processes; the others are \
+         {}",
+        Others(others, names.saturating_sub(*max_groups))
     )]
     TooManyNames {
         /// The selector.
@@ -282,6 +284,8 @@ pub enum Warning {
         max_groups: usize,
         /// The group of the others.
         overflow: Label,
+        /// The first few of the others.
+        others: Vec<Label>,
     },
     /// A unit that is selected by its exact name does not run, and no file says how to run it.
     #[error(
@@ -496,7 +500,7 @@ impl Warning {
 }
 
 /// How many groups a message names at most.
-const NAMED_GROUPS: usize = 5;
+pub const NAMED_GROUPS: usize = 5;
 
 /// Writes the names of groups, or of the first few.
 struct Labels<'w>(&'w [Label]);
@@ -510,6 +514,19 @@ impl fmt::Display for Labels<'_> {
         match self.0.len().checked_sub(NAMED_GROUPS) {
             Some(more) if more > 0 => write!(f, " and {more} more groups"),
             _ => Ok(()),
+        }
+    }
+}
+
+/// Writes the first of so many names, and how many more there are.
+struct Others<'w>(&'w [Label], usize);
+
+impl fmt::Display for Others<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Labels(self.0).fmt(f)?;
+        match self.1.saturating_sub(self.0.len()) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
         }
     }
 }
@@ -633,7 +650,12 @@ mod tests {
             names,
             max_groups: 3,
             overflow: Label::lossy(b"other"),
+            others: [b"x", b"y"].map(|name| Label::lossy(name)).into(),
         };
+        let text = names(b"a", 7).to_string();
+        assert!(text.ends_with("; the others are x, y and 2 more"), "{text}");
+        let text = names(b"a", 5).to_string();
+        assert!(text.ends_with("; the others are x, y"), "{text}");
         assert_eq!(names(b"a", 4).key(), names(b"a", 5).key());
         assert_ne!(names(b"a", 4).key(), names(b"b", 4).key());
         assert_ne!(Warning::NoUnit("a".into()).key(), Warning::NoUnit("b".into()).key());

@@ -4,7 +4,7 @@ use super::doubts::Doubts;
 use super::roots::FoundRoots;
 use crate::account::doubts::Subject;
 use crate::account::names::Made;
-use crate::diagnostics::{Diagnostics, Warning, What};
+use crate::diagnostics::{Diagnostics, NAMED_GROUPS, Warning, What};
 use crate::discovery::known::Unmoved;
 use crate::discovery::scan;
 use crate::kernel::Kernel;
@@ -285,13 +285,15 @@ impl<K: Kernel> Namer<'_, K> {
             if names.len() <= *max_groups {
                 continue;
             }
+            names.sort_unstable();
+            let others = names.iter().skip(*max_groups);
             diagnostics.add(Warning::TooManyNames {
                 rule: Label::lossy(format!("{}", self.selectors[selector]).as_bytes()),
                 names: names.len(),
                 max_groups: *max_groups,
                 overflow: overflow.clone(),
+                others: others.take(NAMED_GROUPS).map(|(_, name)| (*name).clone()).collect(),
             });
-            names.sort_unstable();
             let names = names.into_iter().skip(*max_groups).map(|(_, name)| name.clone());
             too_many.insert(selector, names.collect());
         }

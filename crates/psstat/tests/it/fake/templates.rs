@@ -89,7 +89,13 @@ fn names_beyond_max_groups_are_in_the_group_named_overflow() {
     assert_eq!(counts(&run), expected);
     assert_warning(
         &run.stderr,
-        &["j-{app}: cmdline ", "20 different names", "max_groups allows 3", "many"],
+        &[
+            "j-{app}: cmdline ",
+            "20 different names",
+            "max_groups allows 3",
+            "many",
+            "the others are j-a16, j-a15, j-a14, j-a13, j-a12 and 12 more",
+        ],
     );
     // At the top of the file they are for all groups.
     let run = of(&tree, &format!("max_groups = 19\n{rule}"));
