@@ -688,7 +688,7 @@ fn the_shipped_example_is_valid_with_all_its_comments() {
             _ => format!("{line}\n"),
         })
         .collect();
-    for (text, groups) in [(example(), 4), (whole.clone(), 12)] {
+    for (text, groups) in [(example(), 4), (whole.clone(), 13)] {
         // Users are those of this machine.
         let config = Config::new(&text.replace("\"www-data\"", "33").replace("\"app\"", "34"));
         let said = run(["check", &config.option()]);

@@ -44,6 +44,13 @@ const OF_FILE: &[Key] = &[
     option("sys", "string"),
     option("multi_threaded", "boolean"),
     option("no_sandbox", "boolean"),
+    option("exit_records", "boolean"),
+    key(
+        "include",
+        "string, a path or a glob, or an array of them",
+        "Further files of groups, sorted by name. A relative path begins where this file is. They cannot have \
+         options, tags or an include of their own. [default: none]",
+    ),
     key(
         "exclusive",
         "boolean",
@@ -79,7 +86,16 @@ const OF_GROUP: &[Key] = &[
          is a group of its own]",
     ),
     key("pid", "integer", "Source: the process with that pid."),
-    key("pid_file", "string", "Source: the process whose pid is on the first line of that file."),
+    key(
+        "pid_file",
+        "string, a path or a glob",
+        "Source: the process whose pid is on the first line of that file, or of each file that matches.",
+    ),
+    key(
+        "pid_files",
+        "array of strings",
+        "Source: the same for several files. Not together with pid_file.",
+    ),
     key(
         "systemd",
         "string, a glob",
@@ -125,6 +141,12 @@ const OF_GROUP: &[Key] = &[
         "boolean",
         "Whether all descendants of the selected processes belong to the group. A group of units or control \
          groups without a condition has all their processes in any case. [default: true]",
+    ),
+    key(
+        "fields",
+        "array of strings, or a string with commas",
+        "The fields of this group. Parts of one group that have a list must have the same one. [default: those of the \
+         file]",
     ),
     key("max_groups", "integer", "The same as above, for this group. [default: that of the file]"),
     key("overflow", "string", "The same as above, for this group. [default: that of the file]"),
@@ -210,7 +232,8 @@ pub fn page() -> String {
         &[
             "Each [[group]] selects processes. It has at most one source, and without a source it looks at all \
            processes. It may have conditions, and a process must fulfil all of them. It needs a source or a \
-           condition.",
+           condition. The value of each source and condition may be an array, which means any of its values. A \
+           string may have ${NAME} or ${NAME:-DEFAULT}, which is the value of an environment variable.",
         ],
     );
     keys(&mut roff, OF_GROUP, &definition);
