@@ -1,6 +1,6 @@
 //! Which executable an exit record means. A record tells its device and inode, and not its path.
 //!
-//! psstat looks for the file where programs usually are: in the directories of [`DIRECTORIES`], and in those
+//! psstat looks for the file where programs usually are: in the directories of `DIRECTORIES`, and in those
 //! that the globs of `--exe` name. A file that is elsewhere is not found, nor one on a file system that shows
 //! other numbers to stat(2) than to the kernel (btrfs, overlayfs).
 

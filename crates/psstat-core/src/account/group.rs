@@ -21,7 +21,8 @@ pub struct Group {
     pub named: bool,
     /// The processes that selectors picked, with the selector of each.
     pub roots: Vec<Root>,
-    /// Its index in the list of groups, which is its number in [`Membership`].
+    /// Its index in the list of groups, which is its number in
+    /// [`Membership`](super::membership::Membership).
     pub index: usize,
     /// How many members it has, zombies included.
     pub size: usize,
