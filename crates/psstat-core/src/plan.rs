@@ -23,8 +23,8 @@ use thiserror::Error;
 pub struct Plan {
     /// The selectors, which pick the roots of the groups.
     pub selectors: Selectors,
-    /// How groups share processes.
-    pub division: Division,
+    /// How groups share processes. `None` if they can overlap, and there is no rest.
+    pub division: Option<Division>,
     /// The tags of each selector's lines, `host` first, without `process_name`.
     pub tags: Vec<Tags>,
     /// How memory is measured.
@@ -83,12 +83,15 @@ impl Plan {
         }
         let is_rest_hidden = options.is_exclusive && options.rest.is_none();
         let hidden = is_rest_hidden.then(|| Label::lossy(HIDDEN_REST.as_bytes()));
-        let rest_name = options.rest.or(hidden);
-        let rest = rest_name.as_ref().map(|_| selectors.len());
-        selectors.extend(rest_name.map(Selector::of_rest));
+        let is_exclusive = options.is_exclusive;
+        let rest = selectors.len();
+        let division = options.rest.or(hidden).map(|name| {
+            selectors.push(Selector::of_rest(name));
+            Division { is_exclusive, rest, is_rest_hidden }
+        });
         let fields_of = fields_of(&selectors, &options.fields);
         Ok(Plan {
-            division: Division { is_exclusive: options.is_exclusive, rest, is_rest_hidden },
+            division,
             tags: tags_of(&selectors, &options.tags),
             selectors: Selectors::new(selectors)?,
             memory: options.memory,
@@ -97,6 +100,16 @@ impl Plan {
             format: options.format,
             sort: options.sort,
         })
+    }
+
+    /// Whether each process belongs to one group at most.
+    pub fn is_exclusive(&self) -> bool {
+        self.division.is_some_and(|division| division.is_exclusive)
+    }
+
+    /// Whether that is the selector of a group that has no line.
+    pub fn hides(&self, selector: usize) -> bool {
+        self.division.is_some_and(|division| division.is_rest_hidden && division.rest == selector)
     }
 
     /// Whether a sample can read files of processes whose reading can block for ever.

@@ -84,7 +84,7 @@ fn check_sample(sample: &Sample, plan: &Plan, living: u64) {
         fields: plan.fields.clone(),
         format: plan.format,
         sort: plan.sort,
-        is_exclusive: plan.division.is_exclusive,
+        is_exclusive: plan.is_exclusive(),
         // Its selector is there already.
         rest: None,
     };

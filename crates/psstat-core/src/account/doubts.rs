@@ -92,7 +92,7 @@ impl Found<'_> {
                 }
             }
         }
-        concerned.extend(joint.rest.map(|rest| rest as usize));
+        concerned.push(joint.rest as usize);
         concerned
     }
 

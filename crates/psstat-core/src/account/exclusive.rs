@@ -12,18 +12,16 @@ pub fn share(
     groups: &mut [Group],
     parts: Vec<Part>,
     population: Population<'_>,
-    rest: Option<u32>,
+    rest: u32,
 ) -> Membership {
     let snapshot = population.snapshot;
     share_foreign(groups, population);
     let mut owners = Owners::new(population.tree, parts);
-    if rest.is_some() {
-        // A group without a name has no line while none of its processes is alive.
-        let is_alive = |process: usize| snapshot.processes[process].life == Life::Alive;
-        let alive = owners.count(groups.len(), is_alive);
-        let has_line = |group: &Group| group.named || group.foreign > 0 || alive[group.index] > 0;
-        owners.take_from(|index| !has_line(&groups[index]));
-    }
+    // A group without a name has no line while none of its processes is alive.
+    let is_alive = |process: usize| snapshot.processes[process].life == Life::Alive;
+    let alive = owners.count(groups.len(), is_alive);
+    let has_line = |group: &Group| group.named || group.foreign > 0 || alive[group.index] > 0;
+    owners.take_from(|index| !has_line(&groups[index]));
     for group in groups.iter_mut() {
         group.by_descent = false;
         let picked = group.control_groups.iter();

@@ -54,18 +54,12 @@ impl Draft {
 ///
 /// A group named by a selector exists even if it has no process. A root or control group whose name is not
 /// known is in no group.
-pub fn form(
-    names: Names<'_>,
-    roots: &[Root],
-    tree: &Tree,
-    division: Division,
-) -> (Vec<Group>, Membership) {
-    let Names { snapshot, control_groups, .. } = names;
+pub fn form(names: Names<'_>, roots: &[Root], tree: &Tree) -> (Vec<Group>, Membership) {
+    let Names { snapshot, control_groups, division, .. } = names;
     let population = Population { snapshot, tree, control_groups };
     let drafts = drafts(names, roots);
-    let rest_name = division.rest.and_then(|rest| names.selectors[rest].name());
-    let rest = rest_name.and_then(|name| drafts.iter().position(|(label, _)| label == name));
-    let rest = rest.map(|index| index as u32);
+    let is_rest = |(label, _): &(Label, Draft)| Some(label) == names.rest_name();
+    let rest = drafts.iter().position(is_rest);
     let mut parts = Vec::new();
     let drafts = drafts.into_iter().enumerate();
     let mut groups: Vec<Group> = drafts
@@ -73,20 +67,22 @@ pub fn form(
             group((index, label), draft, (population, division), &mut parts)
         })
         .collect();
-    if let Some(group) = rest.and_then(|rest| groups.get_mut(rest as usize)) {
-        group.rest = division.rest;
-    }
-    let membership = match (division.is_exclusive, rest) {
-        (true, rest) => exclusive::share(&mut groups, parts, population, rest),
-        (false, Some(rest)) => Membership::with_rest(tree, parts, groups.len(), rest),
-        (false, None) => Membership::new(tree, parts, groups.len()),
-    };
-    if division.is_joint() {
-        for group in &mut groups {
-            let index = group.index;
-            group.roots.retain(|root| membership.is_member(root.process, index));
+    let membership = match division.zip(rest) {
+        None => Membership::new(tree, parts, groups.len()),
+        Some((division, rest)) => {
+            groups[rest].rest = Some(division.rest);
+            let membership = if division.is_exclusive {
+                exclusive::share(&mut groups, parts, population, rest as u32)
+            } else {
+                Membership::with_rest(tree, parts, groups.len(), rest as u32)
+            };
+            for group in &mut groups {
+                let index = group.index;
+                group.roots.retain(|root| membership.is_member(root.process, index));
+            }
+            membership
         }
-    }
+    };
     let sizes = membership.count(groups.len(), |process| process < snapshot.read());
     for (group, size) in groups.iter_mut().zip(sizes) {
         group.size = size;
@@ -146,7 +142,7 @@ fn drafts(names: Names<'_>, roots: &[Root]) -> Vec<(Label, Draft)> {
 fn group(
     (index, label): (usize, Label),
     draft: Draft,
-    (population, division): (Population<'_>, Division),
+    (population, division): (Population<'_>, Option<Division>),
     parts: &mut Vec<Part>,
 ) -> Group {
     let Population { snapshot, control_groups, .. } = population;
@@ -157,11 +153,12 @@ fn group(
         parts.push(Part { process, group: index as u32, kind, order });
     };
     // Who is in the rest depends on who is in the other groups.
-    let of_others = draft.roots.iter().filter(|root| Some(root.selector) != division.rest);
+    let rest = division.map(|division| division.rest);
+    let of_others = draft.roots.iter().filter(|root| Some(root.selector) != rest);
     of_others.for_each(|root| add(root.process, Kind::WithChildren, root.selector));
     draft.lone.iter().for_each(|root| add(root.process, Kind::Alone, root.selector));
     let mut picked = picked(&draft.control_groups, population, &mut add);
-    if division.is_exclusive {
+    if division.is_some_and(|division| division.is_exclusive) {
         // A counter counts all processes of its control group, and some may belong to other groups.
         picked.iter_mut().for_each(|picked| picked.counter = None);
     }

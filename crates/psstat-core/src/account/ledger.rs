@@ -414,18 +414,11 @@ impl<Q: Quantity> Settlement<'_, Q> {
             let Some(Gain { own, children, .. }) = gain else { continue };
             let taken = taken.get(&index).copied().unwrap_or_default();
             let children = children.saturating_sub(taken.into());
-            let add = |gains: &mut Vec<Gain>, group: u32, own, children| {
-                gains[group as usize].add(&Gain { own, children, known: 1, ..Gain::default() });
-            };
-            match joint.rest.filter(|_| self.is_alone(owner.is_alone)) {
-                // The children of the process are in no other group.
-                Some(rest) => {
-                    add(&mut gains, owner.group, own, 0);
-                    gains[rest as usize].children += children;
-                }
-                None if self.is_alone(owner.is_alone) => add(&mut gains, owner.group, own, 0),
-                None => add(&mut gains, owner.group, own, children),
-            }
+            gains[owner.group as usize].add(&Gain { own, known: 1, ..Gain::default() });
+            // The children of a process that is in its group without them are in the rest.
+            let is_alone = self.is_alone(owner.is_alone);
+            let heir = if is_alone { joint.rest } else { owner.group };
+            gains[heir as usize].children += children;
         }
         for (group, (settled, gain)) in groups.iter_mut().zip(&gains).enumerate() {
             if joint.has_part(group as u32) {

@@ -54,7 +54,7 @@ pub struct Membership {
     pub joint: Option<Joint>,
 }
 
-/// The group that has the processes of all other groups, and what is known by it.
+/// The group that has all processes, and what is known by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Joint {
     /// Its number, which is the number of the other groups.
@@ -62,15 +62,13 @@ pub struct Joint {
     /// Whether each other group is a part of it. If not, only the rest is.
     pub is_exclusive: bool,
     /// The group of all processes that no other group has.
-    pub rest: Option<u32>,
-    /// Whether every descendant of a process in it is in it.
-    pub by_descent: bool,
+    pub rest: u32,
 }
 
 impl Joint {
     /// Whether what a group did is worked out as its part of what all did.
     pub fn has_part(&self, group: u32) -> bool {
-        group != self.group && (self.is_exclusive || self.rest == Some(group))
+        group != self.group && (self.is_exclusive || self.rest == group)
     }
 }
 
@@ -81,72 +79,56 @@ impl Membership {
         Membership { sets: maker.sets, ..membership }
     }
 
-    /// Forms the sets of groups that can overlap, and of one that has all processes of no other.
+    /// Forms the sets of groups that can overlap, and of the `rest`, which has all processes of no other.
     pub fn with_rest(tree: &Tree, mut parts: Vec<Part>, groups: usize, rest: u32) -> Membership {
-        let joint = groups as u32;
-        let order = usize::MAX;
-        let all = (0..tree.count()).map(|process| Part {
-            order,
-            process,
-            group: joint,
-            kind: Kind::WithChildren,
-        });
+        let group = groups as u32;
+        let (kind, order) = (Kind::WithChildren, usize::MAX);
+        let all = (0..tree.count()).map(|process| Part { process, group, kind, order });
         parts.extend(all);
         let (mut maker, mut membership) = Membership::form(tree, parts, groups + 1);
         for process in 0..tree.count() {
-            let members = maker.without(membership.members[process], joint);
+            let members = maker.without(membership.members[process], group);
             membership.members[process] = members;
             if members == SetId::EMPTY {
-                let is_alone = false;
-                let of_joint = |rest| Set { rest, group: joint, is_alone };
-                let alone = maker.with(Set { rest: SetId::EMPTY, group: rest, is_alone });
-                let all = maker.with(of_joint(SetId::EMPTY));
-                let both = maker.with(Set { rest: all, group: rest, is_alone });
-                membership.members[process] = alone;
-                (membership.ledgered[process], membership.rated[process]) = (both, both);
+                membership.give(process, Owner::new(rest), (&mut maker, group));
             }
         }
-        let joint = Joint { group: joint, is_exclusive: false, rest: Some(rest), by_descent: true };
-        Membership { sets: maker.sets, joint: Some(joint), ..membership }
+        let joint = Some(Joint { group, is_exclusive: false, rest });
+        Membership { sets: maker.sets, joint, ..membership }
     }
 
-    /// Forms the sets of so many groups of which each process belongs to one at most. A process that belongs
-    /// to none belongs to the `rest`, if there is one.
-    pub fn exclusive(owners: Owners, groups: usize, rest: Option<u32>) -> Membership {
-        let by_descent = rest.is_some() || owners.by_descent;
+    /// Forms the sets of so many groups of which each process belongs to one. Those without an owner belong to
+    /// the `rest`.
+    pub fn exclusive(owners: Owners, groups: usize, rest: u32) -> Membership {
+        let group = groups as u32;
         let mut maker = SetMaker::default();
-        let joint = groups as u32;
-        let none = || vec![SetId::EMPTY; owners.list.len()];
-        let mut membership = Membership {
-            members: none(),
-            ledgered: none(),
-            rated: none(),
-            ..Membership::default()
-        };
-        for (process, owner) in owners.list.into_iter().enumerate() {
-            let with_children = |group| Owner { group, is_alone: false };
-            let Some(owner) = owner.or(rest.map(with_children)) else { continue };
-            let Owner { group, is_alone } = owner;
-            let all = Set { rest: SetId::EMPTY, group: joint, is_alone: false };
-            let all = maker.with(all);
-            let both = maker.with(Set { rest: all, group, is_alone });
-            membership.members[process] = maker.with(Set { rest: SetId::EMPTY, group, is_alone });
-            (membership.ledgered[process], membership.rated[process]) = (both, both);
+        let mut membership = Membership::of_nothing(owners.0.len());
+        for (process, owner) in owners.0.into_iter().enumerate() {
+            membership.give(process, owner.unwrap_or(Owner::new(rest)), (&mut maker, group));
         }
-        let joint = Joint { group: joint, is_exclusive: true, rest, by_descent };
-        Membership { sets: maker.sets, joint: Some(joint), ..membership }
+        let joint = Some(Joint { group, is_exclusive: true, rest });
+        Membership { sets: maker.sets, joint, ..membership }
+    }
+
+    /// Makes a process belong to that group alone, and to the `joint` one.
+    fn give(&mut self, process: usize, owner: Owner, (maker, joint): (&mut SetMaker, u32)) {
+        let Owner { group, is_alone } = owner;
+        let all = maker.with(Set { rest: SetId::EMPTY, group: joint, is_alone: false });
+        let both = maker.with(Set { rest: all, group, is_alone });
+        self.members[process] = maker.with(Set { rest: SetId::EMPTY, group, is_alone });
+        (self.ledgered[process], self.rated[process]) = (both, both);
+    }
+
+    /// So many processes that belong to no group.
+    fn of_nothing(processes: usize) -> Membership {
+        let none = || vec![SetId::EMPTY; processes];
+        Membership { members: none(), ledgered: none(), rated: none(), ..Membership::default() }
     }
 
     fn form(tree: &Tree, mut parts: Vec<Part>, groups: usize) -> (SetMaker, Membership) {
         parts.sort_unstable();
         parts.dedup();
-        let none = || vec![SetId::EMPTY; tree.count()];
-        let membership = Membership {
-            members: none(),
-            ledgered: none(),
-            rated: none(),
-            ..Membership::default()
-        };
+        let membership = Membership::of_nothing(tree.count());
         if parts.is_empty() {
             return (SetMaker::default(), membership);
         }
@@ -188,11 +170,6 @@ impl Membership {
         (0..self.members.len()).filter(|&index| self.members[index] != SetId::EMPTY).collect()
     }
 
-    /// The number of members of each of so many groups.
-    pub fn sizes(&self, groups: usize) -> Vec<usize> {
-        self.count(groups, |_| true)
-    }
-
     /// The number of members that count, of each of so many groups.
     pub fn count(&self, groups: usize, counts: impl Fn(usize) -> bool) -> Vec<usize> {
         let mut of_sets = vec![0; self.sets.count()];
@@ -212,32 +189,34 @@ struct Owner {
     is_alone: bool,
 }
 
-/// The only group of each process.
-#[derive(Debug)]
-pub struct Owners {
-    list: Vec<Option<Owner>>,
-    /// Whether every descendant of a process that belongs to a group belongs to one.
-    by_descent: bool,
+impl Owner {
+    /// That group, with the children of the process.
+    fn new(group: u32) -> Owner {
+        Owner { group, is_alone: false }
+    }
 }
+
+/// The only group of each process. `None` if no group has it.
+#[derive(Debug)]
+pub struct Owners(Vec<Option<Owner>>);
 
 impl Owners {
     /// Gives each process to the first group in their order that has it, and of groups with the same number in
     /// that order to that of the nearest root.
     pub fn new(tree: &Tree, mut parts: Vec<Part>) -> Owners {
         parts.sort_unstable();
-        let is_inherited = |part: &Part| part.kind == Kind::WithChildren;
-        Owners { by_descent: parts.iter().all(is_inherited), list: owners(tree, &parts) }
+        Owners(owners(tree, &parts))
     }
 
     /// Whether all these processes belong to that group.
     pub fn are_all_of(&self, mut processes: impl Iterator<Item = usize>, group: u32) -> bool {
-        processes.all(|process| self.list[process].is_some_and(|owner| owner.group == group))
+        processes.all(|process| self.0[process].is_some_and(|owner| owner.group == group))
     }
 
     /// The number of processes of each of so many groups that count.
     pub fn count(&self, groups: usize, counts: impl Fn(usize) -> bool) -> Vec<usize> {
         let mut of_groups = vec![0; groups];
-        for (process, owner) in self.list.iter().enumerate() {
+        for (process, owner) in self.0.iter().enumerate() {
             if let Some(owner) = owner.filter(|_| counts(process)) {
                 of_groups[owner.group as usize] += 1;
             }
@@ -247,7 +226,7 @@ impl Owners {
 
     /// Takes all its processes from each group that loses them.
     pub fn take_from(&mut self, loses: impl Fn(usize) -> bool) {
-        for owner in &mut self.list {
+        for owner in &mut self.0 {
             *owner = owner.filter(|owner| !loses(owner.group as usize));
         }
     }
@@ -448,7 +427,7 @@ mod tests {
         let membership = Membership::new(&tree, (0..1000).map(part).collect(), 1000);
         assert_eq!(membership.sets.as_slice().len(), 1000);
         let sizes: Vec<usize> = (1..=1000).rev().collect();
-        assert_eq!(membership.sizes(1000), sizes);
+        assert_eq!(membership.count(1000, |_| true), sizes);
     }
 
     /// Members, those whose CPU time is in the ledger, and the others that are in ledgers, of one group.

@@ -4,7 +4,7 @@
 use crate::model::control_group::ControlGroup;
 use crate::model::label::Label;
 use crate::model::snapshot::Snapshot;
-use crate::select::division::HIDDEN_REST;
+use crate::select::division::{Division, HIDDEN_REST};
 use crate::select::roots::Root;
 use crate::select::selector::{Naming, Source};
 use crate::select::selectors::Selectors;
@@ -44,8 +44,8 @@ pub struct Names<'n> {
     pub control_groups: &'n [ControlGroup],
     /// The names that templates made.
     pub made: &'n Made,
-    /// The selector of all processes of no other group, if there is one.
-    pub rest: Option<usize>,
+    /// How groups share processes.
+    pub division: Option<Division>,
 }
 
 impl Names<'_> {
@@ -103,8 +103,9 @@ impl Names<'_> {
         }
     }
 
-    fn rest_name(&self) -> Option<&Label> {
-        self.rest.and_then(|rest| self.selectors[rest].name())
+    /// The name of the group of all processes of no other group, if there is one.
+    pub fn rest_name(&self) -> Option<&Label> {
+        self.division.and_then(|division| self.selectors[division.rest].name())
     }
 }
 

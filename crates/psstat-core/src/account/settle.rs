@@ -9,7 +9,7 @@ use super::figures::{self, FigureCounters};
 use super::group::{Group, PickedControlGroup};
 use super::ledger::{Ends, Ledger, Member, Settled, Settlement};
 use super::link::Link;
-use super::membership::{Joint, Membership};
+use super::membership::Membership;
 use super::memory::{self, Accounted};
 use super::names::JOINT_NAME;
 use super::rates::{self, Before, Counted, Done};
@@ -560,15 +560,15 @@ impl Settling<'_> {
                 groups.insert(group.label.clone(), account);
             }
         }
-        let joint = membership.joint.filter(|joint| is_kept[joint.group as usize]);
-        if let Some(Joint { by_descent, .. }) = joint {
+        let joint_name = joint_name();
+        if membership.joint.is_some_and(|joint| is_kept[joint.group as usize]) {
             let rates = collect::set(rates.keys().copied());
-            let account =
-                GroupAccount { by_descent, has_ledger: true, rates, ..GroupAccount::default() };
-            groups.insert(joint_name(), account);
+            // It has all processes.
+            let (by_descent, has_ledger) = (true, true);
+            let account = GroupAccount { by_descent, has_ledger, rates, ..GroupAccount::default() };
+            groups.insert(joint_name.clone(), account);
         }
         let kept: Vec<&Label> = groups.keys().collect();
-        let joint_name = joint_name();
         let labels = self.groups.iter().map(|group| &group.label);
         let labels = labels.chain(membership.joint.map(|_| &joint_name));
         let numbers = labels.map(|label| number(&kept, label));
@@ -589,13 +589,14 @@ impl Settling<'_> {
         }
     }
 
-    /// The report of a group. `None` if it is not known who belongs to it, or if it has no live process
-    /// and is not named.
+    /// The report of a group. `None` if it is not known who belongs to it, if it has no live process and is not
+    /// named, or if nobody asked for it.
     fn report(&self, group: &Group, summary: &Summary, measured: Measured<'_>) -> Option<Report> {
         let Observation { snapshot, readings, machine, .. } = self.observation;
         let Measured { cpu, cpu_time, counts, elapsed, felt, starts, totals } = measured;
         let processes = summary.alive + group.foreign;
-        if group.doubt.is_some() || (!group.named && processes == 0) {
+        let is_hidden = group.rest.is_some_and(|rest| self.plan.hides(rest));
+        if is_hidden || group.doubt.is_some() || (!group.named && processes == 0) {
             return None;
         }
         // A sum over some of the processes would look like the sum over all.

@@ -44,7 +44,6 @@ use crate::model::report::Report;
 use crate::model::snapshot::Snapshot;
 use crate::model::units::{BootNanos, CpuNanos, Hz, Pid, ProcId, WallNanos};
 use crate::plan::Plan;
-use crate::select::division::HIDDEN_REST;
 use crate::select::roots::{Root, by_control_group, may_pick_below};
 use crate::select::selectors::NewRoots;
 use crate::state::State;
@@ -274,13 +273,14 @@ impl<K: Kernel> Engine<K> {
             snapshot: &snapshot,
             control_groups: &control_groups,
             made: &made,
-            rest: self.plan.division.rest,
+            division: self.plan.division,
         };
-        let (mut groups, membership) = forming::form(names, &roots.list, &tree, self.plan.division);
+        let (mut groups, membership) = forming::form(names, &roots.list, &tree);
         account::doubts::apply(doubts.as_slice(), &mut groups, &membership, names);
         let in_doubt = doubts.of_selectors();
         // The group that nobody asked for is the last one.
-        let shown = groups.len() - usize::from(self.plan.division.is_rest_hidden);
+        let is_hidden = |group: &Group| group.rest.is_some_and(|rest| self.plan.hides(rest));
+        let shown = groups.len() - usize::from(groups.last().is_some_and(is_hidden));
         doubts.warn(&groups[..shown], &mut diagnostics);
         if last.is_some() {
             let groups = &groups[..shown];
@@ -352,10 +352,7 @@ impl<K: Kernel> Engine<K> {
             machine,
         };
         let outcome = settle::settle(&self.plan, &groups, observation, accounts);
-        let Outcome { mut reports, accounts, left_out } = outcome;
-        if self.plan.division.is_rest_hidden {
-            reports.retain(|report| report.label.as_str() != HIDDEN_REST);
-        }
+        let Outcome { reports, accounts, left_out } = outcome;
         if !left_out.is_empty() {
             diagnostics.add(Warning::TooManyGroups(left_out));
         }

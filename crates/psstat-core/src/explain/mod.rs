@@ -169,7 +169,7 @@ pub fn groups(plan: &Plan, hz: Hz, samples: &[&Sample]) -> Vec<GroupView> {
     let described: BTreeSet<usize> =
         groups.iter().flat_map(|group| group.selector_indices.iter().copied()).collect();
     for (index, selector) in plan.selectors.iter().enumerate() {
-        if !described.contains(&index) && !plan.division.hides(index) {
+        if !described.contains(&index) && !plan.hides(index) {
             let mut none = GroupView::none(selector.terms_and_place(), index);
             let doubt = now.in_doubt.iter().find(|(selector, _)| *selector == index);
             none.unknown = doubt.map(|(_, cause)| cause.to_string());

@@ -135,7 +135,7 @@ fn summary(job: &Job, looked_up: &Plan, counted: Option<&Counted>) -> String {
     let plan = &job.plan;
     let mut text = String::from("valid; psstat would measure\n");
     let selectors = plan.selectors.iter().zip(&plan.tags).enumerate();
-    for (index, (selector, tags)) in selectors.filter(|(index, _)| !plan.division.hides(*index)) {
+    for (index, (selector, tags)) in selectors.filter(|(index, _)| !plan.hides(*index)) {
         let place = selector.place.as_ref().map_or_else(String::new, |place| format!(" ({place})"));
         text += &format!("  {selector}{place}\n");
         let known = looked_up.selectors[index].conditions.user.as_ref();
@@ -266,7 +266,7 @@ fn running(job: &Job) -> Vec<String> {
     }
     let interval = job.interval.map(|interval| humantime::format_duration(interval).to_string());
     running.push(format!("interval: {}", interval.as_deref().unwrap_or("none")));
-    if job.plan.division.is_exclusive {
+    if job.plan.is_exclusive() {
         running.push("exclusive: each process is in one group".to_owned());
     }
     running

@@ -48,7 +48,7 @@ impl<'n> Near<'n> {
         };
         facts.retain(|&pid, facts| !is_psstat(pid, facts));
         let [units, control_groups] = control_groups(kernel);
-        let owners = if plan.division.is_exclusive { owners(now) } else { BTreeMap::new() };
+        let owners = if plan.is_exclusive() { owners(now) } else { BTreeMap::new() };
         Near { facts, is_complete, units, control_groups, users, owners }
     }
 
