@@ -2,6 +2,7 @@
 
 use super::group::{Group, Population};
 use super::membership::{Membership, Owners, Part};
+use crate::model::control_group::with_below;
 use crate::model::process::Life;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -25,11 +26,8 @@ pub fn share(
     for group in groups.iter_mut() {
         group.by_descent = false;
         let picked = group.control_groups.iter();
-        let all = picked.flat_map(|picked| {
-            let from = &population.control_groups[picked.index..];
-            from[..from[0].end - picked.index].iter().flat_map(|group| &group.pids)
-        });
-        let all = all.filter_map(|&pid| snapshot.find(pid));
+        let all = picked.flat_map(|picked| with_below(population.control_groups, picked.index));
+        let all = all.flat_map(|group| &group.pids).filter_map(|&pid| snapshot.find(pid));
         group.has_all_of_control_groups &= owners.are_all_of(all, group.index as u32);
     }
     Membership::exclusive(owners, groups.len(), rest)
@@ -41,9 +39,8 @@ fn share_foreign(groups: &mut [Group], population: Population<'_>) {
     for group in groups {
         group.foreign = 0;
         for picked in &group.control_groups {
-            let end = population.control_groups[picked.index].end;
-            let below = population.control_groups[picked.index..end].iter();
-            for (below, is_taken) in below.zip(&mut is_taken[picked.index..end]) {
+            let below = with_below(population.control_groups, picked.index);
+            for (below, is_taken) in below.iter().zip(&mut is_taken[picked.index..]) {
                 let foreign = below.foreign;
                 if core::mem::replace(is_taken, true) {
                     group.has_all_of_control_groups &= foreign == 0;

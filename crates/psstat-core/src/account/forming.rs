@@ -6,6 +6,7 @@ use super::group::{Group, PickedControlGroup, Population};
 use super::membership::{Kind, Membership, Part};
 use super::names::Names;
 use super::tree::Tree;
+use crate::model::control_group::with_below;
 use crate::model::label::Label;
 use crate::model::process;
 use crate::model::units::Pid;
@@ -176,8 +177,7 @@ fn group(
     roots.extend(draft.lone);
     roots.sort_unstable_by_key(|root| (root.process, root.selector));
     let foreign = |picked: &PickedControlGroup| {
-        let below = &control_groups[picked.index..control_groups[picked.index].end];
-        below.iter().map(|group| group.foreign).sum::<u64>()
+        with_below(control_groups, picked.index).iter().map(|group| group.foreign).sum::<u64>()
     };
     Group {
         label,
@@ -215,7 +215,7 @@ fn picked(
         covered_up_to = top.end;
         let counter = top.used.map(|used| Counter { path: top.path.clone(), id: top.id, used });
         let is_manager = top.unit.as_deref() == Some(systemd::MANAGER_SCOPE);
-        let pids = all[index..top.end].iter().flat_map(|below| &below.pids);
+        let pids = with_below(all, index).iter().flat_map(|below| &below.pids);
         for process in pids.filter_map(|&pid| snapshot.find(pid)) {
             if counter.is_some() {
                 add(process, Kind::Counted, same[0].selector);

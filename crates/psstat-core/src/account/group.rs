@@ -2,7 +2,7 @@
 
 use super::counter::Counter;
 use super::tree::Tree;
-use crate::model::control_group::ControlGroup;
+use crate::model::control_group::{ControlGroup, with_below};
 use crate::model::label::Label;
 use crate::model::snapshot::Snapshot;
 use crate::select::roots::Root;
@@ -114,9 +114,8 @@ impl Group {
         }
         let pid = snapshot.processes[member].id.pid;
         for picked in &self.control_groups {
-            let below = control_groups.get(picked.index..)?;
-            let end = below.first()?.end - picked.index;
-            if below[..end].iter().any(|group| group.pids.contains(&pid)) {
+            let below = with_below(control_groups, picked.index);
+            if below.iter().any(|group| group.pids.contains(&pid)) {
                 let selector = *picked.selectors.first()?;
                 return Some(Reason::ControlGroup { selector, control_group: picked.index });
             }

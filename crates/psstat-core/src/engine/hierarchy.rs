@@ -3,7 +3,7 @@
 use super::doubts::Doubts;
 use crate::account::doubts::Subject;
 use crate::diagnostics::Warning;
-use crate::model::control_group::{ControlGroup, Hierarchy, UnreadDirectory};
+use crate::model::control_group::{ControlGroup, Hierarchy, UnreadDirectory, with_below};
 use crate::model::read_error::ReadError;
 use crate::select::roots::may_match_below;
 use crate::select::selector::{PathPattern, Source};
@@ -33,7 +33,7 @@ pub fn doubt(
     if let Some(&first) = errors.first() {
         let mut subjects = Vec::new();
         for (index, group) in groups.iter().enumerate() {
-            if group.selectors.is_empty() || is_read(&groups[index..group.end]) {
+            if group.selectors.is_empty() || is_read(with_below(groups, index)) {
                 continue;
             }
             for &selector in &group.selectors {

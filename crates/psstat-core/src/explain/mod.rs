@@ -17,7 +17,7 @@ use crate::account::sets::SetIndex;
 use crate::account::sharing;
 use crate::diagnostics::Warning;
 use crate::engine::Sample;
-use crate::model::control_group::ControlGroup;
+use crate::model::control_group::{ControlGroup, with_below};
 use crate::model::label::Label;
 use crate::model::memory::{AnonymousSource, Footprint, MemoryMode, Share};
 use crate::model::process::{Life, Process};
@@ -418,8 +418,7 @@ impl View<'_> {
     fn is_idle(&self, group: &Group, selector: usize) -> bool {
         let all = &self.now.control_groups;
         let has_process = |index: usize| {
-            let below = &all[index..all[index].end];
-            below.iter().any(|one| !one.pids.is_empty() || one.foreign > 0)
+            with_below(all, index).iter().any(|one| !one.pids.is_empty() || one.foreign > 0)
         };
         let picks = |(index, one): (usize, &ControlGroup)| {
             one.selectors.contains(&selector) && has_process(index)

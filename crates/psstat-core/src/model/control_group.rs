@@ -110,3 +110,8 @@ pub struct ControlGroup {
     /// come directly after it.
     pub end: usize,
 }
+
+/// The control group with that index, and all below it.
+pub fn with_below(groups: &[ControlGroup], index: usize) -> &[ControlGroup] {
+    &groups[index..groups[index].end]
+}

@@ -4,7 +4,7 @@ use super::matcher::{self, Matcher, literal_start};
 use super::selector::{Conditions, PathPattern, Source, User};
 use super::selectors::Selectors;
 use super::systemd;
-use crate::model::control_group::ControlGroup;
+use crate::model::control_group::{ControlGroup, with_below};
 use crate::model::process::{Names, Process};
 use crate::model::snapshot::Snapshot;
 use crate::model::units::{Pid, Uid};
@@ -383,7 +383,7 @@ pub fn in_control_groups(
             if selectors[selector].conditions.is_empty() {
                 continue;
             }
-            let pids = control_groups[index..top.end].iter().flat_map(|below| &below.pids);
+            let pids = with_below(control_groups, index).iter().flat_map(|below| &below.pids);
             let indices = pids.filter_map(|&pid| snapshot.find(pid));
             candidates.extend(indices.map(|process| Root { selector, process }));
         }

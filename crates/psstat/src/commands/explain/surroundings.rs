@@ -6,6 +6,7 @@ use psstat_core::explain::GroupView;
 use psstat_core::explain::facts::{self, Facts};
 use psstat_core::explain::misses::{Surroundings, misses};
 use psstat_core::kernel::{Kernel, Wanted};
+use psstat_core::model::control_group::with_below;
 use psstat_core::model::pid_file::PidFileError;
 use psstat_core::model::process::Process;
 use psstat_core::model::units::Pid;
@@ -120,7 +121,7 @@ fn control_groups(kernel: &impl Kernel) -> [Vec<(String, usize)>; 2] {
     let hierarchy = kernel.control_groups(wanted);
     let groups = hierarchy.map(|hierarchy| hierarchy.groups).unwrap_or_default();
     let count = |index: usize| -> usize {
-        groups[index..groups[index].end].iter().map(|group| group.pids.len()).sum()
+        with_below(&groups, index).iter().map(|group| group.pids.len()).sum()
     };
     let (mut units, mut paths) = (Vec::new(), Vec::new());
     for (index, group) in groups.iter().enumerate() {
