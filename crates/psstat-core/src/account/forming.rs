@@ -11,7 +11,7 @@ use crate::model::label::Label;
 use crate::model::process;
 use crate::model::units::Pid;
 use crate::select::division::Division;
-use crate::select::roots::Root;
+use crate::select::roots::{self, Root};
 use crate::select::selector::Naming;
 use crate::select::systemd;
 use alloc::collections::BTreeMap;
@@ -175,7 +175,7 @@ fn group(
     }
     let mut roots = draft.roots;
     roots.extend(draft.lone);
-    roots.sort_unstable_by_key(|root| (root.process, root.selector));
+    roots::sort(&mut roots);
     let foreign = |picked: &PickedControlGroup| {
         with_below(control_groups, picked.index).iter().map(|group| group.foreign).sum::<u64>()
     };

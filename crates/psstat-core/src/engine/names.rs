@@ -17,7 +17,7 @@ use crate::model::snapshot::Snapshot;
 use crate::model::units::{Pid, ProcId, Ticks, Uid};
 use crate::parse::cgroupfs;
 use crate::select::recipe::{Attribute, Recipe};
-use crate::select::roots::Root;
+use crate::select::roots::{self, Root};
 use crate::select::selectors::Selectors;
 use crate::select::systemd;
 use crate::select::template::Bound;
@@ -133,12 +133,11 @@ impl<K: Kernel> Namer<'_, K> {
     fn name_roots(&self, roots: &[Root], manager: &[u8], doubts: &mut Doubts, made: &mut Made) {
         let with_recipe = roots.iter().filter(|root| self.recipe(root.selector).is_some());
         let mut with_recipe: Vec<Root> = with_recipe.copied().collect();
-        with_recipe.sort_unstable();
+        // The files of a process are read for all its selectors together.
+        roots::sort(&mut with_recipe);
         with_recipe.dedup();
         let users = OnceCell::new();
         let mut unreadable: BTreeMap<&str, (What, Unreadable, BTreeSet<usize>)> = BTreeMap::new();
-        // The files of a process are read for all its selectors together.
-        with_recipe.sort_unstable_by_key(|root| (root.process, root.selector));
         for of_process in with_recipe.chunk_by(|one, other| one.process == other.process) {
             if self.kernel.out_of_time() {
                 return;
