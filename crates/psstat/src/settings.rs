@@ -460,7 +460,7 @@ impl Settings {
             Format::Prometheus => Fields::new(Field::DEFAULT_OF_PAGE),
             Format::Influx | Format::Json | Format::Table => Fields::default(),
         };
-        let fields = self.fields.map_or_else(default_fields, |FieldList(fields)| fields);
+        let fields = self.fields.take().map_or_else(default_fields, |FieldList(fields)| fields);
         // Prometheus adds a label of its own for the host.
         let default_host = Some(&surroundings.host).filter(|_| format != Format::Prometheus);
         let host = self.host.as_ref().or(default_host).and_then(|host| Label::new(host));
@@ -476,14 +476,7 @@ impl Settings {
         let mut plan = Plan::new(self.selectors.clone(), options)?;
         let sort = self.sort.filter(|_| format == Format::Table);
         plan.sort = sort.map(|key| key.among(&plan.fields)).transpose()?;
-        let mut key = job_key(&self.selectors, &plan.fields, (self.host.as_deref(), &self.tags));
-        if self.exclusive == Some(true) {
-            key.extend_from_slice(b"exclusive");
-        }
-        if let Some(rest) = &self.rest {
-            key.extend_from_slice(b"rest");
-            key.extend_from_slice(rest.as_str().as_bytes());
-        }
+        let key = self.job_key(&plan.fields);
         let wait = self.wait.map(Duration::from);
         let timeout = match (self.timeout.map(Duration::from), wait) {
             (Some(timeout), Some(wait)) if timeout <= wait => {
@@ -515,36 +508,40 @@ impl Settings {
             timeout,
         })
     }
-}
 
-/// Identifies the cache of a job: its selectors, the fields that need more state, and the host and tags that
-/// were given. If two jobs shared a cache, each would report only what was used since the other ran.
-fn job_key(
-    selectors: &[Selector],
-    fields: &Fields,
-    (host, tags): (Option<&[u8]>, &TagList),
-) -> Vec<u8> {
-    let mut key: Vec<u8> = selectors.iter().flat_map(Selector::key).collect();
-    let mut put = |part: &[u8]| {
-        // The length comes first, so that two lists of parts never have the same bytes.
-        key.extend_from_slice(&part.len().to_le_bytes());
-        key.extend_from_slice(part);
-    };
-    let of_selectors = selectors.iter().flat_map(|selector| &selector.tags);
-    for (tag, value) in tags.0.iter().chain(of_selectors) {
-        put(tag.as_str().as_bytes());
-        put(value.as_str().as_bytes());
+    /// Identifies the cache of a job: its selectors, how they divide the machine, the fields that need more
+    /// state, and the host and tags that were given. If two jobs shared a cache, each would report only what
+    /// was used since the other ran.
+    fn job_key(&self, fields: &Fields) -> Vec<u8> {
+        let mut key: Vec<u8> = self.selectors.iter().flat_map(Selector::key).collect();
+        let mut put = |part: &[u8]| {
+            // The length comes first, so that two lists of parts never have the same bytes.
+            key.extend_from_slice(&part.len().to_le_bytes());
+            key.extend_from_slice(part);
+        };
+        let of_selectors = self.selectors.iter().flat_map(|selector| &selector.tags);
+        for (tag, value) in self.tags.0.iter().chain(of_selectors) {
+            put(tag.as_str().as_bytes());
+            put(value.as_str().as_bytes());
+        }
+        if let Some(host) = &self.host {
+            put(HOST.as_bytes());
+            put(host);
+        }
+        let keeping = Field::all().filter(|field| field.row().keeps_state);
+        for field in keeping.filter(|field| fields.as_slice().contains(field)) {
+            key.extend_from_slice(field.name().as_bytes());
+            key.push(0);
+        }
+        if self.exclusive == Some(true) {
+            key.extend_from_slice(b"exclusive");
+        }
+        if let Some(rest) = &self.rest {
+            key.extend_from_slice(b"rest");
+            key.extend_from_slice(rest.as_str().as_bytes());
+        }
+        key
     }
-    if let Some(host) = host {
-        put(HOST.as_bytes());
-        put(host);
-    }
-    let keeping = Field::all().filter(|field| field.row().keeps_state);
-    for field in keeping.filter(|field| fields.as_slice().contains(field)) {
-        key.extend_from_slice(field.name().as_bytes());
-        key.push(0);
-    }
-    key
 }
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(4);
