@@ -33,32 +33,50 @@ impl FigureCounters {
         }
         FigureCounters { path: group.path.clone(), id: group.id, counts }
     }
-
-    /// Whether both are of the same control group.
-    pub fn is_same(&self, path: &[u8], id: u64) -> bool {
-        self.path == path && self.id == id
-    }
 }
 
-/// What a counter of a group gained since the last sample, which found the counters `before`: the sum over its
-/// control groups; for a part of the time the largest, because the control groups stalled at the same time.
-///
-/// `is_new` returns whether a control group, of which nothing was known before, was made since. `None` if the
-/// gain of one of them is not known, or there is none.
-pub fn gain(
-    figure: Figure,
-    before: &[FigureCounters],
+/// What was known of a control group at the last sample.
+#[derive(Clone, Copy, Debug)]
+pub enum Before<'b> {
+    /// Its counters.
+    Known(&'b FigureCounters),
+    /// It was not there: all that its counters say is new.
+    NotMade,
+    /// Nothing: its counters are only a baseline.
+    Unknown,
+}
+
+/// What the last sample, which found the counters `before`, knew of each of the control groups. `is_new` returns
+/// whether the one with that index in `now`, of which no counters are known, was made since.
+pub fn before<'b>(
+    before: &'b [FigureCounters],
     now: &[FigureCounters],
-    is_new: impl Fn(&FigureCounters) -> bool,
-) -> Option<u64> {
+    is_new: impl Fn(usize) -> bool,
+) -> Vec<Before<'b>> {
+    let known = before.iter().map(|then| ((&then.path[..], then.id), then));
+    let known: BTreeMap<_, _> = known.collect();
+    let of_one = |(index, one): (usize, &FigureCounters)| match known.get(&(&one.path[..], one.id))
+    {
+        Some(then) => Before::Known(then),
+        None if is_new(index) => Before::NotMade,
+        None => Before::Unknown,
+    };
+    now.iter().enumerate().map(of_one).collect()
+}
+
+/// What a counter of a group gained since the last sample, which knew `before` of each of its control groups: the
+/// sum; for a part of the time the largest, because the control groups stalled at the same time.
+///
+/// `None` if the gain of one of them is not known, or there is none.
+pub fn gain(figure: Figure, before: &[Before<'_>], now: &[FigureCounters]) -> Option<u64> {
     let mut all = None;
-    for one in now {
+    for (before, one) in before.iter().zip(now) {
         let count = *one.counts.get(&figure)?;
-        let gain = match before.iter().find(|then| then.is_same(&one.path, one.id)) {
+        let gain = match before {
             // A counter that is lower than before is not that of the kernel. It is a new baseline.
-            Some(then) => count.checked_sub(*then.counts.get(&figure)?)?,
-            None if is_new(one) => count,
-            None => return None,
+            Before::Known(then) => count.checked_sub(*then.counts.get(&figure)?)?,
+            Before::NotMade => count,
+            Before::Unknown => return None,
         };
         let others: u64 = all.unwrap_or_default();
         let is_part = figure.is_part_of_time();
@@ -118,11 +136,21 @@ mod tests {
         counters(path, id, &[(Figure::CpuThrottled, count), (Figure::IoPressure, count)])
     }
 
+    /// What a counter gained, where each control group of which nothing is known is new, or none.
+    fn gain_of(
+        figure: Figure,
+        then: &[FigureCounters],
+        now: &[FigureCounters],
+        is_new: bool,
+    ) -> Option<u64> {
+        gain(figure, &before(then, now, |_| is_new), now)
+    }
+
     #[test]
     fn counters_add_up_and_parts_of_the_time_do_not() {
         let before = [throttled("a", 1, 10), throttled("b", 2, 100)];
         let now = [throttled("a", 1, 15), throttled("b", 2, 103)];
-        let gain = |figure| gain(figure, &before, &now, |_| true);
+        let gain = |figure| gain_of(figure, &before, &now, true);
         assert_eq!(gain(Figure::CpuThrottled), Some(8));
         assert_eq!(gain(Figure::IoPressure), Some(5), "the largest");
         assert_eq!(gain(Figure::OomKills), None, "it was not read");
@@ -130,9 +158,8 @@ mod tests {
 
     #[test]
     fn a_group_that_was_made_since_counts_whole() {
-        let gain = |before: &[_], now: &[_], is_new| {
-            gain(Figure::CpuThrottled, before, now, |_: &FigureCounters| is_new)
-        };
+        let gain =
+            |before: &[_], now: &[_], is_new| gain_of(Figure::CpuThrottled, before, now, is_new);
         let before = [throttled("a", 1, 100)];
         assert_eq!(gain(&before, &[throttled("a", 9, 30)], true), Some(30));
         assert_eq!(gain(&before, &[throttled("a", 9, 300)], true), Some(300));
@@ -186,7 +213,7 @@ mod tests {
             let mut before: Vec<FigureCounters> = Vec::new();
             for (id, count, is_new) in history {
                 let now = [throttled("a", id, count)];
-                if let Some(gain) = gain(Figure::CpuThrottled, &before, &now, |_| is_new) {
+                if let Some(gain) = gain_of(Figure::CpuThrottled, &before, &now, is_new) {
                     prop_assert!(gain <= count);
                     let then = before.iter().find(|then| then.id == id);
                     prop_assert!(then.is_some() || is_new);

@@ -92,6 +92,14 @@ impl Group {
         self.control_groups.iter().any(|picked| picked.index == control_group)
     }
 
+    /// The control groups that selectors picked for it, in that list.
+    pub fn picked<'c>(
+        &self,
+        control_groups: &'c [ControlGroup],
+    ) -> impl Iterator<Item = &'c ControlGroup> {
+        self.control_groups.iter().map(|picked| &control_groups[picked.index])
+    }
+
     /// Whether a selector picked a root or a control group of it.
     pub fn is_picked_by(&self, selector: usize) -> bool {
         let roots = self.roots.iter().map(|root| root.selector);

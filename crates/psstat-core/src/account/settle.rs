@@ -366,8 +366,8 @@ impl Settling<'_> {
         if !group.is_of_control_groups() || !self.plan.fields.need_figures() {
             return Vec::new();
         }
-        let all = self.observation.control_groups;
-        group.control_groups.iter().map(|picked| FigureCounters::of(&all[picked.index])).collect()
+        let picked = group.picked(self.observation.control_groups);
+        picked.map(FigureCounters::of).collect()
     }
 
     /// What the control groups of a group, with these counters, felt since the last sample.
@@ -377,25 +377,22 @@ impl Settling<'_> {
         }
         let nothing = GroupAccount::default();
         let then = self.then(group).unwrap_or(&nothing);
-        let is_new = |one: &FigureCounters| {
-            let all = self.observation.control_groups;
-            let mut picked = group.control_groups.iter();
-            let picked = picked.find(|picked| all[picked.index].path == one.path);
+        let is_new = |index: usize| {
+            let one: &FigureCounters = &now[index];
             // Without its counters, it may have been there.
             let was_there =
                 then.counters.iter().any(|known| known.path == one.path && known.id == one.id);
-            !was_there && picked.is_some_and(|picked| self.was_looked_for(picked, before))
+            !was_there && self.was_looked_for(&group.control_groups[index], before)
         };
+        let known = figures::before(&then.figures, now, is_new);
         let mut felt = Felt::default();
         for figure in Figure::COUNTERS {
             if now.iter().all(|one| one.counts.contains_key(&figure)) {
-                let gain = figures::gain(figure, &then.figures, now, is_new);
+                let gain = figures::gain(figure, &known, now);
                 felt.gains.insert(figure, gain);
             }
         }
-        let all = self.observation.control_groups;
-        let groups = group.control_groups.iter().map(|picked| &all[picked.index]);
-        let groups: Vec<&ControlGroup> = groups.collect();
+        let groups: Vec<&ControlGroup> = group.picked(self.observation.control_groups).collect();
         for figure in Figure::LEVELS {
             if let Some(level) = figures::level(figure, &groups) {
                 felt.levels.insert(figure, level);

@@ -12,9 +12,8 @@ use alloc::vec::Vec;
 /// For each group: whether its control groups tell how much of its memory is swapped out.
 pub fn tell_swap(groups: &[Group], control_groups: &[ControlGroup]) -> Vec<bool> {
     let tells = |group: &Group| {
-        let picked = group.control_groups.iter().map(|picked| &control_groups[picked.index]);
-        let picked: Vec<&ControlGroup> = picked.collect();
-        group.is_of_control_groups() && level(Figure::Swap, &picked).is_some()
+        let picked = || group.picked(control_groups).collect::<Vec<&ControlGroup>>();
+        group.is_of_control_groups() && level(Figure::Swap, &picked()).is_some()
     };
     groups.iter().map(tells).collect()
 }
