@@ -17,12 +17,12 @@ import sys
 import threading
 import time
 
+from harness import PATIENCE, Skipped, Wrong, all_succeed, check, eventually, require, run
+
 MODE = sys.argv[1]
 ROOT = pathlib.Path("/sys/fs/cgroup")
 # The hierarchy in which systemd keeps who is where.
 TRACKING = ROOT / {"v2": "", "hybrid": "unified", "legacy": "systemd"}[MODE]
-# Everything that is waited for comes within a moment or, on a crowded machine, a few.
-PATIENCE = 300.0
 USER = "psstat-user"
 USER_ID = 1500
 USERS_MANAGER = f"user.slice/user-{USER_ID}.slice/user@{USER_ID}.service"
@@ -31,39 +31,6 @@ USERS_ENVIRONMENT = {**os.environ, "XDG_RUNTIME_DIR": f"/run/user/{USER_ID}"}
 DOCKER_SCOPE = "docker-" + "0123456789abcdef" * 4 + ".scope"
 
 # ---- Running things -----------------------------------------------------------------------------
-
-
-class Wrong(Exception):
-    """What a check found wrong."""
-
-
-class Skipped(Exception):
-    """Why a check, or a part of it, cannot be made here."""
-
-
-def require(condition, text):
-    if not condition:
-        raise Wrong(text)
-
-
-def run(*command, **options):
-    """Runs a command that must succeed; gives its output."""
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=PATIENCE, stdin=subprocess.DEVNULL, **options
-    )
-    require(done.returncode == 0, f"{command} failed: {done.stderr.strip()}")
-    return done.stdout
-
-
-def eventually(what, question):
-    """Waits until the question is answered by something true, and gives that."""
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        answer = question()
-        if answer:
-            return answer
-        require(time.monotonic() < deadline, f"never happened: {what}")
-        time.sleep(0.02)
 
 
 def start(*units):
@@ -256,13 +223,6 @@ def used_between(first, second, name):
 
 
 # ---- Checks: who is counted ---------------------------------------------------------------------
-
-CHECKS = []
-
-
-def check(function):
-    CHECKS.append(function)
-    return function
 
 
 def only_in(*modes):
@@ -771,19 +731,7 @@ def set_up():
 
 def main():
     set_up()
-    failed = False
-    by_name = {function.__name__: function for function in CHECKS}
-    for function in [by_name[name] for name in sys.argv[2:]] or CHECKS:
-        try:
-            function()
-            print(f"ok {function.__name__}", flush=True)
-        except Skipped as reason:
-            print(f"skipped {function.__name__}: {reason}", flush=True)
-        except Exception as error:  # Whatever it is, the other checks are to be seen.
-            failed = True
-            kind = "" if isinstance(error, Wrong) else f"{type(error).__name__}: "
-            print(f"not ok {function.__name__}: {kind}{error}", flush=True)
-    sys.exit(failed)
+    sys.exit(not all_succeed(sys.argv[2:]))
 
 
 main()

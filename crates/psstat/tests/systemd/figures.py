@@ -20,10 +20,12 @@ import sys
 import tempfile
 import time
 
+sys.dont_write_bytecode = True  # This directory can be a user's, and this user is root.
+from harness import PATIENCE, Skipped, all_succeed, check, eventually, require, run
+
 CANNOT = 77
 ROOT = pathlib.Path("/sys/fs/cgroup")
 SLICE = "psstatcheck.slice"
-PATIENCE = 300.0
 MIB = 1 << 20
 PSSTAT = os.path.realpath(sys.argv[1])
 # The fields, the files that have them, and the lines of these.
@@ -34,39 +36,6 @@ COUNTERS = {
     "io_pressure": ("io.pressure", r"^some .*total=(\d+)$"),
 }
 FIELDS = "n_proc,swap,starts,cpu_throttled,cpu_pressure,mem_pressure,io_pressure,oom_kills,mem_limit,mem_peak"
-
-
-class Wrong(Exception):
-    """What a check found wrong."""
-
-
-class Skipped(Exception):
-    """Why a check, or a part of it, cannot be made here."""
-
-
-def require(condition, text):
-    if not condition:
-        raise Wrong(text)
-
-
-def run(*command, **options):
-    """Runs a command that must succeed; gives its output."""
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=PATIENCE, stdin=subprocess.DEVNULL, **options
-    )
-    require(done.returncode == 0, f"{command} failed: {done.stderr.strip()}")
-    return done.stdout
-
-
-def eventually(what, question):
-    """Waits until the question is answered by something true, and gives that."""
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        answer = question()
-        if answer:
-            return answer
-        require(time.monotonic() < deadline, f"never happened: {what}")
-        time.sleep(0.02)
 
 
 def cannot_run():
@@ -228,13 +197,6 @@ def gains_agree(group, wanted):
 
 
 # ---- Checks ---------------------------------------------------------------------------------------
-
-CHECKS = []
-
-
-def check(function):
-    CHECKS.append(function)
-    return function
 
 
 @check
@@ -404,20 +366,9 @@ def main():
     if reason:
         print(f"figures: {reason}", file=sys.stderr)
         sys.exit(CANNOT)
-    failed = False
-    by_name = {function.__name__: function for function in CHECKS}
-    for function in [by_name[name] for name in sys.argv[2:]] or CHECKS:
-        try:
-            function()
-            print(f"ok {function.__name__}", flush=True)
-        except Skipped as reason:
-            print(f"skipped {function.__name__}: {reason}", flush=True)
-        except Exception as error:  # Whatever it is, the other checks are to be seen.
-            failed = True
-            kind = "" if isinstance(error, Wrong) else f"{type(error).__name__}: "
-            print(f"not ok {function.__name__}: {kind}{error}", flush=True)
+    are_ok = all_succeed(sys.argv[2:])
     subprocess.run(["systemctl", "stop", SLICE], capture_output=True)
-    sys.exit(failed)
+    sys.exit(not are_ok)
 
 
 with tempfile.TemporaryDirectory() as CACHES:
