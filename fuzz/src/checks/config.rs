@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// The keys of packaging/psstat.toml.
-const KEYS: [&str; 21] = [
+pub const KEYS: [&str; 23] = [
     "include",
     "exclusive",
     "rest",
@@ -30,10 +30,13 @@ const KEYS: [&str; 21] = [
     "sys",
     "timeout",
     "multi_threaded",
+    "no_sandbox",
+    "exit_records",
     "tags",
     "group",
 ];
-const KEYS_OF_GROUP: [&str; 17] = [
+/// Those of a `[[group]]`.
+pub const KEYS_OF_GROUP: [&str; 17] = [
     "name",
     "pid",
     "pid_file",

@@ -7,6 +7,7 @@ mod checks;
 
 use crate::support::REPOSITORY;
 use checks::Check;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -125,6 +126,14 @@ fn cache_files_are_read_or_refused() {
 #[test]
 fn selectors_are_read_or_refused() {
     run("selector", 2_000);
+}
+
+/// A key that the check does not know fails it only when somebody fuzzes for long enough.
+#[test]
+fn the_check_of_configuration_files_knows_every_key() {
+    let sorted = |keys: &[&'static str]| keys.iter().copied().collect::<BTreeSet<_>>();
+    let known = [&checks::config::KEYS[..], &checks::config::KEYS_OF_GROUP[..]];
+    assert_eq!(known.map(sorted), psstat::config::keys().map(sorted));
 }
 
 #[test]
