@@ -640,6 +640,21 @@ mod tests {
         rows.into_iter().map(make).collect()
     }
 
+    static NO_USERS: BTreeMap<u32, String> = BTreeMap::new();
+    static NO_OWNERS: BTreeMap<Pid, String> = BTreeMap::new();
+
+    /// Those of a machine that shows nothing but these processes.
+    fn only(facts: &BTreeMap<Pid, Facts>) -> Surroundings<'_> {
+        Surroundings {
+            facts,
+            is_complete: true,
+            units: &[],
+            control_groups: &[],
+            users: &NO_USERS,
+            owners: &NO_OWNERS,
+        }
+    }
+
     fn said(selector: &Selector) -> String {
         let (facts, users) = (facts(), BTreeMap::from([(108, "postgres".to_owned())]));
         let units = [
@@ -651,14 +666,8 @@ mod tests {
             ("system.slice/nginx.service".to_owned(), 5),
             ("system.slice/idle.service".to_owned(), 0),
         ];
-        let around = Surroundings {
-            facts: &facts,
-            is_complete: true,
-            units: &units,
-            control_groups: &control_groups,
-            users: &users,
-            owners: &BTreeMap::new(),
-        };
+        let control_groups = &control_groups;
+        let around = Surroundings { units: &units, control_groups, users: &users, ..only(&facts) };
         misses(selector, None, &around).join("\n")
     }
 
@@ -666,16 +675,8 @@ mod tests {
     fn what_belongs_to_another_group_is_named_with_it() {
         let facts = facts();
         let owners = BTreeMap::from([(Pid::new(100), "db".to_owned())]);
-        let users = BTreeMap::new();
         let said = |pattern: &str| {
-            let around = Surroundings {
-                facts: &facts,
-                is_complete: true,
-                units: &[],
-                control_groups: &[],
-                users: &users,
-                owners: &owners,
-            };
+            let around = Surroundings { owners: &owners, ..only(&facts) };
             let conditions = Conditions { pattern: text(pattern), ..Conditions::default() };
             misses(&Selector::of_all(Label::new(b"x"), conditions), None, &around)
         };
@@ -762,18 +763,11 @@ mod tests {
 
     #[test]
     fn what_a_process_has_left_behind_is_named() {
-        let (mut facts, users) = (facts(), BTreeMap::new());
+        let mut facts = facts();
         let (group, session) = (Pid::new(90), Pid::new(91));
         let kinship = Some(Kinship { group, session, is_kernel_thread: false });
         facts.entry(Pid::new(103)).and_modify(|facts| facts.kinship = kinship);
-        let around = Surroundings {
-            facts: &facts,
-            is_complete: true,
-            units: &[],
-            control_groups: &[],
-            users: &users,
-            owners: &BTreeMap::new(),
-        };
+        let around = only(&facts);
         for pid in [90, 91] {
             let pid = Pid::new(pid);
             let said = misses(&Selector::new(None, Source::Pid(pid)), Some(Ok(pid)), &around);
@@ -853,16 +847,8 @@ mod tests {
     #[test]
     fn many_units_are_not_all_named() {
         let facts = BTreeMap::new();
-        let users = BTreeMap::new();
         let units: Vec<_> = (0..9).map(|number| (format!("web@{number}.service"), 1)).collect();
-        let around = Surroundings {
-            facts: &facts,
-            is_complete: false,
-            units: &units,
-            control_groups: &[],
-            users: &users,
-            owners: &BTreeMap::new(),
-        };
+        let around = Surroundings { is_complete: false, units: &units, ..only(&facts) };
         let unit = Source::Unit("web.service".to_owned());
         let said = misses(&Selector::new(None, unit), None, &around);
         assert_eq!(
@@ -883,15 +869,8 @@ mod tests {
 
     #[test]
     fn a_process_that_is_named_by_its_pid_is_said_with_what_is_wrong() {
-        let (facts, users) = (facts(), BTreeMap::new());
-        let around = Surroundings {
-            facts: &facts,
-            is_complete: true,
-            units: &[],
-            control_groups: &[],
-            users: &users,
-            owners: &BTreeMap::new(),
-        };
+        let facts = facts();
+        let around = only(&facts);
         let named = |pid: u32, exe: &str| {
             let mut selector = Selector::new(Label::new(b"x"), Source::Pid(Pid::new(pid)));
             selector.conditions.exe = text(exe).map(PathPattern::Glob);
