@@ -35,6 +35,15 @@ impl FigureCounters {
     }
 }
 
+/// What the control groups of a group counted since the last sample, and have now.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// What their counters gained since the last sample. `None` if that is not known, but the counter was read.
+    pub gains: BTreeMap<Figure, Option<u64>>,
+    /// What they have now.
+    pub levels: BTreeMap<Figure, u64>,
+}
+
 /// What was known of a control group at the last sample.
 #[derive(Clone, Copy, Debug)]
 pub enum Before<'b> {

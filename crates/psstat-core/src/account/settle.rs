@@ -5,28 +5,26 @@
 
 use super::accounts::{Accounts, GroupAccount};
 use super::counter::{self, Counter};
-use super::figures::{self, FigureCounters};
+use super::figures::{self, Changes, FigureCounters};
 use super::group::{Group, PickedControlGroup};
-use super::ledger::{Ends, Ledger, Member, Settled, Settlement};
+use super::ledger::{Ledger, Member, Settled, Settlement};
 use super::link::Link;
-use super::membership::Membership;
-use super::memory::{self, Accounted};
+use super::memory::Accounted;
 use super::names::JOINT_NAME;
+use super::observation::{Machine, Observation};
 use super::rates::{self, Before, Counted, Done};
 use super::sets::{SetId, Sets};
 use super::starts::{self, Started};
+use super::summary::{self, Summary};
 use super::totals::{self, Totals};
-use super::tree::Tree;
 use crate::field::Need;
 use crate::model::collect;
 use crate::model::control_group::{ControlGroup, Figure};
 use crate::model::label::Label;
-use crate::model::memory::MachineMemory;
 use crate::model::process::{Life, Process};
-use crate::model::readings::{self, Readings};
+use crate::model::readings::Readings;
 use crate::model::report::{Rate, Report, Tally};
-use crate::model::snapshot::Snapshot;
-use crate::model::units::{Amounts, BootNanos, Bytes, Count, CpuNanos, Hz, ProcId, Ticks};
+use crate::model::units::{Amounts, BootNanos, Bytes, Count, CpuNanos, ProcId, Ticks};
 use crate::plan::Plan;
 use crate::select::selector;
 use alloc::collections::BTreeMap;
@@ -34,42 +32,9 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-/// The properties of the machine that the accounting needs.
-#[derive(Clone, Copy, Debug)]
-pub struct Machine {
-    /// Ticks per second.
-    pub hz: Hz,
-    /// Its memory. `None` if no field needs it, or it could not be read.
-    pub memory: Option<MachineMemory>,
-    /// Number of processors, if it limits the CPU rate: see [`SHORT`].
-    pub processors: Option<u64>,
-}
-
 /// In an interval shorter than this, rounding to ticks can make a CPU rate larger than the machine
 /// allows. Then the rate is limited to the number of processors.
 pub const SHORT: Ticks = Ticks(10);
-
-/// The part of a sample that the accounting needs.
-#[derive(Clone, Copy, Debug)]
-pub struct Observation<'s> {
-    /// The processes.
-    pub snapshot: &'s Snapshot,
-    /// Their tree.
-    pub tree: &'s Tree,
-    /// The control groups that selectors picked, and all below them.
-    pub control_groups: &'s [ControlGroup],
-    /// What was read of the members besides their `stat`.
-    pub readings: &'s Readings,
-    /// Which groups each process belongs to.
-    pub membership: &'s Membership,
-    /// The processes that have ended, if the kernel tells of each exit.
-    pub ends: &'s Ends<CpuNanos>,
-    /// The selectors whose control groups were looked for everywhere. One of them that was not found does
-    /// not exist.
-    pub watched: &'s [usize],
-    /// The machine.
-    pub machine: Machine,
-}
 
 /// The outcome of a sample.
 #[derive(Debug)]
@@ -108,7 +73,7 @@ pub fn settle(
     let settling = Settling { plan, groups, observation, before, link, accounted };
     let cpu = settling.cpu();
     let rates = settling.rates();
-    let summaries = settling.summaries();
+    let summaries = summary::of_groups(observation, plan.memory, settling.group_count());
     let started = settling.started();
 
     let now = observation.snapshot.taken;
@@ -132,14 +97,14 @@ pub fn settle(
             let counts =
                 rates.iter().filter_map(|(&rate, done)| Some((rate, done.counts[group.index]?)));
             let counts: Vec<(Rate, Count)> = counts.collect();
-            let felt = settling.felt(group, &own_figures, before);
+            let changes = settling.changes(group, &own_figures, before);
             let starts = started.as_ref().map(|started| started[group.index].count);
             let mut measured = Measured {
                 cpu,
                 cpu_time,
                 counts: &counts,
                 elapsed,
-                felt,
+                figures: changes,
                 starts,
                 totals: BTreeMap::new(),
             };
@@ -178,7 +143,7 @@ fn accounted(readings: &Readings, groups: usize) -> Vec<Option<Accounted>> {
     of_groups
 }
 
-/// The name of the group that has the processes of all others (see [`Membership::joint`]) in the accounts.
+/// The name of the group that has the processes of all others (see [`joint`](super::membership::Membership::joint)) in the accounts.
 fn joint_name() -> Label {
     Label::lossy(JOINT_NAME.as_bytes())
 }
@@ -213,40 +178,6 @@ struct Cpu {
     ledger: Ledger,
 }
 
-/// What the members of a group are and have now.
-#[derive(Clone, Copy, Debug, Default)]
-struct Summary {
-    alive: u64,
-    zombies: u64,
-    threads: u64,
-    memory: memory::Sum,
-    open_files: readings::Sum,
-    swap: readings::Sum,
-    /// When the first of them started.
-    started: Option<Ticks>,
-}
-
-impl Summary {
-    fn join(&mut self, other: &Summary) {
-        self.alive += other.alive;
-        self.zombies += other.zombies;
-        self.threads += other.threads;
-        self.memory.join(&other.memory);
-        self.open_files.join(&other.open_files);
-        self.swap.join(&other.swap);
-        self.started = self.started.into_iter().chain(other.started).min();
-    }
-}
-
-/// What the control groups of a group felt.
-#[derive(Debug, Default)]
-struct Felt {
-    /// What their counters gained since the last sample. `None` if that is not known, but the counter was read.
-    gains: BTreeMap<Figure, Option<u64>>,
-    /// What they have now.
-    levels: BTreeMap<Figure, u64>,
-}
-
 /// What is kept of a group besides ledgers.
 struct Kept {
     counters: Vec<Counter>,
@@ -268,7 +199,7 @@ struct Measured<'m> {
     counts: &'m [(Rate, Count)],
     /// The time since the last sample, in nanoseconds.
     elapsed: u64,
-    felt: Felt,
+    figures: Changes,
     starts: Option<u64>,
     totals: BTreeMap<Tally, u64>,
 }
@@ -370,10 +301,10 @@ impl Settling<'_> {
         picked.map(FigureCounters::of).collect()
     }
 
-    /// What the control groups of a group, with these counters, felt since the last sample.
-    fn felt(&self, group: &Group, now: &[FigureCounters], before: &Accounts) -> Felt {
+    /// What the control groups of a group, with these counters, counted since the last sample, and have now.
+    fn changes(&self, group: &Group, now: &[FigureCounters], before: &Accounts) -> Changes {
         if now.is_empty() {
-            return Felt::default();
+            return Changes::default();
         }
         let nothing = GroupAccount::default();
         let then = self.then(group).unwrap_or(&nothing);
@@ -385,20 +316,20 @@ impl Settling<'_> {
             !was_there && self.was_looked_for(&group.control_groups[index], before)
         };
         let known = figures::before(&then.figures, now, is_new);
-        let mut felt = Felt::default();
+        let mut changes = Changes::default();
         for figure in Figure::COUNTERS {
             if now.iter().all(|one| one.counts.contains_key(&figure)) {
                 let gain = figures::gain(figure, &known, now);
-                felt.gains.insert(figure, gain);
+                changes.gains.insert(figure, gain);
             }
         }
         let groups: Vec<&ControlGroup> = group.picked(self.observation.control_groups).collect();
         for figure in Figure::LEVELS {
             if let Some(level) = figures::level(figure, &groups) {
-                felt.levels.insert(figure, level);
+                changes.levels.insert(figure, level);
             }
         }
-        felt
+        changes
     }
 
     /// For each group: its members that have started. `None` if no field needs them.
@@ -432,7 +363,7 @@ impl Settling<'_> {
             }
             gains.extend(measured.starts.map(|starts| (Tally::Starts, starts)));
         }
-        for (&figure, gain) in &measured.felt.gains {
+        for (&figure, gain) in &measured.figures.gains {
             let gain = gain.unwrap_or_default();
             let most = if figure.is_part_of_time() { measured.elapsed } else { u64::MAX };
             gains.push((Tally::Figure(figure), gain.min(most)));
@@ -486,42 +417,6 @@ impl Settling<'_> {
             Some((rate, done))
         };
         collect::map(shown.filter_map(settle))
-    }
-
-    /// What the members of each group are and have now.
-    fn summaries(&self) -> Vec<Summary> {
-        let Observation { snapshot, readings, membership, .. } = self.observation;
-        let mut of_sets = vec![Summary::default(); membership.sets.count()];
-        for (process, (index, groups)) in
-            snapshot.processes.iter().zip(membership.members.iter().enumerate())
-        {
-            let summary = &mut of_sets[groups.index()];
-            match process.life {
-                _ if *groups == SetId::EMPTY => continue,
-                Life::Gone => continue,
-                Life::Zombie => {
-                    summary.zombies += 1;
-                    continue;
-                }
-                Life::Alive => summary.alive += 1,
-            }
-            summary.threads += u64::from(process.threads);
-            summary.started = summary.started.into_iter().chain([process.id.start]).min();
-            let footprints = readings.footprints.as_ref();
-            if let Some(footprint) = footprints.and_then(|all| readings.at(all, index)) {
-                summary.memory.add(self.plan.memory, footprint);
-            }
-            let open_files = readings.open_files.as_ref();
-            if let Some(open_files) = open_files.and_then(|all| readings.at(all, index)) {
-                summary.open_files.add(*open_files);
-            }
-            let swap = readings.swap.as_ref();
-            if let Some(swap) = swap.and_then(|all| readings.at(all, index)) {
-                summary.swap.add(*swap);
-            }
-        }
-        let add = |sum: &mut Summary, summary: &Summary, _| sum.join(summary);
-        membership.sets.per_group(of_sets, self.group_count(), add, Summary::join)
     }
 
     /// What to keep for the next sample, without totals.
@@ -590,7 +485,7 @@ impl Settling<'_> {
     /// named, or if nobody asked for it.
     fn report(&self, group: &Group, summary: &Summary, measured: Measured<'_>) -> Option<Report> {
         let Observation { snapshot, readings, machine, .. } = self.observation;
-        let Measured { cpu, cpu_time, counts, elapsed, felt, starts, totals } = measured;
+        let Measured { cpu, cpu_time, counts, elapsed, figures, starts, totals } = measured;
         let processes = summary.alive + group.foreign;
         let is_hidden = group.rest.is_some_and(|rest| self.plan.hides(rest));
         if is_hidden || group.doubt.is_some() || (!group.named && processes == 0) {
@@ -607,7 +502,7 @@ impl Settling<'_> {
         let age = |start: Ticks| snapshot.taken.since(BootNanos(start.nanos(machine.hz).0));
         let per_second = |count: Count| count.0 as f64 * 1e9 / elapsed as f64;
         let counts = counts.iter().filter(|_| elapsed > 0 && is_whole);
-        let gains = felt.gains.into_iter().filter(|_| elapsed > 0);
+        let gains = figures.gains.into_iter().filter(|_| elapsed > 0);
         let gains = gains.filter_map(|(figure, gain)| {
             let rate = gain? as f64 / elapsed as f64;
             // Its files are read shortly after the sample began.
@@ -628,10 +523,10 @@ impl Settling<'_> {
             uptime: is_whole.then(|| Duration::from_nanos(summary.started.map_or(0, age))),
             cpu_time,
             rates: collect::map(counts.map(|&(rate, count)| (rate, per_second(count)))),
-            swap: felt.levels.get(&Figure::Swap).copied().or(swap).map(Bytes),
+            swap: figures.levels.get(&Figure::Swap).copied().or(swap).map(Bytes),
             starts: starts.filter(|_| is_whole),
             gains: collect::map(gains),
-            levels: felt.levels,
+            levels: figures.levels,
             totals,
         })
     }

@@ -451,7 +451,7 @@ total (2 groups)            357.0%  ~1.7%     70    2h 14m  ~273 MiB       79   
 
     #[test]
     fn what_control_groups_feel_has_a_total_only_if_it_adds_up() {
-        let felt = |name, number: u64| Report {
+        let killed = |name, number: u64| Report {
             swap: Some(Bytes(number << 20)),
             starts: Some(number),
             gains: Figure::COUNTERS
@@ -464,7 +464,7 @@ total (2 groups)            357.0%  ~1.7%     70    2h 14m  ~273 MiB       79   
         };
         let fields: Vec<Field> = Field::all().skip_while(|&field| field != Field::Swap).collect();
         assert_table(
-            &table(&[felt("web", 3), felt("db", 40)], &fields, &STYLE),
+            &table(&[killed("web", 3), killed("db", 40)], &fields, &STYLE),
             "
 GROUP                 SWAP  STARTS  THROTTLED  CPU STALL  MEM STALL  IO STALL  OOM KILLS  MEM LIMIT  MEM PEAK
 web                3.0 MiB       3       3.0%       3.0%       3.0%      3.0%          3    3.0 MiB   3.0 MiB
