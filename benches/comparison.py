@@ -436,7 +436,7 @@ def cost_table(entries: list[dict]) -> str:
             return ""
         micros = median(found[program, number]["cpu"])
         ratio = micros / median(found[reference, number]["cpu"])
-        return f"{micros / 1000:,.2f} ({ratio:,.1f} ×)"
+        return f"{micros / 1000:,.2f} ({ratio:,.{0 if ratio >= 10 else 1}f} ×)"
 
     rows = [[program, *(cell(program, number) for number in numbers)] for program in programs]
     heads = [next(e for e in entries if e["population"] == number) for number in numbers]
