@@ -86,7 +86,10 @@ def measure(quick: bool, results: Results, directory: Path) -> None:
     accuracy.measure(
         accuracy.QUICK_SAMPLES if quick else accuracy.SAMPLES, results, directory / "accuracy"
     )
-    short_lived(samples, results, directory / "short")
+    try:
+        short_lived(samples, results, directory / "short")
+    except Skipped as reason:
+        say(f"short-lived children are skipped: {reason}")
     matched_twice(samples, results, directory / "twice")
     shared_memory(results, directory / "memory")
     for target in QUICK_POPULATIONS if quick else POPULATIONS:
@@ -143,10 +146,10 @@ def short_lived(samples: int, results: Results, directory: Path) -> None:
         programs = {
             "psstat, the parent": stack.enter_context(psstat(of_parent)),
             "psstat, the children by name": stack.enter_context(psstat(of_jobs)),
-            "psstat, the children by name, `--exit-records`": stack.enter_context(
-                psstat([*of_jobs, "--exit-records"])
-            ),
         }
+        if may_have_exit_records():
+            key = "psstat, the children by name, `--exit-records`"
+            programs[key] = stack.enter_context(psstat([*of_jobs, "--exit-records"]))
         if find(ORIGINAL):
             cache = ["--cache-dir", directory, "--cache-name", "original"]
             programs["original psstat"] = OriginalSum([find(ORIGINAL), *cache, *of_parent]).read
@@ -156,6 +159,15 @@ def short_lived(samples: int, results: Results, directory: Path) -> None:
         started = stack.enter_context(running(installed(others), [group], directory))
         readings = compare(programs, started, account, samples)
     add(results, "short", readings, "short")
+
+
+def may_have_exit_records() -> bool:
+    """Needs CAP_NET_ADMIN and the namespaces of the host."""
+    argv = [PSSTAT, "execd", "--exit-records", "--pid", "1"]
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    if done.returncode:
+        say(f"without exit records: {done.stderr.strip()}")
+    return done.returncode == 0
 
 
 def matched_twice(samples: int, results: Results, directory: Path) -> None:
