@@ -5,8 +5,8 @@ both. Ratios are computed within a round. The results go to a file in benches/re
 per line. report.py creates the tables from that file.
 
 To add a job, add it to `one_shot_jobs` in one_shots.py (a new process per sample) or to `execd_jobs` in
-residents.py (a process that stays and takes samples on request). accuracy.py compares what the programs
-report with the kernel's account.
+residents.py (a process that stays and takes samples on request). comparison.py compares what psstat and
+other programs report.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-import accuracy
+import comparison
 import one_shots
+import peers
 import report
 import residents
 from environment import PSSTAT, PSSTAT_DYNAMIC, ROOT, Results, Skipped, Wrong, machine, output_of, say
@@ -220,9 +221,9 @@ def versions() -> dict[str, str]:
     return found
 
 
-def default_output(about: dict[str, object]) -> Path:
+def default_output(about: dict[str, object], kind: str) -> Path:
     day = str(about["date"]).split()[0]
-    name = f"{day}-{about['architecture']}-{about['processors']}cpu-linux{about['linux']}.jsonl"
+    name = f"{kind}{day}-{about['architecture']}-{about['processors']}cpu-linux{about['linux']}.jsonl"
     return ROOT / "benches/results" / name
 
 
@@ -246,7 +247,15 @@ def options() -> argparse.Namespace:
         "--report",
         metavar="FILE",
         type=Path,
-        help="measure nothing; write the tables of docs/BENCHMARKS.md from these raw results",
+        help="measure nothing; write the tables of docs/BENCHMARKS.md from these raw results, or with "
+        "--peers those of docs/COMPARISON.md",
+    )
+    parser.add_argument(
+        "--peers",
+        action="store_true",
+        help="compare psstat with other programs that measure processes: those in PATH, and those that the "
+        "variables TELEGRAF, OTELCOL, APPS_PLUGIN, ATOP, PIDSTAT, SYSTEMD_CGTOP and ORIGINAL_PSSTAT name. "
+        "Writes docs/COMPARISON.md; with --quick it prints the tables instead",
     )
     parser.add_argument(
         "--against",
@@ -273,27 +282,33 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     chosen = options()
     if chosen.report:
-        report.write(chosen.report)
+        (comparison if chosen.peers else report).write(chosen.report)
         return
     about = machine()
     if chosen.against:
         output = chosen.output or ROOT / "target/bench-against.jsonl"
     else:
-        output = chosen.output or default_output(about)
+        output = chosen.output or default_output(about, "peers-" if chosen.peers else "")
     results = Results(output)
-    results.add("machine", **about, peers={} if chosen.against else versions())
+    known = {} if chosen.against else versions()
+    results.add("machine", **about, peers={**known, **peers.versions()} if chosen.peers else known)
     with tempfile.TemporaryDirectory(prefix="psstat-bench-") as directory:
         run(chosen, results, Path(directory))
     say(f"raw results: {results.path}")
     if chosen.against:
         print(report.comparison(results.path))
-    elif chosen.quick:
-        print(report.tables(results.path))
     else:
-        report.write(results.path)
+        pages = comparison if chosen.peers else report
+        if chosen.quick:
+            print(pages.tables(results.path))
+        else:
+            pages.write(results.path)
 
 
 def run(chosen: argparse.Namespace, results: Results, directory: Path) -> None:
+    if chosen.peers:
+        comparison.measure(chosen.quick, results, directory)
+        return
     populations = chosen.populations or (QUICK_POPULATIONS if chosen.quick else POPULATIONS)
     runs = chosen.runs or (5 if chosen.quick else 15)
     for target in populations:
@@ -307,8 +322,6 @@ def run(chosen: argparse.Namespace, results: Results, directory: Path) -> None:
     if not chosen.against:
         sizes = {"static": PSSTAT.stat().st_size, "dynamic": PSSTAT_DYNAMIC.stat().st_size}
         results.add("binary", **sizes)
-        samples = accuracy.QUICK_SAMPLES if chosen.quick else accuracy.SAMPLES
-        accuracy.measure(samples, results, directory / "accuracy")
 
 
 if __name__ == "__main__":

@@ -136,26 +136,32 @@ def announced(host: subprocess.Popen) -> Iterator[tuple[str, str, int]]:
 def control_group(name: str, pids: list[int]) -> Iterator[Path | None]:
     """Moves these processes into a new control group, if this user may create one.
 
-    Yields its directory, or nothing.
+    Yields its directory, or nothing. In hybrid mode, systemd-cgtop reads the hierarchies of version 1. So
+    the processes are in a control group of that name there too.
     """
-    mounts = [Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified"), Path("/sys/fs/cgroup/systemd")]
+    mounts = [Path("/sys/fs/cgroup", *part) for part in ([], ["unified"], ["systemd"])]
     root = next((mount for mount in mounts if (mount / "cgroup.procs").exists()), None)
-    directory = root / name if root else None
+    roots = [root, *(Path("/sys/fs/cgroup", part) for part in ("cpuacct", "memory"))]
+    roots = [mount for mount in roots if mount and (mount / "cgroup.procs").exists()]
     try:
-        directory.mkdir()
-        for pid in pids:
-            (directory / "cgroup.procs").write_text(str(pid))
-    except (AttributeError, OSError) as error:
+        for mount in roots:
+            (mount / name).mkdir()
+            for pid in pids:
+                (mount / name / "cgroup.procs").write_text(str(pid))
+        if not roots:
+            raise FileNotFoundError("no hierarchy is mounted")
+    except OSError as error:
         say(f"cannot create a control group: {error}")
         yield None
         return
     try:
-        yield directory
+        yield root / name
     finally:
         # A control group can be removed only when it is empty.
-        for pid in pids:
-            (root / "cgroup.procs").write_text(str(pid))
-        directory.rmdir()
+        for mount in roots:
+            for pid in pids:
+                (mount / "cgroup.procs").write_text(str(pid))
+            (mount / name).rmdir()
 
 
 def count_processes() -> int:

@@ -97,7 +97,6 @@ class Raw:
         self.instructions: dict[tuple[int, str], int] = {}
         self.residents: dict[tuple[int, str], dict[str, int]] = {}
         self.members: dict[tuple[int, str], int | str] = {}
-        self.accuracy: list[dict] = []
         self.populations: dict[int, dict] = {}
         for line in path.read_text().splitlines():
             entry = json.loads(line)
@@ -124,8 +123,6 @@ class Raw:
                     self.instructions[where] = entry["instructions"]
                 case "resident":
                     self.residents[where] = entry
-                case "accuracy":
-                    self.accuracy.append(entry)
 
     def has(self, population: int, job: str) -> bool:
         return (population, job) in self.runs

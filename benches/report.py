@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import bounds
-from raw import BASELINE_OF, STARTS, TITLES, Errors, Raw, written
+from raw import BASELINE_OF, STARTS, TITLES, Raw, written
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs/BENCHMARKS.md"
 BEGIN = "<!-- begin: written by scripts/bench -->"
@@ -135,39 +135,6 @@ def clock_table(raw: Raw) -> str:
     return "### Memory of the clock table, M = 1\n\n" + table(head, rows)
 
 
-ACCURACY_TITLES = {
-    "execd": "psstat execd",
-    "one shot": "psstat, one shot",
-    "process-exporter": "process-exporter",
-    "sum of clocks": "sum of CPU clocks",
-}
-
-ACCOUNTS = {
-    "cpu.stat": "`usage_usec` of the group's own control group",
-    "schedstat": "the sum of `/proc/PID/schedstat`",
-}
-
-
-def accuracy(raw: Raw) -> str:
-    """The errors of each program: rms and largest."""
-    if not raw.accuracy:
-        return ""
-    programs = list(dict.fromkeys(entry["program"] for entry in raw.accuracy))
-    rows: dict[str, list[str]] = {}
-    for entry in raw.accuracy:
-        load = (
-            f"{entry['processes']} processes, {entry['usage'] / 1000:g} ms every "
-            f"{entry['period'] // 1000:,} ms"
-        )
-        rows.setdefault(load, [load]).append(Errors.of(entry).text())
-    first = raw.accuracy[0]
-    return (
-        f"### Accuracy\n\nThe error of the CPU time between two samples 1 s apart, as a fraction of "
-        f"{ACCOUNTS[first['account']]}: rms, largest. {len(first['used'])} intervals.\n\n"
-        + table(["load", *(ACCURACY_TITLES[program] for program in programs)], list(rows.values()))
-    )
-
-
 def starts(raw: Raw) -> str:
     """Start-up time, measured with few processes."""
     population = min(raw.populations)
@@ -227,7 +194,7 @@ def tables(path: Path) -> str:
     raw = Raw(path)
     parts = [about(raw), f"Raw results: `benches/results/{path.name}`."]
     parts += ["### Bounds", table(bounds.HEAD, bounds.rows(raw))]
-    parts += [peers(raw), accuracy(raw), clock_table(raw), starts(raw), margins(raw)]
+    parts += [peers(raw), clock_table(raw), starts(raw), margins(raw)]
     parts += [costs(raw, population) for population in raw.populations]
     return "\n\n".join(part for part in parts if part)
 

@@ -85,7 +85,7 @@ class ProcessExporter(Resident):
 
     program = "prometheus-process-exporter"
 
-    def __init__(self, key: str, groups: dict[str, int], directory: Path):
+    def __init__(self, key: str, groups: dict[str, int], directory: Path, smaps: bool = False):
         self.key = key
         self.groups = groups
         self.members = sum(groups.values())
@@ -101,7 +101,7 @@ class ProcessExporter(Resident):
                 self.program,
                 *("-config.path", config),
                 *("-web.listen-address", address),
-                *("-threads=false", "-gather-smaps=false"),
+                *("-threads=false", f"-gather-smaps={str(smaps).lower()}"),
             ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
