@@ -84,7 +84,7 @@ pub fn settle(
     let mut kept = Vec::new();
     for (group, summary) in groups.iter().zip(&summaries) {
         let own_counters: Vec<Counter> = group.counters().cloned().collect();
-        let used = settling.used(group, cpu.settled[group.index], &own_counters);
+        let used = settling.used(group, cpu.settled[group.index]);
         let own_figures = settling.figures(group);
         let cpu_time = keeps_totals
             .then(|| totals::add(&mut totals, &group.label, used.unwrap_or_default(), now));
@@ -253,17 +253,14 @@ impl Settling<'_> {
 
     /// The CPU time that a group used since the last sample, `None` if it is not known. `by_ledger` is
     /// that of the members that no counter includes.
-    fn used(
-        &self,
-        group: &Group,
-        by_ledger: Settled<CpuNanos>,
-        counters: &[Counter],
-    ) -> Option<CpuNanos> {
+    fn used(&self, group: &Group, by_ledger: Settled<CpuNanos>) -> Option<CpuNanos> {
         let before = self.before?;
-        let counters_then = self.then(group).map_or(&[][..], |account| &account.counters);
-        let was_watched = |counter: &Counter| self.was_watched(group, counter, before);
-        let by_counter = counter::settle(counters_then, counters, was_watched);
-        if counters.is_empty() {
+        let then = self.then(group).map_or(&[][..], |account| &account.counters);
+        let picked = group.control_groups.iter();
+        let now = picked.filter_map(|picked| Some((picked.counter.as_ref()?, picked)));
+        let was_looked_for = |picked| self.was_looked_for(picked, before);
+        let by_counter = counter::settle(&counter::Known::of(then), now, was_looked_for);
+        if group.counters().next().is_none() {
             // Of processes that cannot be read, only a counter knows what they used.
             let is_exclusive =
                 self.observation.membership.joint.is_some_and(|joint| joint.is_exclusive);
@@ -276,13 +273,6 @@ impl Settling<'_> {
             Some(used) => Some(used + by_counter.unwrap_or_default()),
             None => by_counter,
         }
-    }
-
-    /// Whether the last sample looked for the control group of a counter.
-    fn was_watched(&self, group: &Group, counter: &Counter, before: &Accounts) -> bool {
-        let picked = group.control_groups.iter();
-        let mut picked = picked.filter(|picked| picked.counter.as_ref() == Some(counter));
-        picked.next().is_some_and(|picked| self.was_looked_for(picked, before))
     }
 
     /// Whether the last sample looked for a control group.
@@ -308,11 +298,11 @@ impl Settling<'_> {
         }
         let nothing = GroupAccount::default();
         let then = self.then(group).unwrap_or(&nothing);
+        let counters = counter::Known::of(&then.counters);
         let is_new = |index: usize| {
             let one: &FigureCounters = &now[index];
             // Without its counters, it may have been there.
-            let was_there =
-                then.counters.iter().any(|known| known.path == one.path && known.id == one.id);
+            let was_there = counters.get(&one.path, one.id).is_some();
             !was_there && self.was_looked_for(&group.control_groups[index], before)
         };
         let known = figures::before(&then.figures, now, is_new);

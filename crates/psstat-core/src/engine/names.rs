@@ -2,8 +2,9 @@
 
 use super::doubts::Doubts;
 use super::roots::FoundRoots;
+use crate::account::accounts::Accounts;
 use crate::account::doubts::Subject;
-use crate::account::names::Made;
+use crate::account::names::{Made, is_reserved};
 use crate::diagnostics::{Diagnostics, NAMED_GROUPS, Warning, What};
 use crate::discovery::known::Unmoved;
 use crate::discovery::scan;
@@ -18,6 +19,7 @@ use crate::model::units::{Pid, ProcId, Ticks, Uid};
 use crate::parse::cgroupfs;
 use crate::select::recipe::{Attribute, Recipe};
 use crate::select::roots::{self, Root};
+use crate::select::selector::Selector;
 use crate::select::selectors::Selectors;
 use crate::select::systemd;
 use crate::select::template::Bound;
@@ -51,6 +53,8 @@ pub struct Namer<'n, K> {
     pub unmoved: &'n Unmoved<'n>,
     /// The names that the last sample made.
     pub known: &'n KnownNames,
+    /// The groups of the last sample. `None` if there was none.
+    pub last: Option<&'n Accounts>,
 }
 
 /// Why a process has no name.
@@ -232,8 +236,9 @@ impl<K: Kernel> Namer<'_, K> {
         }))
     }
 
-    /// Notes which names of roots are too many. The names of the processes that
-    /// started first are kept: so nobody can push another name out by making new ones.
+    /// Notes which names of roots are too many. Those that had a group at the last sample are kept, and then those
+    /// of the processes that started first. So nobody can push another name out by making new ones, and a service
+    /// that starts anew between two samples does not lose its name to older processes that wait for a place.
     fn limit_roots(&self, roots: &[Root], diagnostics: &mut Diagnostics, made: &mut Made) {
         let start = |root: &Root| {
             let id = self.snapshot.processes[root.process].id;
@@ -249,7 +254,7 @@ impl<K: Kernel> Namer<'_, K> {
         made.too_many.extend(too_many);
     }
 
-    /// The same for control groups. Those that were made first are kept.
+    /// The same for control groups. After those that had a group, those that were made first are kept.
     fn limit_control_groups(
         &self,
         groups: &[ControlGroup],
@@ -266,8 +271,13 @@ impl<K: Kernel> Namer<'_, K> {
         made.too_many.extend(too_many);
     }
 
+    /// The names that the user gave to groups.
+    fn given_names(&self) -> BTreeSet<&Label> {
+        self.selectors.as_slice().iter().filter_map(Selector::name).collect()
+    }
+
     /// The names of each selector that are too many. `firsts` says for each name when it was first used.
-    fn too_many<T: Ord>(
+    fn too_many<T: Ord + Copy>(
         &self,
         firsts: BTreeMap<(usize, &Label), T>,
         diagnostics: &mut Diagnostics,
@@ -276,6 +286,7 @@ impl<K: Kernel> Namer<'_, K> {
         for ((selector, name), first) in firsts {
             of_selectors.entry(selector).or_default().push((first, name));
         }
+        let given = self.given_names();
         let mut too_many = BTreeMap::new();
         for (selector, mut names) in of_selectors {
             let Some((_, Bound { max_groups, overflow })) = self.selectors.recipe(selector) else {
@@ -284,7 +295,12 @@ impl<K: Kernel> Namer<'_, K> {
             if names.len() <= *max_groups {
                 continue;
             }
-            names.sort_unstable();
+            let had_group = |name: &Label| {
+                let has_account = self.last.is_some_and(|last| last.groups.contains_key(name));
+                // A group of that name need not be one that the name made.
+                has_account && name != overflow && !given.contains(name) && !is_reserved(name)
+            };
+            names.sort_by_cached_key(|(first, name)| (!had_group(name), *first));
             let others = names.iter().skip(*max_groups);
             diagnostics.add(Warning::TooManyNames {
                 rule: Label::lossy(format!("{}", self.selectors[selector]).as_bytes()),

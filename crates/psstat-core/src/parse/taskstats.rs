@@ -190,12 +190,14 @@ impl<'a> Record<'a> {
         let (pid, stats) = pid_and_stats(aggregate, TYPE_PID)?;
         let micros = |at| u64_at(stats, at).map(|micros| micros.saturating_mul(1000));
         let pid_at = |at| Pid::checked(u32_at(stats, at)?.into());
+        // Only a parent can have none: it is in another pid namespace.
+        let own_pid_at = |at| pid_at(at).filter(|&pid| pid != Pid::NONE);
         let version = u16_at(stats, 0)?;
         let comm = stats.get(80..112)?;
         let elapsed = micros(144)?;
         let record = Record {
             version,
-            task: pid_at(128).filter(|&task| task == pid)?,
+            task: own_pid_at(128).filter(|&task| task == pid)?,
             process: None,
             parent: pid_at(132)?,
             user: Uid(u32_at(stats, 120)?),
@@ -215,7 +217,7 @@ impl<'a> Record<'a> {
         }
         let exe = FileId { device: u64_at(stats, 384)?, inode: u64_at(stats, 392)? };
         Some(Record {
-            process: Some(pid_at(368)?),
+            process: Some(own_pid_at(368)?),
             exe: Some(exe).filter(|exe| exe.inode != 0),
             elapsed: [elapsed, micros(376)?],
             ..record
@@ -279,6 +281,7 @@ fn runtime_of_process(aggregate: &[u8]) -> Option<(Pid, u64)> {
 fn pid_and_stats(aggregate: &[u8], kind_of_pid: u16) -> Option<(Pid, &[u8])> {
     let value = |wanted| attributes(aggregate).find(|&(kind, _)| kind == wanted);
     let pid = Pid::checked(u32_at(value(kind_of_pid)?.1, 0)?.into())?;
+    let pid = Some(pid).filter(|&pid| pid != Pid::NONE)?;
     Some((pid, value(TYPE_STATS)?.1))
 }
 
@@ -425,6 +428,14 @@ mod tests {
             "another pid in it"
         );
         assert_eq!(Record::parse(&of_pid(78, &stats(8, 328, &numbers)[..270])), None, "cut off");
+        assert_eq!(Record::parse(&of_pid(0, &stats(8, 328, &[]))), None, "no pid");
+        let numbers_12 = [(128, 78), (368, 0)];
+        assert_eq!(Record::parse(&of_pid(78, &stats(12, 400, &numbers_12))), None, "no process");
+        let is_of_no_process = [of_pid(78, &stats(8, 328, &numbers)), {
+            aggregate(TYPE_AGGR_TGID, TYPE_TGID, 0, &stats(8, 328, &[(72, 7)]))
+        }];
+        let of_itself = Record::parse(&is_of_no_process.concat()).unwrap().exit(NOW, true);
+        assert_eq!(of_itself.unwrap().pid, Pid::new(78), "the process that it names is none");
         assert!(Record::parse(&of_pid(78, &stats(8, 328, &numbers))).is_some());
     }
 

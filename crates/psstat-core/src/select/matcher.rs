@@ -226,6 +226,22 @@ fn glob_to_regex(glob: &str) -> String {
     regex
 }
 
+/// The names of the classes of bracket expressions (regex(7)).
+const CLASSES: [&str; 12] = [
+    "alnum", "alpha", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space",
+    "upper", "xdigit",
+];
+
+/// The class at the beginning of a text, as in `[:alpha:]`. Whatever else begins like this are members: in a
+/// regex it would be a class of another kind.
+fn named_class(text: &str) -> Option<&str> {
+    let name = text.strip_prefix("[:")?;
+    let known = CLASSES
+        .into_iter()
+        .find(|known| name.strip_prefix(known).is_some_and(|rest| rest.starts_with(":]")))?;
+    Some(&text[..known.len() + 4])
+}
+
 /// Converts the bracket expression at the beginning of `glob`. Returns the regex, and the length of
 /// the expression in bytes. `None` if the expression is not closed.
 fn bracket(glob: &str) -> Option<(String, usize)> {
@@ -238,14 +254,17 @@ fn bracket(glob: &str) -> Option<(String, usize)> {
     }
     let first = index;
     loop {
-        match *bytes.get(index)? {
+        let byte = *bytes.get(index)?;
+        if byte == b'['
+            && let Some(named) = named_class(&glob[index..])
+        {
+            class.push_str(named);
+            index += named.len();
+            continue;
+        }
+        match byte {
             // A `]` at the beginning is a member of the class, as in `[]x]`.
             b']' if index > first => break,
-            b'[' if bytes.get(index + 1) == Some(&b':') => {
-                let length = glob[index..].find(":]")? + 2;
-                class.push_str(&glob[index..index + length]);
-                index += length;
-            }
             b'-' if index > first && bytes.get(index + 1).is_some_and(|&next| next != b']') => {
                 class.push('-');
                 index += 1;
@@ -299,6 +318,16 @@ mod tests {
             ("[a-]", "-", true),
             ("[[:digit:]]*", "7z", true),
             ("[[:digit:]]*", "z7", false),
+            ("[^[:digit:]-]", "-", false),
+            // In a regex, what is in these brackets is a class of another kind.
+            ("[[:^space:]]", "s]", true),
+            ("[[:^space:]]", "z", false),
+            ("[[:alphas:]]", "a]", true),
+            ("[[:]", "[", true),
+            ("[[:]", ":", true),
+            ("[[:a&&b:]]", "&]", true),
+            ("[[:a]b:]]", "a", false),
+            ("[[:a]b:]]", "ab:]]", true),
             ("[a", "[a", true),
             ("{a,b}", "a", false),
             ("{a,b}", "{a,b}", true),
