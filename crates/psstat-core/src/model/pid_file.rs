@@ -26,7 +26,7 @@ pub enum PidFileError {
     #[error("too many files or directories match: write a glob that matches fewer")]
     TooMany,
     /// psstat's user may not read it.
-    #[error("permission denied: let psstat's user read it")]
+    #[error("permission denied: select the unit with --systemd, or let psstat's user read it")]
     Denied,
     /// It is a directory.
     #[error("it is a directory: give the path of the file in it that the service writes")]

@@ -8,6 +8,7 @@
 //! | `real` | real processes, compared with the kernel's own account |
 //! | `names` | hostile names, and what a strict reader makes of the lines |
 //! | `servers` | the lines and pages in real databases: InfluxDB, VictoriaMetrics, Prometheus |
+//! | `telegraf` | a real Telegraf, with psstat in its inputs `exec` and `execd` |
 //! | `config` | the configuration file, and files that samples go to |
 //! | `formats` | docs/FORMATS.md holds, for every field and format |
 //! | `cache` | damaged, foreign, contended cache files |
@@ -59,6 +60,7 @@ mod supply_chain;
 mod support;
 mod systemd;
 mod table;
+mod telegraf;
 mod tidy;
 #[cfg(feature = "top")]
 mod top;

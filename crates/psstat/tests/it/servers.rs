@@ -44,7 +44,7 @@ const FIELDS: [&str; 15] = [
 ];
 
 /// Tags with all characters that a key or a value can contain.
-const TAGS: [&str; 12] = [
+pub const TAGS: [&str; 12] = [
     "host=the, =host",
     "env=a b,c=d",
     "k e,y==v\\",

@@ -1,12 +1,12 @@
 //! psstat on a real systemd, booted in namespaces in each mode of control groups:
-//! `tests/systemd/sandbox` boots it, `tests/systemd/checks.py` runs inside. What units feel is measured on the
+//! `tests/systemd/sandbox` boots it, `tests/systemd/checks.py` runs inside, and `rights.py`. What units feel is measured on the
 //! systemd of the machine itself, by `tests/systemd/figures.py`.
 //!
 //! Skipped, with the reason on standard error, where no sandbox can be made: without root, without
 //! systemd, or without the hierarchies of a mode.
 
 use crate::support::{is_installed, limit, skip, skip_in_part};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 /// The status by which the sandbox says that it cannot run here.
@@ -61,6 +61,63 @@ const FIGURES: [&str; 11] = [
     "what_the_kernel_does_not_tell_is_left_out_and_said",
 ];
 
+/// What needs a right: how a row of the table in SECURITY.md begins, and the check that tries it.
+const RIGHTS: [(&str, &str); 10] = [
+    ("`--pid`, `--pattern`", "most_features_need_nothing"),
+    ("`--pid-file`", "a_pid_file"),
+    ("`--exe`", "executables_of_other_users"),
+    ("`--memory auto`", "memory_that_forked_processes_share"),
+    ("`--memory pss`", "proportional_set_sizes"),
+    ("`--memory shared-once`, `rss`", "the_other_ways_to_measure_memory"),
+    ("`io_read`", "storage_traffic"),
+    ("`n_fd`", "open_files"),
+    ("any selector of processes", "hidden_processes"),
+    ("`execd --exit-records`", EXIT_RECORDS),
+];
+
+/// The kernel tells of exits in the first namespaces alone.
+const EXIT_RECORDS: &str = "exit_records";
+
+#[test]
+fn every_row_of_the_table_of_privileges_has_a_check() {
+    let text = include_str!("../../../../SECURITY.md");
+    let table = text.split("| what | needs | without it | cures |\n|---|---|---|---|\n").nth(1);
+    let rows = table.expect("the table").lines().take_while(|line| line.starts_with('|'));
+    let rows: Vec<&str> = rows.collect();
+    assert_eq!(rows.len(), RIGHTS.len(), "{rows:?}");
+    for (row, (begin, check)) in rows.iter().zip(RIGHTS) {
+        assert!(row.starts_with(&format!("| {begin}")), "{check} tries {begin}, and not {row}");
+    }
+}
+
+#[test]
+fn the_table_of_privileges_holds_for_telegrafs_user() {
+    let checks = RIGHTS.map(|(_, check)| check);
+    let checks: Vec<&str> = checks.into_iter().filter(|&check| check != EXIT_RECORDS).collect();
+    let psstat = env!("CARGO_BIN_EXE_psstat");
+    let script = ["python3", "/opt/psstat/rights.py", "/usr/local/bin/psstat"];
+    let mut output = None;
+    // Whichever hierarchy of control groups there is: what is tested here is the same in all.
+    for mode in ["v2", "hybrid", "legacy"] {
+        let ran = output_of(SANDBOX, &[&[mode, psstat], &script[..], &checks].concat());
+        let can = ran.status.code() != Some(CANNOT);
+        output = Some(ran);
+        if can {
+            break;
+        }
+    }
+    judge("rights.py", &output.expect("a mode"), &checks);
+}
+
+#[test]
+fn exit_records_need_what_the_table_of_privileges_says() {
+    if is_installed("python3") {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/systemd/rights.py");
+        let arguments = [env!("CARGO_BIN_EXE_psstat"), EXIT_RECORDS];
+        judge(script, &output_of(script, &arguments), &[EXIT_RECORDS]);
+    }
+}
+
 #[test]
 fn what_units_feel_is_what_the_kernel_says() {
     if is_installed("python3") {
@@ -84,13 +141,18 @@ fn on_version_1() {
     all_checks_pass("legacy", &[]);
 }
 
+const SANDBOX: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/systemd/sandbox");
+
 fn all_checks_pass(mode: &str, further: &[&str]) {
-    let sandbox = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/systemd/sandbox");
-    all_pass(sandbox, &[mode, env!("CARGO_BIN_EXE_psstat")], &[&CHECKS, further].concat());
+    all_pass(SANDBOX, &[mode, env!("CARGO_BIN_EXE_psstat")], &[&CHECKS, further].concat());
 }
 
 /// Runs a script, which must make exactly the expected checks.
 fn all_pass(script: &str, arguments: &[&str], expected: &[&str]) {
+    judge(&format!("{script} {arguments:?}"), &output_of(script, arguments), expected);
+}
+
+fn output_of(script: &str, arguments: &[&str]) -> Output {
     let output = Command::new(script)
         .args(arguments)
         .stdin(Stdio::null())
@@ -98,7 +160,11 @@ fn all_pass(script: &str, arguments: &[&str], expected: &[&str]) {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap_or_else(|error| panic!("{script}: {error}"));
-    let output = limit::finish(output, SANDBOX_LIMIT);
+    limit::finish(output, SANDBOX_LIMIT)
+}
+
+/// Checks that a script has made exactly the expected checks, and that all of them are ok.
+fn judge(script: &str, output: &Output, expected: &[&str]) {
     let printed = String::from_utf8_lossy(&output.stdout);
     let said = String::from_utf8_lossy(&output.stderr);
     if output.status.code() == Some(CANNOT) {
@@ -110,7 +176,7 @@ fn all_pass(script: &str, arguments: &[&str], expected: &[&str]) {
     let failed: Vec<&str> = printed.lines().filter(wrong).collect();
     assert!(
         failed.is_empty() && output.status.success(),
-        "{script} {arguments:?}, {}:\n{}\n{said}",
+        "{script}, {}:\n{}\n{said}",
         output.status,
         failed.join("\n"),
     );
@@ -121,5 +187,5 @@ fn all_pass(script: &str, arguments: &[&str], expected: &[&str]) {
     let mut expected = expected.to_vec();
     passed.sort_unstable();
     expected.sort_unstable();
-    assert_eq!(passed, expected, "{arguments:?}");
+    assert_eq!(passed, expected, "{script}");
 }
