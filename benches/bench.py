@@ -23,6 +23,7 @@ from functools import partial
 from pathlib import Path
 
 import comparison
+import many_groups
 import one_shots
 import peers
 import report
@@ -267,6 +268,14 @@ def options() -> argparse.Namespace:
         "pattern, idle and busy, and all groups. Prints the ratios and does not write "
         "docs/BENCHMARKS.md. The raw results go to target/bench-against.jsonl",
     )
+    parser.add_argument(
+        "--groups",
+        action="store_true",
+        help=f"measure only what the number of groups costs: {many_groups.PROCESSES} processes in "
+        f"{many_groups.DIVISIONS} groups, by name, by a rule that makes a group for each match, and with "
+        "exclusive groups. Print the table, do not write docs/BENCHMARKS.md. The raw results go to "
+        "target/bench-groups.jsonl",
+    )
     return parser.parse_args()
 
 
@@ -287,15 +296,23 @@ def main() -> None:
     about = machine()
     if chosen.against:
         output = chosen.output or ROOT / "target/bench-against.jsonl"
+    elif chosen.groups:
+        output = chosen.output or ROOT / "target/bench-groups.jsonl"
     else:
         output = chosen.output or default_output(about, "peers-" if chosen.peers else "")
     results = Results(output)
-    known = {} if chosen.against else versions()
+    known = {} if chosen.against or chosen.groups else versions()
     results.add("machine", **about, peers={**known, **peers.versions()} if chosen.peers else known)
     with tempfile.TemporaryDirectory(prefix="psstat-bench-") as directory:
-        run(chosen, results, Path(directory))
+        if chosen.groups:
+            processes = many_groups.QUICK_PROCESSES if chosen.quick else many_groups.PROCESSES
+            many_groups.measure(processes, chosen.runs or 5, results, Path(directory))
+        else:
+            run(chosen, results, Path(directory))
     say(f"raw results: {results.path}")
-    if chosen.against:
+    if chosen.groups:
+        print(many_groups.report(results.path))
+    elif chosen.against:
         print(report.comparison(results.path))
     else:
         pages = comparison if chosen.peers else report
