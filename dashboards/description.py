@@ -82,7 +82,7 @@ NOT_MEASURED_TABLE = table(
     NotMeasured(),
     "Groups without a value: psstat cannot know which processes belong to them, and a W! on its standard error says "
     "why; or their host is silent; or they have no NAME and have ended. From InfluxDB they come here after 5 to 10 "
-    "minutes without a line.",
+    "minutes without a line, if there was one in the time range.",
 )
 TOP_CPU = table("Most CPU", Top(CPU), "The ten with the highest mean in the time range.", CORES, "Cores")
 TOP_MEMORY = table(

@@ -44,7 +44,10 @@ class Figure:
         metric = f"{self.metric}{{{SELECTED}}}"
         if self.kind == "value":
             return f"avg_over_time({metric}[{window}])" if window else metric
-        rate = f"rate({metric}[{window or '$__rate_interval'}])"
+        rate = f"rate({metric}[$__rate_interval])"
+        if window:
+            # rate() over the whole time would take the time without a value for 0.
+            rate = f"avg_over_time({rate}[{window}:$__interval])"
         return rate if self.kind == "rate" else f"60 * {rate}"
 
 

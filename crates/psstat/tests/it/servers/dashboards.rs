@@ -12,6 +12,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 
+/// The number of the sample with which the time range begins. Those before are there for rates.
+const FIRST: usize = 5;
+
 /// What a query returns: the value of each series, by what distinguishes it.
 type Rows = BTreeMap<String, f64>;
 
@@ -303,7 +306,10 @@ impl Truth<'_> {
         assert_eq!(found_keys, expected_keys, "{}: {asked}", query.panel);
         for (key, expected) in expected {
             let (Some(expected), found) = (expected, found[&key]) else { continue };
-            let near = (found - expected).abs() <= 1e-9 + 1e-6 * expected.abs();
+            // The mean of rates is not exact where a series begins or ends.
+            let is_mean_of_rates = self.has_counters && query.panel == "Most CPU";
+            let tolerance = if is_mean_of_rates { 0.05 } else { 1e-6 };
+            let near = (found - expected).abs() <= 1e-9 + tolerance * expected.abs();
             assert!(near, "{} of {key} is {found} instead of {expected}: {asked}", query.panel);
         }
     }
@@ -314,9 +320,11 @@ fn is_last(point: &Point) -> bool {
 }
 
 fn truth<'p>(points: &'p [Point], about: &'p [(String, Rows)], choice: &Choice) -> Truth<'p> {
+    let in_range = points.iter().filter(|point| point.at >= FIRST);
+    let of_hosts: Vec<&Point> = in_range.filter(|point| choice.has_host(&point.host)).collect();
     Truth {
-        points: points.iter().filter(|point| choice.has(point)).collect(),
-        of_hosts: points.iter().filter(|point| choice.has_host(&point.host)).collect(),
+        points: of_hosts.iter().copied().filter(|point| choice.has(point)).collect(),
+        of_hosts,
         about,
         has_counters: !about.is_empty(),
     }
@@ -364,7 +372,7 @@ fn each_query_of_the_influxql_dashboards_returns_what_psstat_measured() {
     let points = made_up::points_of_lines(&samples);
     let end = made_up::now();
     influxd.write(made_up::dated(&samples, end).as_bytes());
-    let begin = made_up::time(end, 0);
+    let begin = made_up::time(end, FIRST);
     let words = [
         ("$timeFilter", format!("time >= {begin}000ms and time <= {end}000ms")),
         ("${__to}", format!("{end}000")),
@@ -381,8 +389,10 @@ fn each_query_of_the_influxql_dashboards_returns_what_psstat_measured() {
                 query.is_over_time.then_some(end),
             );
             truth.check(&query, &asked, &found);
-            if choice.hosts.is_none() && query.index == 0 {
-                answers.insert(query.panel, found);
+            if choice.hosts.is_none() {
+                // Otherwise a field or a metric has another name.
+                assert!(!found.is_empty(), "{}: nothing is found by {asked}", query.panel);
+                answers.entry(query.panel).or_insert(found);
             }
         }
     }
@@ -453,7 +463,7 @@ fn each_query_of_the_promql_dashboards_returns_what_psstat_measured() {
     let Some(server) = Archive::start(&made_up::open_metrics(&samples, end), &rules) else {
         return;
     };
-    let range = (made_up::time(end, 0), end);
+    let range = (made_up::time(end, FIRST), end);
     let words = [
         ("$__rate_interval", format!("{}s", 4 * STEP)),
         ("$__range", format!("{}s", range.1 - range.0)),
@@ -472,8 +482,10 @@ fn each_query_of_the_promql_dashboards_returns_what_psstat_measured() {
             let found = answered.into_iter().filter(|series| series.time == end);
             let found: Rows = found.map(|series| (key(&series), series.value)).collect();
             truth.check(&query, &asked, &found);
-            if choice.hosts.is_none() && query.index == 0 {
-                answers.insert(query.panel, found);
+            if choice.hosts.is_none() {
+                // Otherwise a field or a metric has another name.
+                assert!(!found.is_empty(), "{}: nothing is found by {asked}", query.panel);
+                answers.entry(query.panel).or_insert(found);
             }
         }
     }

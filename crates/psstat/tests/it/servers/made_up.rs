@@ -106,7 +106,7 @@ impl Host {
         let add = |pid: u32, parent: u32, own: u64, resident: u64| {
             self.tree.add(&Process { own, resident, ..Process::new(pid, parent, "x") });
         };
-        // A thousandth of a core in web, a third of it in db, and three cores in busy.
+        // A thousandth of a core in web, a third of it in db, two thirds in jobs, and three cores in busy.
         if self.name == "alpha" {
             for (pid, parent) in [(100, 1), (101, 100), (102, 101)] {
                 add(pid, parent, done(1), 1000);
@@ -114,7 +114,7 @@ impl Host {
             add(200, 1, done(1), 100_000);
             add(300, 1, done(9000), 600_000);
             add(400, 1, 0, 10);
-            add(500, 1, 0, 20);
+            add(500, 1, done(2), 20);
             let pid = if at < UNMEASURED_FROM { "500\n" } else { "not a pid\n" };
             self.tree.write("pids/jobs", pid);
             self.restart(at);
