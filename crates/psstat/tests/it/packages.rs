@@ -76,13 +76,15 @@ const CHECKS_OF_SERVICE: [&str; 12] = [
 ];
 
 /// And of README.
-const CHECKS_OF_README: [&str; 7] = [
+const CHECKS_OF_README: [&str; 9] = [
     "every_block_of_its_three_sections_works",
     "the_version_is_said",
     "first_lines_come",
     "the_lines_are_in_influxdb",
     "telegraf_gets_lines_from_the_example",
     "node_exporter_serves_the_page",
+    "an_alert_of_influxdb_is_printed",
+    "an_alert_of_prometheus_fires",
     "every_example_is_named",
 ];
 
@@ -117,7 +119,7 @@ fn the_service_writes_pages_and_survives_what_happens() {
 #[test]
 fn readme_leads_from_installation_to_lines_in_influxdb_and_to_prometheus() {
     if !all_installed(&TRIED_WITH)
-        || !all_installed(&["apt-get", "influxd", "curl", "prometheus-node-exporter"])
+        || !all_installed(&["apt-get", "influxd", "curl", "prometheus", "prometheus-node-exporter"])
     {
         return;
     }
@@ -367,7 +369,7 @@ fn in_sandbox(mode: &str, what: &str) -> Output {
         .args(["-c", "-C"])
         .arg(packages.deb.parent().unwrap())
         .args([packages.deb.file_name().unwrap(), packages.rpm.file_name().unwrap()])
-        .args(["-C", REPOSITORY, "README.md"])
+        .args(["-C", REPOSITORY, "README.md", "docs/DASHBOARDS.md"])
         .args(["-C", &format!("{PACKAGE}/tests/it/packages"), "checks.py", "telegraf.py"])
         .stdout(Stdio::piped())
         .spawn()

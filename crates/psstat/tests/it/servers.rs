@@ -5,9 +5,12 @@
 //! installed.
 #![allow(clippy::unwrap_used, reason = "a test ends by panicking")]
 
+mod archive;
+mod dashboards;
 mod http;
 mod influxd;
 mod json;
+mod made_up;
 pub mod page;
 mod process;
 mod prometheus;

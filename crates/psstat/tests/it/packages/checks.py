@@ -43,7 +43,7 @@ FILES = {
     "/usr/share/doc/psstat/README.md",
     *(
         f"/usr/share/doc/psstat/docs/{name}.md"
-        for name in ("MEASUREMENTS", "FORMATS", "CONTAINERS", "TROUBLESHOOTING")
+        for name in ("MEASUREMENTS", "FORMATS", "CONTAINERS", "TROUBLESHOOTING", "DASHBOARDS")
     ),
     "/usr/lib/systemd/system/psstat.service",
     "/usr/lib/sysusers.d/psstat.conf",
@@ -54,6 +54,15 @@ FILES = {
     DROP_IN,
     f"{EXAMPLES}/psstat.toml",
     *(f"{EXAMPLES}/telegraf/{name}.conf" for name in SNIPPETS),
+    *(
+        f"{EXAMPLES}/dashboards/{name}-{language}.json"
+        for name in ("groups", "fleet")
+        for language in ("influxql", "promql")
+    ),
+    *(
+        f"{EXAMPLES}/alerts/{name}"
+        for name in ("psstat.rules.yml", "psstat.rules.test.yml", "psstat.influxql", "psstat-1m.influxql")
+    ),
 }
 FILES_OF_DEB = FILES | {
     "/usr/share/zsh/vendor-completions/_psstat",
@@ -717,11 +726,11 @@ def service(check):
 # ---- README -------------------------------------------------------------------------------------
 
 
-def blocks(title):
-    """The commands of a section of README, one text for each block."""
-    sections = re.split(r"^## (.*)\n", (HERE / "README.md").read_text(), flags=re.MULTILINE)
+def blocks(title, page="README.md"):
+    """The commands of a section of a page, one text for each block."""
+    sections = re.split(r"^## (.*)\n", (HERE / page).read_text(), flags=re.MULTILINE)
     texts = [text for name, text in zip(sections[1::2], sections[2::2]) if name == title]
-    require(len(texts) == 1, f"README has {len(texts)} sections {title!r}")
+    require(len(texts) == 1, f"{page} has {len(texts)} sections {title!r}")
     return re.findall(r"^```sh\n(.*?)^```$", texts[0], flags=re.MULTILINE | re.DOTALL)
 
 
@@ -752,6 +761,7 @@ def readme(check):
 
     def every_block_of_its_three_sections_works():
         pasted = blocks("Install") + blocks("From installation to lines in InfluxDB")
+        pasted += blocks("Alerts for InfluxDB 1.x", "docs/DASHBOARDS.md")
         pasted += blocks("Use with Prometheus")
         have_telegraf()
         # There is no network here, and what README has installed is in place. So apt is not to
@@ -801,6 +811,18 @@ def readme(check):
         eventually("the metrics of psstat", lambda: re.search(line, run(*metrics), re.M))
         require("\nnode_textfile_scrape_error 0\n" in run(*metrics), "it does not like the page")
 
+    def an_alert_of_influxdb_is_printed():
+        """Nothing is stored in this database for a whole day, so it is the group that is down."""
+        rows = [line for line in printed_by("q@/usr/share/doc/psstat/examples/alerts/psstat.influxql").splitlines() if "process_name" in line]
+        require(len(rows) == 1 and rows[0].startswith("psstat,") and "process_name=web" in rows[0], f"{rows}")
+
+    def an_alert_of_prometheus_fires():
+        answer = json.loads(printed_by("ALERTS"))
+        alerts = [series["metric"] for series in answer["data"]["result"]]
+        require(alerts and all(alert["alertstate"] == "firing" for alert in alerts), f"{alerts}")
+        down = [alert["process_name"] for alert in alerts if alert["alertname"] == "PsstatGroupDown"]
+        require({"php", "mysql"} <= set(down), f"{alerts}")
+
     def every_example_is_named():
         text = (HERE / "README.md").read_text()
         missing = [name for name in SNIPPETS if f"`{name}.conf`" not in text]
@@ -812,6 +834,8 @@ def readme(check):
     check(the_lines_are_in_influxdb)
     check(telegraf_gets_lines_from_the_example)
     check(node_exporter_serves_the_page)
+    check(an_alert_of_influxdb_is_printed)
+    check(an_alert_of_prometheus_fires)
     check(every_example_is_named)
 
 

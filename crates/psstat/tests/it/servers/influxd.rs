@@ -1,10 +1,10 @@
 //! A real InfluxDB 1.x.
 
-use super::process::{Ports, Program, Server};
+use super::process::{Ports, Program, Server, until};
 use super::{Point, http, json};
 use std::path::Path;
 
-const INFLUXD: Program = Program { name: "influxd", arguments, ready: "/ping" };
+const INFLUXD: Program<'_> = Program { name: "influxd", arguments: &arguments, ready: "/ping" };
 
 pub struct Influxd {
     server: Server,
@@ -18,7 +18,7 @@ fn arguments(directory: &Path, ports: Ports) -> Vec<String> {
          [meta]\ndir = \"{dir}/meta\"\n\
          [data]\ndir = \"{dir}/data\"\nwal-dir = \"{dir}/wal\"\n\
          [monitor]\nstore-enabled = false\n\
-         [continuous_queries]\nenabled = false\n\
+         [continuous_queries]\nlog-enabled = false\nrun-interval = \"1s\"\n\
          [http]\nbind-address = \"127.0.0.1:{http}\"\nlog-enabled = false\n"
     );
     let config = directory.join("influxdb.conf");
@@ -45,6 +45,22 @@ impl Influxd {
     /// The response to a query.
     pub fn answer(&self, query: &str) -> String {
         self.server.page(&format!("/query?db=x&q={}", http::parameter(query)))
+    }
+
+    /// The same, with times in seconds since 1970.
+    pub fn answer_in_seconds(&self, query: &str) -> String {
+        self.server.page(&format!("/query?db=x&epoch=s&q={}", http::parameter(query)))
+    }
+
+    /// The response to a statement that changes something.
+    pub fn tell(&self, statement: &str) -> String {
+        self.server.post(&format!("/query?db=x&q={}", http::parameter(statement)), b"").body
+    }
+
+    /// Waits until a query returns something.
+    pub fn wait_for(&self, query: &str) {
+        let answer = until(|answer: &String| answer.contains("\"values\""), || self.answer(query));
+        assert!(answer.contains("\"values\""), "{query}: {answer}");
     }
 
     /// All points of `psstat`, sorted.

@@ -10,10 +10,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// How to start a server.
-pub struct Program {
+pub struct Program<'p> {
     pub name: &'static str,
     /// Returns its arguments, given its directory and its ports. Writes its files to the directory.
-    pub arguments: fn(&Path, Ports) -> Vec<String>,
+    pub arguments: &'p dyn Fn(&Path, Ports) -> Vec<String>,
     /// A path whose response has a status of 200 to 299 as soon as the server is ready.
     pub ready: &'static str,
 }
@@ -44,7 +44,7 @@ impl Drop for Server {
 impl Server {
     /// Starts a server. `None` if it is not installed; the test is then skipped.
     #[track_caller]
-    pub fn start(program: &Program) -> Option<Server> {
+    pub fn start(program: &Program<'_>) -> Option<Server> {
         // Another process may use the port before the server does.
         for _ in 0..5 {
             match Server::try_start(program) {
@@ -60,7 +60,7 @@ impl Server {
         panic!("{} is installed and does not start", program.name);
     }
 
-    fn try_start(program: &Program) -> std::io::Result<Server> {
+    fn try_start(program: &Program<'_>) -> std::io::Result<Server> {
         let directory = tempfile::tempdir()?;
         let free = || TcpListener::bind("127.0.0.1:0")?.local_addr().map(|free| free.port());
         let ports = Ports { http: free()?, other: free()? };

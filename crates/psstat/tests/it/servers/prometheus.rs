@@ -6,14 +6,11 @@ use super::process::{Ports, Program, Server, until};
 use super::{http, json};
 use crate::support::limit;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-const NODE_EXPORTER: Program =
-    Program { name: "prometheus-node-exporter", arguments: of_node_exporter, ready: "/metrics" };
-
-const PROMETHEUS: Program =
-    Program { name: "prometheus", arguments: of_prometheus, ready: "/-/ready" };
+const PROMETHEUS: Program<'_> =
+    Program { name: "prometheus", arguments: &of_prometheus, ready: "/-/ready" };
 
 /// The directory of pages, in that of node_exporter.
 const PAGES: &str = "pages";
@@ -23,18 +20,44 @@ const TARGETS: &str = "targets.json";
 
 pub struct Prometheus {
     server: Server,
-    exporter: Server,
+    exporter: NodeExporter,
 }
 
-fn of_node_exporter(directory: &Path, ports: Ports) -> Vec<String> {
-    let pages = directory.join(PAGES);
-    std::fs::create_dir(&pages).expect("its directory takes directories");
-    vec![
-        "--collector.disable-defaults".to_owned(),
-        "--collector.textfile".to_owned(),
-        format!("--collector.textfile.directory={}", pages.display()),
-        format!("--web.listen-address=127.0.0.1:{}", ports.http),
-    ]
+/// A real node_exporter, which reads pages from a directory of its own.
+pub struct NodeExporter {
+    server: Server,
+}
+
+impl NodeExporter {
+    /// Starts one that shows the memory of the machine with this procfs. `None` if it is not installed.
+    #[track_caller]
+    pub fn start(procfs: &Path) -> Option<NodeExporter> {
+        let arguments = |directory: &Path, ports: Ports| {
+            let pages = directory.join(PAGES);
+            std::fs::create_dir(&pages).expect("its directory takes directories");
+            vec![
+                "--collector.disable-defaults".to_owned(),
+                "--collector.textfile".to_owned(),
+                "--collector.meminfo".to_owned(),
+                format!("--path.procfs={}", procfs.display()),
+                format!("--collector.textfile.directory={}", pages.display()),
+                format!("--web.listen-address=127.0.0.1:{}", ports.http),
+            ]
+        };
+        let program =
+            Program { name: "prometheus-node-exporter", arguments: &arguments, ready: "/metrics" };
+        Some(NodeExporter { server: Server::start(&program)? })
+    }
+
+    /// The path of a page of that name.
+    pub fn page(&self, name: &str) -> PathBuf {
+        self.server.file(PAGES).join(name)
+    }
+
+    /// What Prometheus scrapes.
+    pub fn metrics(&self) -> String {
+        self.server.page("/metrics")
+    }
 }
 
 fn of_prometheus(directory: &Path, ports: Ports) -> Vec<String> {
@@ -55,9 +78,9 @@ impl Prometheus {
     /// Starts both. `None` if one of them is not installed.
     #[track_caller]
     pub fn start() -> Option<Prometheus> {
-        let exporter = Server::start(&NODE_EXPORTER)?;
+        let exporter = NodeExporter::start(Path::new("/proc"))?;
         let server = Server::start(&PROMETHEUS)?;
-        let targets = format!("[{{\"targets\": [\"127.0.0.1:{}\"]}}]", exporter.port());
+        let targets = format!("[{{\"targets\": [\"127.0.0.1:{}\"]}}]", exporter.server.port());
         let unfinished = server.file("unfinished");
         std::fs::write(&unfinished, targets).expect("written");
         std::fs::rename(unfinished, server.file(TARGETS)).expect("renamed");
@@ -71,7 +94,7 @@ impl Prometheus {
 
     /// The same, with that name of the page.
     pub fn publish_as(&self, name: &str, command: &mut Command) -> String {
-        let page = self.exporter.file(PAGES).join(name);
+        let page = self.exporter.page(name);
         let output = limit::output(command.arg("--output").arg(&page)).expect("psstat runs");
         assert!(output.status.success() && output.stdout.is_empty(), "{output:?}");
         std::fs::read_to_string(page).expect("UTF-8")
@@ -79,7 +102,7 @@ impl Prometheus {
 
     /// The error metric of node_exporter: 0 if every page was well-formed.
     pub fn scrape_error(&self) -> Option<f64> {
-        let page = self.exporter.page("/metrics");
+        let page = self.exporter.metrics();
         let name = "node_textfile_scrape_error ";
         page.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.parse().unwrap())
     }
@@ -94,7 +117,7 @@ impl Prometheus {
         let query = http::parameter("{__name__=~\"psstat_.*\"}");
         let answer = json::read(&self.server.page(&format!("/api/v1/query?query={query}")));
         assert_eq!(answer.at("status").text(), "success");
-        let instance = format!("127.0.0.1:{}", self.exporter.port());
+        let instance = format!("127.0.0.1:{}", self.exporter.server.port());
         let sample = |of: &json::Value| {
             let mut labels = of.at("metric").texts();
             let name = labels.remove("__name__").expect("a name");

@@ -4,7 +4,8 @@ use super::process::{Ports, Program, Server, until};
 use super::{Series, http, json};
 use std::path::Path;
 
-const VICTORIA_METRICS: Program = Program { name: "victoria-metrics", arguments, ready: "/health" };
+const VICTORIA_METRICS: Program<'_> =
+    Program { name: "victoria-metrics", arguments: &arguments, ready: "/health" };
 
 /// Counters of lines that it dropped or cut. All of them must be 0.
 const COMPLAINTS: [&str; 5] = [
