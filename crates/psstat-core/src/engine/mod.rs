@@ -586,6 +586,7 @@ impl<K: Kernel> Engine<K> {
             snapshot: &scan.snapshot,
             unmoved,
             known: &self.known_names,
+            last: start.last.map(|last| &last.accounts),
         };
         let names = namer.make(&roots, seen, &mut diagnostics, &mut doubts);
         let hides_processes = hidden.is_some();

@@ -105,6 +105,46 @@ fn names_beyond_max_groups_are_in_the_group_named_overflow() {
     assert_eq!((counts(&run).len(), &*run.stderr), (20, ""));
 }
 
+/// Somebody's processes wait for a place in a group of their own, and are older than a service that starts anew.
+#[test]
+fn a_name_that_had_a_group_keeps_it() {
+    let tree = FakeProc::new();
+    let names = ["shop", "waiting", "wanting"];
+    for (pid, name) in (10..).zip(names) {
+        tree.add(&java(pid, 5 + u64::from(pid), name));
+    }
+    let rule = "[[group]]\nname = '{app}'\ncmdline = 'app=(?P<app>[a-z]+)'\n";
+    tree.write("groups.toml", format!("{rule}max_groups = 2\n"));
+    let file = tree.file("groups.toml");
+    let job = Job::new(&tree, ["--config", file.to_str().unwrap()]);
+    job.baseline();
+    let expected = counted(&[("other", 1), ("shop", 1), ("waiting", 1)]);
+    assert_eq!(counts(&job.run()), expected);
+    for (last, pid) in [(10, 30), (30, 31), (31, 32)] {
+        tree.remove(last);
+        tree.add(&java(pid, 500 + u64::from(pid), "shop"));
+        let run = job.run();
+        assert_eq!(counts(&run), expected);
+        assert_warning(&run.stderr, &["3 different names", "the others are wanting"]);
+    }
+    // A name that a sample did not find has given its place away.
+    tree.remove(32);
+    assert_eq!(counts(&job.run()), counted(&[("waiting", 1), ("wanting", 1)]));
+    tree.add(&java(33, 600, "shop"));
+    let expected = counted(&[("other", 1), ("waiting", 1), ("wanting", 1)]);
+    assert_eq!(counts(&job.run()), expected);
+    // What others have named says nothing of a name that was made.
+    let given = "[[group]]\nname = 'shop'\npid = 11\n";
+    tree.write("groups.toml", format!("{given}{rule}max_groups = 2\n"));
+    for name in ["other", "shop"] {
+        tree.remove(33);
+        tree.add(&java(33, 600, name));
+        job.run();
+        let run = job.run();
+        assert_warning(&run.stderr, &["3 different names", &format!("the others are {name}")]);
+    }
+}
+
 #[test]
 fn a_made_name_is_never_that_of_another_group() {
     let tree = FakeProc::new();
