@@ -4,9 +4,10 @@
 //! are called `postgres-export`, and one has `postgres-exporter` in its command line. Both are said.
 
 use super::facts::{Facts, text_of};
-use crate::model::units::Pid;
+use crate::model::units::{Pid, Uid};
 use crate::select::matcher::Matcher;
 use crate::select::selector::{Conditions, PathPattern, Selector, Source, User};
+use crate::select::systemd;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -58,18 +59,107 @@ pub fn misses(
     if !said.is_empty() {
         return said;
     }
-    match &selector.source {
-        Source::Unit(glob) => near_units(glob, around, &mut said),
-        Source::ControlGroup(glob) => near_control_groups(glob, around, &mut said),
-        Source::All | Source::Rest | Source::Pid(_) | Source::PidFile(_) => {}
-    }
-    if !selector.conditions.is_empty() {
-        near_processes(selector, around, &mut said);
+    near_without_spaces(selector, around, &mut said);
+    if said.is_empty() {
+        match &selector.source {
+            Source::Unit(glob) => near_units(glob, around, &mut said),
+            Source::ControlGroup(glob) => near_control_groups(glob, around, &mut said),
+            Source::All | Source::Rest | Source::Pid(_) | Source::PidFile(_) => {}
+        }
+        if !selector.conditions.is_empty() {
+            near_processes(selector, around, &mut said);
+        }
     }
     if !around.is_complete {
         said.push("not all processes were looked at in time".to_string());
     }
     said
+}
+
+/// That a selector would match but for the spaces at the ends of its values.
+fn near_without_spaces(selector: &Selector, around: &Surroundings<'_>, said: &mut Vec<String>) {
+    let mut say = |typed: &str, found: &str| {
+        said.push(format!(
+            "{typed:?} {} with a space, which must match too: remove the space. Without it, {found}",
+            if typed.starts_with(char::is_whitespace) { "begins" } else { "ends" }
+        ));
+    };
+    let with_processes = |of: &[(String, usize)], matcher: Option<Matcher>| {
+        let is_one = |(name, count): &&(String, usize)| {
+            let is_in = |matcher: &Matcher| matcher.matches(name.as_bytes()).next().is_some();
+            *count > 0 && matcher.as_ref().is_some_and(is_in)
+        };
+        of.iter().filter(is_one).map(|(name, _)| name.clone()).collect::<Vec<String>>()
+    };
+    match &selector.source {
+        Source::Unit(id) => {
+            // What was typed had no type.
+            let typed = id.strip_suffix(" .service").map_or(id.clone(), |name| format!("{name} "));
+            let glob = systemd::expand(typed.trim());
+            let matcher = Matcher::of_globs([(0, &*glob)].into_iter()).ok();
+            let found = with_processes(around.units, matcher);
+            if typed.trim() != typed && !found.is_empty() {
+                say(&typed, &format!("it matches {}", first_of(found)));
+            }
+        }
+        Source::ControlGroup(pattern) => {
+            let trimmed = trimmed_path(pattern);
+            let matcher = Matcher::of_paths([(0, &trimmed)].into_iter()).ok();
+            let found = with_processes(around.control_groups, matcher);
+            if trimmed != *pattern && !found.is_empty() {
+                say(pattern.as_str(), &format!("it matches {}", first_of(found)));
+            }
+        }
+        Source::All | Source::Rest | Source::Pid(_) | Source::PidFile(_) => {}
+    }
+    let Conditions { pattern, cmdline, exe, user } = &selector.conditions;
+    let without = Conditions {
+        pattern: pattern.as_deref().map(trimmed_regex),
+        cmdline: cmdline.as_deref().map(trimmed_regex),
+        exe: exe.as_ref().map(trimmed_path),
+        user: user.as_ref().map(trimmed_user),
+    };
+    let typed_user = match user {
+        Some(User::Named(name)) => Some(name.as_str()),
+        Some(User::Id(_)) | None => None,
+    };
+    let changed = [
+        (pattern != &without.pattern).then_some(pattern.as_deref()),
+        (cmdline != &without.cmdline).then_some(cmdline.as_deref()),
+        (exe != &without.exe).then_some(exe.as_ref().map(PathPattern::as_str)),
+        (user != &without.user).then_some(typed_user),
+    ];
+    let [Some(typed), ..] = changed.into_iter().flatten().collect::<Vec<_>>()[..] else { return };
+    let [of_typed, of_trimmed] = [&selector.conditions, &without].map(|all| checks(all, around));
+    let found = all(around, |facts| of_trimmed.iter().all(|check| (check.meets)(facts)));
+    if !found.is_empty() && of_typed.len() == of_trimmed.len() {
+        let found = format!("{}: {}", matches_it(found.len()), examples(&found, named_of));
+        say(typed, &found);
+    }
+}
+
+/// A regex without spaces at its ends, but for one that a backslash makes a part of it.
+fn trimmed_regex(regex: &str) -> String {
+    let trimmed = regex.trim();
+    if trimmed.is_empty() || trimmed.ends_with('\\') { regex } else { trimmed }.to_string()
+}
+
+fn trimmed_path(pattern: &PathPattern) -> PathPattern {
+    match pattern {
+        PathPattern::Glob(glob) => PathPattern::Glob(glob.trim().to_string()),
+        PathPattern::Regex(regex) => PathPattern::Regex(trimmed_regex(regex)),
+    }
+}
+
+fn trimmed_user(user: &User) -> User {
+    match user {
+        User::Named(name) => {
+            let trimmed = name.trim();
+            let uid = if trimmed == name { None } else { trimmed.parse().ok() };
+            uid.map_or_else(|| User::Named(trimmed.to_string()), |uid| User::Id(Uid(uid)))
+        }
+        User::Id(uid) => User::Id(*uid),
+    }
 }
 
 /// What is wrong with the process that a selector names by its pid.
@@ -379,12 +469,15 @@ fn near_processes(selector: &Selector, around: &Surroundings<'_>, said: &mut Vec
     if let Some(cmdline) = &conditions.cmdline {
         near_commands(cmdline, around, said);
     }
-    match &conditions.exe {
-        Some(PathPattern::Glob(glob)) => near_executables(glob, around, said),
-        Some(PathPattern::Regex(regex)) => {
-            said.push(format!("no process has an executable whose path matches {regex}"));
+    if let Some(pattern) = &conditions.exe {
+        near_scripts(pattern, around, said);
+        match pattern {
+            PathPattern::Glob(glob) => near_executables(glob, around, said),
+            PathPattern::Regex(_) => {}
         }
-        None => {}
+        if said.is_empty() {
+            said.push(format!("no process has an executable whose path matches {pattern}"));
+        }
     }
     if let Some(user) = &conditions.user {
         near_users(user, around, said);
@@ -593,9 +686,47 @@ fn near_executables(glob: &str, around: &Surroundings<'_>, said: &mut Vec<String
     if unread > 0 {
         said.push(format!("the executable of {} cannot be read", processes(unread)));
     }
-    if said.is_empty() {
-        said.push(format!("no process has an executable whose path matches {glob}"));
-    }
+}
+
+/// The programs that run scripts, without the numbers of versions.
+const INTERPRETERS: [&str; 16] = [
+    "ash", "awk", "bash", "busybox", "dash", "fish", "gawk", "ksh", "lua", "mawk", "node", "perl",
+    "php", "python", "ruby", "sh",
+];
+
+/// The script that a process runs, if its executable is only the interpreter: its first argument that is no option.
+/// The kernel names a process by its script, so one that has the name of the file is taken for it too.
+fn script(facts: &Facts) -> Option<&str> {
+    let (command, exe) = (facts.command.as_deref()?, facts.exe.as_deref()?);
+    let path = command.split(' ').skip(1).find(|word| !word.starts_with('-'))?;
+    let base = |path: &'_ str| path.rsplit('/').next().unwrap_or_default().to_string();
+    let (file, program) = (base(path), base(exe));
+    let kind = program.trim_end_matches(|last: char| last.is_ascii_digit() || last == '.');
+    let is_named_by_it = file.len() >= facts.name.len()
+        && file.starts_with(&facts.name)
+        && (file == facts.name || facts.name.len() == LONGEST_NAME);
+    let is_script = file != program && (is_named_by_it || INTERPRETERS.contains(&kind));
+    is_script.then_some(path)
+}
+
+/// Processes that run a file with such a path as a script.
+fn near_scripts(pattern: &PathPattern, around: &Surroundings<'_>, said: &mut Vec<String>) {
+    let Ok(matcher) = Matcher::of_paths([(0, pattern)].into_iter()) else { return };
+    let is_in = |path: &str| matcher.matches(path.as_bytes()).next().is_some();
+    let found = all(around, |facts| script(facts).is_some_and(is_in));
+    let Some(path) = found.first().and_then(|(_, first)| script(first)) else { return };
+    said.push(format!(
+        "{} such a file as a script, and the executable is its interpreter: {}: use --cmdline '{}'",
+        if found.len() == 1 {
+            "1 process runs".to_string()
+        } else {
+            format!("{} processes run", found.len())
+        },
+        examples(&found, |facts| {
+            format!("{} ({})", facts.name, facts.exe.as_deref().unwrap_or_default())
+        }),
+        regex::escape(path)
+    ));
 }
 
 #[cfg(test)]
@@ -603,7 +734,6 @@ mod tests {
     use super::*;
     use crate::model::label::Label;
     use crate::model::process::Kinship;
-    use crate::model::units::Uid;
     use alloc::borrow::ToOwned;
 
     fn facts() -> BTreeMap<Pid, Facts> {
@@ -798,6 +928,76 @@ mod tests {
         });
         assert!(said.contains("100 /usr/lib/postgresql/15/bin/postgres"), "{said}");
         assert!(said.contains("the executable of 1 process cannot be read"), "{said}");
+    }
+
+    #[test]
+    fn a_script_is_named_with_its_interpreter() {
+        let row = |pid: u32, name: &str, command: &str, exe: &str| {
+            let (command, exe) = (Some(command.to_owned()), Some(exe.to_owned()));
+            (Pid::new(pid), Facts { name: name.to_owned(), command, exe, ..Facts::default() })
+        };
+        let facts = BTreeMap::from([
+            row(200, "wrapper.sh", "/bin/sh -e /usr/local/bin/wrapper.sh -x", "/usr/bin/dash"),
+            row(201, "sh", "sh /usr/local/bin/wrapper.sh", "/usr/bin/bash"),
+            row(202, "python3", "python3 -u /srv/app.py", "/usr/bin/python3.11"),
+            row(203, "a-name-of-its-ow", "tool /srv/a-name-of-its-own", "/opt/tool"),
+            row(204, "vi", "vi /usr/local/bin/wrapper.sh", "/usr/bin/vi"),
+            row(205, "app.py", "/srv/app.py", "/srv/app.py"),
+        ]);
+        let of = |exe: PathPattern| {
+            let conditions = Conditions { exe: Some(exe), ..Conditions::default() };
+            misses(&Selector::of_all(None, conditions), None, &only(&facts)).join("\n")
+        };
+        let glob = |glob: &str| of(PathPattern::Glob(glob.to_owned()));
+        assert_eq!(
+            glob("/usr/local/bin/wrapper.sh"),
+            "2 processes run such a file as a script, and the executable is its interpreter: 200 \
+             wrapper.sh (/usr/bin/dash), 201 sh (/usr/bin/bash): use --cmdline \
+             '/usr/local/bin/wrapper\\.sh'"
+        );
+        assert!(glob("*/srv/app.p?").contains("1 process matches now"), "it is a program too");
+        assert!(glob("*/srv/*own").starts_with("no process has"), "the name is not of 15 bytes");
+        let by_regex = of(PathPattern::Regex("/wrapper".to_owned()));
+        assert!(by_regex.starts_with("2 processes run such a file as a script"), "{by_regex}");
+    }
+
+    #[test]
+    fn a_space_at_an_end_is_named_if_it_is_the_reason() {
+        let pattern =
+            |regex: &str| of(Conditions { pattern: text(regex), ..Conditions::default() });
+        assert_eq!(
+            pattern("^su "),
+            "\"^su \" ends with a space, which must match too: remove the space. Without it, 1 process \
+             matches: 103 su"
+        );
+        assert!(pattern(" su").starts_with("\" su\" begins with a space"));
+        // The space is not the reason, or not one.
+        for regex in ["kafka ", " ", "su\\ "] {
+            assert!(!pattern(regex).contains("with a space"), "{regex}");
+        }
+        let exe = text("/usr/bin/su ").map(PathPattern::Glob);
+        let both = of(Conditions { exe, pattern: text("^su$"), ..Conditions::default() });
+        assert!(both.starts_with("\"/usr/bin/su \" ends") && !both.contains('\n'), "{both}");
+        let user = |name: &str| Some(User::Named(name.to_owned()));
+        for name in ["postgres ", "108 "] {
+            let by_user = of(Conditions { user: user(name), ..Conditions::default() });
+            assert!(by_user.contains("ends with a space"), "{by_user}");
+            assert!(by_user.contains("1 process matches: 100 postgres"), "{by_user}");
+        }
+        let unit = |name: &str| Selector::new(None, Source::Unit(systemd::expand(name)));
+        for name in ["nginx ", "nginx.service ", "ngin* "] {
+            let by_unit = said(&unit(name));
+            let expected = format!("{name:?} ends with a space, which must match too: remove");
+            assert!(by_unit.starts_with(&expected), "{by_unit}");
+            assert!(by_unit.ends_with("Without it, it matches nginx.service"), "{by_unit}");
+        }
+        assert!(!said(&unit("postgresql ")).contains("with a space"), "it has no process");
+        let glob = PathPattern::Glob(" system.slice/ngin*".to_owned());
+        let by_path = said(&Selector::new(None, Source::ControlGroup(glob)));
+        assert!(
+            by_path.ends_with("Without it, it matches system.slice/nginx.service"),
+            "{by_path}"
+        );
     }
 
     #[test]
