@@ -74,9 +74,25 @@ pub enum Mistake {
 /// kernel threads can be longer in `/proc/PID/stat`.
 const LONGEST_NAME: usize = 15;
 
-/// What can be mounted below `fs/cgroup`: the hierarchies of version 1, and that of version 2 in hybrid mode.
-const HIERARCHIES: [&str; 8] =
-    ["unified", "systemd", "cpu", "cpuacct", "cpu,cpuacct", "cpuacct,cpu", "memory", "pids"];
+/// What can be mounted below `fs/cgroup`: that of version 2 in hybrid mode, those without a controller, and those of
+/// the controllers of version 1, of which several can be mounted together, as in `cpu,cpuacct`.
+const HIERARCHIES: [&str; 4] = ["unified", "systemd", "elogind", "openrc"];
+const CONTROLLERS: [&str; 14] = [
+    "blkio",
+    "cpu",
+    "cpuacct",
+    "cpuset",
+    "devices",
+    "freezer",
+    "hugetlb",
+    "memory",
+    "misc",
+    "net_cls",
+    "net_prio",
+    "perf_event",
+    "pids",
+    "rdma",
+];
 
 /// Takes the mount point off the paths of control groups, and returns all mistakes of these selectors. `sys`
 /// is where sysfs is mounted.
@@ -154,8 +170,10 @@ fn below_mount_point<'p>(path: &'p str, sys: &Path) -> Option<&'p str> {
     let below = ["sys/fs/cgroup", given.to_str().unwrap_or_default().trim_start_matches('/')]
         .into_iter()
         .find_map(|mount_point| below_directory(path, mount_point))?;
-    let of_hierarchy = |name: &&str| below_directory(below, name);
-    Some(HIERARCHIES.iter().find_map(of_hierarchy).unwrap_or(below))
+    let (first, inside) = below.split_once('/').unwrap_or((below, ""));
+    let is_hierarchy = HIERARCHIES.contains(&first)
+        || first.split(',').all(|controller| CONTROLLERS.contains(&controller));
+    Some(if is_hierarchy { inside.trim_start_matches('/') } else { below })
 }
 
 /// What is below a directory, without a slash in front.
@@ -275,6 +293,12 @@ mod tests {
             ("sys/fs/cgroup/systemd/system.slice/*", Some("system.slice/*")),
             ("host/sys/fs/cgroup/cpu,cpuacct/docker", Some("docker")),
             ("sys/fs/cgroup//docker/*", Some("docker/*")),
+            ("sys/fs/cgroup/memory/docker/*", Some("docker/*")),
+            ("sys/fs/cgroup/net_cls,net_prio//docker", Some("docker")),
+            ("sys/fs/cgroup/blkio", Some("")),
+            ("host/sys/fs/cgroup/openrc/sshd", Some("sshd")),
+            ("sys/fs/cgroup/memory.slice/a", Some("memory.slice/a")),
+            ("sys/fs/cgroup/cpu,web/a", Some("cpu,web/a")),
             ("sys/fs/cgroups/a", None),
             ("system.slice/a.service", None),
             ("*/fs/cgroup/a", None),
