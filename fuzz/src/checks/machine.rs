@@ -13,6 +13,7 @@ use psstat_core::kernel::{Clocks, Constants, Kernel, Wanted};
 use psstat_core::model::births::{Births, PidRange};
 use psstat_core::model::buffer::Buffer;
 use psstat_core::model::control_group::{Hierarchy, UnreadDirectory};
+use psstat_core::model::exit::{Bounds, Exit, Exits, FileId};
 use psstat_core::model::label::Label;
 use psstat_core::model::memory::{
     MachineMemory, MemoryAccount, MemoryMode, Proportional, Split, Statm,
@@ -58,6 +59,8 @@ pub fn check(bytes: &[u8]) -> bool {
     let is_resident = bytes.one_in(2);
     if is_resident {
         engine = engine.resident();
+        // Only a resident program asks for them.
+        engine.kernel_mut().exits = bytes.one_in(2).then(Exits::default);
     }
     let mut state: Option<State> = None;
     let mut has_report = false;
@@ -180,7 +183,8 @@ fn selector(bytes: &mut Bytes<'_>) -> Selector {
     }
     let tags = tags(bytes);
     let children = !bytes.one_in(4);
-    Selector { naming, source, conditions, children, tags, fields: None, place: None }
+    let fields = bytes.one_in(8).then(|| Fields::new(Field::all().filter(|_| bytes.one_in(3))));
+    Selector { naming, source, conditions, children, tags, fields, place: None }
 }
 
 /// A glob or a regex.
@@ -197,6 +201,38 @@ fn template(bytes: &mut Bytes<'_>) -> Naming {
     let texts = ["{comm}", "x-{user}", "{unit}{instance}", "{cgroup}", "{first}", "a{exe}"];
     let bound = Bound { max_groups: 1 + bytes.below(3), ..Bound::default() };
     Naming::parse(bytes.choose(&texts), bound).unwrap_or_default()
+}
+
+/// A record: of a process that is there, of one that was never seen, or of any.
+fn exit(bytes: &mut Bytes<'_>, processes: &mut BTreeMap<Pid, Process>, now: BootNanos) -> Exit {
+    let kind = bytes.byte();
+    let pid = match kind % 4 {
+        0 => Pid::new(1 + bytes.number() as u32 % Pid::MAX.number()),
+        _ => Pid::new(1 + bytes.below(40) as u32),
+    };
+    let known = if kind & 4 == 0 { processes.remove(&pid) } else { processes.get(&pid).cloned() };
+    let process = known.unwrap_or_default();
+    let start = match kind >> 3 & 3 {
+        0 => BootNanos(bytes.number()),
+        1 => BootNanos(now.0.saturating_sub(bytes.number() >> 24)),
+        _ => BootNanos(process.start.saturating_mul(10_000_000)),
+    };
+    let parent = if kind & 32 == 0 { process.parent } else { Pid::new(bytes.below(40) as u32) };
+    let comm = if kind & 64 == 0 { process.comm } else { bytes.text(16).to_vec() };
+    let least = bytes.number();
+    let likely = least.saturating_add(bytes.number() >> 40);
+    let most = likely.saturating_add(bytes.number() >> 40);
+    let [least, likely, most] = [least, likely, most].map(CpuNanos);
+    Exit {
+        pid,
+        parent,
+        start,
+        user: Uid(process.user),
+        comm: comm.into(),
+        exe: bytes.one_in(3).then(|| FileId { device: 1, inode: u64::from(bytes.byte()) }),
+        used: Bounds { least, likely, most },
+        is_process: kind & 128 == 0,
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -306,6 +342,11 @@ struct Machine {
     counters: u64,
     foreign: u64,
     own_line: Vec<ProcId>,
+    /// The exit records that have come, true or not, and how often some were lost. `None` if the kernel is not
+    /// asked for any.
+    exits: Option<Exits>,
+    /// How many pid files there are, if one is named by a glob.
+    pid_files: usize,
 }
 
 const FAR: BootNanos = BootNanos(1_000_000_000_000);
@@ -339,6 +380,8 @@ impl Machine {
             counters: 0,
             foreign: 0,
             own_line: Vec::new(),
+            exits: None,
+            pid_files: 1,
         }
     }
 
@@ -389,6 +432,15 @@ impl Machine {
         if bytes.one_in(8) {
             self.own_line.push(ProcId { pid, start: Ticks(bytes.number()) });
         }
+        if let Some(exits) = &mut self.exits {
+            for _ in 0..bytes.below(8) {
+                let exit = exit(bytes, self.processes.get_mut(), self.clocks.boot);
+                exits.list.push(exit);
+            }
+            exits.next = exits.list.len() as u64;
+            exits.losses = exits.losses.saturating_add(u64::from(bytes.one_in(8)));
+        }
+        self.pid_files = bytes.below(4);
         self.readings.set(0);
         self.added.set(0);
         self.processes.get_mut().len() as u64 + self.foreign * PATHS.len() as u64
@@ -543,7 +595,7 @@ impl Kernel for Machine {
     }
 
     fn accounted_by(&self, path: &[u8]) -> Option<Vec<u8>> {
-        let is_accounted = !(self.counters as usize + path.len()).is_multiple_of(5);
+        let is_accounted = !(self.counters as usize).wrapping_add(path.len()).is_multiple_of(5);
         is_accounted.then(|| path.to_vec())
     }
 
@@ -660,6 +712,21 @@ impl Kernel for Machine {
             hierarchy.unread.push(UnreadDirectory { path, may_hold_units: true, error });
         }
         Some(hierarchy)
+    }
+
+    fn pid_files(&self, path: &[u8]) -> Result<Vec<Vec<u8>>, PidFileError> {
+        let number = |number: usize| [path, number.to_string().as_bytes()].concat();
+        Ok((0..self.pid_files).map(number).collect())
+    }
+
+    fn exits(&self, from: u64) -> Option<Exits> {
+        let exits = self.exits.as_ref()?;
+        let from = usize::try_from(from).expect("a number that was given");
+        Some(Exits { list: exits.list[from..].to_vec(), ..*exits })
+    }
+
+    fn path_of(&self, file: FileId) -> Option<Vec<u8>> {
+        (file.inode % 3 != 2).then(|| format!("/bin/{}", file.inode % 3).into_bytes())
     }
 
     fn pid_file(&self, _: &[u8]) -> Result<PidFile, PidFileError> {

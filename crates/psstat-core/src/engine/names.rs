@@ -15,7 +15,7 @@ use crate::model::label::Label;
 use crate::model::process::Life;
 use crate::model::read_error::{ReadError, Reason, Unreadable};
 use crate::model::snapshot::Snapshot;
-use crate::model::units::{Pid, ProcId, Ticks, Uid};
+use crate::model::units::{Pid, ProcId, Uid};
 use crate::parse::cgroupfs;
 use crate::select::recipe::{Attribute, Recipe};
 use crate::select::roots::{self, Root};
@@ -55,6 +55,27 @@ pub struct Namer<'n, K> {
     pub known: &'n KnownNames,
     /// The groups of the last sample. `None` if there was none.
     pub last: Option<&'n Accounts>,
+}
+
+/// What used a name first: a process, or a control group. One that comes before others is less than they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct First {
+    /// Whether it is a process that has ended.
+    is_dead: bool,
+    /// When it started or was made.
+    since: u64,
+    /// Tells those of one moment apart.
+    number: u64,
+}
+
+/// For each name, by selector, what used it first.
+type Firsts<'m> = BTreeMap<(usize, &'m Label), First>;
+
+impl First {
+    fn add<'m>(name: (usize, &'m Label), first: First, firsts: &mut Firsts<'m>) {
+        let known = firsts.entry(name).or_insert(first);
+        *known = first.min(*known);
+    }
 }
 
 /// Why a process has no name.
@@ -239,16 +260,18 @@ impl<K: Kernel> Namer<'_, K> {
     /// Notes which names of roots are too many. Those that had a group at the last sample are kept, and then those
     /// of the processes that started first. So nobody can push another name out by making new ones, and a service
     /// that starts anew between two samples does not lose its name to older processes that wait for a place.
+    /// A name without a living process makes no line, and comes last.
     fn limit_roots(&self, roots: &[Root], diagnostics: &mut Diagnostics, made: &mut Made) {
-        let start = |root: &Root| {
-            let id = self.snapshot.processes[root.process].id;
-            (id.start, id.pid)
-        };
         let with_names = roots.iter().filter_map(|root| Some((root, made.of_roots.get(root)?)));
-        let mut firsts: BTreeMap<(usize, &Label), (Ticks, Pid)> = BTreeMap::new();
+        let mut firsts = BTreeMap::new();
         for (root, name) in with_names {
-            let first = firsts.entry((root.selector, name)).or_insert_with(|| start(root));
-            *first = (*first).min(start(root));
+            let process = &self.snapshot.processes[root.process];
+            let first = First {
+                is_dead: process.life != Life::Alive,
+                since: process.id.start.0,
+                number: u64::from(process.id.pid.number()),
+            };
+            First::add((root.selector, name), first, &mut firsts);
         }
         let too_many = self.too_many(firsts, diagnostics);
         made.too_many.extend(too_many);
@@ -261,11 +284,10 @@ impl<K: Kernel> Namer<'_, K> {
         diagnostics: &mut Diagnostics,
         made: &mut Made,
     ) {
-        let mut firsts: BTreeMap<(usize, &Label), (u64, usize)> = BTreeMap::new();
+        let mut firsts = BTreeMap::new();
         for (&(index, selector), name) in &made.of_control_groups {
-            let made_at = (groups[index].id, index);
-            let first = firsts.entry((selector, name)).or_insert(made_at);
-            *first = (*first).min(made_at);
+            let first = First { is_dead: false, since: groups[index].id, number: index as u64 };
+            First::add((selector, name), first, &mut firsts);
         }
         let too_many = self.too_many(firsts, diagnostics);
         made.too_many.extend(too_many);
@@ -276,13 +298,13 @@ impl<K: Kernel> Namer<'_, K> {
         self.selectors.as_slice().iter().filter_map(Selector::name).collect()
     }
 
-    /// The names of each selector that are too many. `firsts` says for each name when it was first used.
-    fn too_many<T: Ord + Copy>(
+    /// The names of each selector that are too many. `firsts` has for each name what used it first.
+    fn too_many(
         &self,
-        firsts: BTreeMap<(usize, &Label), T>,
+        firsts: Firsts<'_>,
         diagnostics: &mut Diagnostics,
     ) -> BTreeMap<usize, BTreeSet<Label>> {
-        let mut of_selectors: BTreeMap<usize, Vec<(T, &Label)>> = BTreeMap::new();
+        let mut of_selectors: BTreeMap<usize, Vec<(First, &Label)>> = BTreeMap::new();
         for ((selector, name), first) in firsts {
             of_selectors.entry(selector).or_default().push((first, name));
         }
@@ -300,7 +322,7 @@ impl<K: Kernel> Namer<'_, K> {
                 // A group of that name need not be one that the name made.
                 has_account && name != overflow && !given.contains(name) && !is_reserved(name)
             };
-            names.sort_by_cached_key(|(first, name)| (!had_group(name), *first));
+            names.sort_by_cached_key(|&(first, name)| (first.is_dead, !had_group(name), first));
             let others = names.iter().skip(*max_groups);
             diagnostics.add(Warning::TooManyNames {
                 rule: Label::lossy(format!("{}", self.selectors[selector]).as_bytes()),

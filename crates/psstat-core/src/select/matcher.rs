@@ -253,25 +253,27 @@ fn bracket(glob: &str) -> Option<(String, usize)> {
         index += 1;
     }
     let first = index;
+    // The regex matches bytes, so each byte is a member. \xHH needs no escaping.
     loop {
-        let byte = *bytes.get(index)?;
-        if byte == b'['
+        let start = *bytes.get(index)?;
+        // A `]` at the beginning is a member of the class, as in `[]x]`.
+        if start == b']' && index > first {
+            break;
+        }
+        if start == b'['
             && let Some(named) = named_class(&glob[index..])
         {
             class.push_str(named);
             index += named.len();
             continue;
         }
-        match byte {
-            // A `]` at the beginning is a member of the class, as in `[]x]`.
-            b']' if index > first => break,
-            b'-' if index > first && bytes.get(index + 1).is_some_and(|&next| next != b']') => {
-                class.push('-');
-                index += 1;
+        match (bytes.get(index + 1), bytes.get(index + 2)) {
+            (Some(b'-'), Some(&end)) if end != b']' => {
+                class.push_str(&format!("\\x{start:02X}-\\x{end:02X}"));
+                index += 3;
             }
-            byte => {
-                // The regex matches bytes, so each byte is a member. \xHH needs no escaping.
-                class.push_str(&format!("\\x{byte:02X}"));
+            _ => {
+                class.push_str(&format!("\\x{start:02X}"));
                 index += 1;
             }
         }
@@ -323,6 +325,10 @@ mod tests {
             ("[[:^space:]]", "s]", true),
             ("[[:^space:]]", "z", false),
             ("[[:alphas:]]", "a]", true),
+            ("[a-c--e]", "-", true),
+            ("[a-c--e]", "5", true),
+            ("[+--x]", ",", true),
+            ("[a-c-e]", "d", false),
             ("[[:]", "[", true),
             ("[[:]", ":", true),
             ("[[:a&&b:]]", "&]", true),

@@ -128,7 +128,7 @@ impl Search {
 
 /// Whether a glob matches a whole name: fnmatch(3) with `FNM_NOESCAPE`, for bytes. The time is bounded by the
 /// product of the lengths.
-fn matches(pattern: &[u8], name: &[u8]) -> bool {
+pub fn matches(pattern: &[u8], name: &[u8]) -> bool {
     let (mut at, mut in_name) = (0, 0);
     // Where to go on if what follows the last `*` does not match: the `*` takes one byte more.
     let mut retry: Option<(usize, usize)> = None;

@@ -119,6 +119,21 @@ fn files_of_control_groups_are_read_or_refused() {
 }
 
 #[test]
+fn exit_records_are_read_or_refused() {
+    run("exit_records", 20_000);
+}
+
+#[test]
+fn globs_match_what_they_should() {
+    run("globs", 10_000);
+}
+
+#[test]
+fn names_are_made_of_what_was_matched() {
+    run("names", 4_000);
+}
+
+#[test]
 fn cache_files_are_read_or_refused() {
     run("state", 10_000);
 }

@@ -120,9 +120,8 @@ fn a_name_that_had_a_group_keeps_it() {
     job.baseline();
     let expected = counted(&[("other", 1), ("shop", 1), ("waiting", 1)]);
     assert_eq!(counts(&job.run()), expected);
-    for pid in [30, 31, 32] {
-        tree.remove(10);
-        tree.remove(pid - 1);
+    for (last, pid) in [(10, 30), (30, 31), (31, 32)] {
+        tree.remove(last);
         tree.add(&java(pid, 500 + u64::from(pid), "shop"));
         let run = job.run();
         assert_eq!(counts(&run), expected);

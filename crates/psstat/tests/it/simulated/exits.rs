@@ -8,7 +8,7 @@ use super::world::{TICK, World};
 use super::{Seen, Watch};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::test_runner::TestCaseResult;
+use proptest::test_runner::{TestCaseError, TestCaseResult};
 use psstat_core::model::units::Pid;
 
 /// The group: all processes of that name, and what descends from them.
@@ -57,6 +57,24 @@ fn beginning() -> (World, Vec<Pid>) {
 }
 
 impl Deed {
+    fn of_numbers(below: &mut impl FnMut(usize) -> usize) -> Deed {
+        // Less than a tick, or up to a hundred of them.
+        let work = |below: &mut dyn FnMut(usize) -> usize| match below(256) as u64 {
+            small @ 0..128 => small * TICK / 128 + small,
+            large => (large - 128) * TICK * 25 / 32 + large,
+        };
+        match below(24) {
+            0..5 => Deed::Start { shell: below(SHELLS), is_inside: below(2) == 0 },
+            5..8 => Deed::Fork(below(99)),
+            8..13 => Deed::Burn(below(99), work(below)),
+            13..17 => Deed::End { who: below(99), is_waited_for: below(2) == 0 },
+            17..19 => Deed::Wait(below(99)),
+            19..22 => Deed::Short { shell: below(SHELLS), work: work(below) },
+            22 => Deed::Ignore(below(SHELLS)),
+            _ => Deed::Idle(work(below) % (9 * TICK)),
+        }
+    }
+
     fn apply(self, world: &mut World, shells: &[Pid]) {
         let workers = |world: &World| -> Vec<Pid> {
             let is_worker = |pid: &Pid| *pid != Pid::INIT && !shells.contains(pid);
@@ -127,6 +145,37 @@ type Interval = (Vec<Deed>, Vec<(usize, Deed)>);
 fn history(is_quiet: bool) -> impl Strategy<Value = Vec<Interval>> {
     let during = if is_quiet { 0..1 } else { 0..6 };
     vec((vec(deed(), 0..25), vec((0usize..8, deed()), during)), 1..8)
+}
+
+/// A history, what of the records comes, and how it is watched, made of numbers. `below` returns a number below
+/// another. Checks that nothing counts twice, and that nothing is missed if no record is. Returns whether anything
+/// was reported.
+pub fn check(mut below: impl FnMut(usize) -> usize) -> Result<bool, TestCaseError> {
+    let [records, watch] = [below(4), below(3)];
+    let history: Vec<Interval> = (0..1 + below(7))
+        .map(|_| {
+            let deeds = (0..below(25)).map(|_| Deed::of_numbers(&mut below)).collect();
+            let during = (0..below(6)).map(|_| (below(8), Deed::of_numbers(&mut below))).collect();
+            (deeds, during)
+        })
+        .collect();
+    let (records, more) = match records {
+        0 => (Records::Once, 0),
+        1 => (Records::Twice, 0),
+        2 => (Records::Late(below(9)), 2 * TICK),
+        _ => (Records::Lost(1 + below(9)), 2 * TICK),
+    };
+    let watch = watches().into_iter().nth(watch).unwrap();
+    let (world, samples) = live(&history, watch.with_records(records));
+    no_spikes(&world, &samples, more)?;
+    let (reported, used, tolerance) = totals(&world, &samples);
+    prop_assert!(reported <= used + tolerance, "{reported} of {used}: {records:?} {history:?}");
+    let is_complete = matches!(records, Records::Once | Records::Twice);
+    prop_assert!(
+        !is_complete || reported + tolerance >= used,
+        "{reported} of {used}: {records:?} {history:?}"
+    );
+    Ok(reported > 0)
 }
 
 /// The samples of a history. It ends with two in which nothing happens.

@@ -1,12 +1,12 @@
 //! Histories that are read from bytes, so that a fuzzer can make them up. What must hold in them is what
 //! must hold in random histories.
 
-use super::Watch;
 use super::counters::control_groups;
 use super::history::{Happening, Kind, Law, Lived, Step, live, picks};
 use super::oracle::{Group, counted};
 use super::properties::{conservation, no_spikes, nothing_counts_twice, story, totals_are_sums};
 use super::world::TICK;
+use super::{Watch, exits};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
 
@@ -50,9 +50,11 @@ enum Watched {
     AnyByBirths,
     /// Nothing happens during samples.
     ControlGroups,
+    /// The kernel sends exit records. These are histories of their own.
+    Exits,
 }
 
-const WAYS: [Watched; 7] = [
+const WAYS: [Watched; 8] = [
     Watched::Lossless,
     Watched::LosslessWithoutClocks,
     Watched::LosslessByBirths,
@@ -60,6 +62,7 @@ const WAYS: [Watched; 7] = [
     Watched::AnyWithoutClocks,
     Watched::AnyByBirths,
     Watched::ControlGroups,
+    Watched::Exits,
 ];
 
 struct Reader<'b>(std::slice::Iter<'b, u8>);
@@ -106,6 +109,12 @@ impl Reader<'_> {
 pub fn check(bytes: &[u8]) -> bool {
     let mut reader = Reader(bytes.iter());
     let watched = WAYS[reader.below(WAYS.len())];
+    if watched == Watched::Exits {
+        return match exits::check(|end| reader.below(end)) {
+            Ok(is_reported) => is_reported,
+            Err(error) => panic!("{watched:?}: {error}"),
+        };
+    }
     let mut steps = Vec::new();
     while steps.len() < LONGEST && !reader.0.as_slice().is_empty() {
         steps.push(reader.step(watched));
