@@ -454,7 +454,7 @@ def cost_table(entries: list[dict]) -> str:
     heads = [next(e for e in entries if e["population"] == number) for number in numbers]
     head = ["program", *(f"N = {e['processes']:,}, M = {e['members']}" for e in heads)]
     return (
-        "### Cost of a sample\n\nThe CPU time of one sample of M processes on a machine with N, in ms: "
+        "### Cost of a sample\n\nThe CPU time of one sample of M processes that sleep, on a machine with N, in ms: "
         f"the median of up to {GATHERS} samples, and the ratio to {reference}.\n\n" + table(head, rows)
     )
 

@@ -32,7 +32,7 @@ TITLES = {
     BASELINE_JOB: "**baseline**: read `stat` of all processes and `statm` of those",
     "one": "one group",
     "comm": "a group for each name: `--pattern '^t[0-9]+$'`",
-    "rule": "a group for each match: `--pattern 'job-{n}:^t(?P<n>[0-9]+)$'`",
+    "rule": "a group for each match: `name = \"job-{n}\"`, `pattern = '^t(?P<n>[0-9]+)$'`",
     "exclusive": "the same rule with `exclusive = true`, `rest = \"other\"`",
     "execd, one": "resident: one group",
     "execd, comm": "resident: a group for each name",
