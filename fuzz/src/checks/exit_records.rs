@@ -63,8 +63,8 @@ fn messages(datagram: &[u8], family: Option<u16>) -> Vec<Message<'_>> {
         };
         found.push(match kind {
             2 if length >= 20 => {
-                let code = number(message, 16, 4) as u32 as i32;
-                Message::Error(code.wrapping_neg())
+                let code = number(message, 16, 4) as u32;
+                Message::Error(code.cast_signed().wrapping_neg())
             }
             2 => Message::Other,
             CONTROLLER => of_family(attributes(message.get(20..).unwrap_or_default())),

@@ -4,8 +4,11 @@ use psstat::files::glob;
 use psstat_core::select::matcher::{self, Matcher};
 use psstat_core::select::selector::PathPattern;
 
+/// The name of a class of bytes, and whether a byte is in it.
+type Class = (&'static str, fn(&u8) -> bool);
+
 /// The classes of a bracket expression (regex(7)).
-const CLASSES: [(&str, fn(&u8) -> bool); 12] = [
+const CLASSES: [Class; 12] = [
     ("alnum", u8::is_ascii_alphanumeric),
     ("alpha", u8::is_ascii_alphabetic),
     ("blank", |byte| b" \t".contains(byte)),
@@ -100,7 +103,7 @@ fn bracket(text: &[u8], with_classes: bool) -> Option<(usize, [bool; 256])> {
         let start = *text.get(at)?;
         let class = if with_classes { class(&text[at..]) } else { None };
         if let Some((name, is_in)) = class {
-            (0..=255).filter(|byte| is_in(byte)).for_each(|byte| set[usize::from(byte)] = true);
+            (0..=255).filter(is_in).for_each(|byte| set[usize::from(byte)] = true);
             at += name.len() + 4;
         } else if text.get(at + 1) == Some(&b'-')
             && text.get(at + 2).is_some_and(|&end| end != b']')
@@ -119,6 +122,6 @@ fn bracket(text: &[u8], with_classes: bool) -> Option<(usize, [bool; 256])> {
 }
 
 /// The class at the beginning of a text, as in `[:alpha:]`.
-fn class(text: &[u8]) -> Option<&'static (&'static str, fn(&u8) -> bool)> {
+fn class(text: &[u8]) -> Option<&'static Class> {
     CLASSES.iter().find(|(name, _)| text.starts_with(format!("[:{name}:]").as_bytes()))
 }
