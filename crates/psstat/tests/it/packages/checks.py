@@ -45,6 +45,11 @@ FILES = {
         f"/usr/share/doc/psstat/docs/{name}.md"
         for name in ("MEASUREMENTS", "FORMATS", "CONTAINERS", "TROUBLESHOOTING", "DASHBOARDS")
     ),
+    *(
+        f"/usr/share/doc/psstat/docs/dashboards/{name}-{language}.png"
+        for name in ("groups", "fleet")
+        for language in ("influxql", "promql")
+    ),
     "/usr/lib/systemd/system/psstat.service",
     "/usr/lib/sysusers.d/psstat.conf",
     "/usr/lib/tmpfiles.d/psstat.conf",
