@@ -70,7 +70,12 @@ ARE_DOWN = number("Groups that are down", Down(), "Groups without a process.", a
 NOT_MEASURED = number(
     "Groups not measured", NotMeasured(), "Groups without a value. The table below has their names.", alarming=True
 )
-HOSTS = number("Hosts that report", Heard(), "Hosts with a value in the last 5 minutes of the time range.")
+HOSTS = number(
+    "Hosts that report",
+    Heard(),
+    "Hosts with a value in the last 5 minutes of the time range. From Prometheus, a host counts too while its psstat "
+    "hangs and node_exporter serves the old page: the alert PsstatPageOld finds that.",
+)
 SILENT = number(
     "Hosts that are silent", Silent(), "Hosts with values in the time range, but none at its end.", alarming=True
 )

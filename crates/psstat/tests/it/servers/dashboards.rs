@@ -11,6 +11,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The number of the sample with which the time range begins. Those before are there for rates.
 const FIRST: usize = 5;
@@ -607,7 +608,8 @@ fn the_alerts_for_influxdb_find_what_is_wrong() {
     let queries = statements("psstat.influxql");
     let expected: [(&str, &[&str]); 7] = [
         ("down", &["beta db"]),
-        ("not_measured", &["alpha jobs", "gone web"]),
+        // `gone web` has had no line for longer than this query looks back.
+        ("not_measured", &["alpha jobs"]),
         ("cpu_above_2_cores", &["alpha busy"]),
         ("memory_above_half", &["alpha busy"]),
         ("started_again_and_again", &["alpha loop"]),
@@ -640,11 +642,86 @@ fn the_alerts_for_influxdb_find_what_is_wrong() {
     }
     influxd.wait_for("SELECT * FROM \"psstat_1m\"");
     for (query, (alert, expected)) in queries.iter().zip(expected) {
-        let of_minutes = query.replace("FROM \"psstat\"", "FROM \"psstat_1m\"");
+        let of_minutes = query
+            .replace("FROM \"psstat\"", "FROM \"psstat_1m\"")
+            .replace("now() - 3m", "now() - 4m");
         assert_ne!(query, &of_minutes);
         let expected = if alert == "replaced_again_and_again" { &[] } else { expected };
         assert_eq!(found(&of_minutes), expected, "{of_minutes}");
     }
+}
+
+/// Lines of a group whose number of processes is known, each so many seconds old.
+fn aged(group: &str, lines: &[(u64, i64)]) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let line = |(processes, age): &(u64, i64)| {
+        let time = now.cast_signed() - age;
+        format!("psstat,host=h,process_name={group} n_proc={processes}i {time}000000000\n")
+    };
+    lines.iter().map(line).collect()
+}
+
+#[test]
+fn the_alerts_for_influxdb_wait_and_end() {
+    let Some(influxd) = Influxd::start() else { return };
+    let all_the_time = |processes: u64, step: usize| -> Vec<(u64, i64)> {
+        (10..=600).step_by(step).map(|age| (processes, age)).collect()
+    };
+    let groups: [(&str, &[(u64, i64)]); 11] = [
+        ("up", &all_the_time(4, 10)),
+        ("down", &all_the_time(0, 10)),
+        ("down-each-minute", &all_the_time(0, 60)),
+        ("down-for-a-minute", &[(0, 10), (0, 30), (0, 50), (0, 80)]),
+        // The first line after a boot, and the first lines.
+        ("one-line", &[(0, 5)]),
+        ("two-lines", &[(0, 5), (0, 15)]),
+        // Restarted while the line was taken, and for longer.
+        ("restarted", &[(4, 65), (4, 55), (4, 45), (4, 35), (4, 25), (4, 15), (0, 5)]),
+        (
+            "restarted-for-a-minute",
+            &[(4, 130), (0, 110), (0, 90), (0, 70), (0, 50), (4, 30), (4, 10)],
+        ),
+        ("late", &[(4, 200), (4, 240)]),
+        ("ended", &[(4, 420), (4, 720)]),
+        ("ended-long-ago", &[(4, 1000), (4, 1100)]),
+    ];
+    for (group, lines) in groups {
+        influxd.write(aged(group, lines).as_bytes());
+    }
+    let queries = statements("psstat.influxql");
+    let found = |alert: &str| -> Vec<String> {
+        let query = queries.iter().find(|query| query.contains(&format!(" AS \"{alert}\" ")));
+        rows_of_influxdb(&influxd.answer_in_seconds(query.unwrap()), None).into_keys().collect()
+    };
+    assert_eq!(found("down"), ["h down", "h down-each-minute", "h down-for-a-minute"]);
+    assert_eq!(found("not_measured"), ["h ended"]);
+    assert_eq!(found("host_is_silent"), [""; 0]);
+}
+
+/// One line every two minutes is too few for the 8, and enough for 4.
+#[test]
+fn the_alerts_for_influxdb_fire_up_to_the_interval_that_they_name() {
+    let Some(influxd) = Influxd::start() else { return };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs().cast_signed();
+    for interval in [10_i64, 60, 70, 120, 180] {
+        // The next line would be there, but comes ten seconds late.
+        for at in 1..1200 / interval {
+            let time = now - 10 - at * interval;
+            let line =
+                format!("psstat,host=h,process_name=every-{interval} p_cpu=3 {time}000000000");
+            influxd.write(line.as_bytes());
+        }
+    }
+    let queries = statements("psstat.influxql");
+    let query = queries.iter().find(|query| query.contains("cpu_above_2_cores")).unwrap();
+    let found = |minutes: &str| -> Vec<String> {
+        let query = query.replace(">= 8", minutes);
+        rows_of_influxdb(&influxd.answer_in_seconds(&query), None).into_keys().collect()
+    };
+    assert_eq!(found(">= 8"), ["h every-10", "h every-60", "h every-70"]);
+    assert_eq!(found(">= 4"), ["h every-10", "h every-120", "h every-60", "h every-70"]);
+    let all = ["h every-10", "h every-120", "h every-180", "h every-60", "h every-70"];
+    assert_eq!(found(">= 2"), all);
 }
 
 #[test]
