@@ -175,7 +175,7 @@ struct Found {
 impl<K: Kernel> Engine<K> {
     /// An engine for that machine and plan.
     pub fn new(kernel: K, plan: Plan) -> Engine<K> {
-        Engine { kernel, plan, is_resident: false, known_names: KnownNames::new() }
+        Engine { kernel, plan, is_resident: false, known_names: KnownNames::default() }
     }
 
     /// The same engine for a program that keeps states in memory. They contain the CPU clocks of all
@@ -364,7 +364,7 @@ impl<K: Kernel> Engine<K> {
             known.take_turns(&last.known);
         }
         if self.is_resident {
-            self.known_names = names::by_process(made, &snapshot);
+            self.known_names = KnownNames::of(made, &snapshot);
         }
         groups.truncate(shown);
         let are_unknown = groups.iter().filter(|group| last.is_some() && group.doubt.is_some());

@@ -30,15 +30,39 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::OnceCell;
 
-/// The names that the last sample made, by process and selector. Only a program that stays resident has them.
-pub type KnownNames = BTreeMap<(ProcId, usize), Label>;
+/// The names that the last sample made. Only a program that stays resident has them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KnownNames {
+    /// Those of roots, by process and selector.
+    of_roots: BTreeMap<(ProcId, usize), Label>,
+    /// Those that had a place, by selector. `None` if that is not known.
+    with_place: Option<BTreeSet<(usize, Label)>>,
+}
 
-/// The names of roots, by process.
-pub fn by_process(made: Made, snapshot: &Snapshot) -> KnownNames {
-    let of_roots = made.of_roots.into_iter();
-    let by_process =
-        |(root, name): (Root, Label)| ((snapshot.processes[root.process].id, root.selector), name);
-    of_roots.map(by_process).collect()
+impl KnownNames {
+    /// Keeps what a sample made.
+    pub fn of(made: Made, snapshot: &Snapshot) -> KnownNames {
+        let Made { of_roots, of_control_groups, too_many } = made;
+        let has_place = |(selector, name): &(usize, &Label)| {
+            !too_many.get(selector).is_some_and(|names| names.contains(*name))
+        };
+        let names = of_roots.iter().map(|(root, name)| (root.selector, name));
+        let names = names.chain(of_control_groups.iter().map(|((_, of), name)| (*of, name)));
+        // Many processes may have one name.
+        let names: BTreeSet<(usize, &Label)> = names.filter(has_place).collect();
+        let with_place = names.into_iter().map(|(selector, name)| (selector, name.clone()));
+        let with_place = Some(with_place.collect());
+        let by_process = |(root, name): (Root, Label)| {
+            ((snapshot.processes[root.process].id, root.selector), name)
+        };
+        KnownNames { of_roots: of_roots.into_iter().map(by_process).collect(), with_place }
+    }
+
+    /// Whether a name may have had a place among those of its selector.
+    fn may_have_had_place(&self, selector: usize, name: &Label) -> bool {
+        let with_place = self.with_place.as_ref();
+        with_place.is_none_or(|names| names.contains(&(selector, name.clone())))
+    }
 }
 
 /// Makes names in one snapshot.
@@ -176,7 +200,7 @@ impl<K: Kernel> Namer<'_, K> {
                 control_group: None,
             };
             for &root in of_process {
-                let known = self.known.get(&(process.id, root.selector));
+                let known = self.known.of_roots.get(&(process.id, root.selector));
                 // A zombie has lost its command line and its executable.
                 let is_zombie = process.life == Life::Zombie;
                 let known_still = known.filter(|_| is_zombie || self.is_unchanged(root));
@@ -319,8 +343,13 @@ impl<K: Kernel> Namer<'_, K> {
             }
             let had_group = |name: &Label| {
                 let has_account = self.last.is_some_and(|last| last.groups.contains_key(name));
-                // A group of that name need not be one that the name made.
-                has_account && name != overflow && !given.contains(name) && !is_reserved(name)
+                // A group of that name need not be one that the name made, nor of this selector. A program that
+                // does not stay knows of its last sample only what all groups were called.
+                has_account
+                    && name != overflow
+                    && !given.contains(name)
+                    && !is_reserved(name)
+                    && self.known.may_have_had_place(selector, name)
             };
             names.sort_by_cached_key(|&(first, name)| (first.is_dead, !had_group(name), first));
             let others = names.iter().skip(*max_groups);

@@ -48,7 +48,14 @@ pub fn misses(
     let named_is_absent = !named.as_ref().is_some_and(|one| one.as_ref().is_ok_and(is_running));
     match named {
         Some(Ok(pid)) => near_named(pid, selector, around, &mut said),
-        Some(Err(reason)) => said.push(reason),
+        Some(Err(reason)) => {
+            said.push(reason);
+            if let Source::PidFile(path) = &selector.source
+                && let Some(end) = space_at(&text_of(path))
+            {
+                said.push(format!("the path of the pid file {end} with a space"));
+            }
+        }
         None => {}
     }
     if let Source::PidFile(path) = &selector.source
@@ -78,10 +85,13 @@ pub fn misses(
 
 /// That a selector would match but for the spaces at the ends of its values.
 fn near_without_spaces(selector: &Selector, around: &Surroundings<'_>, said: &mut Vec<String>) {
-    let mut say = |typed: &str, found: &str| {
+    let mut say = |typed: &[&str], found: &str| {
+        let of_one = |typed: &&str| Some(format!("{typed:?} {} with a space", space_at(typed)?));
+        let typed: Vec<String> = typed.iter().filter_map(of_one).collect();
+        let (spaces, them) = if typed.len() > 1 { ("spaces", "them") } else { ("space", "it") };
         said.push(format!(
-            "{typed:?} {} with a space, which must match too: remove the space. Without it, {found}",
-            if typed.starts_with(char::is_whitespace) { "begins" } else { "ends" }
+            "{}, which must match too: remove the {spaces}. Without {them}, {found}",
+            typed.join(" and ")
         ));
     };
     let with_processes = |of: &[(String, usize)], matcher: Option<Matcher>| {
@@ -99,7 +109,7 @@ fn near_without_spaces(selector: &Selector, around: &Surroundings<'_>, said: &mu
             let matcher = Matcher::of_globs([(0, &*glob)].into_iter()).ok();
             let found = with_processes(around.units, matcher);
             if typed.trim() != typed && !found.is_empty() {
-                say(&typed, &format!("it matches {}", first_of(found)));
+                say(&[&typed], &format!("it matches {}", first_of(found)));
             }
         }
         Source::ControlGroup(pattern) => {
@@ -107,7 +117,7 @@ fn near_without_spaces(selector: &Selector, around: &Surroundings<'_>, said: &mu
             let matcher = Matcher::of_paths([(0, &trimmed)].into_iter()).ok();
             let found = with_processes(around.control_groups, matcher);
             if trimmed != *pattern && !found.is_empty() {
-                say(pattern.as_str(), &format!("it matches {}", first_of(found)));
+                say(&[pattern.as_str()], &format!("it matches {}", paths_of(found)));
             }
         }
         Source::All | Source::Rest | Source::Pid(_) | Source::PidFile(_) => {}
@@ -129,24 +139,41 @@ fn near_without_spaces(selector: &Selector, around: &Surroundings<'_>, said: &mu
         (exe != &without.exe).then_some(exe.as_ref().map(PathPattern::as_str)),
         (user != &without.user).then_some(typed_user),
     ];
-    let [Some(typed), ..] = changed.into_iter().flatten().collect::<Vec<_>>()[..] else { return };
+    let changed: Vec<&str> = changed.into_iter().flatten().flatten().collect();
+    if changed.is_empty() {
+        return;
+    }
     let [of_typed, of_trimmed] = [&selector.conditions, &without].map(|all| checks(all, around));
     let found = all(around, |facts| of_trimmed.iter().all(|check| (check.meets)(facts)));
     if !found.is_empty() && of_typed.len() == of_trimmed.len() {
         let found = format!("{}: {}", matches_it(found.len()), examples(&found, named_of));
-        say(typed, &found);
+        say(&changed, &found);
     }
 }
 
-/// A regex without spaces at its ends, but for one that a backslash makes a part of it.
+/// At which end of a text a space is: it `begins` or `ends` with it.
+fn space_at(text: &str) -> Option<&'static str> {
+    if text.starts_with(char::is_whitespace) {
+        Some("begins")
+    } else {
+        text.ends_with(char::is_whitespace).then_some("ends")
+    }
+}
+
+/// A regex without spaces at its ends, but for one that a backslash makes a part of it. One that matches
+/// everything without them stays as it is.
 fn trimmed_regex(regex: &str) -> String {
     let trimmed = regex.trim();
-    if trimmed.is_empty() || trimmed.ends_with('\\') { regex } else { trimmed }.to_string()
+    let stays = trimmed.ends_with('\\') || of_regex(trimmed)("");
+    if stays { regex } else { trimmed }.to_string()
 }
 
 fn trimmed_path(pattern: &PathPattern) -> PathPattern {
     match pattern {
-        PathPattern::Glob(glob) => PathPattern::Glob(glob.trim().to_string()),
+        PathPattern::Glob(glob) => {
+            let stays = glob_of(glob.trim())("");
+            PathPattern::Glob(if stays { glob } else { glob.trim() }.to_string())
+        }
         PathPattern::Regex(regex) => PathPattern::Regex(trimmed_regex(regex)),
     }
 }
@@ -197,7 +224,13 @@ fn near_named(pid: Pid, selector: &Selector, around: &Surroundings<'_>, said: &m
 /// How to select a process that may have left a group. `unit` is its unit, if it has one.
 pub fn cures(unit: Option<&str>, facts: &Facts) -> String {
     let unit = unit.map_or_else(String::new, |unit| format!("--systemd {unit}, "));
-    format!("to count it, use {unit}--pid-file with its pid file, or --pattern '^{}$'", facts.name)
+    let pattern = quoted(&format!("^{}$", facts.name));
+    format!("to count it, use {unit}--pid-file with its pid file, or --pattern {pattern}")
+}
+
+/// A text as one word of a shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// A process with the name of a pid file that names no running process: `nginx` for `/run/nginx.pid`.
@@ -245,6 +278,14 @@ fn first_of(mut texts: Vec<String>) -> String {
     texts.join(", ")
 }
 
+/// The same for paths of control groups.
+fn paths_of(mut paths: Vec<String>) -> String {
+    for root in paths.iter_mut().filter(|path| path.is_empty()) {
+        root.push_str("the root");
+    }
+    first_of(paths)
+}
+
 /// Some processes, as examples.
 fn examples(found: &[(Pid, &Facts)], show: impl Fn(&Facts) -> String) -> String {
     let (shown, others) = found.split_at(found.len().min(EXAMPLES));
@@ -271,7 +312,7 @@ fn near_control_groups(pattern: &PathPattern, around: &Surroundings<'_>, said: &
         .map(|(path, _)| path.clone())
         .collect();
     if !empty.is_empty() {
-        said.push(format!("no process is in {}", first_of(empty)));
+        said.push(format!("no process is in {}", paths_of(empty)));
         return;
     }
     let Some(glob) = pattern.glob() else {
@@ -327,7 +368,12 @@ fn near_units(glob: &str, around: &Surroundings<'_>, said: &mut Vec<String>) {
     if !near.is_empty() {
         said.push(format!("units with a similar name run: {}", first_of(near)));
     } else if !around.units.iter().any(|(id, _)| matches(id)) {
-        said.push(format!("no unit that matches {glob} is running"));
+        let typed = glob.strip_suffix(" .service").map(|name| format!("{name} "));
+        let shown = match typed.as_deref().unwrap_or(glob) {
+            typed if space_at(typed).is_some() => format!("{typed:?}, with the space,"),
+            typed => typed.to_string(),
+        };
+        said.push(format!("no unit that matches {shown} is running"));
     }
 }
 
@@ -498,8 +544,11 @@ fn near_users(user: &User, around: &Surroundings<'_>, said: &mut Vec<String>) {
             }
         },
     };
-    said.push(format!("there is no user {typed}"));
-    let lower = typed.to_lowercase();
+    said.push(match space_at(typed) {
+        Some(end) => format!("there is no user {typed:?}, which {end} with a space"),
+        None => format!("there is no user {typed}"),
+    });
+    let lower = typed.trim().to_lowercase();
     let near = around.users.iter().filter(|(_, name)| name.to_lowercase() == lower);
     for (uid, name) in near {
         let of_user = around.facts.values().filter(|facts| facts.user == Some(*uid)).count();
@@ -688,25 +737,66 @@ fn near_executables(glob: &str, around: &Surroundings<'_>, said: &mut Vec<String
     }
 }
 
-/// The programs that run scripts, without the numbers of versions.
-const INTERPRETERS: [&str; 16] = [
-    "ash", "awk", "bash", "busybox", "dash", "fish", "gawk", "ksh", "lua", "mawk", "node", "perl",
-    "php", "python", "ruby", "sh",
+/// The programs that run scripts, without the numbers of versions, and the letters of their options behind which
+/// there is code, or the name of a module, and no script.
+const INTERPRETERS: [(&str, &str); 15] = [
+    ("ash", "cs"),
+    ("awk", ""),
+    ("bash", "cs"),
+    ("dash", "cs"),
+    ("fish", "c"),
+    ("gawk", ""),
+    ("ksh", "cs"),
+    ("lua", "e"),
+    ("mawk", ""),
+    ("node", "ep"),
+    ("perl", "eE"),
+    ("php", "rBRE"),
+    ("python", "cm"),
+    ("ruby", "e"),
+    ("sh", "cs"),
 ];
+
+/// The long options of that kind.
+const CODE: [&str; 4] = ["--command", "--eval", "--print", "--run"];
 
 /// The script that a process runs, if its executable is only the interpreter: its first argument that is no option.
 /// The kernel names a process by its script, so one that has the name of the file is taken for it too.
 fn script(facts: &Facts) -> Option<&str> {
     let (command, exe) = (facts.command.as_deref()?, facts.exe.as_deref()?);
-    let path = command.split(' ').skip(1).find(|word| !word.starts_with('-'))?;
     let base = |path: &'_ str| path.rsplit('/').next().unwrap_or_default().to_string();
+    let mut words = command.split(' ');
+    let first = words.next()?;
+    let options: Vec<&str> = words.clone().take_while(|word| word.starts_with('-')).collect();
+    let path = words.nth(options.len())?;
     let (file, program) = (base(path), base(exe));
-    let kind = program.trim_end_matches(|last: char| last.is_ascii_digit() || last == '.');
+    // It is many programs, and the first word says which. A login shell has a `-` in front.
+    let applet = if program == "busybox" { base(first) } else { program.clone() };
+    let kind = applet.trim_start_matches('-');
+    let kind = kind.trim_end_matches(|last: char| last.is_ascii_digit() || last == '.');
     let is_named_by_it = file.len() >= facts.name.len()
         && file.starts_with(&facts.name)
         && (file == facts.name || facts.name.len() == LONGEST_NAME);
-    let is_script = file != program && (is_named_by_it || INTERPRETERS.contains(&kind));
-    is_script.then_some(path)
+    let runs_file = match INTERPRETERS.into_iter().find(|(name, _)| *name == kind) {
+        // Without this option there is a program in its place.
+        Some((_, "")) => options.iter().any(|option| option.ends_with('f')),
+        Some((_, letters)) => !options.iter().any(|option| is_code(option, letters)),
+        None => is_named_by_it,
+    };
+    (file != program && runs_file).then_some(path)
+}
+
+/// Whether what follows an option is no script. `letters` are those of short options of this kind, which are the
+/// first or the last of several: `-c`, `-lc`, `-ne`. In a shell they can be anywhere: `-ce`.
+fn is_code(option: &str, letters: &str) -> bool {
+    if option.starts_with("--") {
+        return CODE.contains(&option.split('=').next().unwrap_or_default());
+    }
+    let option = option.trim_start_matches('-');
+    let is_of_shell = letters.starts_with("cs");
+    let ends = [option.chars().next(), option.chars().next_back()];
+    ends.into_iter().flatten().any(|letter| letters.contains(letter))
+        || is_of_shell && option.contains('c')
 }
 
 /// Processes that run a file with such a path as a script.
@@ -714,9 +804,14 @@ fn near_scripts(pattern: &PathPattern, around: &Surroundings<'_>, said: &mut Vec
     let Ok(matcher) = Matcher::of_paths([(0, pattern)].into_iter()) else { return };
     let is_in = |path: &str| matcher.matches(path.as_bytes()).next().is_some();
     let found = all(around, |facts| script(facts).is_some_and(is_in));
-    let Some(path) = found.first().and_then(|(_, first)| script(first)) else { return };
+    let paths: BTreeSet<&str> = found.iter().filter_map(|(_, facts)| script(facts)).collect();
+    if paths.is_empty() {
+        return;
+    }
+    let advice =
+        paths.into_iter().map(|path| format!("--cmdline {}", quoted(&regex::escape(path))));
     said.push(format!(
-        "{} such a file as a script, and the executable is its interpreter: {}: use --cmdline '{}'",
+        "{} such a file as a script, and the executable is its interpreter: {}: use {}",
         if found.len() == 1 {
             "1 process runs".to_string()
         } else {
@@ -725,7 +820,7 @@ fn near_scripts(pattern: &PathPattern, around: &Surroundings<'_>, said: &mut Vec
         examples(&found, |facts| {
             format!("{} ({})", facts.name, facts.exe.as_deref().unwrap_or_default())
         }),
-        regex::escape(path)
+        first_of(advice.collect())
     ));
 }
 
@@ -770,6 +865,7 @@ mod tests {
         rows.into_iter().map(make).collect()
     }
 
+    static NO_FACTS: BTreeMap<Pid, Facts> = BTreeMap::new();
     static NO_USERS: BTreeMap<u32, String> = BTreeMap::new();
     static NO_OWNERS: BTreeMap<Pid, String> = BTreeMap::new();
 
@@ -889,6 +985,11 @@ mod tests {
         assert!(missing.ends_with(near), "{missing}");
         assert_eq!(of("system.slice/idle*"), "no process is in system.slice/idle.service");
         assert_eq!(of("kafka").lines().count(), 1);
+        let control_groups = [(String::new(), 0)];
+        let around = Surroundings { control_groups: &control_groups, ..only(&NO_FACTS) };
+        let root = Source::ControlGroup(PathPattern::Glob("*".to_owned()));
+        let said = misses(&Selector::new(None, root), None, &around);
+        assert_eq!(said, ["no process is in the root"]);
     }
 
     #[test]
@@ -962,6 +1063,56 @@ mod tests {
     }
 
     #[test]
+    fn what_an_interpreter_runs_that_is_no_file_is_no_script() {
+        let of = |exe: &str, command: &str| {
+            let (exe, command) = (Some(exe.to_owned()), Some(command.to_owned()));
+            let name = "x".to_owned();
+            script(&Facts { name, exe, command, ..Facts::default() }).map(ToOwned::to_owned)
+        };
+        for (exe, command) in [
+            ("/usr/bin/dash", "sh -c /usr/local/bin/app --x"),
+            ("/usr/bin/bash", "bash -lc /usr/local/bin/app"),
+            ("/usr/bin/bash", "bash -ce /usr/local/bin/app"),
+            ("/usr/bin/bash", "bash -s /usr/local/bin/app"),
+            ("/usr/bin/python3.11", "python3 -I -m /app"),
+            ("/usr/bin/python3.11", "python3 -c /app"),
+            ("/usr/bin/perl", "perl -ne /app/"),
+            ("/usr/bin/node", "node --eval /app/"),
+            ("/usr/bin/fish", "fish --command=x /app"),
+            ("/usr/bin/mawk", "awk /app/ /var/log/syslog"),
+            ("/bin/busybox", "vi /app"),
+            ("/bin/busybox", "-sh -c /app"),
+            ("/bin/sh", "sh"),
+        ] {
+            assert_eq!(of(exe, command), None, "{command}");
+        }
+        for (exe, command) in [
+            ("/usr/bin/dash", "sh -e /app -c x"),
+            ("/usr/bin/bash", "bash --login -- /app"),
+            ("/usr/bin/python3.11", "python3 -u -E /app -m x"),
+            ("/usr/bin/perl", "perl -w /app"),
+            ("/usr/bin/gawk", "awk -f /app"),
+            ("/bin/busybox", "/bin/sh /app"),
+        ] {
+            assert_eq!(of(exe, command).as_deref(), Some("/app"), "{command}");
+        }
+    }
+
+    #[test]
+    fn each_script_is_in_the_advice_as_a_shell_takes_it() {
+        let row = |pid: u32, script: &str| {
+            let (command, exe) = (format!("sh {script}"), Some("/usr/bin/dash".to_owned()));
+            let (name, command) = ("sh".to_owned(), Some(command));
+            (Pid::new(pid), Facts { name, command, exe, ..Facts::default() })
+        };
+        let facts = BTreeMap::from([row(1, "/srv/b"), row(2, "/srv/it's"), row(3, "/srv/b")]);
+        let exe = Some(PathPattern::Glob("/srv/*".to_owned()));
+        let selector = Selector::of_all(None, Conditions { exe, ..Conditions::default() });
+        let said = misses(&selector, None, &only(&facts)).join("\n");
+        assert!(said.ends_with(r": use --cmdline '/srv/b', --cmdline '/srv/it'\''s'"), "{said}");
+    }
+
+    #[test]
     fn a_space_at_an_end_is_named_if_it_is_the_reason() {
         let pattern =
             |regex: &str| of(Conditions { pattern: text(regex), ..Conditions::default() });
@@ -972,13 +1123,28 @@ mod tests {
         );
         assert!(pattern(" su").starts_with("\" su\" begins with a space"));
         // The space is not the reason, or not one.
-        for regex in ["kafka ", " ", "su\\ "] {
+        for regex in ["kafka ", " ", "su\\ ", " $", "x* "] {
             assert!(!pattern(regex).contains("with a space"), "{regex}");
         }
         let exe = text("/usr/bin/su ").map(PathPattern::Glob);
         let both = of(Conditions { exe, pattern: text("^su$"), ..Conditions::default() });
         assert!(both.starts_with("\"/usr/bin/su \" ends") && !both.contains('\n'), "{both}");
+        let exe = text(" /usr/bin/su").map(PathPattern::Glob);
+        let both = of(Conditions { exe, pattern: text("^su "), ..Conditions::default() });
+        assert_eq!(
+            both,
+            "\"^su \" ends with a space and \" /usr/bin/su\" begins with a space, which must match too: \
+             remove the spaces. Without them, 1 process matches: 103 su"
+        );
         let user = |name: &str| Some(User::Named(name.to_owned()));
+        let nobody = of(Conditions { user: user("kafka "), ..Conditions::default() });
+        assert_eq!(nobody, "there is no user \"kafka \", which ends with a space");
+        let reason = "pid file /run/x.pid : not found".to_owned();
+        let by_file = Selector::new(None, Source::PidFile(b"/run/x.pid ".to_vec()));
+        let by_file = misses(&by_file, Some(Err(reason)), &only(&BTreeMap::new()));
+        assert_eq!(by_file[1..], ["the path of the pid file ends with a space"]);
+        let kafka = said(&Selector::new(None, Source::Unit(systemd::expand("kafka "))));
+        assert_eq!(kafka, "no unit that matches \"kafka \", with the space, is running");
         for name in ["postgres ", "108 "] {
             let by_user = of(Conditions { user: user(name), ..Conditions::default() });
             assert!(by_user.contains("ends with a space"), "{by_user}");

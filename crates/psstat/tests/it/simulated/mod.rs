@@ -134,7 +134,7 @@ impl Watch {
             fields,
             state: None,
             is_resident,
-            names: KnownNames::new(),
+            names: KnownNames::default(),
             setup,
             access,
             forgets_known,

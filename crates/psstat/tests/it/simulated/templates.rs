@@ -49,6 +49,40 @@ fn a_zombie_keeps_its_name_while_psstat_is_resident() {
     }
 }
 
+/// A process takes the name of a group that another rule has made. It is older than those of its own rule.
+#[test]
+fn a_group_of_another_rule_keeps_no_place_while_psstat_is_resident() {
+    let picks = [&["w"][..], &["v"]].map(|names| Pick { label: None, by: By::Name(names) });
+    let bound = Bound { max_groups: 2, overflow: Label::lossy(b"rest") };
+    let watch = || named(Watch::of(&picks, false), "{user}", &bound);
+    for (mut watch, expected) in
+        [(watch().resident(), &["1", "2", "3", "rest"][..]), (watch(), &["1", "3", "rest"])]
+    {
+        let mut world = World::new(100);
+        let mut start = |name: &'static str, user: u32| {
+            let pid = world.fork(Pid::INIT).unwrap();
+            world.exec(pid, name);
+            world.set_user(pid, user);
+            world.idle(2 * TICK);
+            pid
+        };
+        let older = start("w", 1);
+        for (name, user) in [("w", 1), ("w", 2), ("v", 3)] {
+            start(name, user);
+        }
+        let mut labels = |world: &mut World| -> Vec<String> {
+            let groups = watch.sample(world).sample.groups;
+            groups.iter().map(|group| group.label.to_string()).collect()
+        };
+        assert_eq!(labels(&mut world), ["1", "2", "3"]);
+        world.set_user(older, 3);
+        for _ in 0..2 {
+            world.idle(2 * TICK);
+            assert_eq!(labels(&mut world), expected);
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(config(300))]
 
