@@ -454,7 +454,11 @@ impl Settings {
     /// [`JobError`] if the settings contradict each other, or select nothing.
     pub fn job(mut self, surroundings: &Surroundings) -> Result<Job, JobError> {
         let mounts = self.mounts(surroundings);
-        self.mistakes.extend(mistakes::correct(&mut self.selectors, &mounts.sys));
+        let of_paths = |selector: &Selector| matches!(selector.source, Source::ControlGroup(_));
+        // The root of version 2 has this file. In hybrid mode it is below.
+        let is_v2 = self.selectors.iter().any(of_paths)
+            && mounts.sys.join("fs/cgroup/cgroup.controllers").exists();
+        self.mistakes.extend(mistakes::correct(&mut self.selectors, &mounts.sys, is_v2));
         let format = self.format.unwrap_or_default();
         let default_fields = || match format {
             Format::Prometheus => Fields::new(Field::DEFAULT_OF_PAGE),
