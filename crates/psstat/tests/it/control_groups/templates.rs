@@ -1,6 +1,6 @@
 //! Names of groups that are made of what was matched: containers, and instances of units.
 
-use super::machine::{Machine, Mounted};
+use super::machine::{Machine, Mounted, Sample};
 use crate::stderr::assert_warning;
 
 const WEB: &str = "3f4e8a0c9d1b7a65f2e1c0b9a8d7c6b5a4f3e2d1c0b9a8f7e6d5c4b3a2f1e0d9";
@@ -124,4 +124,40 @@ fn of_too_many_control_groups_those_made_first_keep_their_names() {
     let said = other.job(&[&unmatched]).sample().stderr;
     let expected = "cgroup_regex no/such: no control group matches now: a regex matches anywhere";
     assert!(said.contains(expected), "{said}");
+}
+
+/// It is made anew later than those that wait for a place.
+#[test]
+fn a_control_group_that_had_its_name_keeps_it() {
+    let machine = Machine::new(Mounted::V2);
+    machine.put("system.slice", &[]);
+    let path = |name: &str| format!("system.slice/{name}.scope");
+    for (pid, name) in (10..).zip(["a", "b"]) {
+        machine.put(path(name), &[pid]);
+    }
+    let config = machine.config(
+        "max_groups = 2\n[[group]]\nname = 'x-{n}'\ncgroup_regex = '/(?P<n>[a-d]).scope'\n",
+    );
+    let mut job = machine.job(&[&config]);
+    assert_eq!(job.second_sample().counts(), [("x-a", 1), ("x-b", 1)]);
+    // Whatever has the number of the old directory, it is not the new one.
+    machine.remove(&path("a"));
+    for (pid, name) in (20..).zip(["c", "d", "e", "f"]) {
+        machine.put(path(name), &[pid]);
+    }
+    machine.put(path("a"), &[12]);
+    let sample = job.sample();
+    assert_eq!(sample.counts(), [("other", 2), ("x-a", 1), ("x-b", 1)]);
+    assert_warning(&sample.stderr, &["4 different names", "the others are x-"]);
+    // A name that a sample does not find gives its place away.
+    machine.remove(&path("a"));
+    let names = |sample: &Sample| -> Vec<String> {
+        sample.counts().into_iter().map(|(name, _)| name.to_owned()).collect()
+    };
+    let without = names(&job.sample());
+    assert!(without.len() == 3 && without.contains(&"x-b".to_owned()), "{without:?}");
+    machine.put(path("a"), &[13]);
+    let again = job.sample();
+    assert_eq!(names(&again), without);
+    assert_eq!(again.count("other"), 2, "{again:?}");
 }

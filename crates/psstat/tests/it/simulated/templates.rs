@@ -72,7 +72,10 @@ fn a_group_of_another_rule_keeps_no_place_while_psstat_is_resident() {
         }
         let mut labels = |world: &mut World| -> Vec<String> {
             let groups = watch.sample(world).sample.groups;
-            groups.iter().map(|group| group.label.to_string()).collect()
+            let mut labels: Vec<String> =
+                groups.iter().map(|group| group.label.to_string()).collect();
+            labels.sort();
+            labels
         };
         assert_eq!(labels(&mut world), ["1", "2", "3"]);
         world.set_user(older, 3);
