@@ -266,7 +266,9 @@ impl PidTracker {
             self.met += ahead_count;
             ahead.last()
         };
-        self.cursor = last.map_or(Pid::INIT, |last| Pid::new(last.number() + 1));
+        // A state has no place for a pid after the largest, which is met once more.
+        let after = |last: &Pid| Pid::new(last.number() + 1).min(Pid::MAX);
+        self.cursor = last.map_or(Pid::INIT, after);
     }
 }
 
@@ -545,5 +547,7 @@ mod tests {
             (Pid::INIT, 0, 3),
             "all at once"
         );
+        tracker.rotate(&[Pid::MAX], &[], 1);
+        assert_eq!(tracker.cursor, Pid::MAX);
     }
 }
