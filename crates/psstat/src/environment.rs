@@ -18,5 +18,7 @@ pub fn surroundings() -> Surroundings {
         find_configs: config::find,
         variable: |name| std::env::var_os(name),
         has_units: everything::has_units,
+        // In hybrid mode, the root of version 2 is below.
+        is_v2: |sys| sys.join("fs/cgroup/cgroup.controllers").exists(),
     }
 }

@@ -97,7 +97,7 @@ const CONTROLLERS: [&str; 14] = [
 /// Takes the mount point off the paths of control groups, and returns all mistakes of these selectors. `sys`
 /// is where sysfs is mounted, and `is_v2` whether version 2 alone is mounted there: then what is below has no
 /// hierarchies, and a control group may be called as one.
-pub fn correct(selectors: &mut [Selector], sys: &Path, is_v2: bool) -> Vec<Mistake> {
+pub fn correct(selectors: &mut [Selector], sys: &Path, is_v2: impl Fn() -> bool) -> Vec<Mistake> {
     let mut mistakes = Vec::new();
     for selector in selectors {
         let Conditions { pattern, exe, .. } = &selector.conditions;
@@ -122,13 +122,13 @@ pub fn correct(selectors: &mut [Selector], sys: &Path, is_v2: bool) -> Vec<Mista
             let start = literal_start(pattern);
             let plain = regex.trim_start_matches('^').replace('\\', "");
             if start.starts_with('/')
-                || below_mount_point(plain.trim_matches('/'), sys, is_v2).is_some()
+                || below_mount_point(plain.trim_matches('/'), sys, &is_v2).is_some()
             {
                 mistakes.push(Mistake::MountPointInRegex(excerpt(regex).into_owned()));
             }
         }
         if let Source::ControlGroup(PathPattern::Glob(path)) = &mut selector.source
-            && let Some(used) = below_mount_point(path, sys, is_v2)
+            && let Some(used) = below_mount_point(path, sys, &is_v2)
         {
             let used = used.to_owned();
             let typed = std::mem::replace(path, used.clone());
@@ -168,7 +168,7 @@ fn literal_length(regex: &str) -> Option<usize> {
 
 /// What is below the mount point of control groups. `None` if the path does not begin with it. `path` has no
 /// slash at either end.
-fn below_mount_point<'p>(path: &'p str, sys: &Path, is_v2: bool) -> Option<&'p str> {
+fn below_mount_point<'p>(path: &'p str, sys: &Path, is_v2: &impl Fn() -> bool) -> Option<&'p str> {
     let given = sys.join("fs/cgroup");
     let below = ["sys/fs/cgroup", given.to_str().unwrap_or_default().trim_start_matches('/')]
         .into_iter()
@@ -176,7 +176,7 @@ fn below_mount_point<'p>(path: &'p str, sys: &Path, is_v2: bool) -> Option<&'p s
     let (first, inside) = below.split_once('/').unwrap_or((below, ""));
     let is_hierarchy = HIERARCHIES.contains(&first)
         || first.split(',').all(|controller| CONTROLLERS.contains(&controller));
-    Some(if is_hierarchy && !is_v2 { inside.trim_start_matches('/') } else { below })
+    Some(if is_hierarchy && !is_v2() { inside.trim_start_matches('/') } else { below })
 }
 
 /// What is below a directory, without a slash in front.
@@ -200,7 +200,7 @@ mod tests {
     }
 
     fn mistakes_of(selector: Selector) -> Vec<Mistake> {
-        correct(&mut [selector], Path::new("/host/sys"), false)
+        correct(&mut [selector], Path::new("/host/sys"), || false)
     }
 
     #[test]
@@ -308,17 +308,18 @@ mod tests {
         ] {
             let source = |path: &str| Source::ControlGroup(PathPattern::Glob(path.into()));
             let mut selectors = [Selector::new(None, source(path))];
-            let mistakes = correct(&mut selectors, Path::new("/host/sys"), false);
+            let mistakes = correct(&mut selectors, Path::new("/host/sys"), || false);
             assert_eq!(selectors[0].source, source(expected.unwrap_or(path)), "{path}");
             assert_eq!(mistakes.len(), usize::from(expected.is_some()), "{path}");
         }
     }
+
     #[test]
     fn a_control_group_may_be_called_as_a_hierarchy_where_there_are_none() {
         for name in ["memory", "systemd", "cpu,cpuacct"] {
             let source = |path: String| Source::ControlGroup(PathPattern::Glob(path));
             let mut selectors = [Selector::new(None, source(format!("sys/fs/cgroup/{name}/x")))];
-            assert_eq!(correct(&mut selectors, Path::new("/sys"), true).len(), 1);
+            assert_eq!(correct(&mut selectors, Path::new("/sys"), || true).len(), 1);
             assert_eq!(selectors[0].source, source(format!("{name}/x")));
         }
     }

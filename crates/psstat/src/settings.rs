@@ -317,6 +317,8 @@ pub struct Surroundings {
     pub variable: fn(&str) -> Option<OsString>,
     /// Whether the control groups of systemd are in sight, given where sysfs is mounted.
     pub has_units: fn(&Path) -> bool,
+    /// Whether only version 2 of control groups is mounted, given where sysfs is mounted.
+    pub is_v2: fn(&Path) -> bool,
 }
 
 #[cfg(test)]
@@ -333,6 +335,7 @@ impl Surroundings {
             find_configs: |path| Ok(vec![path.to_owned()]),
             variable: |_| None,
             has_units: |_| true,
+            is_v2: |_| false,
         }
     }
 }
@@ -454,10 +457,7 @@ impl Settings {
     /// [`JobError`] if the settings contradict each other, or select nothing.
     pub fn job(mut self, surroundings: &Surroundings) -> Result<Job, JobError> {
         let mounts = self.mounts(surroundings);
-        let of_paths = |selector: &Selector| matches!(selector.source, Source::ControlGroup(_));
-        // The root of version 2 has this file. In hybrid mode it is below.
-        let is_v2 = self.selectors.iter().any(of_paths)
-            && mounts.sys.join("fs/cgroup/cgroup.controllers").exists();
+        let is_v2 = || (surroundings.is_v2)(&mounts.sys);
         self.mistakes.extend(mistakes::correct(&mut self.selectors, &mounts.sys, is_v2));
         let format = self.format.unwrap_or_default();
         let default_fields = || match format {

@@ -92,6 +92,7 @@ pub fn surroundings() -> Surroundings {
         },
         variable,
         has_units: |_| true,
+        is_v2: |_| false,
     }
 }
 
