@@ -6,6 +6,7 @@
 //! *Example:* the counter of a group was at 100 ns at the last sample and is at 130 ns now. The
 //! group used 30 ns.
 
+use crate::model::collect;
 use crate::model::units::CpuNanos;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -24,13 +25,12 @@ pub struct Counter {
 
 /// The counters that a sample found, by control group.
 #[derive(Clone, Debug, Default)]
-pub struct Known<'c>(BTreeMap<(&'c [u8], u64), CpuNanos>);
+pub struct KnownCounters<'c>(BTreeMap<(&'c [u8], u64), CpuNanos>);
 
-impl<'c> Known<'c> {
+impl<'c> KnownCounters<'c> {
     /// Those counters.
-    pub fn of(counters: &'c [Counter]) -> Known<'c> {
-        let by_group = counters.iter().map(|one| ((&one.path[..], one.id), one.used));
-        Known(by_group.collect())
+    pub fn of(counters: &'c [Counter]) -> KnownCounters<'c> {
+        KnownCounters(collect::map(counters.iter().map(|one| ((&one.path[..], one.id), one.used))))
     }
 
     /// The counter of the control group with that path and inode number.
@@ -49,7 +49,7 @@ impl<'c> Known<'c> {
 ///
 /// Returns `None` if each counter is only a baseline, or if there is none.
 pub fn settle<'c, P>(
-    before: &Known<'_>,
+    before: &KnownCounters<'_>,
     now: impl IntoIterator<Item = (&'c Counter, P)>,
     was_watched: impl Fn(P) -> bool,
 ) -> Option<CpuNanos> {
@@ -77,7 +77,7 @@ mod tests {
 
     fn used(before: &[Counter], now: &[Counter], was_watched: bool) -> Option<u64> {
         let now = now.iter().map(|counter| (counter, ()));
-        settle(&Known::of(before), now, |()| was_watched).map(|nanos| nanos.0)
+        settle(&KnownCounters::of(before), now, |()| was_watched).map(|nanos| nanos.0)
     }
 
     #[test]

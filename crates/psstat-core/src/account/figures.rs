@@ -7,6 +7,7 @@
 //! *Example:* the quota of a unit had kept it waiting for 3 s at the last sample, and for 5 s now. It waited
 //! for 2 s. If the unit was started anew in between, its counter may be at 1 s. Then it waited for 1 s.
 
+use crate::model::collect;
 use crate::model::control_group::{ControlGroup, Figure, NO_LIMIT};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -63,7 +64,7 @@ pub fn before<'b>(
     is_new: impl Fn(usize) -> bool,
 ) -> Vec<Before<'b>> {
     let known = before.iter().map(|then| ((&then.path[..], then.id), then));
-    let known: BTreeMap<_, _> = known.collect();
+    let known = collect::map(known);
     let of_one = |(index, one): (usize, &FigureCounters)| match known.get(&(&one.path[..], one.id))
     {
         Some(then) => Before::Known(then),

@@ -4,7 +4,7 @@
 //! its counter 0.2 s. The group used 0.5 s of CPU time, so the report shows 0.05 cores.
 
 use super::accounts::{Accounts, GroupAccount};
-use super::counter::{self, Counter};
+use super::counter::{self, Counter, KnownCounters};
 use super::figures::{self, Changes, FigureCounters};
 use super::group::{Group, PickedControlGroup};
 use super::ledger::{Ledger, Member, Settled, Settlement};
@@ -84,7 +84,8 @@ pub fn settle(
     let mut kept = Vec::new();
     for (group, summary) in groups.iter().zip(&summaries) {
         let own_counters: Vec<Counter> = group.counters().cloned().collect();
-        let used = settling.used(group, cpu.settled[group.index]);
+        let counters_then = settling.counters_then(group);
+        let used = settling.used(group, cpu.settled[group.index], &counters_then);
         let own_figures = settling.figures(group);
         let cpu_time = keeps_totals
             .then(|| totals::add(&mut totals, &group.label, used.unwrap_or_default(), now));
@@ -97,14 +98,14 @@ pub fn settle(
             let counts =
                 rates.iter().filter_map(|(&rate, done)| Some((rate, done.counts[group.index]?)));
             let counts: Vec<(Rate, Count)> = counts.collect();
-            let changes = settling.changes(group, &own_figures, before);
+            let figures = settling.changes(group, &own_figures, (before, &counters_then));
             let starts = started.as_ref().map(|started| started[group.index].count);
             let mut measured = Measured {
                 cpu,
                 cpu_time,
                 counts: &counts,
                 elapsed,
-                figures: changes,
+                figures,
                 starts,
                 totals: BTreeMap::new(),
             };
@@ -143,7 +144,8 @@ fn accounted(readings: &Readings, groups: usize) -> Vec<Option<Accounted>> {
     of_groups
 }
 
-/// The name of the group that has the processes of all others (see [`joint`](super::membership::Membership::joint)) in the accounts.
+/// The name in the accounts of the group that has the processes of all others: see
+/// [`joint`](super::membership::Membership::joint).
 fn joint_name() -> Label {
     Label::lossy(JOINT_NAME.as_bytes())
 }
@@ -251,15 +253,24 @@ impl Settling<'_> {
         Cpu { settled, ledger: Ledger { members, debts } }
     }
 
+    /// The counters of a group at the last sample.
+    fn counters_then(&self, group: &Group) -> KnownCounters<'_> {
+        KnownCounters::of(self.then(group).map_or(&[], |account| &account.counters))
+    }
+
     /// The CPU time that a group used since the last sample, `None` if it is not known. `by_ledger` is
     /// that of the members that no counter includes.
-    fn used(&self, group: &Group, by_ledger: Settled<CpuNanos>) -> Option<CpuNanos> {
+    fn used(
+        &self,
+        group: &Group,
+        by_ledger: Settled<CpuNanos>,
+        counters_then: &KnownCounters<'_>,
+    ) -> Option<CpuNanos> {
         let before = self.before?;
-        let then = self.then(group).map_or(&[][..], |account| &account.counters);
         let picked = group.control_groups.iter();
         let now = picked.filter_map(|picked| Some((picked.counter.as_ref()?, picked)));
         let was_looked_for = |picked| self.was_looked_for(picked, before);
-        let by_counter = counter::settle(&counter::Known::of(then), now, was_looked_for);
+        let by_counter = counter::settle(counters_then, now, was_looked_for);
         if group.counters().next().is_none() {
             // Of processes that cannot be read, only a counter knows what they used.
             let is_exclusive =
@@ -292,17 +303,21 @@ impl Settling<'_> {
     }
 
     /// What the control groups of a group, with these counters, counted since the last sample, and have now.
-    fn changes(&self, group: &Group, now: &[FigureCounters], before: &Accounts) -> Changes {
+    fn changes(
+        &self,
+        group: &Group,
+        now: &[FigureCounters],
+        (before, counters_then): (&Accounts, &KnownCounters<'_>),
+    ) -> Changes {
         if now.is_empty() {
             return Changes::default();
         }
         let nothing = GroupAccount::default();
         let then = self.then(group).unwrap_or(&nothing);
-        let counters = counter::Known::of(&then.counters);
         let is_new = |index: usize| {
             let one: &FigureCounters = &now[index];
             // Without its counters, it may have been there.
-            let was_there = counters.get(&one.path, one.id).is_some();
+            let was_there = counters_then.get(&one.path, one.id).is_some();
             !was_there && self.was_looked_for(&group.control_groups[index], before)
         };
         let known = figures::before(&then.figures, now, is_new);

@@ -12,6 +12,7 @@ use crate::discovery::known_memory::{AccountedBy, Found, KnownAccount, KnownMemb
 use crate::discovery::scan;
 use crate::kernel::Kernel;
 use crate::model::buffer::Buffer;
+use crate::model::collect;
 use crate::model::memory::Footprint;
 use crate::model::process::{Life, Process};
 use crate::model::read_error::Reason;
@@ -113,7 +114,7 @@ impl<K: Kernel> AccountReader<'_, K> {
             }
             // What is below a control group that counts for a group is counted with it there.
             let above = groups_above(path).filter_map(|above| counted.get(above));
-            let above: BTreeSet<u32> = above.flatten().copied().collect();
+            let above: BTreeSet<u32> = collect::set(above.flatten().copied());
             let from_here = by_path.range(path..).take_while(|(other, _)| other.starts_with(path));
             let below = from_here.filter(|(other, _)| is_at_or_below(other, path));
             let mut all: Vec<usize> = below.flat_map(|(_, numbers)| numbers).copied().collect();
@@ -343,7 +344,7 @@ impl<K: Kernel> AccountReader<'_, K> {
         others: &BTreeSet<u32>,
     ) -> Vec<u32> {
         let set_of = |number: &usize| self.membership.members[suspects[*number].index];
-        let sets: BTreeSet<SetId> = candidate.suspects.iter().map(set_of).collect();
+        let sets: BTreeSet<SetId> = collect::set(candidate.suspects.iter().map(set_of));
         if sets.is_empty() {
             return Vec::new();
         }

@@ -10,6 +10,7 @@ use crate::discovery::known::Unmoved;
 use crate::discovery::scan;
 use crate::kernel::Kernel;
 use crate::model::buffer::Buffer;
+use crate::model::collect;
 use crate::model::control_group::ControlGroup;
 use crate::model::label::Label;
 use crate::model::process::Life;
@@ -36,7 +37,7 @@ pub struct KnownNames {
     /// Those of roots, by process and selector.
     of_roots: BTreeMap<(ProcId, usize), Label>,
     /// Those that had a place, by selector. `None` if that is not known.
-    with_place: Option<BTreeSet<(usize, Label)>>,
+    with_place: Option<BTreeMap<usize, BTreeSet<Label>>>,
 }
 
 impl KnownNames {
@@ -48,20 +49,25 @@ impl KnownNames {
         };
         let names = of_roots.iter().map(|(root, name)| (root.selector, name));
         let names = names.chain(of_control_groups.iter().map(|((_, of), name)| (*of, name)));
-        // Many processes may have one name.
-        let names: BTreeSet<(usize, &Label)> = names.filter(has_place).collect();
-        let with_place = names.into_iter().map(|(selector, name)| (selector, name.clone()));
-        let with_place = Some(with_place.collect());
+        let mut with_place: BTreeMap<usize, BTreeSet<Label>> = BTreeMap::new();
+        for (selector, name) in names.filter(has_place) {
+            let names = with_place.entry(selector).or_default();
+            // Many processes may have one name.
+            if !names.contains(name) {
+                names.insert(name.clone());
+            }
+        }
         let by_process = |(root, name): (Root, Label)| {
             ((snapshot.processes[root.process].id, root.selector), name)
         };
-        KnownNames { of_roots: of_roots.into_iter().map(by_process).collect(), with_place }
+        let of_roots = collect::map(of_roots.into_iter().map(by_process));
+        KnownNames { of_roots, with_place: Some(with_place) }
     }
 
     /// Whether a name may have had a place among those of its selector.
     fn may_have_had_place(&self, selector: usize, name: &Label) -> bool {
-        let with_place = self.with_place.as_ref();
-        with_place.is_none_or(|names| names.contains(&(selector, name.clone())))
+        let is_in = |names: &BTreeSet<Label>| names.contains(name);
+        self.with_place.as_ref().is_none_or(|of| of.get(&selector).is_some_and(is_in))
     }
 }
 
@@ -319,7 +325,7 @@ impl<K: Kernel> Namer<'_, K> {
 
     /// The names that the user gave to groups.
     fn given_names(&self) -> BTreeSet<&Label> {
-        self.selectors.as_slice().iter().filter_map(Selector::name).collect()
+        collect::set(self.selectors.as_slice().iter().filter_map(Selector::name))
     }
 
     /// The names of each selector that are too many. `firsts` has for each name what used it first.
@@ -332,7 +338,7 @@ impl<K: Kernel> Namer<'_, K> {
         for ((selector, name), first) in firsts {
             of_selectors.entry(selector).or_default().push((first, name));
         }
-        let given = self.given_names();
+        let given = OnceCell::new();
         let mut too_many = BTreeMap::new();
         for (selector, mut names) in of_selectors {
             let Some((_, Bound { max_groups, overflow })) = self.selectors.recipe(selector) else {
@@ -347,7 +353,7 @@ impl<K: Kernel> Namer<'_, K> {
                 // does not stay knows of its last sample only what all groups were called.
                 has_account
                     && name != overflow
-                    && !given.contains(name)
+                    && !given.get_or_init(|| self.given_names()).contains(name)
                     && !is_reserved(name)
                     && self.known.may_have_had_place(selector, name)
             };
@@ -361,7 +367,7 @@ impl<K: Kernel> Namer<'_, K> {
                 others: others.take(NAMED_GROUPS).map(|(_, name)| (*name).clone()).collect(),
             });
             let names = names.into_iter().skip(*max_groups).map(|(_, name)| name.clone());
-            too_many.insert(selector, names.collect());
+            too_many.insert(selector, collect::set(names));
         }
         too_many
     }

@@ -16,6 +16,7 @@ use super::{GroupView, Row};
 use crate::engine::Sample;
 use crate::kernel::Kernel;
 use crate::model::buffer::Buffer;
+use crate::model::collect;
 use crate::model::label::excerpt;
 use crate::model::process::Kinship;
 use crate::model::units::{Pid, Ticks};
@@ -65,12 +66,12 @@ pub fn notes(
 fn taken(now: &Sample) -> BTreeSet<Pid> {
     let processes = now.snapshot.processes.iter().zip(&now.membership.members);
     let taken = processes.filter(|&(_, &set)| now.membership.sets.groups(set).next().is_some());
-    taken.map(|(process, _)| process.id.pid).collect()
+    collect::set(taken.map(|(process, _)| process.id.pid))
 }
 
 /// psstat and what runs it.
 fn own(kernel: &impl Kernel) -> BTreeSet<Pid> {
-    kernel.own_line().into_iter().map(|id| id.pid).collect()
+    collect::set(kernel.own_line().into_iter().map(|id| id.pid))
 }
 
 /// All processes, as far as there is time.
@@ -116,7 +117,7 @@ struct Traits {
 impl<K: Kernel> Around<'_, K> {
     fn of_group(&self, rows: &[Row]) -> Vec<String> {
         let roots: Vec<Pid> = rows.iter().filter(|row| row.depth == 0).map(|row| row.pid).collect();
-        let parents: BTreeSet<Pid> = roots.iter().filter_map(|&pid| self.parent(pid)).collect();
+        let parents = collect::set(roots.iter().filter_map(|&pid| self.parent(pid)));
         let above = self.above(&parents);
         let starts = rows.iter().filter_map(|row| self.all.get(&row.pid)).map(|brief| brief.start);
         let Some(first) = starts.min() else { return Vec::new() };

@@ -17,6 +17,7 @@ use crate::account::sets::SetIndex;
 use crate::account::sharing;
 use crate::diagnostics::Warning;
 use crate::engine::Sample;
+use crate::model::collect;
 use crate::model::control_group::{ControlGroup, with_below};
 use crate::model::label::Label;
 use crate::model::memory::{AnonymousSource, Footprint, MemoryMode, Share};
@@ -166,8 +167,8 @@ pub fn groups(plan: &Plan, hz: Hz, samples: &[&Sample]) -> Vec<GroupView> {
     let context = view.context(None);
     let mut groups: Vec<GroupView> =
         now.groups.iter().map(|group| view.group(group, &context)).collect();
-    let described: BTreeSet<usize> =
-        groups.iter().flat_map(|group| group.selector_indices.iter().copied()).collect();
+    let described = groups.iter().flat_map(|group| group.selector_indices.iter().copied());
+    let described: BTreeSet<usize> = collect::set(described);
     for (index, selector) in plan.selectors.iter().enumerate() {
         if !described.contains(&index) && !plan.hides(index) {
             let mut none = GroupView::none(selector.terms_and_place(), index);
@@ -335,8 +336,8 @@ impl View<'_> {
         }
         let processes = snapshot.processes.iter().map(|process| (process.id.pid, process.parent));
         let relatives = sharing::count_relatives(processes);
-        let accounted: BTreeSet<usize> =
-            readings.accounted.iter().flat_map(|one| one.members.iter().copied()).collect();
+        let accounted = readings.accounted.iter().flat_map(|one| one.members.iter().copied());
+        let accounted: BTreeSet<usize> = collect::set(accounted);
         let footprints = readings.footprints.iter().flatten();
         for (&index, footprint) in readings.members.iter().zip(footprints) {
             let totals = &mut of_sets[membership.members[index].index()];
