@@ -4,6 +4,7 @@
 //! *Example:* `--exe web:nginx` never matches, because the path of an executable begins with a slash.
 
 use psstat_core::model::label::excerpt;
+use psstat_core::model::process::LONGEST_COMM;
 use psstat_core::select::matcher::{is_itself_escaped, literal_start};
 use psstat_core::select::selector::{Conditions, Naming, PathPattern, Selector, Source};
 use std::path::Path;
@@ -14,8 +15,8 @@ use thiserror::Error;
 pub enum Mistake {
     /// The text of a `--pattern` is longer than names are.
     #[error(
-        "--pattern {0} never matches a program, because the kernel keeps only {LONGEST_NAME} bytes of \
-         its name: use the first {LONGEST_NAME} bytes, --cmdline or --exe"
+        "--pattern {0} never matches a program, because the kernel keeps only {LONGEST_COMM} bytes of \
+         its name: use the first {LONGEST_COMM} bytes, --cmdline or --exe"
     )]
     LongName(String),
     /// The glob of an `--exe` matches no absolute path.
@@ -70,10 +71,6 @@ pub enum Mistake {
     },
 }
 
-/// The longest name of a process: `TASK_COMM_LEN` without its final NUL (include/linux/sched.h). Those of
-/// kernel threads can be longer in `/proc/PID/stat`.
-const LONGEST_NAME: usize = 15;
-
 /// What can be mounted below `fs/cgroup`: that of version 2 in hybrid mode, those without a controller, and those of
 /// the controllers of version 1, of which several can be mounted together, as in `cpu,cpuacct`.
 const HIERARCHIES: [&str; 4] = ["unified", "systemd", "elogind", "openrc"];
@@ -102,7 +99,7 @@ pub fn correct(selectors: &mut [Selector], sys: &Path, is_v2: impl Fn() -> bool)
     for selector in selectors {
         let Conditions { pattern, exe, .. } = &selector.conditions;
         if let Some(regex) = pattern
-            && literal_length(regex).is_some_and(|length| length > LONGEST_NAME)
+            && literal_length(regex).is_some_and(|length| length > LONGEST_COMM)
         {
             mistakes.push(Mistake::LongName(excerpt(regex).into_owned()));
         }

@@ -34,7 +34,7 @@ pub fn check(bytes: &[u8]) -> bool {
     let mut is_one = is_in;
     match Matcher::of_globs([(0, text)].into_iter()) {
         Ok(matcher) => {
-            is_one = matcher.matches(name).next().is_some();
+            is_one = matcher.is_match(name);
             assert_eq!(is_one, matches(pattern, name, true), "selectors");
             check_start(&of_glob, is_one, name);
         }
@@ -42,7 +42,7 @@ pub fn check(bytes: &[u8]) -> bool {
     }
     match Matcher::of_regexes([(0, text)].into_iter()) {
         Ok(matcher) => {
-            let matches = matcher.matches(name).next().is_some();
+            let matches = matcher.is_match(name);
             check_start(&PathPattern::Regex(text.to_owned()), matches, name);
         }
         Err(error) => check_refusal(&error.to_string()),

@@ -11,7 +11,7 @@
 //! If it also resembles a member, it may belong to the group.
 
 use super::facts::{self, Facts, text_of};
-use super::misses::cures;
+use super::misses::named::cures;
 use super::{GroupView, Row};
 use crate::engine::Sample;
 use crate::kernel::Kernel;

@@ -74,6 +74,10 @@ impl Stat<'_> {
     }
 }
 
+/// The longest name of a program in bytes: `TASK_COMM_LEN` without its final NUL (include/linux/sched.h). That of a
+/// kernel thread can be longer in `/proc/PID/stat`.
+pub const LONGEST_COMM: usize = 15;
+
 /// One process: its CPU clock, and then its `stat`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Process {

@@ -156,6 +156,11 @@ impl Matcher {
         self.set.is_none()
     }
 
+    /// Whether any of the patterns matches `bytes`.
+    pub fn is_match(&self, bytes: &[u8]) -> bool {
+        self.set.as_ref().is_some_and(|set| set.is_match(bytes))
+    }
+
     /// The indices of the selectors whose pattern matches `bytes`, in the order of the patterns.
     pub fn matches(&self, bytes: &[u8]) -> impl Iterator<Item = usize> {
         let matches = self.set.iter().flat_map(|set| set.matches(bytes));

@@ -247,7 +247,7 @@ impl<'c, 'a, L: Lookup> Candidate<'c, 'a, L> {
         let process = &snapshot.processes[self.index];
         if process.id.pid == Pid::INIT {
             let name = snapshot.names.text(process.comm);
-            let matches = |matcher: Matcher| matcher.matches(name).next().is_some();
+            let matches = |matcher: Matcher| matcher.is_match(name);
             let glob = match &selectors[selector].conditions.exe {
                 Some(PathPattern::Glob(glob)) => glob,
                 Some(PathPattern::Regex(regex)) => {
