@@ -15,7 +15,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -263,13 +263,18 @@ def selectors(made: Population) -> list[str]:
 
 
 @contextmanager
-def execd(made: Population) -> Iterator[Read]:
-    resident = Execd(ExecdJob("execd", selectors(made), made.sizes(*made.members)))
+def execd(selectors: list[str], groups: dict[str, int]) -> Iterator[Read]:
+    """A resident psstat. `groups` has a key for each line of a sample."""
+    resident = Execd(ExecdJob("execd", selectors, groups))
     total = Sum()
     try:
         yield lambda: total.add(resident.ask())
     finally:
         resident.stop()
+
+
+def all_groups(made: Population) -> AbstractContextManager[Read]:
+    return execd(selectors(made), made.sizes(*made.members))
 
 
 @contextmanager
@@ -332,7 +337,7 @@ def sum_of_clocks(made: Population) -> Iterator[Read]:
 
 
 PROGRAMS = {
-    "execd": execd,
+    "execd": all_groups,
     "one shot": one_shot,
     "original": original,
     "process-exporter": process_exporter,

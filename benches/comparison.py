@@ -16,13 +16,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
 
 import accuracy
 import peers
-from accuracy import OriginalSum, Read, Sum, compare, exported_cpu, kernel_account, running
+from accuracy import OriginalSum, Read, compare, exported_cpu, kernel_account, running
 from environment import PSSTAT, ROOT, Results, Skipped, Wrong, output_of, say
 from one_shots import OneShot, Psstat
 from peers import Group, Peer, find, installed
@@ -36,7 +36,7 @@ from population import (
     shape,
 )
 from raw import Errors
-from report import table
+from report import measured, table, versions
 from residents import Execd, ExecdJob, ProcessExporter, Resident
 
 DOCUMENT = ROOT / "docs/COMPARISON.md"
@@ -144,12 +144,12 @@ def short_lived(samples: int, results: Results, directory: Path) -> None:
         of_parent = ["--pid", f"short:{group.leader}"]
         of_jobs = ["--pattern", "short:^shortjob$"]
         programs = {
-            "psstat, the parent": stack.enter_context(psstat(of_parent)),
-            "psstat, the children by name": stack.enter_context(psstat(of_jobs)),
+            "psstat, the parent": stack.enter_context(one_group(of_parent)),
+            "psstat, the children by name": stack.enter_context(one_group(of_jobs)),
         }
         if may_have_exit_records():
             key = "psstat, the children by name, `--exit-records`"
-            programs[key] = stack.enter_context(psstat([*of_jobs, "--exit-records"]))
+            programs[key] = stack.enter_context(one_group([*of_jobs, "--exit-records"]))
         if find(ORIGINAL):
             cache = ["--cache-dir", directory, "--cache-name", "original"]
             programs["original psstat"] = OriginalSum([find(ORIGINAL), *cache, *of_parent]).read
@@ -178,7 +178,7 @@ def matched_twice(samples: int, results: Results, directory: Path) -> None:
         made = stack.enter_context(population([load.argument], directory))
         account, _ = stack.enter_context(kernel_account(made.members))
         selectors = ["--pattern", f"{load.name}:^{load.name}$"]
-        programs = {"psstat, by name": stack.enter_context(psstat(selectors))}
+        programs = {"psstat, by name": stack.enter_context(one_group(selectors))}
         group = accuracy.groups_of(made)
         if find(ProcessExporter.program):
             programs["process-exporter"] = stack.enter_context(exporter(group[0], directory))
@@ -195,15 +195,9 @@ def add(results: Results, kind: str, readings: dict[str, accuracy.Readings], nam
         results.add(kind, program=key, **reading.row(name))
 
 
-@contextmanager
-def psstat(selectors: list[str]) -> Iterator[Read]:
-    name = selectors[1].partition(":")[0]
-    resident = Execd(ExecdJob("execd", selectors, {name: 1}))
-    total = Sum()
-    try:
-        yield lambda: total.add(resident.ask())
-    finally:
-        resident.stop()
+def one_group(selectors: list[str]) -> AbstractContextManager[Read]:
+    """A resident psstat with these selectors of one group."""
+    return accuracy.execd(selectors, {selectors[1].partition(":")[0]: 1})
 
 
 @contextmanager
@@ -368,12 +362,8 @@ def tables(path: Path) -> str:
 
 
 def about(machine: dict, path: Path) -> str:
-    virtual = " (virtual machine)" if machine["virtual"] else ""
-    others = ", ".join(f"{name} {version}" for name, version in machine["peers"].items())
     return (
-        f"Measured {machine['date']} at {machine['psstat']}: {machine['processors']} × "
-        f"{machine['processor']}{virtual}, {machine['memory_mib'] / 1024:.0f} GiB, Linux "
-        f"{machine['linux']}, {machine['system']}. {others}.\n\n"
+        f"{measured(machine)}. {versions(machine)}.\n\n"
         f"Raw results: `benches/results/{path.name}`."
     )
 

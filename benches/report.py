@@ -23,15 +23,24 @@ def table(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def about(raw: Raw) -> str:
-    machine = raw.machine
+def measured(machine: dict) -> str:
+    """When, with which psstat and on what machine the results were measured."""
     virtual = " (virtual machine)" if machine["virtual"] else ""
-    peers = ", ".join(f"{name} {version}" for name, version in machine["peers"].items())
     return (
         f"Measured {machine['date']} at {machine['psstat']}: {machine['processors']} × "
         f"{machine['processor']}{virtual}, {machine['memory_mib'] / 1024:.0f} GiB, Linux "
-        f"{machine['linux']}, {machine['system']}, {machine['rustc']}. Debian packages: {peers}."
+        f"{machine['linux']}, {machine['system']}"
     )
+
+
+def versions(machine: dict) -> str:
+    """The other programs, with their versions."""
+    return ", ".join(f"{name} {version}" for name, version in machine["peers"].items())
+
+
+def about(raw: Raw) -> str:
+    machine = raw.machine
+    return f"{measured(machine)}, {machine['rustc']}. Debian packages: {versions(machine)}."
 
 
 def costs(raw: Raw, population: int) -> str:
