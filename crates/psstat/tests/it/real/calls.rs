@@ -103,18 +103,24 @@ fn a_run_opens_no_stat_of_members_that_have_slept() {
     assert_all_there(said.only_line());
     let mut files = opened(&trace, &pids);
     println!("{} files of {} members opened", files.len(), pids.len());
-    // A process may have been moved: this is looked at whenever its age has doubled, and in turn.
-    files.retain(|file| *file != "cgroup");
     assert_eq!(count(&files, "statm"), pids.len(), "{files:?}");
-    // Each process is read again once in 64 samples, by its pid.
-    let most = most_at_once(&pids);
-    assert!(count(&files, "stat") <= most && files.len() <= pids.len() + most, "{files:?}");
+    files.retain(|file| *file != "statm");
+    assert_only_in_turn(&files, &pids);
 }
 
-/// How many of these processes can be read again in one sample.
-fn most_at_once(pids: &[u32]) -> usize {
-    let same = |pid: &u32| pids.iter().filter(|other| *other % 64 == pid % 64).count();
-    pids.iter().map(same).max().unwrap_or(0)
+/// Panics unless these are files of these processes that one sample may open again: each `stat` is read again
+/// once in 64 samples and each `smaps_rollup` once in 1,024, by the pid.
+fn assert_only_in_turn(files: &[&str], pids: &[u32]) {
+    let at_once = |turns: u32| {
+        let same = |pid: &u32| pids.iter().filter(|other| *other % turns == pid % turns).count();
+        pids.iter().map(same).max().unwrap_or(0)
+    };
+    for (file, turns) in [("stat", 64), ("smaps_rollup", 1024)] {
+        assert!(count(files, file) <= at_once(turns), "{file} of {pids:?}: {files:?}");
+    }
+    // A process may have been moved: this is looked at whenever its age has doubled, and in turn.
+    let may_be_opened = |file: &&str| ["stat", "smaps_rollup", "cgroup"].contains(file);
+    assert!(files.iter().all(may_be_opened), "{files:?}");
 }
 
 /// By pid, and by a name, for which all processes are watched.
@@ -150,27 +156,22 @@ fn a_resident_sample_reads_only_statm_of_members_that_have_slept() {
             sample.push_str(line);
             sample.push('\n');
         }
-        let each = |files: fn(&str, &[u32]) -> usize| -> Vec<usize> {
-            samples.iter().map(|trace| files(trace, &pids)).collect()
+        let opened: Vec<_> = samples.iter().map(|trace| opened(trace, &pids)).collect();
+        let read: Vec<_> = samples.iter().map(|trace| read(trace, &pids)).collect();
+        let each = |files: &[Vec<&str>], file| -> Vec<usize> {
+            files.iter().map(|files| count(files, file)).collect()
         };
-        // A process may have been moved: this is looked at whenever its age has doubled, and in turn.
-        let opened = each(|trace, pids| {
-            let files = opened(trace, pids);
-            files.len() - count(&files, "cgroup")
-        });
-        let stat = each(|trace, pids| count(&read(trace, pids), "stat"));
-        let statm = each(|trace, pids| count(&read(trace, pids), "statm"));
-        println!("{selector}: in each sample {opened:?} files opened, {stat:?} stat read");
-        assert_eq!(opened.len(), 1 + 4, "{trace}");
-        assert_eq!((opened[0], stat[0]), (pids.len(), pids.len()), "the first sample reads all");
+        let (stat, statm) = (each(&read, "stat"), each(&read, "statm"));
+        println!("{selector}: in each sample {stat:?} stat and {statm:?} statm read");
+        assert_eq!(samples.len(), 1 + 4, "{trace}");
+        let first = count(&opened[0], "stat");
+        assert_eq!((first, stat[0]), (pids.len(), pids.len()), "the first sample reads all");
         for sample in 3..=4 {
-            // Each process is read again once in 64 samples, by its pid.
-            let (opened, stat, most) = (opened[sample], stat[sample], most_at_once(&pids));
-            assert!(
-                opened <= most && stat <= most,
-                "{opened}, {stat} of {most}, {selector}: {}",
-                samples[sample]
-            );
+            // Those that are open already are read without being opened.
+            let mut again = read[sample].clone();
+            again.retain(|file| *file != "statm");
+            assert_only_in_turn(&opened[sample], &pids);
+            assert_only_in_turn(&again, &pids);
             assert_eq!(statm[sample], pids.len(), "{selector}: {}", samples[sample]);
         }
     }
