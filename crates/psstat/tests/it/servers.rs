@@ -5,6 +5,7 @@
 //! installed.
 #![allow(clippy::unwrap_used, reason = "a test ends by panicking")]
 
+mod alerts;
 mod archive;
 mod dashboards;
 mod http;
@@ -61,6 +62,9 @@ pub const TAGS: [&str; 12] = [
     "h=\"",
     "p_cpu_=1i",
 ];
+
+/// What a query returns: the value of each series, by what distinguishes it.
+type Rows = BTreeMap<String, f64>;
 
 /// A point of InfluxDB: the value of each column, as text.
 type Point = BTreeMap<String, String>;

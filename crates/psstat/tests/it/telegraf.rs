@@ -93,10 +93,6 @@ fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|&word| word.to_owned()).collect()
 }
 
-fn tag<'l>(line: &'l Line, key: &str) -> Option<&'l str> {
-    line.tags.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
-}
-
 #[test]
 fn every_example_delivers_lines() {
     let Some(telegraf) = Telegraf::find() else { return };
@@ -118,7 +114,7 @@ fn every_example_delivers_lines() {
     for name in &names {
         // The second, so that it is known to go on.
         let lines = agent.eventually(name, |agent| {
-            let lines = agent.lines().into_iter().filter(|line| tag(line, "example") == Some(name));
+            let lines = agent.lines().into_iter().filter(|line| line.tag("example") == Some(name));
             Some(lines.collect::<Vec<_>>()).filter(|lines| lines.len() > 3)
         });
         let groups: Vec<&str> = lines.iter().map(Line::name).collect();
@@ -188,7 +184,7 @@ fn the_tag_host_is_that_of_psstat_unless_it_is_empty() {
     agent.start();
     let own = rustix::system::uname().nodename().to_str().unwrap().to_owned();
     for (name, host) in [("default", &*own), ("given", "of-psstat"), ("empty", "of-telegraf")] {
-        assert_eq!(tag(&agent.await_line(name), "host"), Some(host), "{name}");
+        assert_eq!(agent.await_line(name).tag("host"), Some(host), "{name}");
     }
 }
 

@@ -22,6 +22,16 @@ pub struct Answered {
     pub value: f64,
 }
 
+impl Answered {
+    /// What distinguishes a series, the names of metrics and of the job left out.
+    pub fn key(&self) -> String {
+        let labels = ["instance", "process_name", "kind", "output"];
+        let values: Vec<&str> =
+            labels.iter().filter_map(|name| self.labels.get(*name).map(String::as_str)).collect();
+        values.join(" ")
+    }
+}
+
 impl Archive {
     /// Starts one with samples in the format OpenMetrics, each with its time, and with a file of rules.
     /// `None` if Prometheus or its tool is not installed.

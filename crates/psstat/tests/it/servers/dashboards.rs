@@ -2,22 +2,20 @@
 //! psstat measured, and must return what the measurements say.
 #![allow(clippy::unwrap_used, reason = "a test ends by panicking")]
 
+use super::Rows;
+use super::alerts;
 use super::archive::{Answered, Archive};
 use super::influxd::Influxd;
-use super::made_up::{self, METRICS, ODD_NAME, Point, SAMPLES, STEP, Sample};
+use super::made_up::{self, ODD_NAME, Point, SAMPLES, STEP, Sample};
 use super::page;
 use crate::support::{REPOSITORY, is_installed, limit};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The number of the sample with which the time range begins. Those before are there for rates.
 const FIRST: usize = 5;
-
-/// What a query returns: the value of each series, by what distinguishes it.
-type Rows = BTreeMap<String, f64>;
 
 /// A query of a dashboard, with the words that Grafana replaces.
 struct Query {
@@ -385,10 +383,7 @@ fn each_query_of_the_influxql_dashboards_returns_what_psstat_measured() {
         let truth = truth(&points, &[], &choice);
         for query in queries("influxql") {
             let asked = choice.put_into(&query.text, escaped_for_influxql, &words);
-            let found = rows_of_influxdb(
-                &influxd.answer_in_seconds(&asked),
-                query.is_over_time.then_some(end),
-            );
+            let found = influxd.rows(&asked, query.is_over_time.then_some(end));
             truth.check(&query, &asked, &found);
             if choice.hosts.is_none() {
                 // Otherwise a field or a metric has another name.
@@ -408,34 +403,6 @@ fn each_query_of_the_influxql_dashboards_returns_what_psstat_measured() {
             assert_eq!(found, expected, "{asked}");
         }
     }
-}
-
-/// The rows of an answer of InfluxDB: the last value of each series. If a time is given, of those that have it.
-fn rows_of_influxdb(answer: &str, time: Option<i64>) -> Rows {
-    let answer: Value = serde_json::from_str(answer).unwrap();
-    let result = &answer["results"][0];
-    assert!(result["error"].is_null(), "{answer}");
-    let mut rows = Rows::new();
-    for series in result["series"].as_array().into_iter().flatten() {
-        let columns: Vec<String> = series["columns"].as_array().unwrap().iter().map(text).collect();
-        let ours = ["host", "process_name"];
-        for row in series["values"].as_array().unwrap() {
-            let cell = |name: &str| {
-                let at = columns.iter().position(|column| column == name)?;
-                Some(text(&row[at]))
-            };
-            let tag = |name: &str| series["tags"][name].as_str().map(str::to_owned);
-            let key: Vec<String> =
-                ours.iter().filter_map(|name| tag(name).or_else(|| cell(name))).collect();
-            let is_value = |column: &&String| *column != "time" && !ours.contains(&column.as_str());
-            let value = columns.iter().find(is_value).unwrap();
-            let value = &row[columns.iter().position(|column| column == value).unwrap()];
-            if time.is_none_or(|time| row[0] == time) {
-                rows.insert(key.join(" "), value.as_f64().unwrap());
-            }
-        }
-    }
-    rows
 }
 
 fn variable_of<'d>(dashboard: &'d Value, name: &str) -> &'d Value {
@@ -481,7 +448,7 @@ fn each_query_of_the_promql_dashboards_returns_what_psstat_measured() {
                 false => server.at(&asked, end),
             };
             let found = answered.into_iter().filter(|series| series.time == end);
-            let found: Rows = found.map(|series| (key(&series), series.value)).collect();
+            let found: Rows = found.map(|series| (series.key(), series.value)).collect();
             truth.check(&query, &asked, &found);
             if choice.hosts.is_none() {
                 // Otherwise a field or a metric has another name.
@@ -507,15 +474,7 @@ fn each_query_of_the_promql_dashboards_returns_what_psstat_measured() {
             assert_eq!(found, expected, "{asked}");
         }
     }
-    alerts_of_these_hosts(&server, end);
-}
-
-/// What distinguishes a series, the names of metrics and of the job left out.
-fn key(series: &Answered) -> String {
-    let labels = ["instance", "process_name", "kind", "output"];
-    let values: Vec<&str> =
-        labels.iter().filter_map(|name| series.labels.get(*name).map(String::as_str)).collect();
-    values.join(" ")
+    alerts::of_these_hosts(&server, end);
 }
 
 /// What psstat says about itself in the last sample of each chosen host.
@@ -532,196 +491,11 @@ fn about(samples: &[Sample], choice: &Choice) -> Vec<(String, Rows)> {
             let mut labels = sample.labels.clone();
             labels.insert("instance".to_owned(), (*host).to_owned());
             let answered = Answered { labels, time: 0, value: sample.value };
-            (key(&answered), answered.value)
+            (answered.key(), answered.value)
         };
         of.map(row).collect()
     };
     names.map(|name| (name.to_owned(), rows(name))).into()
-}
-
-/// The conditions of the alerts, as Prometheus has read them.
-fn alerts_of_these_hosts(server: &Archive, end: i64) {
-    let expected: BTreeMap<&str, &[&str]> = BTreeMap::from([
-        ("PsstatGroupDown", &["beta db"] as &[&str]),
-        ("PsstatGroupNotMeasured", &["alpha jobs"]),
-        ("PsstatGroupCpu", &["alpha busy"]),
-        ("PsstatGroupMemory", &["alpha busy"]),
-        ("PsstatGroupRestarts", &["alpha loop"]),
-        ("PsstatPageOld", &["beta"]),
-        ("PsstatPageMissing", &["gone psstat.prom"]),
-    ]);
-    let rules = server.rules();
-    let names: BTreeSet<&str> = rules.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, expected.keys().copied().collect());
-    for (name, query) in &rules {
-        let found: Vec<String> = server.at(query, end).iter().map(key).collect();
-        assert_eq!(found, expected[name.as_str()], "{name}: {query}");
-    }
-    // Each half of an alert that needs one of two fields.
-    let (_, restarts) = rules.iter().find(|(name, _)| name == "PsstatGroupRestarts").unwrap();
-    let halves: Vec<&str> = restarts.split(" or ").collect();
-    assert_eq!(halves.len(), 2);
-    for half in halves {
-        let found: Vec<String> = server.at(half, end).iter().map(key).collect();
-        assert_eq!(found, ["alpha loop"], "{half}");
-    }
-}
-
-#[test]
-fn the_alerts_for_prometheus_pass_their_own_tests() {
-    if !is_installed("promtool") {
-        return;
-    }
-    let alerts = Path::new(REPOSITORY).join("alerts");
-    for arguments in
-        [["check", "rules", "psstat.rules.yml"], ["test", "rules", "psstat.rules.test.yml"]]
-    {
-        let mut promtool = Command::new("promtool");
-        let output = limit::output(promtool.args(arguments).current_dir(&alerts)).unwrap();
-        assert!(output.status.success(), "{arguments:?}: {output:?}");
-    }
-    // The samples of these tests are made up. Their names are psstat's.
-    let known: BTreeSet<&str> = METRICS.iter().map(|(_, metric)| *metric).collect();
-    let tests = std::fs::read_to_string(alerts.join("psstat.rules.test.yml")).unwrap();
-    let series: Vec<&str> =
-        tests.split("series: '").skip(1).map(|rest| rest.split('{').next().unwrap()).collect();
-    assert!(series.len() > 15, "{series:?}");
-    for name in series.into_iter().filter(|name| name.starts_with("psstat_")) {
-        let others = ["psstat_group_unmeasured", "psstat_build_info"];
-        assert!(known.contains(name) || others.contains(&name), "{name}");
-    }
-}
-
-/// The statements of a file of InfluxQL, without comments.
-fn statements(name: &str) -> Vec<String> {
-    let text = std::fs::read_to_string(Path::new(REPOSITORY).join("alerts").join(name)).unwrap();
-    let lines = text.lines().filter(|line| !line.trim_start().starts_with("--"));
-    let text: String = lines.map(|line| format!("{line}\n")).collect();
-    text.split(';').map(|statement| statement.trim().to_owned()).collect()
-}
-
-#[test]
-fn the_alerts_for_influxdb_find_what_is_wrong() {
-    let Some(influxd) = Influxd::start() else { return };
-    let samples = made_up::lines();
-    influxd.write(made_up::dated(&samples, made_up::now()).as_bytes());
-    let queries = statements("psstat.influxql");
-    let expected: [(&str, &[&str]); 7] = [
-        ("down", &["beta db"]),
-        // `gone web` has had no line for longer than this query looks back.
-        ("not_measured", &["alpha jobs"]),
-        ("cpu_above_2_cores", &["alpha busy"]),
-        ("memory_above_half", &["alpha busy"]),
-        ("started_again_and_again", &["alpha loop"]),
-        ("replaced_again_and_again", &["alpha loop"]),
-        ("host_is_silent", &["gone"]),
-    ];
-    assert_eq!(queries.len(), expected.len());
-    let found = |query: &str| -> Vec<String> {
-        rows_of_influxdb(&influxd.answer_in_seconds(query), None).into_keys().collect()
-    };
-    for (query, (alert, expected)) in queries.iter().zip(expected) {
-        assert!(query.contains(&format!(" AS \"{alert}\" ")), "{alert}: {query}");
-        assert_eq!(found(query), expected, "{query}");
-    }
-    // All in one request, as the document does it, comments included.
-    let all =
-        std::fs::read_to_string(Path::new(REPOSITORY).join("alerts/psstat.influxql")).unwrap();
-    let answer: Value = serde_json::from_str(&influxd.answer(&all)).unwrap();
-    let results = answer["results"].as_array().unwrap();
-    assert!(results.len() == 7 && results.iter().all(|one| one["error"].is_null()), "{answer}");
-    // The same from one value per minute. The continuous query comes more often here, and looks further back.
-    let [statement] = &*statements("psstat-1m.influxql") else { panic!("one statement") };
-    let often = statement.replace("RESAMPLE EVERY 1m FOR 5m", "RESAMPLE EVERY 1s FOR 40m");
-    assert_ne!(&often, statement);
-    for statement in
-        [statement.clone(), "DROP CONTINUOUS QUERY \"psstat_1m\" ON \"x\"".to_owned(), often]
-    {
-        let answer = influxd.tell(&statement.replace("ON \"telegraf\"", "ON \"x\""));
-        assert!(!answer.contains("error"), "{answer}");
-    }
-    influxd.wait_for("SELECT * FROM \"psstat_1m\"");
-    for (query, (alert, expected)) in queries.iter().zip(expected) {
-        let of_minutes = query
-            .replace("FROM \"psstat\"", "FROM \"psstat_1m\"")
-            .replace("now() - 3m", "now() - 4m");
-        assert_ne!(query, &of_minutes);
-        let expected = if alert == "replaced_again_and_again" { &[] } else { expected };
-        assert_eq!(found(&of_minutes), expected, "{of_minutes}");
-    }
-}
-
-/// Lines of a group whose number of processes is known, each so many seconds old.
-fn aged(group: &str, lines: &[(u64, i64)]) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let line = |(processes, age): &(u64, i64)| {
-        let time = now.cast_signed() - age;
-        format!("psstat,host=h,process_name={group} n_proc={processes}i {time}000000000\n")
-    };
-    lines.iter().map(line).collect()
-}
-
-#[test]
-fn the_alerts_for_influxdb_wait_and_end() {
-    let Some(influxd) = Influxd::start() else { return };
-    let all_the_time = |processes: u64, step: usize| -> Vec<(u64, i64)> {
-        (10..=600).step_by(step).map(|age| (processes, age)).collect()
-    };
-    let groups: [(&str, &[(u64, i64)]); 11] = [
-        ("up", &all_the_time(4, 10)),
-        ("down", &all_the_time(0, 10)),
-        ("down-each-minute", &all_the_time(0, 60)),
-        ("down-for-a-minute", &[(0, 10), (0, 30), (0, 50), (0, 80)]),
-        // The first line after a boot, and the first lines.
-        ("one-line", &[(0, 5)]),
-        ("two-lines", &[(0, 5), (0, 15)]),
-        // Restarted while the line was taken, and for longer.
-        ("restarted", &[(4, 65), (4, 55), (4, 45), (4, 35), (4, 25), (4, 15), (0, 5)]),
-        (
-            "restarted-for-a-minute",
-            &[(4, 130), (0, 110), (0, 90), (0, 70), (0, 50), (4, 30), (4, 10)],
-        ),
-        ("late", &[(4, 200), (4, 240)]),
-        ("ended", &[(4, 420), (4, 720)]),
-        ("ended-long-ago", &[(4, 1000), (4, 1100)]),
-    ];
-    for (group, lines) in groups {
-        influxd.write(aged(group, lines).as_bytes());
-    }
-    let queries = statements("psstat.influxql");
-    let found = |alert: &str| -> Vec<String> {
-        let query = queries.iter().find(|query| query.contains(&format!(" AS \"{alert}\" ")));
-        rows_of_influxdb(&influxd.answer_in_seconds(query.unwrap()), None).into_keys().collect()
-    };
-    assert_eq!(found("down"), ["h down", "h down-each-minute", "h down-for-a-minute"]);
-    assert_eq!(found("not_measured"), ["h ended"]);
-    assert_eq!(found("host_is_silent"), [""; 0]);
-}
-
-/// One line every two minutes is too few for the 8, and enough for 4.
-#[test]
-fn the_alerts_for_influxdb_fire_up_to_the_interval_that_they_name() {
-    let Some(influxd) = Influxd::start() else { return };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs().cast_signed();
-    for interval in [10_i64, 60, 70, 120, 180] {
-        // The next line would be there, but comes ten seconds late.
-        for at in 1..1200 / interval {
-            let time = now - 10 - at * interval;
-            let line =
-                format!("psstat,host=h,process_name=every-{interval} p_cpu=3 {time}000000000");
-            influxd.write(line.as_bytes());
-        }
-    }
-    let queries = statements("psstat.influxql");
-    let query = queries.iter().find(|query| query.contains("cpu_above_2_cores")).unwrap();
-    let found = |minutes: &str| -> Vec<String> {
-        let query = query.replace(">= 8", minutes);
-        rows_of_influxdb(&influxd.answer_in_seconds(&query), None).into_keys().collect()
-    };
-    assert_eq!(found(">= 8"), ["h every-10", "h every-60", "h every-70"]);
-    assert_eq!(found(">= 4"), ["h every-10", "h every-120", "h every-60", "h every-70"]);
-    let all = ["h every-10", "h every-120", "h every-180", "h every-60", "h every-70"];
-    assert_eq!(found(">= 2"), all);
 }
 
 #[test]

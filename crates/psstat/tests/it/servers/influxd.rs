@@ -1,7 +1,9 @@
 //! A real InfluxDB 1.x.
+#![allow(clippy::unwrap_used, reason = "a test ends by panicking")]
 
 use super::process::{Ports, Program, Server, until};
-use super::{Point, http, json};
+use super::{Point, Rows, http, json};
+use serde_json::Value;
 use std::path::Path;
 
 const INFLUXD: Program<'_> = Program { name: "influxd", arguments: &arguments, ready: "/ping" };
@@ -47,9 +49,34 @@ impl Influxd {
         self.server.page(&format!("/query?db=x&q={}", http::parameter(query)))
     }
 
-    /// The same, with times in seconds since 1970.
-    pub fn answer_in_seconds(&self, query: &str) -> String {
-        self.server.page(&format!("/query?db=x&epoch=s&q={}", http::parameter(query)))
+    /// The rows of the answer to a query: the last value of each series. If a time is given, in seconds since 1970,
+    /// of those that have it.
+    pub fn rows(&self, query: &str, time: Option<i64>) -> Rows {
+        let answer = self.server.page(&format!("/query?db=x&epoch=s&q={}", http::parameter(query)));
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        let result = &answer["results"][0];
+        assert!(result["error"].is_null(), "{answer}");
+        let mut rows = Rows::new();
+        for series in result["series"].as_array().into_iter().flatten() {
+            let columns: Vec<String> =
+                series["columns"].as_array().unwrap().iter().map(text).collect();
+            let ours = ["host", "process_name"];
+            for row in series["values"].as_array().unwrap() {
+                let cell = |name: &str| {
+                    let at = columns.iter().position(|column| column == name)?;
+                    Some(text(&row[at]))
+                };
+                let tag = |name: &str| series["tags"][name].as_str().map(str::to_owned);
+                let key: Vec<String> =
+                    ours.iter().filter_map(|name| tag(name).or_else(|| cell(name))).collect();
+                let is_value = |column: &String| column != "time" && !ours.contains(&&**column);
+                let value = &row[columns.iter().position(is_value).unwrap()];
+                if time.is_none_or(|time| row[0] == time) {
+                    rows.insert(key.join(" "), value.as_f64().unwrap());
+                }
+            }
+        }
+        rows
     }
 
     /// The response to a statement that changes something.
@@ -80,4 +107,8 @@ impl Influxd {
         points.sort();
         points
     }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("no text: {value}")).to_owned()
 }

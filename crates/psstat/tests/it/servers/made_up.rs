@@ -243,10 +243,14 @@ pub fn time(end: i64, at: usize) -> i64 {
     end - STEP * i64::try_from(SAMPLES - 1 - at).unwrap()
 }
 
+/// Seconds since 1970.
+pub fn clock() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs().cast_signed()
+}
+
 /// The newest time that can be that of the last sample.
 pub fn now() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs().cast_signed();
-    now / STEP * STEP
+    clock() / STEP * STEP
 }
 
 /// The lines with times of their own: the last one is taken at that time.

@@ -26,7 +26,12 @@ pub enum Number {
 impl Line {
     /// The group.
     pub fn name(&self) -> &str {
-        &self.tags.iter().find(|(key, _)| key == "process_name").expect("process_name").1
+        self.tag("process_name").expect("process_name")
+    }
+
+    /// The value of a tag.
+    pub fn tag(&self, key: &str) -> Option<&str> {
+        self.tags.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
     }
 
     pub fn p_cpu(&self) -> Option<f64> {
