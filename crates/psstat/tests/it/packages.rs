@@ -371,6 +371,7 @@ fn in_sandbox(mode: &str, what: &str) -> Output {
         .args([packages.deb.file_name().unwrap(), packages.rpm.file_name().unwrap()])
         .args(["-C", REPOSITORY, "README.md", "docs/DASHBOARDS.md"])
         .args(["-C", &format!("{PACKAGE}/tests/it/packages"), "checks.py", "telegraf.py"])
+        .args(["-C", &format!("{PACKAGE}/tests/systemd"), "harness.py"])
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();

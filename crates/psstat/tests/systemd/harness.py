@@ -24,10 +24,14 @@ def require(condition, text):
 
 def run(*command, **options):
     """Runs a command that must succeed; gives its output."""
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=PATIENCE, stdin=subprocess.DEVNULL, **options
+    options = {"timeout": PATIENCE, **options}
+    if "input" not in options:
+        options.setdefault("stdin", subprocess.DEVNULL)
+    done = subprocess.run(command, capture_output=True, text=True, **options)
+    require(
+        done.returncode == 0,
+        f"{command} ended with {done.returncode}: {done.stderr.strip()} {done.stdout.strip()}",
     )
-    require(done.returncode == 0, f"{command} failed: {done.stderr.strip()}")
     return done.stdout
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Installs, tries and removes psstat's packages, or does what README says. Runs as root on a machine
 that may be thrown away, with a systemd (tests/systemd/sandbox), as checks.py deb|rpm|readme|service, in a
-directory that holds the packages, README.md and telegraf.py.
+directory that holds the packages, README.md, telegraf.py and harness.py (tests/systemd).
 
 Prints one line per check, `ok NAME` or `not ok NAME: what was wrong`, and ends with status 0 where
 all are ok. The checks of a run build on each other: after the first that fails it ends.
@@ -19,9 +19,9 @@ import subprocess
 import sys
 import time
 
+from harness import PATIENCE, Wrong, eventually, require, run
+
 HERE = pathlib.Path(__file__).parent
-# Everything that is waited for comes within a moment or, on a crowded machine, a few.
-PATIENCE = 300.0
 NOBODY = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--")
 EXAMPLES = pathlib.Path("/usr/share/doc/psstat/examples")
 SNIPPETS = (
@@ -97,39 +97,6 @@ FOLDERS_LEFT_BY_RPM = {
 }
 
 # ---- Running things -----------------------------------------------------------------------------
-
-
-class Wrong(Exception):
-    """What a check found wrong."""
-
-
-def require(condition, text):
-    if not condition:
-        raise Wrong(text)
-
-
-def run(*command, **options):
-    """Runs a command that must succeed; gives its output."""
-    options = {"timeout": PATIENCE, **options}
-    if "input" not in options:
-        options.setdefault("stdin", subprocess.DEVNULL)
-    done = subprocess.run(command, capture_output=True, text=True, **options)
-    require(
-        done.returncode == 0,
-        f"{command} ended with {done.returncode}: {done.stderr.strip()} {done.stdout.strip()}",
-    )
-    return done.stdout
-
-
-def eventually(what, question):
-    """Waits until the question is answered by something true, and gives that."""
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        answer = question()
-        if answer:
-            return answer
-        require(time.monotonic() < deadline, f"never happened: {what}")
-        time.sleep(0.05)
 
 
 def systemctl(*arguments):
