@@ -35,13 +35,17 @@ pub(super) fn all<'a>(
     all.map(|(&pid, facts)| (pid, facts)).collect()
 }
 
-/// How one condition is checked: whether a process meets it, and the value that it has instead.
+/// How one condition is checked: whether a process meets it, and the value that it has instead, if that may be
+/// read.
 pub(super) struct Check<'c> {
     pub(super) name: &'static str,
     pub(super) wanted: String,
-    pub(super) meets: Box<dyn Fn(&Facts) -> bool + 'c>,
-    pub(super) value: Box<dyn Fn(&Facts) -> String + 'c>,
+    pub(super) meets: Of<'c, bool>,
+    pub(super) value: Of<'c, Option<String>>,
 }
+
+/// Something of a process.
+type Of<'c, T> = Box<dyn Fn(&Facts) -> T + 'c>;
 
 pub(super) fn checks<'c>(
     conditions: &'c Conditions,
@@ -54,7 +58,7 @@ pub(super) fn checks<'c>(
             name: "name",
             wanted: format!("pattern {text}"),
             meets: Box::new(move |facts| matches(&facts.name)),
-            value: Box::new(|facts| facts.name.clone()),
+            value: Box::new(|facts| Some(facts.name.clone())),
         });
     }
     if let Some(text) = conditions.cmdline.as_deref() {
@@ -65,7 +69,7 @@ pub(super) fn checks<'c>(
             meets: Box::new(move |facts| {
                 facts.command.as_ref().is_some_and(|command| matches(command))
             }),
-            value: Box::new(|facts| facts.command.clone().unwrap_or_else(|| "unreadable".into())),
+            value: Box::new(|facts| facts.command.clone()),
         });
     }
     if let Some(pattern) = &conditions.exe {
@@ -74,20 +78,20 @@ pub(super) fn checks<'c>(
             name: "executable",
             wanted: format!("{} {pattern}", pattern.key("exe", "exe_regex")),
             meets: Box::new(move |facts| facts.exe.as_ref().is_some_and(|exe| matches(exe))),
-            value: Box::new(|facts| facts.exe.clone().unwrap_or_else(|| "unreadable".into())),
+            value: Box::new(|facts| facts.exe.clone()),
         });
     }
     if let Some(user) = &conditions.user {
-        let name_of = |facts: &Facts| match facts.user {
-            Some(uid) => around.users.get(&uid).cloned().unwrap_or_else(|| uid.to_string()),
-            None => String::from("unknown"),
+        let name_of = |facts: &Facts| {
+            let uid = facts.user?;
+            Some(around.users.get(&uid).cloned().unwrap_or_else(|| uid.to_string()))
         };
         checks.push(Check {
             name: "user",
             wanted: format!("user {user}"),
             meets: Box::new(move |facts| match user {
                 User::Id(uid) => facts.user == Some(uid.0),
-                User::Named(name) => name_of(facts) == *name,
+                User::Named(name) => name_of(facts).as_ref() == Some(name),
             }),
             value: Box::new(name_of),
         });

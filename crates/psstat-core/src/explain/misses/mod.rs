@@ -463,6 +463,14 @@ mod tests {
             named(103, "*/sudo"),
             "process 103 is su, and its executable is /usr/bin/su, which exe */sudo does not match"
         );
+        let hidden = Facts { exe: None, ..facts[&Pid::new(103)].clone() };
+        let hidden = BTreeMap::from([(Pid::new(103), hidden)]);
+        let mut selector = Selector::new(Label::new(b"x"), Source::Pid(Pid::new(103)));
+        selector.conditions.exe = text("*/sudo").map(PathPattern::Glob);
+        assert_eq!(
+            misses(&selector, Some(Ok(Pid::new(103))), &only(&hidden)),
+            ["process 103 is su, and its executable cannot be read"]
+        );
         let reason = "pid file /run/x.pid: not found".to_owned();
         let selector = Selector::new(None, Source::PidFile(b"/run/x.pid".to_vec()));
         assert_eq!(misses(&selector, Some(Err(reason.clone())), &around), [reason]);

@@ -6,7 +6,7 @@ use crate::explain::facts::{Facts, text_of};
 use crate::model::units::Pid;
 use crate::select::selector::Selector;
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 /// What is wrong with the process that a selector names by its pid.
@@ -36,13 +36,11 @@ pub(super) fn near_named(
         return;
     };
     for check in checks(&selector.conditions, around).iter().filter(|check| !(check.meets)(facts)) {
-        said.push(format!(
-            "process {pid} is {}, and its {} is {}, which {} does not match",
-            facts.name,
-            check.name,
-            (check.value)(facts),
-            check.wanted
-        ));
+        let value = match (check.value)(facts) {
+            Some(value) => format!("is {value}, which {} does not match", check.wanted),
+            None => "cannot be read".to_string(),
+        };
+        said.push(format!("process {pid} is {}, and its {} {value}", facts.name, check.name));
     }
 }
 

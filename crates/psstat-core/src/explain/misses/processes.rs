@@ -52,11 +52,15 @@ pub(super) fn near_processes(
             };
             let found: Vec<(Pid, &Facts)> = all(around, fails_only_this);
             if !found.is_empty() {
+                let with_value = |facts: &Facts| {
+                    let value = (check.value)(facts).unwrap_or_else(|| "unreadable".to_string());
+                    format!("{} ({value})", facts.name)
+                };
                 said.push(format!(
                     "{} would match but for the {}: {}",
                     processes(found.len()),
                     check.name,
-                    examples(&found, |facts| format!("{} ({})", facts.name, (check.value)(facts)))
+                    examples(&found, with_value)
                 ));
             }
         }
