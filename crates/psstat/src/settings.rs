@@ -656,8 +656,11 @@ pub fn max_groups(number: i64) -> Result<usize, ValueError> {
 
 /// Finds a user by name or uid. One that is not known is looked up again in each sample.
 pub fn user(text: &str, surroundings: &Surroundings) -> User {
-    let uid = (surroundings.find_user)(text).or_else(|| text.parse().ok().map(Uid));
-    uid.map_or_else(|| User::Named(text.to_owned()), User::Id)
+    let id = (surroundings.find_user)(text);
+    match text.parse() {
+        Ok(uid) if id.is_none() => User::Id(Uid(uid)),
+        _ => User::Named { name: text.to_owned(), id },
+    }
 }
 
 /// The systemd units that a name or glob means.

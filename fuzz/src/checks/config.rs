@@ -242,7 +242,6 @@ fn meant(key: &str, value: &toml::Value) -> String {
     match (key, value) {
         ("systemd", _) => systemd::expand(&text),
         ("cgroup", _) => text.trim_matches('/').to_owned(),
-        ("user", _) if text == "www-data" => "33".to_owned(),
         ("user", toml::Value::String(_)) => text.parse().map_or(text, |uid: u32| uid.to_string()),
         _ => text,
     }
@@ -266,7 +265,7 @@ fn value_of(key: &str, selector: &Selector) -> Option<String> {
         ("exe", _) => exe(true),
         ("exe_regex", _) => exe(false),
         ("user", _) => Some(match conditions.user.as_ref()? {
-            User::Named(name) => name.clone(),
+            User::Named { name, .. } => name.clone(),
             User::Id(uid) => uid.0.to_string(),
         }),
         _ => None,

@@ -176,7 +176,7 @@ fn selector(bytes: &mut Bytes<'_>) -> Selector {
             0 => conditions.cmdline = Some("a".to_owned()),
             1 => conditions.exe = Some(path(bytes, &["*a*", ".a"])),
             2 => conditions.user = Some(User::Id(Uid(bytes.below(3) as u32))),
-            3 => conditions.user = Some(User::Named("named".to_owned())),
+            3 => conditions.user = Some(User::named("named")),
             4 => conditions.pattern = Some(".*".to_owned()),
             _ => conditions.pattern = Some("^a|b".to_owned()),
         }

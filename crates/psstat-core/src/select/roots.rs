@@ -180,7 +180,9 @@ impl<'a> Conditional<'a> {
     fn with_user(&self, user: Uid) -> Rc<[usize]> {
         let selectors = self.selectors.iter().enumerate();
         selectors
-            .filter(|(_, selector)| selector.conditions.user == Some(User::Id(user)))
+            .filter(|(_, selector)| {
+                selector.conditions.user.as_ref().and_then(User::id) == Some(user)
+            })
             .map(|(index, _)| index)
             .collect()
     }

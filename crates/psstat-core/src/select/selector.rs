@@ -137,8 +137,28 @@ pub struct Conditions {
 pub enum User {
     /// The user with this id.
     Id(Uid),
-    /// The user with this name, whose id is not known yet. No process is known to be his.
-    Named(String),
+    /// The user with this name.
+    Named {
+        /// The name.
+        name: String,
+        /// The user's id. `None` if it is not known yet: then no process is known to be his.
+        id: Option<Uid>,
+    },
+}
+
+impl User {
+    /// The user's id, if it is known.
+    pub fn id(&self) -> Option<Uid> {
+        match self {
+            User::Id(id) => Some(*id),
+            User::Named { id, .. } => *id,
+        }
+    }
+
+    /// The user with this name, whose id is not known.
+    pub fn named(name: &str) -> User {
+        User::Named { name: name.to_string(), id: None }
+    }
 }
 
 impl Conditions {
@@ -287,7 +307,7 @@ impl fmt::Display for User {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             User::Id(uid) => write!(f, "{}", uid.0),
-            User::Named(name) => f.write_str(name),
+            User::Named { name, .. } => f.write_str(name),
         }
     }
 }

@@ -139,10 +139,10 @@ impl Selectors {
         let mut unknown = Vec::new();
         for (index, selector) in self.list.iter_mut().enumerate() {
             let user = &mut selector.conditions.user;
-            let Some(User::Named(name)) = user else { continue };
-            match find(name) {
-                Some(uid) => *user = Some(User::Id(uid)),
-                None => unknown.push((index, name.clone())),
+            let Some(User::Named { name, id: id @ None }) = user else { continue };
+            *id = find(name);
+            if id.is_none() {
+                unknown.push((index, name.clone()));
             }
         }
         unknown

@@ -457,7 +457,7 @@ tags = { env = 'live', tier = '1' }
                 "b: pattern x",
                 "(by their own names): pid 7",
                 "a: pattern y",
-                "(by their own names): user 33"
+                "(by their own names): user www-data"
             ]
         );
         assert_eq!(
@@ -727,7 +727,7 @@ tags = { env = 'live', tier = '1' }
 
         let both = job(&["--pid", "x:7", "--wait=1500ms", "--tag", "env=cli", "--host", "typed"]);
         let selectors: Vec<String> = both.plan.selectors.iter().map(Selector::to_string).collect();
-        assert_eq!(selectors, ["web: pattern nginx, user 33", "x: pid 7"]);
+        assert_eq!(selectors, ["web: pattern nginx, user www-data", "x: pid 7"]);
         assert_eq!(spelt(&both, 0), ["host=typed", "env=cli", "team=a", "tier=1"]);
         assert_eq!(spelt(&both, 1), ["host=typed", "env=cli", "team=a"]);
         assert_eq!(both.baseline, Baseline::Wait(Duration::from_millis(1500)));
@@ -757,7 +757,7 @@ tags = { env = 'live', tier = '1' }
 
     #[test]
     fn options_before_and_after_a_command_mean_the_same() {
-        let expected = "web: pattern nginx, user 33;(by their own names): pid 7;";
+        let expected = "web: pattern nginx, user www-data;(by their own names): pid 7;";
         for args in [
             &["check", "--config=web.toml", "--pid=7"][..],
             &["--config", "web.toml", "check", "--pid", "7"],
@@ -768,8 +768,7 @@ tags = { env = 'live', tier = '1' }
             assert_eq!(summary(args), expected, "{args:?}");
         }
         let both = ["--pid=1", "--config=none.toml", "check", "--pid=2", "--config=web.toml"];
-        let expected =
-            "web: pattern nginx, user 33;(by their own names): pid 1;(by their own names): pid 2;";
+        let expected = "web: pattern nginx, user www-data;(by their own names): pid 1;(by their own names): pid 2;";
         assert_eq!(summary(&both), expected, "the last --config wins, selectors add up");
         let typed = [
             "--pid=1",

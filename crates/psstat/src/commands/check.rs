@@ -139,8 +139,8 @@ fn summary(job: &Job, looked_up: &Plan, counted: Option<&Counted>) -> String {
         let place = selector.place.as_ref().map_or_else(String::new, |place| format!(" ({place})"));
         text += &format!("  {selector}{place}\n");
         let known = looked_up.selectors[index].conditions.user.as_ref();
-        if let (Some(typed), Some(known)) = (&selector.conditions.user, known) {
-            text += &format!("    user: {}\n", user(typed, known));
+        if let Some(known) = known {
+            text += &format!("    user: {}\n", user(known));
         }
         let parts = parts(plan, selector);
         if parts > 1 {
@@ -182,12 +182,12 @@ fn list(files: &[PathBuf]) -> String {
     text
 }
 
-/// The name and the id of a user. `known` is what has been found out.
-fn user(typed: &User, known: &User) -> String {
-    match (typed, known) {
-        (User::Named(name), User::Id(uid)) => format!("{name}, uid {}", uid.0),
-        (_, User::Named(name)) => format!("{name} is unknown"),
-        (_, User::Id(uid)) => match users::name_of(*uid) {
+/// The name and the id of a user.
+fn user(user: &User) -> String {
+    match user {
+        User::Named { name, id: Some(uid) } => format!("{name}, uid {}", uid.0),
+        User::Named { name, id: None } => format!("{name} is unknown"),
+        User::Id(uid) => match users::name_of(*uid) {
             Some(name) => format!("{name}, uid {}", uid.0),
             None => format!("uid {}, without a name in {}", uid.0, users::passwd().display()),
         },
@@ -313,11 +313,11 @@ mod tests {
 
     #[test]
     fn a_user_has_name_and_id() {
-        let named = |name: &str| User::Named(name.to_owned());
-        assert_eq!(user(&named("web"), &User::Id(Uid(33))), "web, uid 33");
-        assert_eq!(user(&named("web"), &named("web")), "web is unknown");
-        assert_eq!(user(&User::Id(Uid(0)), &User::Id(Uid(0))), "root, uid 0");
-        let said = user(&User::Id(Uid(4_000_000_007)), &User::Id(Uid(4_000_000_007)));
+        let known = User::Named { name: "web".to_owned(), id: Some(Uid(33)) };
+        assert_eq!(user(&known), "web, uid 33");
+        assert_eq!(user(&User::named("web")), "web is unknown");
+        assert_eq!(user(&User::Id(Uid(0))), "root, uid 0");
+        let said = user(&User::Id(Uid(4_000_000_007)));
         assert!(said.starts_with("uid 4000000007, without a name in "), "{said}");
     }
 }

@@ -492,7 +492,7 @@ mod tests {
                 "one: pid 1",
                 "(by their own names): systemd postgresql@*, pattern postgres, user 7",
                 "(by their own names): cgroup user.slice/*",
-                "php: cmdline --fpm, user 33",
+                "php: cmdline --fpm, user www-data",
             ]
         );
         let label = |text: &str| Label::lossy(text.as_bytes());

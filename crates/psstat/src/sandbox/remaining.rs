@@ -25,8 +25,9 @@ impl Remaining<'_> {
     /// Whether it runs getent(1), which reads any file, loads libraries and asks servers: if it has a user
     /// whose id is not known yet.
     pub fn asks_getent(&self) -> bool {
-        let is_unknown =
-            |selector: &Selector| matches!(selector.conditions.user, Some(User::Named(_)));
+        let is_unknown = |selector: &Selector| {
+            matches!(selector.conditions.user, Some(User::Named { id: None, .. }))
+        };
         self.plan.selectors.iter().any(is_unknown)
     }
 

@@ -90,8 +90,8 @@ pub(super) fn checks<'c>(
             name: "user",
             wanted: format!("user {user}"),
             meets: Box::new(move |facts| match user {
-                User::Id(uid) => facts.user == Some(uid.0),
-                User::Named(name) => name_of(facts).as_ref() == Some(name),
+                User::Id(uid) | User::Named { id: Some(uid), .. } => facts.user == Some(uid.0),
+                User::Named { name, id: None } => name_of(facts).as_ref() == Some(name),
             }),
             value: Box::new(name_of),
         });

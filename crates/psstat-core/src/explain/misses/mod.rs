@@ -216,7 +216,7 @@ mod tests {
         let said = said_of(Conditions { exe, ..Conditions::default() });
         let near = "1 process matches in another case: 100 /usr/lib/postgresql/15/bin/postgres";
         assert!(said.contains(near), "{said}");
-        let user = Some(User::Named("Postgres".to_owned()));
+        let user = Some(User::named("Postgres"));
         let said = said_of(Conditions { user, ..Conditions::default() });
         assert_eq!(said, "there is no user Postgres\nthere is a user postgres, who has 1 process");
         let said = self::said(&Selector::new(None, Source::Unit("Nginx.service".to_owned())));
@@ -352,7 +352,7 @@ mod tests {
             "\"^su \" ends with a space and \" /usr/bin/su\" begins with a space, which must match too: \
              remove the spaces. Without them, 1 process matches: 103 su"
         );
-        let user = |name: &str| Some(User::Named(name.to_owned()));
+        let user = |name: &str| Some(User::named(name));
         let nobody = of(Conditions { user: user("kafka "), ..Conditions::default() });
         assert_eq!(nobody, "there is no user \"kafka \", which ends with a space");
         let reason = "pid file /run/x.pid : not found".to_owned();

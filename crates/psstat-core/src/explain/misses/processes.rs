@@ -106,7 +106,11 @@ fn of_others(taken: &[(Pid, &Facts)], around: &Surroundings<'_>) -> String {
 
 fn near_users(user: &User, around: &Surroundings<'_>, said: &mut Vec<String>) {
     let typed = match user {
-        User::Named(name) => name,
+        User::Named { name, id: Some(uid) } => {
+            said.push(format!("no process runs as the user {name} (uid {})", uid.0));
+            return;
+        }
+        User::Named { name, id: None } => name,
         User::Id(uid) => match around.users.get(&uid.0) {
             Some(name) => {
                 said.push(format!("no process runs as the user {name} (uid {})", uid.0));

@@ -55,7 +55,7 @@ pub(super) fn near_without_spaces(
         user: user.as_ref().map(trimmed_user),
     };
     let typed_user = match user {
-        Some(User::Named(name)) => Some(name.as_str()),
+        Some(User::Named { name, .. }) => Some(name.as_str()),
         Some(User::Id(_)) | None => None,
     };
     let changed = [
@@ -113,11 +113,10 @@ fn trimmed_path(pattern: &PathPattern) -> PathPattern {
 
 fn trimmed_user(user: &User) -> User {
     match user {
-        User::Named(name) => {
-            let trimmed = name.trim();
-            let uid = if trimmed == name { None } else { trimmed.parse().ok() };
-            uid.map_or_else(|| User::Named(trimmed.to_string()), |uid| User::Id(Uid(uid)))
+        User::Named { name, .. } if name.trim() != name => {
+            let uid = name.trim().parse().ok();
+            uid.map_or_else(|| User::named(name.trim()), |uid| User::Id(Uid(uid)))
         }
-        User::Id(uid) => User::Id(*uid),
+        User::Named { .. } | User::Id(_) => user.clone(),
     }
 }
