@@ -197,13 +197,18 @@ impl<'a> Reader<'a> {
     /// The file as TOML. `None` if it is none, so that nobody knows what belongs where.
     fn table(self) -> Option<Spanned<DeTable<'a>>> {
         let (table, errors) = DeTable::parse_recoverable(self.text);
-        let mut is_toml = true;
+        let (mut is_toml, mut has_brackets) = (true, true);
         for error in errors {
             let span = error.span().unwrap_or_default();
             let message = error.message().lines().collect::<Vec<_>>().join(", ");
             if message == DUPLICATE {
                 let key = self.text.get(span.clone()).unwrap_or_default();
-                self.note(span.start, Problem::DuplicateKey(excerpt(key).into_owned()));
+                // There may be several groups. serde refuses the one without [[ ]], and what follows it can
+                // be a consequence.
+                has_brackets &= key != "group";
+                if has_brackets {
+                    self.note(span.start, Problem::DuplicateKey(excerpt(key).into_owned()));
+                }
             } else if std::mem::take(&mut is_toml) {
                 // Others can be a consequence of this one.
                 self.note(span.start, Problem::Syntax(message));
@@ -756,6 +761,24 @@ pid = 1
         assert_eq!(found.len(), 2, "{found:?}");
         assert!(found[0].contains(":2: duplicate key host"), "{found:?}");
         assert!(found[1].contains(":3: unknown key \"zzz\""), "{found:?}");
+    }
+
+    #[test]
+    fn a_group_without_two_brackets_is_not_called_a_duplicate() {
+        const ONE: &str = "[group]\npid = 1\n";
+        const TWO: &str = "[[group]]\npid = 2\n";
+        const MISTAKE: &str = "write a group as [[group]], with two brackets";
+        for (text, line) in [
+            (format!("{ONE}{TWO}"), 1),
+            (format!("{TWO}{ONE}"), 3),
+            (format!("{ONE}{ONE}"), 3),
+            (format!("{TWO}{ONE}{TWO}"), 3),
+            (format!("{TWO}{TWO}{ONE}"), 5),
+            (format!("group = 3\n{TWO}"), 1),
+        ] {
+            let expected = [format!("/etc/psstat.toml:{line}: {MISTAKE}")];
+            assert_eq!(refusals(&text), expected, "{text}");
+        }
     }
 
     #[test]
