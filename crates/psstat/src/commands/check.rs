@@ -134,6 +134,7 @@ fn common(sample: &Sample) -> BTreeMap<(usize, usize), u64> {
 fn summary(job: &Job, looked_up: &Plan, counted: Option<&Counted>) -> String {
     let plan = &job.plan;
     let mut text = String::from("valid; psstat would measure\n");
+    let has_own_fields = plan.fields_of.iter().any(|fields| *fields != plan.fields);
     let selectors = plan.selectors.iter().zip(&plan.tags).enumerate();
     for (index, (selector, tags)) in selectors.filter(|(index, _)| !plan.hides(*index)) {
         let place = selector.place.as_ref().map_or_else(String::new, |place| format!(" ({place})"));
@@ -156,11 +157,13 @@ fn summary(job: &Job, looked_up: &Plan, counted: Option<&Counted>) -> String {
         }
         let tags: Vec<String> = tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
         text += &format!("    tags: {}\n", tags.join(", "));
-        if plan.fields_of[index] != plan.fields {
+        if has_own_fields {
             text += &format!("    fields: {}\n", names(&plan.fields_of[index]));
         }
     }
-    text += &format!("  fields: {}; memory: {}\n", names(&plan.fields), plan.memory.name());
+    let fields =
+        if has_own_fields { "those of each group".to_owned() } else { names(&plan.fields) };
+    text += &format!("  fields: {fields}; memory: {}\n", plan.memory.name());
     text += &format!("  {}\n", running(job).join("; "));
     if !job.files.is_empty() {
         text += &format!("  files: {}\n", list(&job.files));
