@@ -304,7 +304,8 @@ pub struct JobArgs {
     /// cpu_time, mem, n_thread, n_zombie, n_fd, io_read, io_write,
     /// faults_major, ctx_switches, uptime, swap, starts,
     /// cpu_throttled, cpu_pressure, mem_pressure, io_pressure,
-    /// oom_kills, mem_limit, mem_peak [default: p_cpu,p_mem,n_proc]
+    /// oom_kills, mem_limit, mem_peak [default: p_cpu,p_mem,n_proc;
+    /// cpu_time,mem,n_proc for prometheus]
     #[arg(long, value_name = "LIST", value_parser = text::<FieldList>(), verbatim_doc_comment)]
     pub fields: Option<FieldList>,
 

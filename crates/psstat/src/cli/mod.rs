@@ -645,7 +645,9 @@ tags = { env = 'live', tier = '1' }
             all.replace('\n', " "),
             Field::all().map(Field::name).collect::<Vec<_>>().join(", ")
         );
-        assert_eq!(default, format!("{}]", Field::DEFAULT.map(Field::name).join(",")));
+        let [default_fields, of_page] = [Field::DEFAULT, Field::DEFAULT_OF_PAGE]
+            .map(|fields| fields.map(Field::name).join(","));
+        assert_eq!(default, format!("{default_fields};\n{of_page} for prometheus]"));
     }
 
     #[test]
