@@ -113,44 +113,71 @@ impl What {
         }
     }
 
-    /// What the user can do if the files may not be read, or do not exist. Empty if unknown.
-    fn cure(self, reason: &Reason) -> &'static str {
-        const AS_ROOT: &str = "run psstat as root";
-        match (reason, self) {
-            (Reason::Denied, What::Processes) => {
-                "run psstat as root, or give it CAP_SYS_PTRACE, or mount procfs with hidepid=0"
+    /// The right to read these files of any process, if there is one that is less than root's.
+    fn right(self) -> Option<Right> {
+        match self {
+            What::Processes | What::Executables | What::ProportionalSizes => Some(Right::Trace),
+            What::StorageTraffic | What::OpenFiles => Some(Right::TraceAndOpen),
+            _ => None,
+        }
+    }
+
+    /// What the user can do if the files may not be read. What gives psstat least comes first.
+    fn cure_of_denial(self) -> String {
+        let cure = self.right().map_or("run psstat as root", Right::cure);
+        let more = match self {
+            What::Processes => ", or mount procfs with hidepid=0",
+            What::ProportionalSizes => {
+                "; until then psstat counts these processes as --memory shared-once does"
             }
-            (Reason::Denied, What::Executables) => "run psstat as root, or give it CAP_SYS_PTRACE",
-            (Reason::Denied, What::ProportionalSizes) => {
-                "run psstat as root, or give it CAP_SYS_PTRACE; until then psstat counts these \
-                 processes as --memory shared-once does"
-            }
-            // The file belongs to the owner of the process, and the kernel also requires the right
-            // to trace the process (fs/proc/base.c).
-            (Reason::Denied, What::StorageTraffic | What::OpenFiles) => {
-                "run psstat as root, or give it CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE"
-            }
-            (Reason::Denied, _) => AS_ROOT,
-            (Reason::Missing, What::StorageTraffic) => {
-                "the kernel must be built with CONFIG_TASK_IO_ACCOUNTING"
-            }
-            (Reason::Missing, What::Throttling) => {
+            _ => "",
+        };
+        format!("{cure}{more}")
+    }
+
+    /// What the user can do if the files do not exist. Empty if unknown.
+    fn cure_of_absence(self) -> &'static str {
+        match self {
+            What::StorageTraffic => "the kernel must be built with CONFIG_TASK_IO_ACCOUNTING",
+            What::Throttling => {
                 "this needs control groups of version 2, and the controller cpu, which a unit has with \
                  CPUQuota= or CPUWeight="
             }
-            (Reason::Missing, What::Pressure) => {
+            What::Pressure => {
                 "this needs control groups of version 2, and a kernel with pressure stall information \
                  (boot it with psi=1)"
             }
-            (Reason::Missing, What::OomKills | What::MemoryLimits) => {
+            What::OomKills | What::MemoryLimits => {
                 "this needs control groups of version 2, and the controller memory, which a unit has with \
                  MemoryAccounting="
             }
-            (Reason::Missing, What::MemoryPeaks) => {
+            What::MemoryPeaks => {
                 "this needs Linux 5.19, control groups of version 2, and the controller memory, which a \
                  unit has with MemoryAccounting="
             }
             _ => "",
+        }
+    }
+}
+
+/// A right to read what belongs to processes of other users.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Right {
+    /// To trace any process: `CAP_SYS_PTRACE` (capabilities(7)).
+    Trace,
+    /// To open also what only its owner may open: `CAP_DAC_READ_SEARCH` too. The kernel requires both for
+    /// these files (fs/proc/base.c).
+    TraceAndOpen,
+}
+
+impl Right {
+    /// How psstat gets it. What gives psstat least comes first.
+    pub fn cure(self) -> &'static str {
+        match self {
+            Right::Trace => "give psstat CAP_SYS_PTRACE, or run it as root",
+            Right::TraceAndOpen => {
+                "give psstat CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE, or run it as root"
+            }
         }
     }
 }
@@ -197,8 +224,9 @@ pub enum Warning {
     },
     /// `/proc` shows only some of the processes.
     #[error(
-        "{proc} hides processes of other users (hidepid): run psstat as root, or give it CAP_SYS_PTRACE, \
-         or add its user to the group of the mount option gid=, or mount procfs with hidepid=0"
+        "{proc} hides processes of other users (hidepid): add psstat's user to the group of the mount option \
+         gid=, or {}, or mount procfs with hidepid=0",
+        Right::Trace.cure()
     )]
     HiddenProcesses {
         /// Where procfs is mounted.
@@ -351,8 +379,8 @@ pub enum Warning {
     },
     /// `/proc` hides some members of control groups (hidepid).
     #[error(
-        "procfs hides {0} members of control groups (hidepid): run psstat as root, or add its user to \
-         the group of the mount option gid=, or mount procfs with hidepid=0; until then they count in \
+        "procfs hides {0} members of control groups (hidepid): add psstat's user to the group of the \
+         mount option gid=, or run it as root, or mount procfs with hidepid=0; until then they count in \
          n_proc and in CPU time, and fields that come from the processes are left out"
     )]
     HiddenMembers(u64),
@@ -449,15 +477,14 @@ impl Warning {
         }
     }
 
-    /// What of processes may not be read, if a capability would allow it.
-    pub fn needs_capability(&self) -> Option<What> {
+    /// The right that psstat lacks, if that is the cause.
+    pub fn lacks(&self) -> Option<Right> {
         match self {
-            Warning::HiddenProcesses { .. } => Some(What::Processes),
-            Warning::NoLine { cause, .. } => cause.needs_capability(),
+            Warning::HiddenProcesses { .. } => Some(Right::Trace),
+            Warning::NoLine { cause, .. } => cause.lacks(),
             Warning::Unreadable { what, first, .. }
             | Warning::FieldsUnreadable { what, first, .. } => {
-                let is_denied = first.reason == Reason::Denied;
-                (is_denied && what.cure(&Reason::Denied).contains("CAP_")).then_some(*what)
+                what.right().filter(|_| first.reason == Reason::Denied)
             }
             _ => None,
         }
@@ -536,10 +563,13 @@ struct Cure<'w>(&'w What, &'w ReadError);
 
 impl fmt::Display for Cure<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.cure(&self.1.reason) {
-            "" => Ok(()),
-            cure => write!(f, ": {cure}"),
-        }
+        let Cure(what, error) = self;
+        let cure = match error.reason {
+            Reason::Denied => what.cure_of_denial(),
+            Reason::Missing => what.cure_of_absence().to_string(),
+            _ => String::new(),
+        };
+        if cure.is_empty() { Ok(()) } else { write!(f, ": {cure}") }
     }
 }
 
@@ -574,7 +604,7 @@ struct DeniedCure<'w>(&'w ReadError);
 impl fmt::Display for DeniedCure<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.reason {
-            Reason::Denied => f.write_str(": run psstat as root, or let its user read it"),
+            Reason::Denied => f.write_str(": let psstat's user read it, or run psstat as root"),
             _ => Ok(()),
         }
     }
@@ -665,8 +695,8 @@ mod tests {
     fn a_cure_follows_if_one_is_known() {
         assert_eq!(
             unreadable(2, Reason::Denied).to_string(),
-            "2 executable paths cannot be read, such as /proc/7/exe: permission denied: run psstat \
-             as root, or give it CAP_SYS_PTRACE"
+            "2 executable paths cannot be read, such as /proc/7/exe: permission denied: give psstat \
+             CAP_SYS_PTRACE, or run it as root"
         );
         let text = unreadable(1, Reason::Malformed).to_string();
         assert!(text.ends_with("/proc/7/exe: unexpected content"), "{text}");

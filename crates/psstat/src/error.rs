@@ -124,8 +124,8 @@ pub struct OpenError {
 pub enum ExitRecordsError {
     /// psstat lacks the capability.
     #[error(
-        "--exit-records needs CAP_NET_ADMIN: run psstat as root, or give it the capability with setcap \
-         cap_net_admin=ep, or its unit with AmbientCapabilities=CAP_NET_ADMIN"
+        "--exit-records needs CAP_NET_ADMIN: give it to psstat with setcap cap_net_admin=ep, or to its unit with \
+         AmbientCapabilities=CAP_NET_ADMIN, or run psstat as root"
     )]
     NotPermitted,
     /// setcap(8) gave its file the capability, in vain.

@@ -4,7 +4,7 @@ use crate::job::Mounts;
 use crate::mistakes::Mistake;
 use crate::privilege;
 use crate::sys::{PAUSE, retry};
-use psstat_core::diagnostics::{Diagnostics, Warning, What};
+use psstat_core::diagnostics::{Diagnostics, Right, Warning};
 use psstat_core::model::label::printable;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::collections::HashSet;
@@ -101,32 +101,21 @@ impl Messages {
 
 /// The text of a warning, and if psstat may not use a right that it was given, why.
 fn with_shortage(warning: &Warning, is_proc_chosen: bool) -> String {
-    let opens_private = |what| matches!(what, What::StorageTraffic | What::OpenFiles);
-    let shortage = warning
-        .needs_capability()
-        .and_then(|what| privilege::shortage(is_proc_chosen, opens_private(what)));
-    match shortage {
-        Some(shortage) => with_cure(&warning.to_string(), shortage),
-        None => warning.to_string(),
+    let text = warning.to_string();
+    let Some(right) = warning.lacks() else { return text };
+    match privilege::shortage(is_proc_chosen, right) {
+        Some(shortage) => with_cure(&text, right, shortage),
+        None => text,
     }
 }
 
-/// What a warning advises whoever has not given psstat a right.
-const ADVICE: [&str; 2] = [
-    "run psstat as root, or give it CAP_SYS_PTRACE",
-    "run psstat as root, or give it CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE",
-];
-
-/// The text with another cure in place of that advice. If more advice follows, the cure comes last.
-fn with_cure(text: &str, cure: &str) -> String {
-    let find = |advice: &&str| Some((text.rfind(*advice)?, advice.len()));
-    let found = ADVICE.iter().find_map(find).filter(|(at, length)| {
-        let behind = &text[at + length..];
-        behind.is_empty() || behind.starts_with(';')
-    });
-    match found {
-        Some((at, length)) => format!("{}{cure}{}", &text[..at], &text[at + length..]),
-        None => format!("{text} ({cure})"),
+/// The text with another cure in place of that of a missing right. If more advice follows, the cure comes last.
+fn with_cure(text: &str, right: Right, cure: &str) -> String {
+    match text.rsplit_once(right.cure()) {
+        Some((before, behind)) if behind.is_empty() || behind.starts_with(';') => {
+            format!("{before}{cure}{behind}")
+        }
+        _ => format!("{text} ({cure})"),
     }
 }
 
@@ -191,6 +180,7 @@ fn line(prefix: &str, text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use psstat_core::diagnostics::What;
     use psstat_core::model::read_error::ReadError;
 
     #[test]
@@ -206,9 +196,13 @@ mod tests {
         let warning = |what| {
             let reason = psstat_core::model::read_error::Reason::Denied;
             let first = ReadError { path: "/proc/1/x".into(), reason };
-            Warning::Unreadable { what, count: 1, first }.to_string()
+            Warning::Unreadable { what, count: 1, first }
         };
-        let said = |what| with_cure(&warning(what), "the kernel refuses");
+        let said = |what| {
+            let warning = warning(what);
+            let right = warning.lacks().expect("a right would do");
+            with_cure(&warning.to_string(), right, "the kernel refuses")
+        };
         let denied = "cannot read /proc/1/x: permission denied: the kernel refuses";
         assert_eq!(said(What::Executables), denied);
         assert_eq!(said(What::OpenFiles), denied);

@@ -9,6 +9,7 @@
 //! caller has its capabilities in its ambient set, as a unit with `AmbientCapabilities=` has
 //! (capabilities(7)).
 
+use psstat_core::diagnostics::Right;
 use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, getegid, geteuid, getgid, getuid};
 use rustix::thread::{
@@ -118,9 +119,9 @@ fn make_effective(permitted: CapabilitySet, effective: CapabilitySet) -> Result<
 }
 
 /// Why psstat may not trace a process although somebody has given it the right to, and what to do. `None` if
-/// nobody has, so that the usual advice holds. `opens_private` says whether it also opens what only the owner of a process may open;
-/// `is_proc_chosen`, whether somebody has said where procfs is.
-pub fn shortage(is_proc_chosen: bool, opens_private: bool) -> Option<&'static str> {
+/// nobody has, so that the usual advice holds. `lacking` is the right that it would need; `is_proc_chosen` says
+/// whether somebody has said where procfs is.
+pub fn shortage(is_proc_chosen: bool, lacking: Right) -> Option<&'static str> {
     let sets = capabilities(None).ok()?;
     let has = |capability| sets.permitted.contains(capability);
     if getuid().is_root() && !has(TRACE) {
@@ -128,7 +129,7 @@ pub fn shortage(is_proc_chosen: bool, opens_private: bool) -> Option<&'static st
             "psstat runs as root without CAP_SYS_PTRACE: give it to the container, as with docker run \
              --cap-add SYS_PTRACE",
         )
-    } else if has(TRACE) && opens_private && !has(OPEN) {
+    } else if has(TRACE) && lacking == Right::TraceAndOpen && !has(OPEN) {
         Some("psstat has CAP_SYS_PTRACE, and lacks CAP_DAC_READ_SEARCH")
     } else if has(TRACE) && !sets.effective.contains(TRACE) && is_proc_chosen {
         Some(

@@ -2,6 +2,7 @@
 
 use super::facts::{Facts, visible};
 use super::{GroupView, MemorySource, MemoryView, Row, Why};
+use crate::diagnostics::Right;
 use crate::emit::sizes;
 use crate::model::memory::MemoryMode;
 use crate::model::units::{Bytes, Pid};
@@ -264,8 +265,9 @@ fn memory_source(memory: &MemoryView) -> String {
                 0 => (", shared pages once", String::new()),
                 count => {
                     let statm = format!(
-                        "; {} by statm: what they have in common counts once per process {RIGHTS}",
-                        processes(*count)
+                        "; {} by statm: what they have in common counts once per process ({})",
+                        processes(*count),
+                        Right::Trace.cure()
                     );
                     ("", statm)
                 }
@@ -284,8 +286,9 @@ fn memory_source(memory: &MemoryView) -> String {
             let statm = match by_statm {
                 0 => String::new(),
                 count => format!(
-                    "; {} by statm, because their memory maps cannot be read {RIGHTS}",
-                    processes(*count)
+                    "; {} by statm, because their memory maps cannot be read ({})",
+                    processes(*count),
+                    Right::Trace.cure()
                 ),
             };
             format!(
@@ -294,9 +297,6 @@ fn memory_source(memory: &MemoryView) -> String {
         }
     }
 }
-
-/// How psstat gets to see what processes have in common.
-const RIGHTS: &str = "(run psstat as root, or give it CAP_SYS_PTRACE)";
 
 /// How the share of a member in the anonymous memory is known.
 pub fn source_name(source: MemorySource) -> &'static str {
@@ -571,8 +571,8 @@ mod tests {
     fn memory_that_may_count_twice_is_named() {
         let memory = group().memory.map(|memory| MemoryView { by_statm: 3, ..memory });
         let said = drawn(&[GroupView { memory, ..group() }], &[Vec::new()], None);
-        let note = "; 3 processes by statm: what they have in common counts once per process (run psstat as \
-                    root, or give it CAP_SYS_PTRACE)\n";
+        let note = "; 3 processes by statm: what they have in common counts once per process (give psstat \
+                    CAP_SYS_PTRACE, or run it as root)\n";
         assert!(said.contains(note) && !said.contains("pages once"), "{said}");
         assert!(!drawn(&[group()], &[Vec::new()], None).contains("statm"));
     }
@@ -590,7 +590,7 @@ mod tests {
         assert!(said(MemoryMode::Rss, 0).ends_with("in each process (--memory rss)"));
         assert!(said(MemoryMode::SharedOnce, 0).ends_with("once (--memory shared-once)"));
         assert!(said(MemoryMode::Pss, 0).ends_with(of_pss));
-        let note = "; 1 process by statm, because their memory maps cannot be read (run psstat";
+        let note = "; 1 process by statm, because their memory maps cannot be read (give psstat CAP_SYS_PTRACE";
         assert!(said(MemoryMode::Pss, 1).contains(note));
     }
 
