@@ -164,7 +164,8 @@ GROUPS = Dashboard(
                 Panel(
                     "Memory, share of its limit", Part(MEMORY, MEMORY_LIMIT), SHARE,
                     "Memory of the group's processes as a fraction of what its control group may have: the fields mem "
-                    "and mem_limit. The kernel also counts page cache against the limit.",
+                    "and mem_limit. The kernel also counts page cache against the limit, but not the files that "
+                    "another control group read first: with them, this may be a little above 100%.",
                 ),
                 Panel(
                     "OOM kills", Each(OOM_KILLS), PER_MINUTE,
