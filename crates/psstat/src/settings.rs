@@ -480,7 +480,7 @@ impl Settings {
         let mut plan = Plan::new(self.selectors.clone(), options)?;
         let sort = self.sort.filter(|_| format == Format::Table);
         plan.sort = sort.map(|key| key.among(&plan.fields)).transpose()?;
-        let key = self.job_key(&plan.fields);
+        let key = self.job_key(&plan);
         let wait = self.wait.map(Duration::from);
         let timeout = match (self.timeout.map(Duration::from), wait) {
             (Some(timeout), Some(wait)) if timeout <= wait => {
@@ -513,10 +513,10 @@ impl Settings {
         })
     }
 
-    /// Identifies the cache of a job: its selectors, how they divide the machine, the fields that need more
-    /// state, and the host and tags that were given. If two jobs shared a cache, each would report only what
-    /// was used since the other ran.
-    fn job_key(&self, fields: &Fields) -> Vec<u8> {
+    /// Identifies the cache of a job: its selectors, how they divide the machine, the fields of each group, and the
+    /// host and tags that were given. If two jobs shared a cache, each would report only what was used since the
+    /// other ran.
+    fn job_key(&self, plan: &Plan) -> Vec<u8> {
         let mut key: Vec<u8> = self.selectors.iter().flat_map(Selector::key).collect();
         let mut put = |part: &[u8]| {
             // The length comes first, so that two lists of parts never have the same bytes.
@@ -532,10 +532,9 @@ impl Settings {
             put(HOST.as_bytes());
             put(host);
         }
-        let keeping = Field::all().filter(|field| field.row().keeps_state);
-        for field in keeping.filter(|field| fields.as_slice().contains(field)) {
-            key.extend_from_slice(field.name().as_bytes());
-            key.push(0);
+        for fields in &plan.fields_of {
+            let names: Vec<&str> = fields.as_slice().iter().map(|field| field.name()).collect();
+            put(names.join(",").as_bytes());
         }
         if self.exclusive == Some(true) {
             key.extend_from_slice(b"exclusive");

@@ -587,7 +587,7 @@ tags = { env = 'live', tier = '1' }
     }
 
     #[test]
-    fn the_cache_is_named_after_user_selectors_and_tags() {
+    fn the_cache_is_named_after_user_selectors_fields_and_tags() {
         let name = |args: &[&str]| match job_of(args).baseline {
             Baseline::Cache { dir, name } => {
                 assert_eq!(dir, PathBuf::from("/tmp"));
@@ -598,11 +598,14 @@ tags = { env = 'live', tier = '1' }
         let one = name(&["--pattern", "a"]);
         assert!(one.starts_with("psstat-1000-") && one.len() == "psstat-1000-".len() + 16, "{one}");
         assert_eq!(one, name(&["-pattern=a", "--memory", "rss", "--format", "json"]));
-        assert_eq!(one, name(&["--pattern", "a", "--fields", "n_proc,n_fd,uptime"]));
+        assert_eq!(one, name(&["--pattern", "a", "--fields", "p_cpu,p_mem,n_proc"]));
         for other in [
             &["--pattern", "b"][..],
             &["--pattern", "a:a"],
             &["--cmdline", "a"],
+            &["--pattern", "a", "--fields", "n_proc"],
+            &["--pattern", "a", "--fields", "p_cpu"],
+            &["--pattern", "a", "--format", "prometheus"],
             &["--pattern", "a", "--fields", "cpu_time"],
             &["--pattern", "a", "--fields", "io_read"],
             &["--pattern", "a", "--tag", "x=y"],

@@ -949,7 +949,7 @@ pid = 1
     }
 
     #[test]
-    fn fields_of_a_group_that_keep_state_make_another_cache() {
+    fn other_fields_of_a_group_make_another_cache() {
         let cache = |fields: &str| {
             let text = format!("[[group]]\nname = 'a'\npid = 1\nfields = '{fields}'");
             match read(&text).unwrap().job(&surroundings()).unwrap().baseline {
@@ -957,7 +957,8 @@ pid = 1
                 Baseline::Wait(_) => panic!("there is a cache"),
             }
         };
-        assert_eq!(cache("mem"), cache("n_proc"));
+        assert_eq!(cache("mem,n_proc"), cache(" mem, n_proc"));
+        assert_ne!(cache("mem"), cache("n_proc"));
         assert_ne!(cache("mem"), cache("cpu_time"));
     }
 
