@@ -12,7 +12,9 @@ use rustix::process::{Signal, kill_process};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -588,6 +590,55 @@ fn a_closed_reader_ends_it_without_a_message() {
     let (psstat, stdout) = waiting_for_room(Command::new(PSSTAT).arg("execd"));
     drop(stdout);
     psstat.wait().assert_clean();
+}
+
+/// It ends without having anything to write, while its input is open.
+#[test]
+fn a_reader_that_leaves_between_samples_ends_it() {
+    for interval in [&[][..], &["--interval=1h"]] {
+        let mut psstat = resident_of_own_group(interval);
+        psstat.await_handlers();
+        drop(psstat.stdout());
+        psstat.wait().assert_clean();
+    }
+    let (reader, writer) = UnixStream::pair().expect("a pair of sockets");
+    let mut child = Command::new(PSSTAT)
+        .arg("execd")
+        .args(own_group())
+        .stdin(Stdio::piped())
+        .stdout(OwnedFd::from(writer))
+        .spawn()
+        .expect("psstat starts");
+    let stdin = child.stdin.take();
+    drop(reader);
+    assert_eq!(limit::end(&mut child).code(), Some(0));
+    drop(stdin);
+}
+
+#[test]
+fn with_a_file_it_needs_no_reader() {
+    let directory = directory();
+    let path = directory.path().join("page");
+    let mut psstat = resident_of_own_group(&[&format!("--output={}", path.display())]);
+    drop(psstat.stdout());
+    for _ in 0..2 {
+        psstat.request();
+        wait_for("a page", || fs::remove_file(&path).is_ok());
+    }
+    psstat.end().assert_clean();
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_named_before_any_warning() {
+    let directory = directory();
+    let missing = directory.path().join("missing");
+    let run = crate::support::run([
+        "execd".to_owned(),
+        format!("--pid-file=x:{}", missing.display()),
+        format!("--output={}/page", missing.display()),
+    ]);
+    assert_eq!(run.status, Some(1));
+    assert!(run.stderr.starts_with("E! cannot write --output "), "{}", run.stderr);
 }
 
 #[test]

@@ -40,6 +40,8 @@ use std::sync::Arc;
 /// goes on.
 pub fn run(job: Job, signals: Signals) -> Result<(), Error> {
     let can_block = job.plan.asks_processes() || job.plan.pid_files().next().is_some();
+    // A mistake shows now, before any warning, and not after an hour.
+    job.output.as_deref().map(check_output).transpose()?;
     let exits = ExitRecords::of(&job)?;
     let timeout = job.timeout;
     let stop = signals.stop.clone();
@@ -47,7 +49,7 @@ pub fn run(job: Job, signals: Signals) -> Result<(), Error> {
         stop: stop.clone(),
         getent: Getent::default(),
         exits,
-        requests: Requests::new(signals, job.interval),
+        requests: Requests::new(signals, job.interval, job.output.is_none()),
         pages: Pages::of(&job),
         job,
         deadline: None,
@@ -115,10 +117,8 @@ fn serve(turn: &Turn<Session>) -> Result<(), Error> {
                 let text = pages.next_page(job, &sample, cost);
                 *last = Some(Arc::new(sample.state));
                 match &job.output {
-                    // There is nothing to write yet. A mistake shows now and not after an hour.
-                    Some(path) if text.is_empty() && is_first => {
-                        check_output(path).map_err(Error::from)
-                    }
+                    // There is nothing to write yet.
+                    Some(_) if text.is_empty() && is_first => Ok(()),
                     Some(path) => replace_file(path, text.as_bytes(), deadline.time_left())
                         .map_err(Error::from),
                     // Nobody has asked yet.

@@ -19,6 +19,8 @@ pub struct Requests {
     has_input: bool,
     /// Whether the end of standard input ends the process.
     ends_with_input: bool,
+    /// Whether somebody reads standard output who can go away.
+    has_reader: bool,
     /// When the interval ends. `None` if there is no interval, or it ends later than the clock can
     /// count.
     due: Option<Instant>,
@@ -27,8 +29,8 @@ pub struct Requests {
 }
 
 impl Requests {
-    /// No requests yet. The first interval begins now.
-    pub fn new(signals: Signals, interval: Option<Duration>) -> Requests {
+    /// No requests yet. The first interval begins now. `is_printed` says whether samples go to standard output.
+    pub fn new(signals: Signals, interval: Option<Duration>, is_printed: bool) -> Requests {
         let due = interval.and_then(|interval| Instant::now().checked_add(interval));
         // Whoever is at the other end of such an input has gone. Any other input, such as /dev/null, says
         // nothing when it ends.
@@ -39,13 +41,15 @@ impl Requests {
             interval,
             has_input: true,
             ends_with_input,
+            has_reader: is_printed && has_other_end(rustix::stdio::stdout()),
             due,
             is_requested,
             has_ended,
         }
     }
 
-    /// Whether the process has been told to end: by a signal, or by the end of standard input.
+    /// Whether the process has been told to end, by a signal or the end of standard input, or nobody reads
+    /// standard output any more.
     pub fn have_ended(&self) -> bool {
         self.has_ended || self.signals.stop.is_set()
     }
@@ -82,16 +86,22 @@ impl Requests {
     /// Waits up to `timeout` for requests, the end, or room in `output`. Returns whether `output`
     /// has room.
     fn poll(&mut self, output: Option<BorrowedFd<'_>>, timeout: Option<Duration>) -> bool {
-        let stdin = rustix::stdio::stdin();
+        let (stdin, stdout) = (rustix::stdio::stdin(), rustix::stdio::stdout());
         let timeout = timeout.map(timespec);
+        // Without room to wait for, only the departure of the reader is of interest, which poll(2) always reports.
+        let reader = match &output {
+            Some(output) => Some(PollFd::new(output, PollFlags::OUT)),
+            None => self.has_reader.then(|| PollFd::new(&stdout, PollFlags::empty())),
+        };
+        let input = self.has_input.then(|| PollFd::new(&stdin, PollFlags::IN));
         let mut polled = vec![
             PollFd::new(&self.signals.request, PollFlags::IN),
             PollFd::new(&self.signals.end, PollFlags::IN),
         ];
-        polled.extend(output.as_ref().map(|output| PollFd::new(output, PollFlags::OUT)));
-        let room = 2;
-        let input = polled.len();
-        polled.extend(self.has_input.then(|| PollFd::new(&stdin, PollFlags::IN)));
+        let of_reader = reader.is_some().then_some(polled.len());
+        polled.extend(reader);
+        let of_input = input.is_some().then_some(polled.len());
+        polled.extend(input);
         match poll(&mut polled, timeout.as_ref()) {
             Ok(_) => {}
             // The next call finds the byte that the signal wrote.
@@ -102,9 +112,9 @@ impl Requests {
                 return false;
             }
         }
-        let is_ready = |index: usize| polled.get(index).is_some_and(|fd| !fd.revents().is_empty());
-        let [request, end, input] = [0, 1, input].map(is_ready);
-        let room = output.is_some() && is_ready(room);
+        let is_ready =
+            |index: Option<usize>| index.is_some_and(|index| !polled[index].revents().is_empty());
+        let [request, end, reader, input] = [Some(0), Some(1), of_reader, of_input].map(is_ready);
         drop(polled);
         if input {
             self.read_input(stdin);
@@ -115,7 +125,10 @@ impl Requests {
         if end {
             self.has_ended |= drain(&self.signals.end);
         }
-        room
+        if output.is_none() {
+            self.has_ended |= reader;
+        }
+        output.is_some() && reader
     }
 
     /// Waits a moment, and looks for signals. The kernel refuses to poll, for lack of memory or because the
@@ -159,11 +172,11 @@ impl Requests {
     }
 }
 
-/// Whether an input is a pipe, a socket or a terminal.
-fn has_other_end(input: BorrowedFd<'_>) -> bool {
-    let stat = rustix::fs::fstat(input);
+/// Whether it is a pipe, a socket or a terminal.
+fn has_other_end(stream: BorrowedFd<'_>) -> bool {
+    let stat = rustix::fs::fstat(stream);
     let kind = stat.map(|stat| FileType::from_raw_mode(stat.st_mode));
-    matches!(kind, Ok(FileType::Fifo | FileType::Socket)) || input.is_terminal()
+    matches!(kind, Ok(FileType::Fifo | FileType::Socket)) || stream.is_terminal()
 }
 
 fn timespec(time: Duration) -> Timespec {
@@ -184,7 +197,7 @@ mod tests {
         let interval = Duration::from_secs(10);
         let pair = || UnixStream::pair().expect("a pair of sockets").0;
         let signals = Signals { request: pair(), end: pair(), stop: Stop::default() };
-        let mut requests = Requests::new(signals, Some(interval));
+        let mut requests = Requests::new(signals, Some(interval), true);
         assert!(!requests.is_due());
         for (late, steps) in [(0, 1), (9, 1), (11, 2), (35, 4)] {
             let due = Instant::now() - Duration::from_secs(late);
