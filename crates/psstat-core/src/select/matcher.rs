@@ -14,7 +14,7 @@ use thiserror::Error;
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum PatternError {
     /// A regex is malformed.
-    #[error("bad regex {typed:?}: {reason}")]
+    #[error("bad regex {typed:?}: {reason}: {}", cure_of_regex(reason))]
     Regex {
         /// What the user typed, shortened if it is long.
         typed: String,
@@ -32,6 +32,23 @@ pub enum PatternError {
     /// Each pattern is valid, but together they are too large.
     #[error("too many patterns: {0}")]
     TooMany(String),
+}
+
+/// How to fix a regex that is malformed for that reason, which the regex parser gives.
+fn cure_of_regex(reason: &str) -> &'static str {
+    if reason.starts_with("repetition") {
+        "'.*' stands for any text, and '\\*' for the character *"
+    } else if reason.contains("group") {
+        "a pair of ( and ) makes a group, and '\\(' stands for the character ("
+    } else if reason.contains("character class") {
+        "a pair of [ and ] makes a class, and '\\[' stands for the character ["
+    } else if reason.starts_with("Unicode") {
+        "names are bytes, so only classes of ASCII are known, as in [a-z]"
+    } else if reason.contains("size limit") {
+        "make it shorter, or its counts smaller"
+    } else {
+        "a \\ in front makes a character stand for itself"
+    }
 }
 
 /// The longest path (`PATH_MAX`, include/uapi/linux/limits.h). Globs match paths and unit ids. The time to
@@ -388,7 +405,24 @@ mod tests {
     #[test]
     fn a_bad_pattern_is_reported_in_one_line() {
         let error = Matcher::of_regexes([(0, "ok"), (1, "a(b")].into_iter()).unwrap_err();
-        assert_eq!(error.to_string(), "bad regex \"a(b\": unclosed group");
+        assert_eq!(
+            error.to_string(),
+            "bad regex \"a(b\": unclosed group: a pair of ( and ) makes a group, and '\\(' stands for the \
+             character ("
+        );
+        for (bad, cure) in [
+            ("*nginx", "missing expression: '.*' stands for any text"),
+            ("a{3", r"a \ in front"),
+            ("a)", "unopened group: a pair"),
+            ("[a", "unclosed character class: a pair"),
+            (r"\p{Greek}", "only classes of ASCII are known"),
+            ("(?:(?:a{1000}){1000}){1000}", "make it shorter"),
+            ("(?<a", "a pair of ( and )"),
+            (r"\q", r"a \ in front"),
+        ] {
+            let error = Matcher::of_regexes([(0, bad)].into_iter()).unwrap_err().to_string();
+            assert!(error.contains(cure), "{error}");
+        }
         let error = Matcher::of_globs([(0, "[z-a]")].into_iter()).unwrap_err();
         assert!(error.to_string().starts_with("bad glob \"[z-a]\": "), "{error}");
     }
