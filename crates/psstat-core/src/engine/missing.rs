@@ -33,8 +33,7 @@ pub fn follow_aliases(
             UnitFile::Exists | UnitFile::Unknown => (None, false),
         };
         has_changed |= selectors.set_alias(index, alias);
-        // Other units exist without a file: slices, scopes, mounts.
-        if is_missing && id.ends_with(".service") {
+        if is_missing && systemd::has_file(&id) {
             without_file.push(index);
         }
     }

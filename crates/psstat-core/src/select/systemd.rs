@@ -47,6 +47,14 @@ pub fn is_glob(name: &str) -> bool {
     name.contains(['*', '?', '['])
 }
 
+/// Whether each unit of that type has a file. Slices, scopes, devices, mounts and swaps exist without one
+/// (systemd.slice(5), systemd.mount(5)).
+pub fn has_file(id: &str) -> bool {
+    [".service", ".socket", ".target", ".timer", ".path"]
+        .iter()
+        .any(|of_type| id.ends_with(of_type))
+}
+
 /// The name of a unit in the output: its id without `.service`.
 pub fn display_name(id: &[u8]) -> &[u8] {
     id.strip_suffix(b".service").unwrap_or(id)

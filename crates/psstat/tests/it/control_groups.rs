@@ -417,7 +417,8 @@ fn a_unit_without_a_file_is_reported_with_and_without_a_name() {
         "--systemd=down:stopped",
         "--systemd=template:worker@a",
         "--systemd=session-9.scope",
-        "--systemd=bakcup.timer",
+        "--systemd=timer:bakcup.timer",
+        "--systemd=swap:dev-sdb.swap",
         "--systemd=apahce",
     ];
     let sample = machine.sample(&all);
@@ -425,7 +426,7 @@ fn a_unit_without_a_file_is_reported_with_and_without_a_name() {
     let expected: [&[&str]; 4] = [
         &["--systemd ngnix.service", no_file],
         &["--systemd session-9.scope", "systemctl list-units"],
-        &["--systemd bakcup.timer", "systemctl list-units"],
+        &["--systemd bakcup.timer", no_file],
         &["--systemd apahce.service", no_file],
     ];
     assert_warnings(&sample.stderr, &expected);
