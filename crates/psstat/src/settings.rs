@@ -167,10 +167,12 @@ pub enum TagError {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum JobError {
     /// The run would be given up before its second sample.
-    #[error("--timeout must be longer than --wait")]
+    #[error("the timeout must be longer than the time between the samples (--timeout, --wait)")]
     TimeoutWithinWait,
     /// The table has no such column.
-    #[error("--sort {0}: the table has no such column: add {0} to --fields")]
+    #[error(
+        "cannot sort by {0}, because the table has no such column: add {0} to the fields (--fields)"
+    )]
     SortByMissing(&'static str),
     /// The rest has the name of a group.
     #[error(

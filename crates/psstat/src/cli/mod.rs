@@ -701,7 +701,7 @@ tags = { env = 'live', tier = '1' }
         assert_eq!(sort(&both), Some(Sort::By(Field::Memory)));
         for (args, cause) in [
             (&["--format=table", "--sort=x"][..], "bad --sort \"x\": use name, cpu or a field"),
-            (&["--format=table", "--sort=n_fd"], "add n_fd to --fields"),
+            (&["--format=table", "--sort=n_fd"], "add n_fd to the fields (--fields)"),
             (&["--sort=cpu"], "add --format table"),
             (&["--sort=cpu", "--format=json"], "add --format table"),
             (&["execd", "--sort=cpu"], "add --format table"),

@@ -647,7 +647,7 @@ fn a_check_takes_the_options_of_every_command() {
     let check = |further: &str| run(["check", &config.option(), further]);
     assert_eq!(check("--wait=500ms").status, Some(0));
     assert_eq!(check("--interval=10s").status, Some(0));
-    let cause = "--timeout must be longer than --wait";
+    let cause = "the timeout must be longer than the time between the samples";
     check("--wait=2s").assert_failed(2, cause);
     let config = Config::new("timeout = '1s'\nwait = '2s'\n[[group]]\npid = 1\n");
     run(["check", &config.option()]).assert_failed(2, cause);
