@@ -187,11 +187,14 @@ fn access_to_directory_of(path: &Path) -> Result<(), Errno> {
     retry(|| rustix::fs::accessat(CWD, directory, access, AtFlags::EACCESS))
 }
 
-/// Whether a file may not be created although the permissions of its directory allow it. Landlock forbids
-/// that, and does not change what access(2) says.
+/// Whether psstat has given up the right to create a file: the permissions of its directory allow it. Landlock
+/// forbids that, and does not change what access(2) says. sysfs lets nobody create files, with the same error.
 fn was_given_up(path: &Path) -> bool {
-    let named = retry(|| rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW));
-    named.is_err_and(|errno| errno == Errno::NOENT) && access_to_directory_of(path).is_ok()
+    let is_restricted = rustix::thread::no_new_privs().unwrap_or(false);
+    let named = || retry(|| rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW));
+    is_restricted
+        && named().is_err_and(|errno| errno == Errno::NOENT)
+        && access_to_directory_of(path).is_ok()
 }
 
 /// Opens or creates the file at `path` and locks it.

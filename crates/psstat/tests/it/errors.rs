@@ -187,6 +187,15 @@ mod failures {
         Run::of(&mut command).assert_failed(1, dir.join("missing").to_str().unwrap());
     }
 
+    /// sysfs refuses new files although the permissions of its directories allow them to root.
+    #[test]
+    fn a_directory_in_which_nobody_can_create_files_is_refused_for_that() {
+        for args in [["--pid=1", "--cache-dir=/sys"], ["--wait=1ms", "--output=/sys/page"]] {
+            let run = Run::of(psstat().args(["--pid=1"]).args(args));
+            run.assert_failed(1, "Permission denied");
+        }
+    }
+
     #[test]
     fn an_error_is_printed_without_warnings() {
         let tree = tree();
