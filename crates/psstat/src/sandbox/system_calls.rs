@@ -319,7 +319,11 @@ mod tests {
     #[test]
     fn only_a_job_with_a_table_may_ask_for_the_size_of_a_terminal() {
         let table = ["--pid=web:1", "--format=table"];
-        let control = |request: u64| [1, request, 0, 0, 0, 0];
+        // The type of a request depends on the C library.
+        let control = |request: libc::Ioctl| {
+            let request = u32::try_from(request).expect("requests have 32 bits");
+            [1, request.into(), 0, 0, 0, 0]
+        };
         assert!(allows(&table, libc::SYS_ioctl, control(libc::TIOCGWINSZ)));
         assert!(!allows(&table, libc::SYS_ioctl, control(libc::TIOCSTI)));
         assert!(!allows(GROUP, libc::SYS_ioctl, control(libc::TIOCGWINSZ)));
