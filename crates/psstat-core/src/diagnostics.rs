@@ -182,6 +182,10 @@ impl Right {
     }
 }
 
+/// What else helps against hidepid. With hidepid=4 the kernel ignores the option (proc(5)).
+const OR_GROUP: &str =
+    "; with hidepid=1 or 2, psstat's user may also be in the group of the mount option gid=";
+
 /// Something is wrong with one part of a sample.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Warning {
@@ -224,9 +228,8 @@ pub enum Warning {
     },
     /// `/proc` shows only some of the processes.
     #[error(
-        "{proc} hides processes of other users (hidepid): add psstat's user to the group of the mount option \
-         gid=, or {}, or mount procfs with hidepid=0",
-        Right::Trace.cure()
+        "{proc} hides processes of other users (hidepid): {cure}, or mount procfs with hidepid=0{OR_GROUP}",
+        cure = Right::Trace.cure()
     )]
     HiddenProcesses {
         /// Where procfs is mounted.
@@ -379,9 +382,9 @@ pub enum Warning {
     },
     /// `/proc` hides some members of control groups (hidepid).
     #[error(
-        "procfs hides {0} members of control groups (hidepid): add psstat's user to the group of the \
-         mount option gid=, or run it as root, or mount procfs with hidepid=0; until then they count in \
-         n_proc and in CPU time, and fields that come from the processes are left out"
+        "procfs hides {0} members of control groups (hidepid): {cure}, or mount procfs with hidepid=0{OR_GROUP}; \
+         until then they count in n_proc and in CPU time, and fields that come from the processes are left out",
+        cure = Right::Trace.cure()
     )]
     HiddenMembers(u64),
     /// A pid file cannot be read, or has no pid.
@@ -480,7 +483,7 @@ impl Warning {
     /// The right that psstat lacks, if that is the cause.
     pub fn lacks(&self) -> Option<Right> {
         match self {
-            Warning::HiddenProcesses { .. } => Some(Right::Trace),
+            Warning::HiddenProcesses { .. } | Warning::HiddenMembers(_) => Some(Right::Trace),
             Warning::NoLine { cause, .. } => cause.lacks(),
             Warning::Unreadable { what, first, .. }
             | Warning::FieldsUnreadable { what, first, .. } => {

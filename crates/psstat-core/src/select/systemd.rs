@@ -47,8 +47,8 @@ pub fn is_glob(name: &str) -> bool {
     name.contains(['*', '?', '['])
 }
 
-/// Whether each unit of that type has a file. Slices, scopes, devices, mounts and swaps exist without one
-/// (systemd.slice(5), systemd.mount(5)).
+/// Whether each unit of that type has a file. Slices, scopes, devices, mounts, automounts and swaps can exist
+/// without one (systemd.slice(5), systemd.mount(5)).
 pub fn has_file(id: &str) -> bool {
     [".service", ".socket", ".target", ".timer", ".path"]
         .iter()
