@@ -14,7 +14,7 @@ use thiserror::Error;
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum PatternError {
     /// A regex is malformed.
-    #[error("bad regex {typed:?}: {reason}: {}", cure_of_regex(reason))]
+    #[error("bad regex {typed:?}: {reason}{}", cure_of_regex(reason))]
     Regex {
         /// What the user typed, shortened if it is long.
         typed: String,
@@ -34,20 +34,24 @@ pub enum PatternError {
     TooMany(String),
 }
 
-/// How to fix a regex that is malformed for that reason, which the regex parser gives.
+/// A colon, and how to fix a regex that is malformed for that reason, which the regex parser gives. Empty if the
+/// reason says it.
 fn cure_of_regex(reason: &str) -> &'static str {
-    if reason.starts_with("repetition") {
-        "'.*' stands for any text, and '\\*' for the character *"
-    } else if reason.contains("group") {
-        "a pair of ( and ) makes a group, and '\\(' stands for the character ("
-    } else if reason.contains("character class") {
-        "a pair of [ and ] makes a class, and '\\[' stands for the character ["
-    } else if reason.starts_with("Unicode") {
-        "names are bytes, so only classes of ASCII are known, as in [a-z]"
-    } else if reason.contains("size limit") {
-        "make it shorter, or its counts smaller"
-    } else {
-        "a \\ in front makes a character stand for itself"
+    match reason {
+        "repetition operator missing expression" => {
+            ": *, +, ? and { repeat what is before them, as in '.*'; a \\ in front makes one stand for itself"
+        }
+        "unclosed group" | "unopened group" => {
+            ": a group has a pair of ( and ); a \\ in front makes one stand for itself"
+        }
+        "unclosed character class" => {
+            ": a class has a pair of [ and ]; a \\ in front makes one stand for itself"
+        }
+        "Unicode not allowed here" => {
+            ": names are bytes, so only classes of ASCII are known, as in [a-z]"
+        }
+        _ if reason.contains("size limit") => ": make it shorter, or its counts smaller",
+        _ => "",
     }
 }
 
@@ -87,6 +91,7 @@ impl<'t> Regex<'t> {
     fn error(&self, error: &regex::Error) -> PatternError {
         let error = error.to_string();
         let reason = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
+        let reason = reason.trim_end_matches('.');
         let (typed, reason) = (excerpt(self.typed).into_owned(), reason.to_owned());
         if self.is_glob {
             PatternError::Glob { typed, reason }
@@ -407,21 +412,29 @@ mod tests {
         let error = Matcher::of_regexes([(0, "ok"), (1, "a(b")].into_iter()).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "bad regex \"a(b\": unclosed group: a pair of ( and ) makes a group, and '\\(' stands for the \
-             character ("
+            "bad regex \"a(b\": unclosed group: a group has a pair of ( and ); a \\ in front makes one stand \
+             for itself"
         );
-        for (bad, cure) in [
-            ("*nginx", "missing expression: '.*' stands for any text"),
-            ("a{3", r"a \ in front"),
-            ("a)", "unopened group: a pair"),
-            ("[a", "unclosed character class: a pair"),
-            (r"\p{Greek}", "only classes of ASCII are known"),
-            ("(?:(?:a{1000}){1000}){1000}", "make it shorter"),
-            ("(?<a", "a pair of ( and )"),
-            (r"\q", r"a \ in front"),
+        for (bad, end) in [
+            ("*nginx", "as in '.*'; a \\ in front makes one stand for itself"),
+            ("+", "as in '.*'; a \\ in front makes one stand for itself"),
+            (
+                "a)",
+                "unopened group: a group has a pair of ( and ); a \\ in front makes one stand for itself",
+            ),
+            (
+                "[a",
+                "unclosed character class: a class has a pair of [ and ]; a \\ in front makes one stand for itself",
+            ),
+            (r"\p{Greek}", "only classes of ASCII are known, as in [a-z]"),
+            ("(?:(?:a{1000}){1000}){1000}", " bytes: make it shorter, or its counts smaller"),
+            // These say what is wrong.
+            ("a{3", "unclosed counted repetition"),
+            ("[z-a]", "the start must be <= the end"),
+            ("(?P<a>.)(?P<a>.)", "duplicate capture group name"),
         ] {
             let error = Matcher::of_regexes([(0, bad)].into_iter()).unwrap_err().to_string();
-            assert!(error.contains(cure), "{error}");
+            assert!(error.ends_with(end), "{error}");
         }
         let error = Matcher::of_globs([(0, "[z-a]")].into_iter()).unwrap_err();
         assert!(error.to_string().starts_with("bad glob \"[z-a]\": "), "{error}");
