@@ -535,7 +535,8 @@ impl Settings {
             put(host);
         }
         for fields in &plan.fields_of {
-            let names: Vec<&str> = fields.as_slice().iter().map(|field| field.name()).collect();
+            let mut names: Vec<&str> = fields.as_slice().iter().map(|field| field.name()).collect();
+            names.sort_unstable();
             put(names.join(",").as_bytes());
         }
         if self.exclusive == Some(true) {
