@@ -143,12 +143,19 @@ impl<'a> Reader<'a> {
     /// The values of the file, and the spans of the keys that were left out of it. `None` if nobody knows
     /// what belongs where.
     fn file(self) -> Option<(File, Vec<Range<usize>>)> {
-        let mut table = self.table()?;
+        let errors_before = self.errors_so_far();
+        let (mut table, consequences) = self.table()?;
         let mut refused = self.prepare(table.get_mut());
         locate::remove(&refused, table.get_mut());
         loop {
             let error = match File::deserialize(Deserializer::from(table)) {
-                Ok(file) => return Some((file, refused)),
+                Ok(file) => {
+                    if self.errors_so_far() == errors_before {
+                        // They are no consequences.
+                        consequences.into_iter().for_each(|span| self.note_duplicate(span));
+                    }
+                    return Some((file, refused));
+                }
                 Err(error) => error,
             };
             // serde stops at the first mistake, so the key that it is about is removed to find the next.
@@ -194,27 +201,37 @@ impl<'a> Reader<'a> {
         refused
     }
 
-    /// The file as TOML. `None` if it is none, so that nobody knows what belongs where.
-    fn table(self) -> Option<Spanned<DeTable<'a>>> {
+    fn note_duplicate(self, span: Range<usize>) {
+        let key = self.text.get(span.clone()).unwrap_or_default();
+        self.note(span.start, Problem::DuplicateKey(excerpt(key).into_owned()));
+    }
+
+    /// The file as TOML, and the spans of the keys that are there twice if a group lacks two brackets. serde
+    /// refuses that group. `None` if it is no TOML, so that nobody knows what belongs where.
+    fn table(self) -> Option<(Spanned<DeTable<'a>>, Vec<Range<usize>>)> {
         let (table, errors) = DeTable::parse_recoverable(self.text);
-        let (mut is_toml, mut has_brackets) = (true, true);
+        let mut is_toml = true;
+        let (mut consequences, mut of_group) = (Vec::new(), 0..0);
         for error in errors {
             let span = error.span().unwrap_or_default();
             let message = error.message().lines().collect::<Vec<_>>().join(", ");
             if message == DUPLICATE {
-                let key = self.text.get(span.clone()).unwrap_or_default();
-                // There may be several groups. serde refuses the one without [[ ]], and what follows it can
-                // be a consequence.
-                has_brackets &= key != "group";
-                if has_brackets {
-                    self.note(span.start, Problem::DuplicateKey(excerpt(key).into_owned()));
+                let (before, behind) = self.text.split_at_checked(span.end).unwrap_or_default();
+                // There may be several groups, and several have one key each of the same name.
+                if before.trim_end_matches("group").ends_with('[') && before.ends_with("group") {
+                    of_group = span.start..span.end + behind.find("\n[").unwrap_or(behind.len());
+                }
+                if of_group.contains(&span.start) {
+                    consequences.push(span);
+                } else {
+                    self.note_duplicate(span);
                 }
             } else if std::mem::take(&mut is_toml) {
                 // Others can be a consequence of this one.
                 self.note(span.start, Problem::Syntax(message));
             }
         }
-        is_toml.then_some(table)
+        is_toml.then_some((table, consequences))
     }
 
     /// The settings of a file from which the keys with the spans `refused` were removed.
@@ -779,6 +796,14 @@ pid = 1
             let expected = [format!("/etc/psstat.toml:{line}: {MISTAKE}")];
             assert_eq!(refusals(&text), expected, "{text}");
         }
+        for (text, key) in [
+            ("[tags]\ngroup = 'a'\ngroup = 'b'\n[[group]]\npid = 1\n", "3: duplicate key group"),
+            ("[[group]]\npid = 1\ntags = {group = 'a', group = 'b'}\n", "3: duplicate key group"),
+            ("group = [{pid = 1}]\n[[group]]\npid = 2\n", "2: duplicate key group"),
+            ("group = 3\n[[group]]\npid = 2\n[tags]\na = 'b'\na = 'c'\n", "6: duplicate key a"),
+        ] {
+            assert!(refusals(text).iter().any(|error| error.contains(key)), "{:?}", refusals(text));
+        }
     }
 
     #[test]
@@ -957,7 +982,7 @@ pid = 1
                 Baseline::Wait(_) => panic!("there is a cache"),
             }
         };
-        assert_eq!(cache("mem,n_proc"), cache(" mem, n_proc"));
+        assert_eq!(cache("mem,n_proc"), cache("n_proc, mem"));
         assert_ne!(cache("mem"), cache("n_proc"));
         assert_ne!(cache("mem"), cache("cpu_time"));
     }
