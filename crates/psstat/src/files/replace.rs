@@ -20,6 +20,7 @@ use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use thiserror::Error;
 
@@ -67,6 +68,14 @@ pub enum Refusal {
     /// A system call failed for another reason.
     #[error("{}", io_error::text(.0))]
     Io(#[from] io::Error),
+}
+
+/// Whether this process has given up all files but those that it needs.
+static IS_RESTRICTED: AtomicBool = AtomicBool::new(false);
+
+/// Notes that this process has given up all files but those that it needs.
+pub fn set_restricted() {
+    IS_RESTRICTED.store(true, Ordering::Relaxed);
 }
 
 impl From<Errno> for Refusal {
@@ -190,9 +199,8 @@ fn access_to_directory_of(path: &Path) -> Result<(), Errno> {
 /// Whether psstat has given up the right to create a file: the permissions of its directory allow it. Landlock
 /// forbids that, and does not change what access(2) says. sysfs lets nobody create files, with the same error.
 fn was_given_up(path: &Path) -> bool {
-    let is_restricted = rustix::thread::no_new_privs().unwrap_or(false);
     let named = || retry(|| rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW));
-    is_restricted
+    IS_RESTRICTED.load(Ordering::Relaxed)
         && named().is_err_and(|errno| errno == Errno::NOENT)
         && access_to_directory_of(path).is_ok()
 }

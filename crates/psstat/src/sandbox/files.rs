@@ -2,7 +2,7 @@
 
 use super::remaining::Remaining;
 use crate::blocking::within::within;
-use crate::files::glob;
+use crate::files::{glob, replace};
 use crate::procfs;
 use crate::users;
 use landlock::{
@@ -33,6 +33,7 @@ pub fn restrict(remaining: Remaining<'_>) -> Result<(), RulesetError> {
         return Ok(());
     }
     rules.restrict_self()?;
+    replace::set_restricted();
     Ok(())
 }
 

@@ -190,9 +190,10 @@ mod failures {
     /// sysfs refuses new files although the permissions of its directories allow them to root.
     #[test]
     fn a_directory_in_which_nobody_can_create_files_is_refused_for_that() {
-        for args in [["--pid=1", "--cache-dir=/sys"], ["--wait=1ms", "--output=/sys/page"]] {
+        for args in [["--cache-name=x", "--cache-dir=/sys"], ["--wait=1ms", "--output=/sys/x"]] {
             let run = Run::of(psstat().args(["--pid=1"]).args(args));
-            run.assert_failed(1, "Permission denied");
+            run.assert_failed(1, "/sys/x");
+            assert!(!run.stderr.contains("was replaced"), "{run:?}");
         }
     }
 
