@@ -81,9 +81,10 @@ const EXECD_ABOUT: &str = "\
 Stay resident for Telegraf's execd. Take one sample for each line feed on standard input, and for
 each SIGHUP, SIGUSR1 or SIGUSR2. The baseline is taken at the start, so the first request prints
 lines too; their p_cpu covers the time since the start. End when standard input ends: with
-/dev/null, at once. With --interval, end only with a pipe, a socket or a terminal. By hand, press
-Enter for a sample and Ctrl-D to end. The state between samples is kept in memory, and
-there is no cache file; --cache-dir and --cache-name are ignored with a warning";
+/dev/null, at once. With --interval, end only with a pipe, a socket or a terminal. End also when
+nobody reads standard output any more. By hand, press Enter for a sample and Ctrl-D to end. The
+state between samples is kept in memory, and there is no cache file; --cache-dir and --cache-name
+are ignored with a warning";
 
 const EXPLAIN_ABOUT: &str = "\
 Show which processes are in each group, and why: the selector that picked each, or its parent, or

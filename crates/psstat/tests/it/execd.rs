@@ -582,11 +582,6 @@ fn a_slow_reader_receives_whole_samples() {
 
 #[test]
 fn a_closed_reader_ends_it_without_a_message() {
-    let mut psstat = resident_of_own_group(&[]);
-    drop(psstat.stdout());
-    psstat.request();
-    psstat.wait().assert_clean();
-
     let (psstat, stdout) = waiting_for_room(Command::new(PSSTAT).arg("execd"));
     drop(stdout);
     psstat.wait().assert_clean();

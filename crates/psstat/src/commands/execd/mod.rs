@@ -40,8 +40,6 @@ use std::sync::Arc;
 /// goes on.
 pub fn run(job: Job, signals: Signals) -> Result<(), Error> {
     let can_block = job.plan.asks_processes() || job.plan.pid_files().next().is_some();
-    // A mistake shows now, before any warning, and not after an hour.
-    job.output.as_deref().map(check_output).transpose()?;
     let exits = ExitRecords::of(&job)?;
     let timeout = job.timeout;
     let stop = signals.stop.clone();
@@ -82,6 +80,10 @@ struct Session {
 /// Takes samples until the end, or until another thread takes over.
 fn serve(turn: &Turn<Session>) -> Result<(), Error> {
     let Some(mut session) = turn.begin() else { return Ok(()) };
+    if let (Some(path), None) = (&session.job.output, &session.last) {
+        // A mistake shows now, before any warning, and not after an hour.
+        check_output(path)?;
+    }
     let timeout = session.job.timeout;
     let Some(machine) = open(turn, &mut session)? else { return Ok(()) };
     let mut engine = Engine::new(machine.resident(), session.job.plan.clone()).resident();
