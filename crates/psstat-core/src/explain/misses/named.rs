@@ -37,6 +37,7 @@ pub(super) fn near_named(
     };
     for check in checks(&selector.conditions, around).iter().filter(|check| !(check.meets)(facts)) {
         let value = match (check.value)(facts) {
+            Some(value) if value.is_empty() => "is empty".to_string(),
             Some(value) => format!("is {value}, which {} does not match", check.wanted),
             None => "cannot be read".to_string(),
         };
