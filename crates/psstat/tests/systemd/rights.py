@@ -88,6 +88,14 @@ class Service:
     def is_ready(self):
         return self.pid_file.exists() and self.pid_file.stat().st_mode & 0o777 == 0o640
 
+    def write_pid_file_anew(self):
+        """As the service does when it starts again."""
+        owner = pwd.getpwnam(OWNER)
+        self.pid_file.unlink()
+        self.pid_file.write_text(self.pid)
+        os.chown(self.pid_file, owner.pw_uid, owner.pw_gid)
+        os.chmod(self.pid_file, 0o640)
+
     def __exit__(self, *_):
         subprocess.run(["systemctl", "stop", "psstatcheck"], capture_output=True)
         subprocess.run(["systemctl", "reset-failed", "psstatcheck"], capture_output=True)
@@ -166,9 +174,27 @@ def given_by_setcap(capabilities):
         shutil.rmtree(directory)
 
 
+def in_the_service(capabilities):
+    """The properties of psstat.service that decide what it may do, with what README adds for further capabilities."""
+    here, unit = pathlib.Path(__file__).resolve(), "packaging/systemd/psstat.service"
+    # The sandbox has it beside this program.
+    units = (here.with_name("psstat.service"), *(parent / unit for parent in here.parents))
+    text = next(path for path in units if path.exists()).read_text()
+    lines = re.findall(r"^\w+=.+$", text.partition("[Service]")[2].partition("[Install]")[0], re.M)
+    starts = ("Type=", "User=", "StateDirectory=", "Exec", "Restart=", "RestartPrevent", "RestartSec=")
+    properties = [line for line in lines if not line.startswith(starts)]
+    require("AmbientCapabilities=CAP_SYS_PTRACE" in properties, f"{unit} has {properties}")
+    further = "".join(f" {name}" for name in capabilities.upper().split(",") if name != "CAP_SYS_PTRACE")
+    of_sets = ("AmbientCapabilities=", "CapabilityBoundingSet=")
+    # A drop-in adds to these two. Of a transient unit, the last value counts.
+    properties = [line + further if line.startswith(of_sets) else line for line in properties]
+    return properties
+
+
 def with_each_cure(capabilities, *arguments):
-    """What psstat says with each way to give it a right that takes more than a file: with file capabilities, with
-    ambient ones, and as root."""
+    """What psstat says with each way to give it a right that takes more than a file: as in psstat.service, with file
+    capabilities, with ambient ones, and as root."""
+    yield sampled(*arguments, properties=in_the_service(capabilities))
     with given_by_setcap(capabilities.lower()) as copy:
         yield sampled(*arguments, psstat=copy)
     yield sampled(*arguments, properties=[f"AmbientCapabilities={capabilities.upper().replace(',', ' ')}"])
@@ -207,6 +233,8 @@ def a_pid_file():
         said = sampled(selector)
         require(said.value("n_proc") == 3, said)
         said.is_silent()
+        service.write_pid_file_anew()
+        sampled(selector).lacks(None, "W! no line for g", "permission denied")
 
 
 def allow(path, uid):
