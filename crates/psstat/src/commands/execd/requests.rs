@@ -65,7 +65,9 @@ impl Requests {
                 return true;
             }
             let left = self.due.map(|due| due.saturating_duration_since(Instant::now()));
-            self.poll(None, left);
+            // poll(2) always reports that the reader has gone, so no event is asked for.
+            let reader = self.has_reader.then(|| (rustix::stdio::stdout(), PollFlags::empty()));
+            self.has_ended |= self.poll(reader, left);
         }
     }
 
@@ -83,25 +85,23 @@ impl Requests {
         true
     }
 
-    /// Waits up to `timeout` for requests, the end, or room in `output`. Returns whether `output`
-    /// has room.
-    fn poll(&mut self, output: Option<BorrowedFd<'_>>, timeout: Option<Duration>) -> bool {
-        let (stdin, stdout) = (rustix::stdio::stdin(), rustix::stdio::stdout());
+    /// Waits up to `timeout` for requests, the end, or an event of `output`. Returns whether `output` has it, or
+    /// its reader has gone.
+    fn poll(
+        &mut self,
+        output: Option<(BorrowedFd<'_>, PollFlags)>,
+        timeout: Option<Duration>,
+    ) -> bool {
+        let stdin = rustix::stdio::stdin();
         let timeout = timeout.map(timespec);
-        // Without room to wait for, only the departure of the reader is of interest, which poll(2) always reports.
-        let reader = match &output {
-            Some(output) => Some(PollFd::new(output, PollFlags::OUT)),
-            None => self.has_reader.then(|| PollFd::new(&stdout, PollFlags::empty())),
-        };
-        let input = self.has_input.then(|| PollFd::new(&stdin, PollFlags::IN));
         let mut polled = vec![
             PollFd::new(&self.signals.request, PollFlags::IN),
             PollFd::new(&self.signals.end, PollFlags::IN),
         ];
-        let of_reader = reader.is_some().then_some(polled.len());
-        polled.extend(reader);
-        let of_input = input.is_some().then_some(polled.len());
-        polled.extend(input);
+        polled.extend(output.as_ref().map(|(output, event)| PollFd::new(output, *event)));
+        let at_output = 2;
+        let input = polled.len();
+        polled.extend(self.has_input.then(|| PollFd::new(&stdin, PollFlags::IN)));
         match poll(&mut polled, timeout.as_ref()) {
             Ok(_) => {}
             // The next call finds the byte that the signal wrote.
@@ -112,9 +112,9 @@ impl Requests {
                 return false;
             }
         }
-        let is_ready =
-            |index: Option<usize>| index.is_some_and(|index| !polled[index].revents().is_empty());
-        let [request, end, reader, input] = [Some(0), Some(1), of_reader, of_input].map(is_ready);
+        let is_ready = |index: usize| polled.get(index).is_some_and(|fd| !fd.revents().is_empty());
+        let [request, end, input] = [0, 1, input].map(is_ready);
+        let is_output_ready = output.is_some() && is_ready(at_output);
         drop(polled);
         if input {
             self.read_input(stdin);
@@ -125,10 +125,7 @@ impl Requests {
         if end {
             self.has_ended |= drain(&self.signals.end);
         }
-        if output.is_none() {
-            self.has_ended |= reader;
-        }
-        output.is_some() && reader
+        is_output_ready
     }
 
     /// Waits a moment, and looks for signals. The kernel refuses to poll, for lack of memory or because the
@@ -144,7 +141,7 @@ impl Requests {
     /// would wake it again and again.
     pub fn wait_for_room(&mut self, output: BorrowedFd<'_>, timeout: Option<Duration>) -> bool {
         if !self.has_ended {
-            return self.poll(Some(output), timeout);
+            return self.poll(Some((output, PollFlags::OUT)), timeout);
         }
         let timeout = timeout.map(timespec);
         match poll(&mut [PollFd::new(&output, PollFlags::OUT)], timeout.as_ref()) {
