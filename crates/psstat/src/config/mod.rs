@@ -217,8 +217,8 @@ impl<'a> Reader<'a> {
             let message = error.message().lines().collect::<Vec<_>>().join(", ");
             if message == DUPLICATE {
                 let (before, behind) = self.text.split_at_checked(span.end).unwrap_or_default();
-                // There may be several groups, and several have one key each of the same name.
-                if before.trim_end_matches("group").ends_with('[') && before.ends_with("group") {
+                // If one of two groups lacks a bracket, the header of the second is a duplicate, and so are its keys.
+                if before.ends_with("[group") {
                     of_group = span.start..span.end + behind.find("\n[").unwrap_or(behind.len());
                 }
                 if of_group.contains(&span.start) {
