@@ -135,9 +135,9 @@ impl What {
         format!("{cure}{more}")
     }
 
-    /// What the user can do if the files do not exist. Empty if unknown.
-    fn cure_of_absence(self) -> &'static str {
-        match self {
+    /// What the user can do if the files do not exist. `None` if unknown.
+    fn cure_of_absence(self) -> Option<&'static str> {
+        let cure = match self {
             What::StorageTraffic => "the kernel must be built with CONFIG_TASK_IO_ACCOUNTING",
             What::Throttling => {
                 "this needs control groups of version 2, and the controller cpu, which a unit has with \
@@ -155,8 +155,9 @@ impl What {
                 "this needs Linux 5.19, control groups of version 2, and the controller memory, which a \
                  unit has with MemoryAccounting="
             }
-            _ => "",
-        }
+            _ => return None,
+        };
+        Some(cure)
     }
 }
 
@@ -567,12 +568,11 @@ struct Cure<'w>(&'w What, &'w ReadError);
 impl fmt::Display for Cure<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Cure(what, error) = self;
-        let cure = match error.reason {
-            Reason::Denied => what.cure_of_denial(),
-            Reason::Missing => what.cure_of_absence().to_string(),
-            _ => String::new(),
-        };
-        if cure.is_empty() { Ok(()) } else { write!(f, ": {cure}") }
+        match (&error.reason, what.cure_of_absence()) {
+            (Reason::Denied, _) => write!(f, ": {}", what.cure_of_denial()),
+            (Reason::Missing, Some(cure)) => write!(f, ": {cure}"),
+            _ => Ok(()),
+        }
     }
 }
 

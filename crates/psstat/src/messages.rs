@@ -109,7 +109,8 @@ fn with_shortage(warning: &Warning, is_proc_chosen: bool) -> String {
     }
 }
 
-/// The text with another cure in place of that of a missing right. If more advice follows, the cure comes last.
+/// The text with another cure in place of that of a missing right. If the text has other cures beside that one, it
+/// keeps all, and this one comes last.
 fn with_cure(text: &str, right: Right, cure: &str) -> String {
     match text.rsplit_once(right.cure()) {
         Some((before, behind)) if behind.is_empty() || behind.starts_with(';') => {
