@@ -98,7 +98,7 @@ pub fn settle(
             let counts =
                 rates.iter().filter_map(|(&rate, done)| Some((rate, done.counts[group.index]?)));
             let counts: Vec<(Rate, Count)> = counts.collect();
-            let figures = settling.changes(group, &own_figures, (before, &counters_then));
+            let figures = settling.changes(group, &own_figures, before, &counters_then);
             let starts = started.as_ref().map(|started| started[group.index].count);
             let mut measured = Measured {
                 cpu,
@@ -307,7 +307,8 @@ impl Settling<'_> {
         &self,
         group: &Group,
         now: &[FigureCounters],
-        (before, counters_then): (&Accounts, &KnownCounters<'_>),
+        before: &Accounts,
+        counters_then: &KnownCounters<'_>,
     ) -> Changes {
         if now.is_empty() {
             return Changes::default();

@@ -105,24 +105,19 @@ fn of_others(taken: &[(Pid, &Facts)], around: &Surroundings<'_>) -> String {
 }
 
 fn near_users(user: &User, around: &Surroundings<'_>, said: &mut Vec<String>) {
-    let typed = match user {
-        User::Named { name, id: Some(uid) } => {
-            said.push(format!("no process runs as the user {name} (uid {})", uid.0));
-            return;
-        }
-        User::Named { name, id: None } => name,
-        User::Id(uid) => match around.users.get(&uid.0) {
-            Some(name) => {
-                said.push(format!("no process runs as the user {name} (uid {})", uid.0));
-                return;
-            }
-            None => {
-                said.push(format!("no process runs as the user {user}"));
-                return;
-            }
-        },
-    };
-    said.push(match space_at(typed) {
+    if let Some(uid) = user.id() {
+        let name = match user {
+            User::Named { name, .. } => Some(name),
+            User::Id(_) => around.users.get(&uid.0),
+        };
+        said.push(match name {
+            Some(name) => format!("no process runs as the user {name} (uid {})", uid.0),
+            None => format!("no process runs as the user {user}"),
+        });
+        return;
+    }
+    let typed = user.to_string();
+    said.push(match space_at(&typed) {
         Some(end) => format!("there is no user {typed:?}, which {end} with a space"),
         None => format!("there is no user {typed}"),
     });
