@@ -187,8 +187,7 @@ def in_the_service(capabilities):
     further = "".join(f" {name}" for name in capabilities.upper().split(",") if name != "CAP_SYS_PTRACE")
     of_sets = ("AmbientCapabilities=", "CapabilityBoundingSet=")
     # A drop-in adds to these two. Of a transient unit, the last value counts.
-    properties = [line + further if line.startswith(of_sets) else line for line in properties]
-    return properties
+    return [line + further if line.startswith(of_sets) else line for line in properties]
 
 
 def with_each_cure(capabilities, *arguments):

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// The conditions of the alerts, as Prometheus has read them.
-pub fn of_these_hosts(server: &Archive, end: i64) {
+pub fn assert_find_what_is_wrong(server: &Archive, end: i64) {
     let expected: BTreeMap<&str, &[&str]> = BTreeMap::from([
         ("PsstatGroupDown", &["beta db"] as &[&str]),
         ("PsstatGroupNotMeasured", &["alpha jobs"]),

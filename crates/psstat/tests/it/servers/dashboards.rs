@@ -5,7 +5,7 @@
 use super::Rows;
 use super::alerts;
 use super::archive::{Answered, Archive};
-use super::influxd::Influxd;
+use super::influxd::{Influxd, text};
 use super::made_up::{self, ODD_NAME, Point, SAMPLES, STEP, Sample};
 use super::page;
 use crate::support::{REPOSITORY, is_installed, limit};
@@ -93,10 +93,6 @@ fn escaped_for_promql(value: &str) -> String {
 fn dashboard(name: &str, language: &str) -> Value {
     let path = Path::new(REPOSITORY).join(format!("dashboards/{name}-{language}.json"));
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_else(|| panic!("no text: {value}")).to_owned()
 }
 
 /// All queries of both dashboards.
@@ -474,7 +470,7 @@ fn each_query_of_the_promql_dashboards_returns_what_psstat_measured() {
             assert_eq!(found, expected, "{asked}");
         }
     }
-    alerts::of_these_hosts(&server, end);
+    alerts::assert_find_what_is_wrong(&server, end);
 }
 
 /// What psstat says about itself in the last sample of each chosen host.

@@ -109,6 +109,7 @@ impl Influxd {
     }
 }
 
-fn text(value: &Value) -> String {
+/// A value that must be a text.
+pub fn text(value: &Value) -> String {
     value.as_str().unwrap_or_else(|| panic!("no text: {value}")).to_owned()
 }
